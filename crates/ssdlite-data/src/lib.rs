@@ -1,0 +1,1 @@
+//! Data sets: readers, checks, splits, augmentation and the batch loader.

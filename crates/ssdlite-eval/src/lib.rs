@@ -1,0 +1,1 @@
+//! Metrics on plain detections and class scores.

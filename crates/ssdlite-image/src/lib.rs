@@ -1,0 +1,1 @@
+//! From hostile bytes to pixels to network input, and drawing.

@@ -1,0 +1,1 @@
+//! Model file to folded plan to detections on the CPU.

@@ -1,0 +1,1 @@
+//! CPU kernels of MobileNetV3 and SSD-lite, forward and backward, channels-last.

@@ -1,0 +1,1 @@
+//! MobileNetV3 and SSD-lite as Burn modules.

@@ -1,0 +1,1 @@
+//! Detect objects in images on the CPU: the stable library.
