@@ -1,0 +1,183 @@
+//! Class ids and class names.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The most classes that a model may have.
+pub const MAX_CLASSES: usize = 10_000;
+
+/// The longest class name, in bytes.
+pub const MAX_CLASS_NAME_BYTES: usize = 256;
+
+/// A class of objects or images, counted from 0 without the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClassId(pub u32);
+
+impl ClassId {
+    /// The class with this index.
+    ///
+    /// # Panics
+    /// If the index does not fit 32 bits, which [`MAX_CLASSES`] rules out.
+    pub fn from_index(index: usize) -> Self {
+        Self(u32::try_from(index).expect("a class index fits 32 bits"))
+    }
+
+    /// The index of the class in [`ClassNames`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The names of a model's classes, in the order of their ids.
+///
+/// Names are trimmed and case-sensitive, not empty, different from each
+/// other, and never "background", which is added by the networks themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct ClassNames(Vec<String>);
+
+impl ClassNames {
+    /// Checks and trims the names.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for no names at all, an empty or too long name, a
+    /// control character in a name, a repeated one, or "background";
+    /// [`Error::OverLimit`] for more than [`MAX_CLASSES`].
+    pub fn new<I>(names: I) -> Result<Self>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let names: Vec<String> = names
+            .into_iter()
+            .map(|name| name.as_ref().trim().to_owned())
+            .collect();
+        if names.is_empty() {
+            return Err(Error::Malformed("expected at least one class name".into()));
+        }
+        if names.len() > MAX_CLASSES {
+            return Err(Error::OverLimit(format!(
+                "expected at most {MAX_CLASSES} classes, found {}",
+                names.len()
+            )));
+        }
+        let mut seen = HashSet::new();
+        for (index, name) in names.iter().enumerate() {
+            if let Some(fault) = fault_of_name(name) {
+                return Err(Error::Malformed(format!("class {index}: {fault}")));
+            }
+            if !seen.insert(name.as_str()) {
+                return Err(Error::Malformed(format!(
+                    "class {index}: the name `{name}` stands twice"
+                )));
+            }
+        }
+        Ok(Self(names))
+    }
+
+    /// The number of classes, background not counted.
+    #[expect(clippy::len_without_is_empty, reason = "there is always a class")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The name of a class, if there is such a class.
+    pub fn get(&self, class: ClassId) -> Option<&str> {
+        self.0.get(class.index()).map(String::as_str)
+    }
+
+    /// The class with this name, compared exactly.
+    pub fn id_of(&self, name: &str) -> Option<ClassId> {
+        let index = self.0.iter().position(|known| known == name)?;
+        Some(ClassId::from_index(index))
+    }
+
+    /// All names in the order of their ids.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// All ids in order.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = ClassId> + use<> {
+        (0..self.0.len()).map(ClassId::from_index)
+    }
+}
+
+fn fault_of_name(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("the name is empty".into());
+    }
+    if name == "background" {
+        return Some("`background` is added by the network, it is no class of its own".into());
+    }
+    if name.len() > MAX_CLASS_NAME_BYTES {
+        return Some(format!(
+            "the name has {} bytes, at most {MAX_CLASS_NAME_BYTES} are allowed",
+            name.len()
+        ));
+    }
+    if name.chars().any(char::is_control) {
+        return Some(format!("the name {name:?} holds a control character"));
+    }
+    None
+}
+
+impl TryFrom<Vec<String>> for ClassNames {
+    type Error = Error;
+
+    fn try_from(names: Vec<String>) -> Result<Self> {
+        Self::new(names)
+    }
+}
+
+impl From<ClassNames> for Vec<String> {
+    fn from(names: ClassNames) -> Self {
+        names.0
+    }
+}
+
+impl fmt::Display for ClassNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_trimmed_and_found_by_case() {
+        let names = ClassNames::new([" cat", "Cat ", "dog"]).unwrap();
+        assert_eq!(names.id_of("Cat"), Some(ClassId(1)));
+        assert_eq!(names.id_of("DOG"), None);
+        assert_eq!(names.get(ClassId(2)), Some("dog"));
+        assert_eq!(names.get(ClassId(3)), None);
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        let none: [&str; 0] = [];
+        assert!(ClassNames::new(none).is_err());
+        for bad in [
+            vec!["a", " a "],
+            vec![" "],
+            vec!["background"],
+            vec!["a\nb"],
+        ] {
+            assert!(ClassNames::new(bad).is_err());
+        }
+        assert!(ClassNames::new((0..=MAX_CLASSES).map(|i| i.to_string())).is_err());
+    }
+
+    #[test]
+    fn reading_json_checks_too() {
+        assert!(serde_json::from_str::<ClassNames>(r#"["a","b"]"#).is_ok());
+        assert!(serde_json::from_str::<ClassNames>(r#"["a","a"]"#).is_err());
+    }
+}
