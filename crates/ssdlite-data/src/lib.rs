@@ -1,1 +1,7 @@
 //! Data sets: readers, checks, splits, augmentation and the batch loader.
+
+pub mod dataset;
+pub mod error;
+
+pub use dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledImage};
+pub use error::{Error, Result};
