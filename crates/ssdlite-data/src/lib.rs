@@ -2,6 +2,7 @@
 
 pub mod dataset;
 pub mod error;
+pub mod rng;
 
 pub use dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledImage};
 pub use error::{Error, Result};
