@@ -5,12 +5,33 @@
 //! No tensors, no input or output, no `unsafe`. Training and inference are
 //! both built from this crate, so that neither can disagree with the other.
 
+pub mod box_coder;
 pub mod classes;
+pub mod default_boxes;
 pub mod detection;
+pub mod detector;
 pub mod error;
 pub mod geometry;
+pub mod inventory;
+pub mod layers;
+pub mod matcher;
+pub mod mobilenet;
+pub mod model_info;
+pub mod nms;
+pub mod post_processing;
+pub mod preprocessing;
+pub mod unit;
 
+pub use box_coder::BoxCoder;
 pub use classes::{ClassId, ClassNames};
+pub use default_boxes::{DefaultBoxScales, DefaultBoxes};
 pub use detection::{Detection, GroundTruth};
+pub use detector::DetectorNetwork;
 pub use error::{Error, Result};
 pub use geometry::{CenterBox, CornerBox, FractionBox, ImageSize, PixelBox};
+pub use inventory::{TensorRole, TensorSpec};
+pub use mobilenet::{ClassifierNetwork, MobileNetV3, Variant};
+pub use model_info::{DetectorSettings, ModelInfo, Task};
+pub use post_processing::{PostProcessing, Suppression};
+pub use preprocessing::{Fit, Preprocessing};
+pub use unit::{Activation, MapSize};

@@ -1,0 +1,255 @@
+//! What a model file says about its model, besides the tensors.
+//!
+//! A model file is a safetensors file whose tensors have torchvision's names
+//! and whose metadata holds this, as JSON, under the key [`METADATA_KEY`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::box_coder::BoxCoder;
+use crate::classes::ClassNames;
+use crate::default_boxes::{DefaultBoxScales, DefaultBoxes};
+use crate::error::{Error, Result};
+use crate::inventory::TensorSpec;
+use crate::mobilenet::MobileNetV3;
+use crate::post_processing::PostProcessing;
+use crate::preprocessing::Preprocessing;
+use crate::unit::MapSize;
+
+/// Key of the JSON in a safetensors file's metadata.
+pub const METADATA_KEY: &str = "ssdlite";
+
+/// The version of the format that this crate writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Says what a picture shows.
+    Classify,
+    /// Finds objects.
+    Detect(DetectorSettings),
+}
+
+impl Task {
+    /// `classify` or `detect`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Classify => "classify",
+            Self::Detect(_) => "detect",
+        }
+    }
+}
+
+/// What a detector needs besides its network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorSettings {
+    /// Sides of the default boxes.
+    pub default_boxes: DefaultBoxScales,
+    /// How regressions describe boxes.
+    pub box_coder: BoxCoder,
+    /// Which boxes become detections unless asked otherwise.
+    pub post_processing: PostProcessing,
+}
+
+/// What a model file says about its model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelInfo {
+    /// Version of the format, [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// What the model does.
+    pub task: Task,
+    /// Its network.
+    pub backbone: MobileNetV3,
+    /// Its classes, without background.
+    pub classes: ClassNames,
+    /// What is done to a picture before the network sees it.
+    pub preprocessing: Preprocessing,
+    /// How it was trained: names and values for people to read.
+    #[serde(default)]
+    pub training: BTreeMap<String, String>,
+    /// What it scored, by the metric's name.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl ModelInfo {
+    /// A classifier with a square input.
+    pub fn classifier(backbone: MobileNetV3, classes: ClassNames, side: u32) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            task: Task::Classify,
+            backbone,
+            classes,
+            preprocessing: Preprocessing::classifier(side),
+            training: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+        }
+    }
+
+    /// A detector with the default settings and a square input.
+    pub fn detector(backbone: MobileNetV3, classes: ClassNames, side: u32) -> Self {
+        Self {
+            task: Task::Detect(DetectorSettings::default()),
+            preprocessing: Preprocessing::detector(crate::ImageSize::square(side)),
+            ..Self::classifier(backbone, classes, side)
+        }
+    }
+
+    /// Reads and checks the JSON of a model file.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for another format version, [`Error::Malformed`]
+    /// for anything that is not such a JSON, and what [`Self::validate`] finds.
+    pub fn from_json(json: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let malformed = |error: serde_json::Error| {
+            Error::Malformed(format!("model metadata `{METADATA_KEY}`: {error}"))
+        };
+        let Version { format_version } = serde_json::from_str(json).map_err(malformed)?;
+        if format_version != FORMAT_VERSION {
+            return Err(Error::Unsupported(format!(
+                "expected model format version {FORMAT_VERSION}, found {format_version}: \
+                 the file was written by another version of ssdlite"
+            )));
+        }
+        let info: Self = serde_json::from_str(json).map_err(malformed)?;
+        info.validate()?;
+        Ok(info)
+    }
+
+    /// The JSON for a model file.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a metric that is not a finite number.
+    pub fn to_json(&self) -> Result<String> {
+        if let Some((name, value)) = self.metrics.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::Malformed(format!(
+                "metric {name}: expected a finite number, found {value}"
+            )));
+        }
+        serde_json::to_string(self).map_err(|error| Error::Malformed(error.to_string()))
+    }
+
+    /// Checks all numbers against each other and against this project's limits.
+    ///
+    /// # Errors
+    /// Whatever the parts' own checks find.
+    pub fn validate(&self) -> Result<()> {
+        self.backbone.validate()?;
+        self.preprocessing.validate()?;
+        if let Task::Detect(settings) = &self.task {
+            settings.default_boxes.validate()?;
+            settings.box_coder.validate()?;
+            settings.post_processing.validate()?;
+        }
+        Ok(())
+    }
+
+    /// Input size as rows and columns.
+    pub fn input(&self) -> MapSize {
+        let size = self.preprocessing.size;
+        MapSize::new(size.height as usize, size.width as usize)
+    }
+
+    /// Every tensor that the model's file must hold.
+    pub fn tensors(&self) -> Vec<TensorSpec> {
+        match self.task {
+            Task::Classify => self.backbone.classifier(self.classes.len()).tensors(),
+            Task::Detect(_) => self.backbone.detector(self.classes.len()).tensors(),
+        }
+    }
+
+    /// Multiplications with addition for one image.
+    pub fn macs(&self) -> u64 {
+        match self.task {
+            Task::Classify => self
+                .backbone
+                .classifier(self.classes.len())
+                .macs(self.input()),
+            Task::Detect(_) => self
+                .backbone
+                .detector(self.classes.len())
+                .macs(self.input()),
+        }
+    }
+
+    /// The default boxes of a detector, none for a classifier.
+    pub fn default_boxes(&self) -> Option<DefaultBoxes> {
+        let Task::Detect(settings) = &self.task else {
+            return None;
+        };
+        let maps = self
+            .backbone
+            .detector(self.classes.len())
+            .feature_maps(self.input());
+        Some(DefaultBoxes::new(&settings.default_boxes, &maps))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mobilenet::Variant;
+
+    fn info() -> ModelInfo {
+        let classes = ClassNames::new(["cat", "dog"]).unwrap();
+        let mut info = ModelInfo::detector(MobileNetV3::new(Variant::Small), classes, 300);
+        info.metrics.insert("map_voc07".into(), 0.5);
+        info
+    }
+
+    #[test]
+    fn json_comes_back() {
+        let info = info();
+        let back = ModelInfo::from_json(&info.to_json().unwrap()).unwrap();
+        assert_eq!(info, back);
+    }
+
+    #[test]
+    fn default_boxes_at_300_are_counted_right() {
+        let cells = 19 * 19 + 10 * 10 + 5 * 5 + 3 * 3 + 2 * 2 + 1;
+        assert_eq!(info().default_boxes().unwrap().len(), cells * 6);
+    }
+
+    #[test]
+    fn other_versions_and_broken_json_are_told_apart() {
+        let json = info().to_json().unwrap();
+        let newer = json.replacen("\"format_version\":1", "\"format_version\":2", 1);
+        let error = ModelInfo::from_json(&newer).unwrap_err();
+        assert!(matches!(error, Error::Unsupported(_)), "{error}");
+        for broken in [
+            "",
+            "{}",
+            "[]",
+            &json[..json.len() / 2],
+            "{\"format_version\":1}",
+        ] {
+            let error = ModelInfo::from_json(broken).unwrap_err();
+            assert!(matches!(error, Error::Malformed(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_not_a_crash() {
+        let deep = format!(
+            "{{\"format_version\":1,\"training\":{}",
+            "[".repeat(100_000)
+        );
+        assert!(ModelInfo::from_json(&deep).is_err());
+    }
+
+    #[test]
+    fn metrics_that_json_cannot_hold_are_refused() {
+        let mut info = info();
+        info.metrics.insert("broken".into(), f64::NAN);
+        assert!(info.to_json().is_err());
+    }
+}

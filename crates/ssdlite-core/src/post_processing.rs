@@ -1,0 +1,373 @@
+//! From a detector's raw outputs to detections.
+
+use serde::{Deserialize, Serialize};
+
+use crate::box_coder::BoxCoder;
+use crate::classes::ClassId;
+use crate::default_boxes::DefaultBoxes;
+use crate::detection::Detection;
+use crate::detector::BOX_NUMBERS;
+use crate::error::{Error, Result};
+use crate::geometry::{Fractions, ImageSize};
+use crate::nms::{Scored, nms, soft_nms};
+
+/// How boxes of a class that overlap compete.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suppression {
+    /// A box goes when its IoU with a better one is above this.
+    Hard {
+        /// The IoU, 0 to 1.
+        max_iou: f32,
+    },
+    /// A box loses score by `exp(-iou^2 / sigma)` for each better one.
+    Soft {
+        /// Width of the Gaussian; 0.5 in the paper.
+        sigma: f32,
+    },
+}
+
+/// Which of a detector's boxes become detections.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostProcessing {
+    /// Least score of a detection, 0 to 1.
+    pub score_threshold: f32,
+    /// How overlapping boxes of a class compete.
+    pub suppression: Suppression,
+    /// Most boxes a class that compete, the best by score.
+    pub candidates_per_class: usize,
+    /// Most detections an image, the best by score.
+    pub max_detections: usize,
+}
+
+impl Default for PostProcessing {
+    /// For looking at pictures: score 0.3, IoU 0.45, 300 candidates a class
+    /// and 300 detections an image.
+    fn default() -> Self {
+        Self {
+            score_threshold: 0.3,
+            suppression: Suppression::Hard { max_iou: 0.45 },
+            candidates_per_class: 300,
+            max_detections: 300,
+        }
+    }
+}
+
+impl PostProcessing {
+    /// Least score of a detection that counts in an evaluation: average
+    /// precision wants the whole curve.
+    pub const EVALUATION_SCORE_THRESHOLD: f32 = 0.01;
+
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a score threshold or an IoU outside 0 to 1, a
+    /// sigma that is not positive, or a limit of 0.
+    pub fn validate(&self) -> Result<()> {
+        let unit = 0.0..=1.0;
+        if !unit.contains(&self.score_threshold) {
+            return Err(Error::Malformed(format!(
+                "expected a score threshold of 0 to 1, found {}",
+                self.score_threshold
+            )));
+        }
+        match self.suppression {
+            Suppression::Hard { max_iou } if !unit.contains(&max_iou) => {
+                return Err(Error::Malformed(format!(
+                    "expected an NMS IoU of 0 to 1, found {max_iou}"
+                )));
+            }
+            Suppression::Soft { sigma } if !(sigma > 0.0 && sigma.is_finite()) => {
+                return Err(Error::Malformed(format!(
+                    "expected a positive soft-NMS sigma, found {sigma}"
+                )));
+            }
+            _ => {}
+        }
+        if self.candidates_per_class == 0 || self.max_detections == 0 {
+            return Err(Error::Malformed(
+                "expected at least one candidate a class and one detection an image, found 0"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A detector's raw outputs for one image.
+#[derive(Clone, Copy, Debug)]
+pub struct RawOutputs<'a> {
+    /// `[default boxes, outputs per box]`, row-major; output 0 is background.
+    pub logits: &'a [f32],
+    /// `[default boxes, 4]`, row-major: `dx, dy, dw, dh` of the box coder.
+    pub regressions: &'a [f32],
+}
+
+/// The detections in one image, best first.
+///
+/// Scores are the softmax over the classes with background. Boxes are clipped
+/// to the image and given in pixels of `image`; those that lie outside are
+/// dropped.
+///
+/// # Errors
+/// [`Error::Malformed`] when the outputs do not have one row a default box,
+/// or hold a number that is not finite.
+pub fn detections_from_outputs(
+    outputs: RawOutputs<'_>,
+    default_boxes: &DefaultBoxes,
+    coder: &BoxCoder,
+    settings: &PostProcessing,
+    image: ImageSize,
+) -> Result<Vec<Detection>> {
+    let boxes = default_boxes.len();
+    let outputs_per_box = outputs_per_box(outputs, boxes)?;
+    let mut candidates = candidates_by_class(outputs, outputs_per_box, settings)?;
+    let mut detections = Vec::new();
+    for (class, candidates) in candidates.iter_mut().enumerate() {
+        keep_best(candidates, settings.candidates_per_class);
+        let mut scored: Vec<Scored<Fractions>> = candidates
+            .iter()
+            .filter_map(|candidate| {
+                let row = candidate.index as usize * BOX_NUMBERS;
+                let numbers: [f32; BOX_NUMBERS] = outputs.regressions[row..row + BOX_NUMBERS]
+                    .try_into()
+                    .ok()?;
+                let default = &default_boxes.centers()[candidate.index as usize];
+                let bbox = coder.decode(numbers, default).clipped();
+                bbox.is_valid().then_some(Scored {
+                    bbox,
+                    score: candidate.score,
+                    index: candidate.index,
+                })
+            })
+            .collect();
+        match settings.suppression {
+            Suppression::Hard { max_iou } => nms(&mut scored, max_iou),
+            Suppression::Soft { sigma } => {
+                soft_nms(&mut scored, sigma, settings.score_threshold);
+            }
+        }
+        detections.extend(scored.iter().map(|scored| Detection {
+            class: ClassId::from_index(class),
+            score: scored.score,
+            bbox: scored.bbox.to_pixels(image),
+        }));
+    }
+    // A stable sort: equal scores stay in the order of classes and boxes.
+    detections.sort_by(|a, b| b.score.total_cmp(&a.score));
+    detections.truncate(settings.max_detections);
+    Ok(detections)
+}
+
+#[derive(Clone, Copy)]
+struct Candidate {
+    score: f32,
+    index: u32,
+}
+
+fn outputs_per_box(outputs: RawOutputs<'_>, boxes: usize) -> Result<usize> {
+    let per_box = outputs.logits.len().checked_div(boxes).unwrap_or(0);
+    let fits = per_box >= 2
+        && per_box * boxes == outputs.logits.len()
+        && outputs.regressions.len() == boxes * BOX_NUMBERS;
+    if fits {
+        Ok(per_box)
+    } else {
+        Err(Error::Malformed(format!(
+            "expected outputs for {boxes} default boxes, found {} logits and {} regressions",
+            outputs.logits.len(),
+            outputs.regressions.len()
+        )))
+    }
+}
+
+/// The boxes of each class whose score reaches the threshold.
+fn candidates_by_class(
+    outputs: RawOutputs<'_>,
+    outputs_per_box: usize,
+    settings: &PostProcessing,
+) -> Result<Vec<Vec<Candidate>>> {
+    let mut by_class = vec![Vec::new(); outputs_per_box - 1];
+    let threshold = settings.score_threshold;
+    // softmax_c <= e^c / (e^c + e^background), so a class can only reach the
+    // threshold t where its logit leads the background's by ln(t / (1 - t)).
+    let least_lead = (threshold / (1.0 - threshold)).ln() - LEAD_MARGIN;
+    if outputs.regressions.iter().any(|number| !number.is_finite()) {
+        return Err(not_finite("box regressions"));
+    }
+    for (index, row) in outputs.logits.chunks_exact(outputs_per_box).enumerate() {
+        let mut highest = f32::NEG_INFINITY;
+        let mut finite = row[0].is_finite();
+        for &logit in &row[1..] {
+            highest = highest.max(logit);
+            finite &= logit.is_finite();
+        }
+        if !finite {
+            return Err(not_finite("class logits"));
+        }
+        if highest - row[0] < least_lead {
+            continue;
+        }
+        let largest = highest.max(row[0]);
+        let sum: f32 = row.iter().map(|logit| (logit - largest).exp()).sum();
+        for (candidates, logit) in by_class.iter_mut().zip(&row[1..]) {
+            let score = (logit - largest).exp() / sum;
+            if score >= threshold {
+                let index = index as u32;
+                candidates.push(Candidate { score, index });
+            }
+        }
+    }
+    Ok(by_class)
+}
+
+/// Keeps the filter by lead from losing a class to rounding.
+const LEAD_MARGIN: f32 = 1e-3;
+
+fn not_finite(what: &str) -> Error {
+    Error::Malformed(format!(
+        "expected finite {what}, found NaN or infinity: the weights or the input are broken"
+    ))
+}
+
+fn keep_best(candidates: &mut Vec<Candidate>, most: usize) {
+    let order =
+        |a: &Candidate, b: &Candidate| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index));
+    if candidates.len() > most {
+        candidates.select_nth_unstable_by(most, order);
+        candidates.truncate(most);
+    }
+    candidates.sort_unstable_by(order);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::default_boxes::DefaultBoxScales;
+    use crate::detector::FEATURE_MAPS;
+    use crate::unit::MapSize;
+
+    const IMAGE: ImageSize = ImageSize::new(640, 480);
+
+    fn default_boxes() -> DefaultBoxes {
+        let maps = [MapSize::new(2, 3); FEATURE_MAPS];
+        DefaultBoxes::new(&DefaultBoxScales::default(), &maps)
+    }
+
+    fn run(logits: &[f32], settings: &PostProcessing) -> Result<Vec<Detection>> {
+        let boxes = default_boxes();
+        let regressions = vec![0.0; boxes.len() * BOX_NUMBERS];
+        let outputs = RawOutputs {
+            logits,
+            regressions: &regressions,
+        };
+        detections_from_outputs(outputs, &boxes, &BoxCoder::default(), settings, IMAGE)
+    }
+
+    fn background() -> Vec<f32> {
+        [5.0, -5.0, -5.0].repeat(default_boxes().len())
+    }
+
+    #[test]
+    fn background_gives_nothing() {
+        let found = run(&background(), &PostProcessing::default()).unwrap();
+        assert!(found.is_empty());
+    }
+
+    #[test]
+    fn one_sure_box_is_found_where_its_default_box_is() {
+        let mut logits = background();
+        logits[3 * 7..3 * 8].copy_from_slice(&[0.0, 1.0, 9.0]);
+        let found = run(&logits, &PostProcessing::default()).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].class, ClassId(1));
+        assert!(found[0].score > 0.99);
+        let expected = default_boxes().corners()[7].clipped().to_pixels(IMAGE);
+        for (a, b) in found[0].bbox.to_array().iter().zip(expected.to_array()) {
+            assert!((a - b).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn classes_do_not_suppress_each_other() {
+        let mut logits = background();
+        logits[21..24].copy_from_slice(&[0.0, 4.0, 4.0]);
+        let settings = PostProcessing {
+            score_threshold: 0.4,
+            ..PostProcessing::default()
+        };
+        let found = run(&logits, &settings).unwrap();
+        let classes: Vec<_> = found.iter().map(|detection| detection.class).collect();
+        assert_eq!(classes, [ClassId(0), ClassId(1)]);
+    }
+
+    #[test]
+    fn limits_hold() {
+        let logits = [0.0, 3.0, 3.0].repeat(default_boxes().len());
+        let settings = PostProcessing {
+            score_threshold: 0.1,
+            suppression: Suppression::Hard { max_iou: 1.0 },
+            candidates_per_class: 4,
+            max_detections: 7,
+        };
+        assert_eq!(run(&logits, &settings).unwrap().len(), 7);
+        let fewer = PostProcessing {
+            max_detections: 300,
+            ..settings
+        };
+        assert_eq!(run(&logits, &fewer).unwrap().len(), 8);
+    }
+
+    #[test]
+    fn a_threshold_of_zero_or_one_is_no_trap() {
+        let logits = [0.0, 1.0, -1.0].repeat(default_boxes().len());
+        for (score_threshold, any) in [(0.0, true), (1.0, false)] {
+            let settings = PostProcessing {
+                score_threshold,
+                ..PostProcessing::default()
+            };
+            assert_eq!(!run(&logits, &settings).unwrap().is_empty(), any);
+        }
+    }
+
+    #[test]
+    fn wrong_lengths_and_nan_are_errors() {
+        let logits = background();
+        let settings = PostProcessing::default();
+        assert!(run(&logits[1..], &settings).is_err());
+        assert!(run(&[], &settings).is_err());
+        for bad in [f32::NAN, f32::INFINITY] {
+            for position in 0..3 {
+                let mut logits = background();
+                logits[position] = bad;
+                assert!(run(&logits, &settings).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn bad_settings_are_refused() {
+        let good = PostProcessing::default();
+        assert!(good.validate().is_ok());
+        let bad = [
+            PostProcessing {
+                score_threshold: f32::NAN,
+                ..good
+            },
+            PostProcessing {
+                suppression: Suppression::Hard { max_iou: 1.5 },
+                ..good
+            },
+            PostProcessing {
+                suppression: Suppression::Soft { sigma: 0.0 },
+                ..good
+            },
+            PostProcessing {
+                max_detections: 0,
+                ..good
+            },
+        ];
+        assert!(bad.iter().all(|settings| settings.validate().is_err()));
+    }
+}
