@@ -1,0 +1,341 @@
+//! Bytes to upright RGB pixels.
+//!
+//! JPEG (baseline, progressive; grey, colour, CMYK), PNG, WebP and BMP, told
+//! apart by their content and never by a file's name. Colours come out as
+//! PIL's `convert("RGB")` gives them: alpha is dropped, not blended, a palette
+//! is looked up, grey is repeated, 16 bits are rounded to 8. Colour profiles
+//! are ignored. The Exif orientation is applied. Of an animation the first
+//! picture is read.
+//!
+//! Limits are checked against the header before any pixel is allocated.
+//! Truncated files are errors, also where other readers fill in grey.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use image::codecs::{bmp::BmpDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError};
+use ssdlite_core::ImageSize;
+
+use crate::error::{Error, Result};
+use crate::jpeg;
+use crate::rgb::RgbImage;
+
+/// The most bytes that a PNG file's profile, text and Exif chunks may unpack
+/// to: a compressed chunk can grow a thousandfold.
+const PNG_METADATA_BYTES: u64 = 16 << 20;
+
+/// A file format that can be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Joint Photographic Experts Group, ITU-T T.81.
+    Jpeg,
+    /// Portable Network Graphics.
+    Png,
+    /// WebP, lossy or lossless.
+    WebP,
+    /// Windows bitmap.
+    Bmp,
+}
+
+/// The largest image that is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most pixels in a row.
+    pub max_width: u32,
+    /// The most rows.
+    pub max_height: u32,
+    /// The most pixels in all.
+    pub max_pixels: u64,
+    /// The most bytes of a file.
+    pub max_bytes: u64,
+}
+
+impl Default for Limits {
+    /// 32,768 pixels a side and 120 million in all, which lets the 108
+    /// megapixels of a phone's camera pass and takes 360 MB decoded; files of
+    /// 256 MiB.
+    fn default() -> Self {
+        Self {
+            max_width: 1 << 15,
+            max_height: 1 << 15,
+            max_pixels: 120_000_000,
+            max_bytes: 256 << 20,
+        }
+    }
+}
+
+impl Limits {
+    fn check_size(&self, size: ImageSize) -> Result<()> {
+        if size.pixels() == 0 {
+            return Err(Error::Malformed(format!(
+                "expected an image of at least one pixel, found {size}"
+            )));
+        }
+        if size.width > self.max_width || size.height > self.max_height {
+            return Err(Error::OverLimit(format!(
+                "expected at most {}x{} pixels, found {size}",
+                self.max_width, self.max_height
+            )));
+        }
+        if size.pixels() > self.max_pixels {
+            return Err(Error::OverLimit(format!(
+                "expected at most {} pixels, found {size}, which are {}",
+                self.max_pixels,
+                size.pixels()
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_bytes(&self, bytes: u64) -> Result<()> {
+        if bytes > self.max_bytes {
+            return Err(Error::OverLimit(format!(
+                "expected a file of at most {} bytes, found {bytes}",
+                self.max_bytes
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What an image file says about itself before its pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The file's format.
+    pub format: Format,
+    /// The size as stored in the file, before the Exif orientation is applied.
+    pub stored: ImageSize,
+    /// The size as shown, which is the size of the decoded image. Width and
+    /// height are swapped where the Exif orientation turns by 90 degrees.
+    pub displayed: ImageSize,
+}
+
+/// Reads the header of an image without decoding it.
+///
+/// # Errors
+/// [`Error::Malformed`] or [`Error::Unsupported`]. No limit is applied.
+pub fn header(bytes: &[u8]) -> Result<Header> {
+    Ok(Source::open(bytes)?.header())
+}
+
+/// [`header`] of the file at `path`.
+///
+/// # Errors
+/// Those of [`header`], [`Error::Io`], and [`Error::OverLimit`] for more than
+/// `limits.max_bytes`; the message names the file.
+pub fn header_of_file(path: &Path, limits: &Limits) -> Result<Header> {
+    let bytes = read_file(path, limits)?;
+    header(&bytes).map_err(|error| error.in_file(path))
+}
+
+/// Decodes an image to upright RGB pixels.
+///
+/// # Errors
+/// [`Error::Malformed`] for damaged or truncated files and files that are no
+/// image, [`Error::Unsupported`] for formats and variants not listed at the
+/// head of this module, [`Error::OverLimit`] for images larger than `limits`.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
+    limits.check_bytes(bytes.len() as u64)?;
+    let source = Source::open(bytes)?;
+    limits.check_size(source.header().stored)?;
+    source.decode()
+}
+
+/// [`decode`] for the file at `path`.
+///
+/// # Errors
+/// Those of [`decode`], and [`Error::Io`]; the message names the file.
+pub fn decode_file(path: &Path, limits: &Limits) -> Result<RgbImage> {
+    let bytes = read_file(path, limits)?;
+    decode(&bytes, limits).map_err(|error| error.in_file(path))
+}
+
+/// Reads at most `max_bytes`, whatever the file's size is said to be.
+fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    let io_error = |source| Error::io(path, source);
+    let file = File::open(path).map_err(io_error)?;
+    let stated = file.metadata().map_err(io_error)?.len();
+    let check = |bytes| {
+        limits
+            .check_bytes(bytes)
+            .map_err(|error| error.in_file(path))
+    };
+    check(stated)?;
+    let mut bytes = Vec::with_capacity(stated as usize);
+    file.take(limits.max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(io_error)?;
+    check(bytes.len() as u64)?;
+    Ok(bytes)
+}
+
+/// An image file with its header read.
+enum Source<'a> {
+    Jpeg {
+        bytes: &'a [u8],
+        header: jpeg::JpegHeader<'a>,
+    },
+    Other {
+        format: Format,
+        decoder: Box<dyn ImageDecoder + 'a>,
+        orientation: Orientation,
+    },
+}
+
+impl<'a> Source<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self> {
+        let format = format_from_content(bytes)?;
+        let reader = Cursor::new(bytes);
+        let from_image = |error| image_error(format, error);
+        let mut decoder: Box<dyn ImageDecoder + 'a> = match format {
+            Format::Jpeg => {
+                let header = jpeg::read_header(bytes)?;
+                return Ok(Self::Jpeg { bytes, header });
+            }
+            Format::Png => {
+                let mut metadata = image::Limits::no_limits();
+                metadata.max_alloc = Some(PNG_METADATA_BYTES);
+                Box::new(PngDecoder::with_limits(reader, metadata).map_err(from_image)?)
+            }
+            Format::WebP => Box::new(WebPDecoder::new(reader).map_err(from_image)?),
+            Format::Bmp => Box::new(BmpDecoder::new(reader).map_err(from_image)?),
+        };
+        let exif = decoder.exif_metadata().map_err(from_image)?;
+        Ok(Self::Other {
+            format,
+            decoder,
+            orientation: exif
+                .and_then(|block| jpeg::orientation_from_exif(&block))
+                .unwrap_or(Orientation::NoTransforms),
+        })
+    }
+
+    fn header(&self) -> Header {
+        let (format, stored, orientation) = match self {
+            Self::Jpeg { header, .. } => (Format::Jpeg, header.stored, header.orientation),
+            Self::Other {
+                format,
+                decoder,
+                orientation,
+            } => {
+                let (width, height) = decoder.dimensions();
+                (*format, ImageSize::new(width, height), *orientation)
+            }
+        };
+        let displayed = match orientation {
+            Orientation::NoTransforms
+            | Orientation::FlipHorizontal
+            | Orientation::FlipVertical
+            | Orientation::Rotate180 => stored,
+            Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH => ImageSize::new(stored.height, stored.width),
+        };
+        Header {
+            format,
+            stored,
+            displayed,
+        }
+    }
+
+    fn decode(self) -> Result<RgbImage> {
+        let stored = self.header().stored;
+        match self {
+            Self::Jpeg { bytes, header } => {
+                let pixels = jpeg::decode(bytes, &header)?;
+                upright(RgbImage::new(stored, pixels)?, header.orientation)
+            }
+            Self::Other {
+                format,
+                decoder,
+                orientation,
+            } => {
+                let pixels = rgb_from_decoder(decoder, stored)
+                    .map_err(|error| image_error(format, error))?;
+                upright(RgbImage::new(stored, pixels)?, orientation)
+            }
+        }
+    }
+}
+
+fn rgb_from_decoder(
+    decoder: Box<dyn ImageDecoder + '_>,
+    size: ImageSize,
+) -> std::result::Result<Vec<u8>, ImageError> {
+    if decoder.color_type() == ColorType::Rgb8 {
+        let mut pixels = vec![0; size.pixels() as usize * 3];
+        decoder.read_image_boxed(&mut pixels)?;
+        return Ok(pixels);
+    }
+    Ok(DynamicImage::from_decoder(decoder)?.into_rgb8().into_raw())
+}
+
+fn upright(image: RgbImage, orientation: Orientation) -> Result<RgbImage> {
+    if orientation == Orientation::NoTransforms {
+        return Ok(image);
+    }
+    let mut turned = DynamicImage::ImageRgb8(image.into_buffer());
+    turned.apply_orientation(orientation);
+    let size = ImageSize::new(turned.width(), turned.height());
+    RgbImage::new(size, turned.into_rgb8().into_raw())
+}
+
+/// Tells the format by the bytes that every file of it starts with.
+fn format_from_content(bytes: &[u8]) -> Result<Format> {
+    let unsupported = |name| {
+        Err(Error::Unsupported(format!(
+            "expected a JPEG, PNG, WebP or BMP image, found {name}; convert it first"
+        )))
+    };
+    match bytes {
+        [] => Err(Error::Malformed("expected an image, found no bytes".into())),
+        [0xFF, 0xD8, ..] => Ok(Format::Jpeg),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(Format::Png),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Ok(Format::WebP),
+        [b'B', b'M', ..] => Ok(Format::Bmp),
+        [b'G', b'I', b'F', b'8', ..] => unsupported("GIF"),
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => unsupported("TIFF"),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => unsupported("HEIC, AVIF or a video"),
+        _ => Err(Error::Malformed(format!(
+            "expected a JPEG, PNG, WebP or BMP image, found {}",
+            describe(bytes)
+        ))),
+    }
+}
+
+/// The start of a file that is no image, for a message.
+fn describe(bytes: &[u8]) -> String {
+    const SHOWN: usize = 16;
+    let start = &bytes[..bytes.len().min(SHOWN)];
+    match std::str::from_utf8(start) {
+        Ok(text) if !text.contains('\0') => format!("text that starts with {text:?}"),
+        _ => format!("a file that starts with the bytes {start:02X?}"),
+    }
+}
+
+fn image_error(format: Format, error: ImageError) -> Error {
+    let message = format!("{format:?}: {error}");
+    match error {
+        ImageError::Unsupported(_) => Error::Unsupported(message),
+        ImageError::Limits(_) => Error::OverLimit(message),
+        _ => Error::Malformed(message),
+    }
+}

@@ -1,0 +1,139 @@
+//! A picture in memory.
+
+use ssdlite_core::ImageSize;
+
+use crate::error::{Error, Result};
+
+/// Red, green and blue, 0 to 255 each.
+pub type Rgb = [u8; 3];
+
+/// Bytes of one pixel.
+pub(crate) const CHANNELS: usize = 3;
+
+/// Pixels of 8-bit RGB, rows from the top, pixels from the left, packed
+/// without padding. There is at least one pixel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RgbImage {
+    size: ImageSize,
+    pixels: Vec<u8>,
+}
+
+impl RgbImage {
+    /// An image from packed RGB bytes, row by row.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if there is no pixel, or if the number of bytes is
+    /// not three times the number of pixels.
+    pub fn new(size: ImageSize, pixels: Vec<u8>) -> Result<Self> {
+        if size.pixels() == 0 {
+            return Err(Error::Malformed(format!(
+                "expected an image of at least one pixel, found {size}"
+            )));
+        }
+        let expected = size.pixels().checked_mul(CHANNELS as u64);
+        if expected != Some(pixels.len() as u64) {
+            return Err(Error::Malformed(format!(
+                "expected 3 bytes for each pixel of {size}, found {} bytes",
+                pixels.len()
+            )));
+        }
+        Ok(Self { size, pixels })
+    }
+
+    /// An image of one colour.
+    ///
+    /// # Panics
+    /// If `size` has no pixel.
+    pub fn filled(size: ImageSize, color: Rgb) -> Self {
+        assert!(size.pixels() > 0, "an image has at least one pixel");
+        Self {
+            size,
+            pixels: color.repeat(size.pixels() as usize),
+        }
+    }
+
+    /// Width and height.
+    pub const fn size(&self) -> ImageSize {
+        self.size
+    }
+
+    /// Pixels in a row.
+    pub const fn width(&self) -> u32 {
+        self.size.width
+    }
+
+    /// Rows.
+    pub const fn height(&self) -> u32 {
+        self.size.height
+    }
+
+    /// All bytes: red, green, blue of the top left pixel, then its right
+    /// neighbour's, row after row.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// All bytes, to change in place.
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
+    /// The bytes, without the image around them.
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+
+    /// The same picture as `image`'s type.
+    pub(crate) fn into_buffer(self) -> image::RgbImage {
+        image::RgbImage::from_raw(self.size.width, self.size.height, self.pixels)
+            .expect("the constructor checked the number of bytes")
+    }
+
+    /// The bytes of row `y`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, y: u32) -> &[u8] {
+        let stride = self.size.width as usize * CHANNELS;
+        &self.pixels[y as usize * stride..][..stride]
+    }
+
+    /// The colour at column `x` of row `y`, if that is inside the image.
+    pub fn pixel(&self, x: u32, y: u32) -> Option<Rgb> {
+        if x >= self.size.width || y >= self.size.height {
+            return None;
+        }
+        let (colors, _) = self.row(y).as_chunks::<CHANNELS>();
+        colors.get(x as usize).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_bytes_must_fit() {
+        let size = ImageSize::new(5, 3);
+        assert!(RgbImage::new(size, vec![0; 45]).is_ok());
+        for wrong in [0, 15, 44, 46] {
+            let error = RgbImage::new(size, vec![0; wrong]).unwrap_err();
+            assert!(matches!(&error, Error::Malformed(text) if text.contains("5x3")));
+        }
+        assert!(RgbImage::new(ImageSize::new(0, 3), Vec::new()).is_err());
+        let huge = ImageSize::new(u32::MAX, u32::MAX);
+        assert!(RgbImage::new(huge, Vec::new()).is_err());
+    }
+
+    #[test]
+    fn pixels_are_found_by_column_and_row() {
+        let size = ImageSize::new(5, 3);
+        let image = RgbImage::new(size, (0..45).collect()).unwrap();
+        assert_eq!(image.pixel(0, 0), Some([0, 1, 2]));
+        assert_eq!(image.pixel(4, 1), Some([27, 28, 29]));
+        assert_eq!(image.pixel(1, 2), Some([33, 34, 35]));
+        assert_eq!(image.pixel(5, 0), None);
+        assert_eq!(image.pixel(0, 3), None);
+        assert_eq!(image.row(2), &(30..45).collect::<Vec<u8>>()[..]);
+    }
+}

@@ -1,0 +1,227 @@
+//! What damaged, truncated and oversized files do: an error, never a panic
+//! and never another picture.
+
+use crate::fixtures::{Jpeg, crc32, files, jpeg, jpeg_with_segments, ramp};
+use ssdlite_image::decode::{Limits, decode, header};
+use ssdlite_image::{Error, ImageSize};
+
+/// Mutated copies of each file in [`files`].
+const MUTATIONS: usize = 1500;
+
+/// Small, so that a mutated header can't make a test slow.
+const LIMITS: Limits = Limits {
+    max_width: 300,
+    max_height: 300,
+    max_pixels: 40_000,
+    max_bytes: 1 << 20,
+};
+
+/// SplitMix64, so that the damage is the same in each run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+}
+
+/// Overwrites, removes, repeats and inserts bytes, mostly near the start.
+fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+    const TELLING: [u8; 6] = [0x00, 0x01, 0x7F, 0x80, 0xD9, 0xFF];
+    for _ in 0..1 + random.below(4) {
+        let reach = if random.below(2) == 0 {
+            bytes.len()
+        } else {
+            bytes.len().min(200)
+        };
+        let at = random.below(reach);
+        let value = match random.below(2) {
+            0 => TELLING[random.below(TELLING.len())],
+            _ => random.next() as u8,
+        };
+        match random.below(6) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes.insert(at, value),
+            2 => {
+                let end = (at + 1 + random.below(8)).min(bytes.len() - 1);
+                bytes.drain(at.min(end)..end);
+            }
+            3 => {
+                let end = (at + 1 + random.below(32)).min(bytes.len());
+                let copy = bytes[at..end].to_vec();
+                let to = random.below(bytes.len());
+                bytes.splice(to..to, copy);
+            }
+            _ => bytes[at] = value,
+        }
+    }
+}
+
+#[test]
+fn mutated_files_never_panic_and_keep_to_the_limits() {
+    for (number, (name, original)) in files().into_iter().enumerate() {
+        let mut errors = 0;
+        for round in 0..MUTATIONS {
+            let mut random = Random((number * MUTATIONS + round) as u64);
+            let mut bytes = original.clone();
+            mutate(&mut bytes, &mut random);
+            let head = header(&bytes);
+            match decode(&bytes, &LIMITS) {
+                Ok(image) => {
+                    assert_eq!(head.unwrap().displayed, image.size(), "{name} {round}");
+                    assert!(image.size().pixels() <= LIMITS.max_pixels);
+                }
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    errors += 1;
+                }
+            }
+        }
+        assert!(errors > MUTATIONS / 20, "{name}: only {errors} were errors");
+    }
+}
+
+#[test]
+fn a_truncated_file_is_an_error_or_still_the_whole_picture() {
+    for (name, bytes) in files() {
+        let whole = decode(&bytes, &LIMITS).unwrap();
+        for length in 0..bytes.len() {
+            if let Ok(image) = decode(&bytes[..length], &LIMITS) {
+                assert!(image == whole, "{name} cut at {length} of {}", bytes.len());
+                assert!(!name.ends_with(".jpg"), "{name} cut at {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thumbnails_end_is_not_taken_for_the_pictures_end() {
+    let size = ImageSize::new(31, 23);
+    let thumbnail = b"Exif\0\0\xFF\xD8 a thumbnail \xFF\xD9";
+    let bytes = jpeg_with_segments(Jpeg::COLOR, size, ramp(size).pixels(), &[(1, thumbnail)]);
+    assert!(decode(&bytes, &LIMITS).is_ok());
+    let cut = &bytes[..bytes.len() - 2];
+    assert!(matches!(
+        decode(cut, &LIMITS),
+        Err(Error::Malformed(text)) if text.contains("end-of-image")
+    ));
+}
+
+#[test]
+fn what_is_no_image_is_malformed_and_what_is_not_read_is_unsupported() {
+    let malformed: [&[u8]; 6] = [
+        b"",
+        b"\0",
+        b"<html>404 not found</html>",
+        b"version https://git-lfs.github.com/spec/v1",
+        &[0; 4096],
+        &[0xFF, 0xD8],
+    ];
+    for bytes in malformed {
+        assert!(matches!(decode(bytes, &LIMITS), Err(Error::Malformed(_))));
+        assert!(matches!(header(bytes), Err(Error::Malformed(_))));
+    }
+    let unsupported: [(&[u8], &str); 5] = [
+        (b"GIF89a\x01\0\x01\0", "GIF"),
+        (b"II*\0\x08\0\0\0", "TIFF"),
+        (b"MM\0*\0\0\0\x08", "TIFF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (
+            b"\xFF\xD8\xFF\xC9\0\x0B\x08\0\x10\0\x10\x01\x01\x11\0",
+            "arithmetic",
+        ),
+    ];
+    for (bytes, name) in unsupported {
+        let error = decode(bytes, &LIMITS).unwrap_err();
+        assert!(matches!(&error, Error::Unsupported(text) if text.contains(name)));
+    }
+}
+
+/// Writes another size into the header of one of [`files`].
+fn claim_size(name: &str, bytes: &mut [u8], size: ImageSize) {
+    let position_of = |needle: &[u8]| {
+        let found = bytes.windows(needle.len()).position(|part| part == needle);
+        found.unwrap() + needle.len()
+    };
+    let (width, height) = (size.width, size.height);
+    let (at, claim) = if name.ends_with(".jpg") {
+        let kind = if name.starts_with("progressive") {
+            0xC2
+        } else {
+            0xC0
+        };
+        let sides = [height as u16, width as u16].map(u16::to_be_bytes);
+        (position_of(&[0xFF, kind]) + 3, sides.concat())
+    } else if name.ends_with(".png") {
+        (16, [width, height].map(u32::to_be_bytes).concat())
+    } else {
+        (18, [width, height].map(u32::to_le_bytes).concat())
+    };
+    bytes[at..at + claim.len()].copy_from_slice(&claim);
+    if name.ends_with(".png") {
+        let crc = crc32(&bytes[12..29]).to_be_bytes();
+        bytes[29..33].copy_from_slice(&crc);
+    }
+}
+
+#[test]
+fn a_huge_claim_in_a_small_file_is_over_the_limit() {
+    let huge = ImageSize::new(60_000, 59_999);
+    let mut claimed = 0;
+    for (name, mut bytes) in files() {
+        if name.ends_with(".webp") {
+            continue;
+        }
+        claim_size(name, &mut bytes, huge);
+        assert_eq!(header(&bytes).unwrap().stored, huge, "{name}");
+        let error = decode(&bytes, &Limits::default()).unwrap_err();
+        assert!(
+            matches!(&error, Error::OverLimit(text) if text.contains("60000x59999")),
+            "{name}: {error}"
+        );
+        claimed += 1;
+    }
+    assert!(claimed > 5);
+}
+
+#[test]
+fn each_limit_is_checked_on_its_own() {
+    let size = ImageSize::new(31, 23);
+    let bytes = jpeg(Jpeg::COLOR, size, ramp(size).pixels());
+    let exact = Limits {
+        max_width: 31,
+        max_height: 23,
+        max_pixels: 31 * 23,
+        max_bytes: bytes.len() as u64,
+    };
+    assert!(decode(&bytes, &exact).is_ok());
+    let tighter = [
+        Limits {
+            max_width: 30,
+            ..exact
+        },
+        Limits {
+            max_height: 22,
+            ..exact
+        },
+        Limits {
+            max_pixels: 31 * 23 - 1,
+            ..exact
+        },
+        Limits {
+            max_bytes: bytes.len() as u64 - 1,
+            ..exact
+        },
+    ];
+    for limits in tighter {
+        assert!(matches!(decode(&bytes, &limits), Err(Error::OverLimit(_))));
+    }
+}
