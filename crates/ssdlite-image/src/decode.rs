@@ -17,7 +17,7 @@ use std::path::Path;
 use image::codecs::{bmp::BmpDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError};
-use ssdlite_core::ImageSize;
+use ssdlite_core::{ImageSize, PixelBox};
 
 use crate::error::{Error, Result};
 use crate::jpeg;
@@ -68,7 +68,11 @@ impl Default for Limits {
 }
 
 impl Limits {
-    fn check_size(&self, size: ImageSize) -> Result<()> {
+    /// Refuses images of no pixel or too many.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for an empty image, [`Error::OverLimit`].
+    pub fn check_size(&self, size: ImageSize) -> Result<()> {
         if size.pixels() == 0 {
             return Err(Error::Malformed(format!(
                 "expected an image of at least one pixel, found {size}"
@@ -111,6 +115,32 @@ pub struct Header {
     /// The size as shown, which is the size of the decoded image. Width and
     /// height are swapped where the Exif orientation turns by 90 degrees.
     pub displayed: ImageSize,
+    orientation: Orientation,
+}
+
+impl Header {
+    /// Whether the picture is shown turned or mirrored.
+    pub fn is_turned(&self) -> bool {
+        self.orientation != Orientation::NoTransforms
+    }
+
+    /// A box given in pixels of the picture as stored, in pixels as shown.
+    pub fn displayed_box(&self, stored: PixelBox) -> PixelBox {
+        let (width, height) = (self.stored.width as f32, self.stored.height as f32);
+        let PixelBox { x1, y1, x2, y2, .. } = stored;
+        let (left, right) = (width - x2, width - x1);
+        let (top, bottom) = (height - y2, height - y1);
+        match self.orientation {
+            Orientation::NoTransforms => stored,
+            Orientation::FlipHorizontal => PixelBox::new(left, y1, right, y2),
+            Orientation::FlipVertical => PixelBox::new(x1, top, x2, bottom),
+            Orientation::Rotate180 => PixelBox::new(left, top, right, bottom),
+            Orientation::Rotate90 => PixelBox::new(top, x1, bottom, x2),
+            Orientation::Rotate270 => PixelBox::new(y1, left, y2, right),
+            Orientation::Rotate90FlipH => PixelBox::new(y1, x1, y2, x2),
+            Orientation::Rotate270FlipH => PixelBox::new(top, left, bottom, right),
+        }
+    }
 }
 
 /// Reads the header of an image without decoding it.
@@ -121,12 +151,28 @@ pub fn header(bytes: &[u8]) -> Result<Header> {
     Ok(Source::open(bytes)?.header())
 }
 
-/// [`header`] of the file at `path`.
+/// The bytes from a file's start that usually hold all of a JPEG's header.
+const HEADER_BYTES: u64 = 1 << 16;
+
+/// [`header`] of the file at `path`. Of most JPEG files only the start is
+/// read.
 ///
 /// # Errors
 /// Those of [`header`], [`Error::Io`], and [`Error::OverLimit`] for more than
 /// `limits.max_bytes`; the message names the file.
 pub fn header_of_file(path: &Path, limits: &Limits) -> Result<Header> {
+    let io_error = |source| Error::io(path, source);
+    let file = File::open(path).map_err(io_error)?;
+    limits
+        .check_bytes(file.metadata().map_err(io_error)?.len())
+        .map_err(|error| error.in_file(path))?;
+    let mut start = Vec::new();
+    file.take(HEADER_BYTES)
+        .read_to_end(&mut start)
+        .map_err(io_error)?;
+    if let (Ok(Format::Jpeg), Ok(header)) = (format_from_content(&start), header(&start)) {
+        return Ok(header);
+    }
     let bytes = read_file(path, limits)?;
     header(&bytes).map_err(|error| error.in_file(path))
 }
@@ -239,6 +285,7 @@ impl<'a> Source<'a> {
             format,
             stored,
             displayed,
+            orientation,
         }
     }
 
@@ -337,5 +384,33 @@ fn image_error(format: Format, error: ImageError) -> Error {
         ImageError::Unsupported(_) => Error::Unsupported(message),
         ImageError::Limits(_) => Error::OverLimit(message),
         _ => Error::Malformed(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_turn_with_their_picture() {
+        let stored = ImageSize::new(5, 3);
+        let (x, y) = (3, 1);
+        let mut picture = RgbImage::filled(stored, [0; 3]);
+        let offset = (y * stored.width + x) as usize * 3;
+        picture.pixels_mut()[offset] = 255;
+        let marked = PixelBox::new(x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0);
+        for orientation in (1..=8).filter_map(Orientation::from_exif) {
+            let shown = upright(picture.clone(), orientation).unwrap();
+            let header = Header {
+                format: Format::Jpeg,
+                stored,
+                displayed: shown.size(),
+                orientation,
+            };
+            let turned = header.displayed_box(marked);
+            assert_eq!((turned.width(), turned.height()), (1.0, 1.0));
+            let pixel = shown.pixel(turned.x1 as u32, turned.y1 as u32);
+            assert_eq!(pixel, Some([255, 0, 0]), "{orientation:?}");
+        }
     }
 }
