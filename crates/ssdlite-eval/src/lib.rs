@@ -1,1 +1,32 @@
 //! Metrics on plain detections and class scores.
+//!
+//! An [`Evaluation`] takes the images of a data set one by one, each with its
+//! objects and what a detector found in it, and answers with VOC and COCO
+//! average precision, precision-recall curves, a confusion matrix and
+//! detection rates. A [`Classification`] does the same for class scores.
+//! Every report prints as an aligned table ([`std::fmt::Display`]) and
+//! serialises as JSON.
+//!
+//! No files, no drawing, no tensors: boxes and scores come in, numbers go out.
+
+pub mod classify;
+pub mod coco;
+pub mod confusion;
+pub mod curve;
+pub mod error;
+pub mod evaluation;
+mod matching;
+pub mod per_class;
+pub mod rate;
+mod table;
+pub mod voc;
+
+pub use classify::{ClassAccuracy, Classification, ClassificationReport};
+pub use coco::CocoReport;
+pub use confusion::ConfusionMatrix;
+pub use curve::{PrCurve, PrPoint};
+pub use error::{Error, Result};
+pub use evaluation::{Evaluation, IouThreshold};
+pub use per_class::ClassAp;
+pub use rate::{DetectionRates, Rates};
+pub use voc::{VocMetric, VocReport};
