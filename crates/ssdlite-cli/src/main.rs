@@ -1,3 +1,4 @@
 //! The command line of ssdlite.
 
 fn main() {}
+mod weights;
