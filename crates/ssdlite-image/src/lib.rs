@@ -3,16 +3,24 @@
 //! The project has one way from a file to the numbers that a network sees,
 //! and it is here, so that training, evaluation and inference can't differ:
 //! [`decode`] makes upright RGB pixels from a file's bytes, under limits and
-//! without ever panicking.
+//! without ever panicking; [`resize`] scales them with one filter;
+//! [`normalise`] maps 8 bits to numbers; [`input`] does the last two as a model
+//! file's preprocessing says.
 //!
 //! No network, no file format of annotations, no tensors.
 
 pub mod decode;
 pub mod error;
+pub mod input;
 mod jpeg;
+pub mod normalise;
+pub mod resize;
 pub mod rgb;
 
 pub use decode::{Format, Header, Limits};
 pub use error::{Error, Result};
+pub use input::Preprocessor;
+pub use normalise::{Layout, Normaliser};
+pub use resize::Resizer;
 pub use rgb::{Rgb, RgbImage};
 pub use ssdlite_core::ImageSize;

@@ -1,0 +1,228 @@
+//! Laws of the one resampling filter, and of the one way to a network's input.
+
+use ssdlite_core::PixelBox;
+use ssdlite_core::preprocessing::Preprocessing;
+use ssdlite_image::{Error, ImageSize, Layout, Preprocessor, Resizer, RgbImage};
+
+/// Noise, so that a swap, a shift or a missing tap shows.
+fn noise(size: ImageSize) -> RgbImage {
+    let mut state = 1u32;
+    let pixels = (0..size.pixels() * 3).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    RgbImage::new(size, pixels.collect()).unwrap()
+}
+
+/// The taps of one output position of an antialiased triangle filter:
+/// `w(x) = max(0, 1 - |x + 0.5 - center| / max(1, scale))`, sum 1.
+fn taps(from: u32, to: u32, position: u32) -> Vec<f64> {
+    let scale = f64::from(from) / f64::from(to);
+    let center = (f64::from(position) + 0.5) * scale;
+    let weights: Vec<f64> = (0..from)
+        .map(|x| (1.0 - (f64::from(x) + 0.5 - center).abs() / scale.max(1.0)).max(0.0))
+        .collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / sum).collect()
+}
+
+fn stretched_by_definition(image: &RgbImage, size: ImageSize) -> Vec<f64> {
+    let mut output = Vec::new();
+    for y in 0..size.height {
+        let rows = taps(image.height(), size.height, y);
+        for x in 0..size.width {
+            let columns = taps(image.width(), size.width, x);
+            for channel in 0..3 {
+                let mut sum = 0.0;
+                for (row, row_weight) in (0u32..).zip(&rows) {
+                    for (column, weight) in columns.iter().enumerate() {
+                        let value = image.row(row)[column * 3 + channel];
+                        sum += row_weight * weight * f64::from(value);
+                    }
+                }
+                output.push(sum);
+            }
+        }
+    }
+    output
+}
+
+fn assert_close(found: &RgbImage, expected: &RgbImage, levels: u8) {
+    assert_eq!(found.size(), expected.size());
+    for (index, (a, b)) in found.pixels().iter().zip(expected.pixels()).enumerate() {
+        assert!(a.abs_diff(*b) <= levels, "byte {index}: {a} and {b}");
+    }
+}
+
+fn mirrored(image: &RgbImage) -> RgbImage {
+    let pixels = (0..image.height())
+        .flat_map(|y| image.row(y).chunks(3).rev().flatten().copied())
+        .collect();
+    RgbImage::new(image.size(), pixels).unwrap()
+}
+
+fn cropped(image: &RgbImage, left: u32, top: u32, size: ImageSize) -> RgbImage {
+    let pixels = (top..top + size.height)
+        .flat_map(|y| image.row(y)[left as usize * 3..][..size.width as usize * 3].to_vec())
+        .collect();
+    RgbImage::new(size, pixels).unwrap()
+}
+
+#[test]
+fn stretching_follows_the_definition_within_a_level() {
+    let image = noise(ImageSize::new(37, 29));
+    let mut resizer = Resizer::new();
+    for size in [
+        ImageSize::new(11, 7),
+        ImageSize::new(7, 53),
+        ImageSize::new(61, 43),
+        ImageSize::new(1, 1),
+        ImageSize::new(36, 30),
+    ] {
+        let found = resizer.stretch(&image, size);
+        let expected = stretched_by_definition(&image, size);
+        for (index, (found, expected)) in found.pixels().iter().zip(expected).enumerate() {
+            let difference = (f64::from(*found) - expected).abs();
+            assert!(
+                difference < 1.1,
+                "{size}, byte {index}: {found}, {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn stretching_keeps_one_colour_the_same_size_and_mirror_images() {
+    let mut resizer = Resizer::new();
+    let plain = RgbImage::filled(ImageSize::new(31, 17), [3, 141, 255]);
+    let size = ImageSize::new(13, 19);
+    let expected = RgbImage::filled(size, [3, 141, 255]);
+    assert_eq!(resizer.stretch(&plain, size), expected);
+
+    let image = noise(ImageSize::new(31, 17));
+    assert_eq!(resizer.stretch(&image, image.size()), image);
+
+    let of_mirrored = resizer.stretch(&mirrored(&image), size);
+    assert_close(&of_mirrored, &mirrored(&resizer.stretch(&image, size)), 1);
+}
+
+#[test]
+fn a_resizer_remembers_nothing_of_the_last_picture() {
+    let (large, small) = (noise(ImageSize::new(90, 70)), noise(ImageSize::new(19, 23)));
+    let size = ImageSize::new(33, 27);
+    let mut used = Resizer::new();
+    used.stretch(&large, size);
+    assert_eq!(
+        used.stretch(&small, size),
+        Resizer::new().stretch(&small, size)
+    );
+}
+
+#[test]
+fn a_centre_crop_is_the_middle_of_the_scaled_picture() {
+    let mut resizer = Resizer::new();
+    // Picture, its shorter side, its scaled size, the crop, the crop's corner:
+    // ties are rounded to even.
+    let cases = [
+        ((97, 61), 40, (63, 40), (35, 35), (14, 2)),
+        ((61, 97), 40, (40, 63), (31, 33), (4, 15)),
+        ((53, 53), 64, (64, 64), (61, 64), (2, 0)),
+        ((300, 40), 41, (307, 41), (41, 38), (133, 2)),
+    ];
+    for (from, shorter_side, scaled, crop, corner) in cases {
+        let image = noise(ImageSize::new(from.0, from.1));
+        let crop = ImageSize::new(crop.0, crop.1);
+        let scaled = resizer.stretch(&image, ImageSize::new(scaled.0, scaled.1));
+        let expected = cropped(&scaled, corner.0, corner.1, crop);
+        let found = resizer.center_crop(&image, shorter_side, crop);
+        assert_close(&found, &expected, 1);
+    }
+}
+
+#[test]
+fn a_picture_of_any_shape_can_be_cropped() {
+    let mut resizer = Resizer::new();
+    for size in [
+        ImageSize::new(1, 1),
+        ImageSize::new(1, 30_011),
+        ImageSize::new(30_011, 1),
+        ImageSize::new(2, 3),
+    ] {
+        let image = RgbImage::filled(size, [9, 8, 7]);
+        let found = resizer.center_crop(&image, 256, ImageSize::square(224));
+        assert_eq!(found, RgbImage::filled(ImageSize::square(224), [9, 8, 7]));
+    }
+}
+
+#[test]
+fn a_region_reads_only_around_itself() {
+    let size = ImageSize::new(40, 30);
+    let mut image = RgbImage::filled(size, [200; 3]);
+    for y in 10..20 {
+        for x in 5..25 {
+            let at = (y * 40 + x) * 3;
+            image.pixels_mut()[at..at + 3].copy_from_slice(&[50, 60, 70]);
+        }
+    }
+    let mut resizer = Resizer::new();
+    let target = ImageSize::new(8, 4);
+    let inner = PixelBox::new(8.0, 13.0, 22.0, 17.0);
+    let found = resizer.stretch_region(&image, inner, target).unwrap();
+    assert_eq!(found, RgbImage::filled(target, [50, 60, 70]));
+
+    let whole = PixelBox::new(0.0, 0.0, 40.0, 30.0);
+    let found = resizer.stretch_region(&image, whole, target).unwrap();
+    assert_eq!(found, resizer.stretch(&image, target));
+
+    for outside in [
+        PixelBox::new(-1.0, 0.0, 4.0, 4.0),
+        PixelBox::new(0.0, 0.0, 40.5, 4.0),
+        PixelBox::new(4.0, 4.0, 4.0, 8.0),
+        PixelBox::new(0.0, f32::NAN, 4.0, 4.0),
+    ] {
+        let found = resizer.stretch_region(&image, outside, target);
+        assert!(matches!(found, Err(Error::Malformed(_))));
+    }
+}
+
+#[test]
+fn a_detectors_input_is_the_stretched_picture_in_its_range() {
+    let size = ImageSize::new(41, 37);
+    let spec = Preprocessing::detector(size);
+    let mut preprocessor = Preprocessor::new(&spec).unwrap();
+    let image = noise(ImageSize::new(97, 61));
+    let mut input = vec![f32::NAN; 41 * 37 * 3];
+    preprocessor.write_input(&image, Layout::Hwc, &mut input);
+
+    let stretched = Resizer::new().stretch(&image, size);
+    assert_eq!(preprocessor.fit(&image), &stretched);
+    for (number, value) in input.iter().zip(stretched.pixels()) {
+        assert!((number - (f32::from(*value) / 127.5 - 1.0)).abs() < 1e-6);
+    }
+
+    let fitting = noise(size);
+    assert_eq!(preprocessor.fit(&fitting), &fitting);
+}
+
+#[test]
+fn a_classifiers_input_is_the_middle_of_the_picture() {
+    let spec = Preprocessing::classifier(49);
+    let mut preprocessor = Preprocessor::new(&spec).unwrap();
+    let image = noise(ImageSize::new(97, 61));
+    let expected = Resizer::new().center_crop(&image, 56, ImageSize::square(49));
+    assert_eq!(preprocessor.fit(&image), &expected);
+
+    let mut input = vec![f32::NAN; 49 * 49 * 3];
+    preprocessor.write_input(&image, Layout::Chw, &mut input);
+    let first_green = (f32::from(expected.pixels()[1]) / 255.0 - 0.456) / 0.224;
+    assert!((input[49 * 49] - first_green).abs() < 1e-6);
+}
+
+#[test]
+fn an_unsound_description_is_refused() {
+    let spec = Preprocessing {
+        std: [0.0; 3],
+        ..Preprocessing::detector(ImageSize::square(320))
+    };
+    assert!(matches!(Preprocessor::new(&spec), Err(Error::Malformed(_))));
+}
