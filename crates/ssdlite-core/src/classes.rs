@@ -80,6 +80,35 @@ impl ClassNames {
         Ok(Self(names))
     }
 
+    /// Reads one name a line; blank lines don't count.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn from_lines(text: &str) -> Result<Self> {
+        let lines = text.trim_start_matches('\u{feff}').lines();
+        Self::new(lines.filter(|line| !line.trim().is_empty()))
+    }
+
+    /// The 1000 classes of ImageNet in the order of torchvision's classifiers.
+    ///
+    /// Source: `_IMAGENET_CATEGORIES` of torchvision 0.29's `models/_meta.py`.
+    pub fn imagenet() -> Self {
+        Self::from_list(include_str!("class_lists/imagenet.txt"))
+    }
+
+    /// The classes of COCO in the order of torchvision's detectors, 90 with the
+    /// ten numbers that COCO leaves out, which are called `unused` and their
+    /// number.
+    ///
+    /// Source: `_COCO_CATEGORIES` of torchvision 0.29's `models/_meta.py`.
+    pub fn coco() -> Self {
+        Self::from_list(include_str!("class_lists/coco.txt"))
+    }
+
+    fn from_list(list: &'static str) -> Self {
+        Self(list.lines().map(str::to_owned).collect())
+    }
+
     /// The number of classes, background not counted.
     #[expect(clippy::len_without_is_empty, reason = "there is always a class")]
     pub fn len(&self) -> usize {
@@ -158,6 +187,20 @@ mod tests {
         assert_eq!(names.id_of("DOG"), None);
         assert_eq!(names.get(ClassId(2)), Some("dog"));
         assert_eq!(names.get(ClassId(3)), None);
+    }
+
+    #[test]
+    fn published_lists_are_sound() {
+        for (names, count) in [(ClassNames::imagenet(), 1000), (ClassNames::coco(), 90)] {
+            assert_eq!(ClassNames::new(names.iter()).unwrap(), names);
+            assert_eq!(names.len(), count);
+        }
+        assert_eq!(
+            ClassNames::imagenet().get(ClassId(999)),
+            Some("toilet tissue")
+        );
+        assert_eq!(ClassNames::coco().id_of("toothbrush"), Some(ClassId(89)));
+        assert_eq!(ClassNames::coco().id_of("person"), Some(ClassId(0)));
     }
 
     #[test]
