@@ -1,0 +1,80 @@
+//! The whole truth about a data set: every fault of every file.
+//!
+//! Reading for training looks at annotations and headers. A check also decodes
+//! every picture, compares the splits, and looks for what nothing refers to.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::finding::{Finding, Losses, Severity};
+use crate::folders::ImageFolder;
+use crate::voc::VocFolder;
+
+/// What a data folder holds.
+#[derive(Clone, Debug)]
+pub enum DataFolder {
+    /// Pictures with boxes, in VOC's layout.
+    Voc(VocFolder),
+    /// Pictures in a folder for each class.
+    Images(ImageFolder),
+}
+
+impl DataFolder {
+    /// Opens a folder of either kind: it is VOC's if it has `Annotations` or
+    /// `JPEGImages`.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`](crate::Error::Malformed) if it is of neither kind, [`Error::Io`](crate::Error::Io) if a folder
+    /// can't be listed.
+    pub fn open(root: &Path) -> Result<Self> {
+        let is_voc = ["Annotations", "JPEGImages"]
+            .iter()
+            .any(|name| root.join(name).is_dir());
+        if is_voc {
+            Ok(Self::Voc(VocFolder::open(root)?))
+        } else {
+            Ok(Self::Images(ImageFolder::open(root)?))
+        }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// Every fault, sorted by file, then by object.
+    pub findings: Vec<Finding>,
+    /// How much training would leave out or change.
+    pub losses: Losses,
+    /// The pictures that are sound.
+    pub images: usize,
+    /// The labelled objects in them; for a classifier's pictures, one each.
+    pub objects: usize,
+}
+
+impl CheckReport {
+    pub(crate) fn new(mut findings: Vec<Finding>, losses: Losses) -> Self {
+        findings.sort();
+        findings.dedup();
+        Self {
+            findings,
+            losses,
+            images: 0,
+            objects: 0,
+        }
+    }
+
+    /// The number of findings of a severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
+    }
+
+    /// Whether anything is wrong, warnings not counted.
+    pub fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+}

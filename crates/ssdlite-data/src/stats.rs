@@ -1,0 +1,316 @@
+//! What a data set is made of, in numbers: how many objects of each class, how
+//! large, and which of them the default boxes can match.
+
+use std::fmt;
+
+use serde::Serialize;
+use ssdlite_core::default_boxes::DefaultBoxes;
+use ssdlite_core::matcher::MATCH_IOU;
+use ssdlite_core::{ClassId, FractionBox, GroundTruth, ImageSize, PixelBox};
+
+use crate::dataset::{ClassificationSet, DetectionSet};
+use crate::split::Split;
+
+/// The least, the middle and the greatest of some numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// The least.
+    pub min: f32,
+    /// The middle one; of an even number the mean of the middle two.
+    pub median: f32,
+    /// The greatest.
+    pub max: f32,
+}
+
+impl Spread {
+    /// The spread of some numbers, if there is any.
+    pub fn of(values: impl IntoIterator<Item = f32>) -> Option<Self> {
+        let mut values: Vec<f32> = values.into_iter().collect();
+        values.sort_unstable_by(f32::total_cmp);
+        let (&min, &max) = (values.first()?, values.last()?);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            0 => (values[middle - 1] + values[middle]) / 2.0,
+            _ => values[middle],
+        };
+        Some(Self { min, median, max })
+    }
+}
+
+/// The numbers of one split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SplitStats {
+    /// Which split.
+    pub split: Split,
+    /// Its pictures.
+    pub images: usize,
+    /// Those without any object.
+    pub images_without_objects: usize,
+    /// Its objects, difficult ones included.
+    pub objects: usize,
+    /// The difficult ones.
+    pub difficult: usize,
+    /// Objects in a picture.
+    pub objects_per_image: Option<Spread>,
+}
+
+/// The numbers of one class over all splits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassStats {
+    /// The class's name.
+    pub class: String,
+    /// Its objects in each split, in the order of
+    /// [`splits`](DetectionStats::splits).
+    pub objects: Vec<usize>,
+    /// Widths of its boxes in pixels of their pictures.
+    pub width: Option<Spread>,
+    /// Heights of its boxes in pixels of their pictures.
+    pub height: Option<Spread>,
+    /// Square roots of the share of their picture that its boxes cover: the
+    /// number that the scales of default boxes compare with.
+    pub relative_side: Option<Spread>,
+    /// The share of its objects that some default box overlaps with an IoU of
+    /// at least [`MATCH_IOU`], 0 to 1.
+    pub matchable: Option<f32>,
+}
+
+/// The numbers of a detection data set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DetectionStats {
+    /// The numbers of each split.
+    pub splits: Vec<SplitStats>,
+    /// The numbers of each class, in the order of the ids.
+    pub classes: Vec<ClassStats>,
+}
+
+/// A box with the picture that it is in.
+struct Placed {
+    class: ClassId,
+    bbox: PixelBox,
+    fractions: FractionBox,
+}
+
+impl Placed {
+    fn relative_side(&self) -> f32 {
+        self.fractions.area().sqrt()
+    }
+}
+
+impl DetectionStats {
+    /// Counts splits that were read with the same classes.
+    ///
+    /// A picture that stands in several splits counts several times in each
+    /// class's box sizes.
+    pub fn new(sets: &[(Split, &DetectionSet)], default_boxes: &DefaultBoxes) -> Self {
+        let placed: Vec<Vec<Placed>> = sets.iter().map(|(_, set)| placed_boxes(set)).collect();
+        let names = sets.first().map(|(_, set)| &set.classes);
+        let classes = names.map_or_else(Vec::new, |names| {
+            (names.ids().zip(names.iter()))
+                .map(|(class, name)| class_stats(class, name, &placed, default_boxes))
+                .collect()
+        });
+        Self {
+            splits: sets
+                .iter()
+                .map(|(split, set)| split_stats(*split, set))
+                .collect(),
+            classes,
+        }
+    }
+}
+
+fn placed_boxes(set: &DetectionSet) -> Vec<Placed> {
+    let of_image = |size: ImageSize| {
+        move |object: &GroundTruth| Placed {
+            class: object.class,
+            bbox: object.bbox,
+            fractions: object.bbox.to_fractions(size),
+        }
+    };
+    set.images
+        .iter()
+        .flat_map(|image| image.objects.iter().map(of_image(image.size)))
+        .collect()
+}
+
+fn split_stats(split: Split, set: &DetectionSet) -> SplitStats {
+    let counts = || set.images.iter().map(|image| image.objects.len());
+    SplitStats {
+        split,
+        images: set.images.len(),
+        images_without_objects: counts().filter(|&count| count == 0).count(),
+        objects: set.object_count(),
+        difficult: (set.images.iter())
+            .flat_map(|image| &image.objects)
+            .filter(|object| object.difficult)
+            .count(),
+        objects_per_image: Spread::of(counts().map(|count| count as f32)),
+    }
+}
+
+fn class_stats(
+    class: ClassId,
+    name: &str,
+    placed: &[Vec<Placed>],
+    default_boxes: &DefaultBoxes,
+) -> ClassStats {
+    let of_class = |boxes: &Vec<Placed>| boxes.iter().filter(|b| b.class == class).count();
+    let all: Vec<&Placed> = (placed.iter().flatten())
+        .filter(|placed| placed.class == class)
+        .collect();
+    let is_matchable = |placed: &&&Placed| {
+        (default_boxes.corners().iter()).any(|default| default.iou(&placed.fractions) >= MATCH_IOU)
+    };
+    let matchable = all.iter().filter(is_matchable).count();
+    ClassStats {
+        class: name.to_owned(),
+        objects: placed.iter().map(of_class).collect(),
+        width: Spread::of(all.iter().map(|placed| placed.bbox.width())),
+        height: Spread::of(all.iter().map(|placed| placed.bbox.height())),
+        relative_side: Spread::of(all.iter().map(|placed| placed.relative_side())),
+        matchable: (!all.is_empty()).then(|| matchable as f32 / all.len() as f32),
+    }
+}
+
+impl fmt::Display for DetectionStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = vec![text_row(&[
+            "split",
+            "images",
+            "empty",
+            "objects",
+            "difficult",
+            "objects an image",
+        ])];
+        table.extend(self.splits.iter().map(|split| {
+            vec![
+                split.split.to_string(),
+                split.images.to_string(),
+                split.images_without_objects.to_string(),
+                split.objects.to_string(),
+                split.difficult.to_string(),
+                spread_text(split.objects_per_image, 0),
+            ]
+        }));
+        write_table(f, &table)?;
+        writeln!(f)?;
+        let mut header = text_row(&["class"]);
+        header.extend(self.splits.iter().map(|split| split.split.to_string()));
+        header.extend(text_row(&[
+            "width px",
+            "height px",
+            "relative side",
+            "matchable",
+        ]));
+        let mut table = vec![header];
+        table.extend(self.classes.iter().map(|class| {
+            let mut row = vec![class.class.clone()];
+            row.extend(class.objects.iter().map(usize::to_string));
+            row.extend([
+                spread_text(class.width, 0),
+                spread_text(class.height, 0),
+                spread_text(class.relative_side, 2),
+                percent_text(class.matchable),
+            ]);
+            row
+        }));
+        write_table(f, &table)?;
+        writeln!(
+            f,
+            "\nSizes are min / median / max. Matchable: objects that a default box overlaps with \
+             an IoU of {MATCH_IOU} or more."
+        )
+    }
+}
+
+/// The numbers of a classification data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClassificationStats {
+    /// The splits that were counted.
+    pub splits: Vec<Split>,
+    /// Each class's name and its pictures in each split, in the order of the
+    /// ids.
+    pub classes: Vec<(String, Vec<usize>)>,
+}
+
+impl ClassificationStats {
+    /// Counts splits that were read with the same classes.
+    pub fn new(sets: &[(Split, &ClassificationSet)]) -> Self {
+        let count = |set: &ClassificationSet, class| {
+            (set.images.iter())
+                .filter(|image| image.class == class)
+                .count()
+        };
+        let names = sets.first().map(|(_, set)| &set.classes);
+        let classes = names.map_or_else(Vec::new, |names| {
+            (names.ids().zip(names.iter()))
+                .map(|(class, name)| {
+                    let counts = sets.iter().map(|(_, set)| count(set, class)).collect();
+                    (name.to_owned(), counts)
+                })
+                .collect()
+        });
+        Self {
+            splits: sets.iter().map(|&(split, _)| split).collect(),
+            classes,
+        }
+    }
+}
+
+impl fmt::Display for ClassificationStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut header = text_row(&["class"]);
+        header.extend(self.splits.iter().map(Split::to_string));
+        let mut table = vec![header];
+        let mut sums = vec![0; self.splits.len()];
+        for (name, counts) in &self.classes {
+            let mut row = vec![name.clone()];
+            row.extend(counts.iter().map(usize::to_string));
+            table.push(row);
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        let mut last = text_row(&["all"]);
+        last.extend(sums.iter().map(usize::to_string));
+        table.push(last);
+        write_table(f, &table)
+    }
+}
+
+fn text_row(cells: &[&str]) -> Vec<String> {
+    cells.iter().map(|&cell| cell.to_owned()).collect()
+}
+
+fn spread_text(spread: Option<Spread>, digits: usize) -> String {
+    match spread {
+        None => "-".into(),
+        Some(Spread { min, median, max }) => {
+            format!("{min:.digits$} / {median:.digits$} / {max:.digits$}")
+        }
+    }
+}
+
+fn percent_text(share: Option<f32>) -> String {
+    share.map_or_else(|| "-".into(), |share| format!("{:.1} %", share * 100.0))
+}
+
+/// Writes rows in columns: the first to the left, the others to the right.
+fn write_table(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+            match column {
+                0 => write!(f, "{cell:<width$}")?,
+                _ => write!(f, "  {cell:>width$}")?,
+            }
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! The check of a VOC folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::check::CheckReport;
+use crate::error::Result;
+use crate::finding::{Finding, FindingKind, Losses, quoted, similar_classes};
+use crate::parallel;
+use crate::pictures::decode_fault;
+use crate::split::Split;
+use crate::voc::VocOptions;
+use crate::voc::folder::{ANNOTATIONS, PICTURES, VocFolder};
+use crate::voc::lists::{List, list_file, read_list};
+use crate::voc::read::{Expectation, ImageReading};
+
+/// Pairs of splits that must share no picture. `trainval` against `train` and
+/// `val` is another matter.
+const APART: [(Split, Split); 4] = [
+    (Split::Train, Split::Test),
+    (Split::Val, Split::Test),
+    (Split::TrainVal, Split::Test),
+    (Split::Train, Split::Val),
+];
+
+impl VocFolder {
+    /// Checks every list, annotation and picture; pictures are decoded, on all
+    /// cores.
+    ///
+    /// A set without any list is checked by its annotations.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`](crate::Error::Malformed) if there is no class at
+    /// all, [`Error::OverLimit`](crate::Error::OverLimit) for too many,
+    /// [`Error::Io`](crate::Error::Io) for a list that can't be read.
+    pub fn check(&self, options: &VocOptions) -> Result<CheckReport> {
+        let lists = self.lists()?;
+        let mut findings = list_findings(&lists);
+        let mut losses = Losses::default();
+        for list in lists.values() {
+            losses.images_skipped += list.findings.len();
+            findings.extend(list.findings.iter().cloned());
+        }
+        let listed: BTreeSet<&str> = lists
+            .values()
+            .flat_map(|list| list.ids.iter().map(String::as_str))
+            .collect();
+        findings.extend(self.unlisted(&listed, !lists.is_empty()));
+        let ids: Vec<String> = if lists.is_empty() {
+            self.annotation_ids().map(str::to_owned).collect()
+        } else {
+            listed.into_iter().map(str::to_owned).collect()
+        };
+        let classes = match &options.classes {
+            Some(classes) => classes.clone(),
+            None if lists.is_empty() => self.classes_of(&ids)?,
+            None => self.classes()?,
+        };
+        findings.extend(similar_classes(&classes, ANNOTATIONS));
+        let expectation = Expectation {
+            classes: &classes,
+            coordinates: options.coordinates,
+        };
+        let readings = parallel::map(&ids, |id| self.decoded(self.read_image(id, &expectation)));
+        let mut images = 0;
+        let mut objects = 0;
+        for reading in readings {
+            losses += reading.losses;
+            findings.extend(reading.findings);
+            if let Some(image) = reading.image {
+                images += 1;
+                objects += image.objects.len();
+            }
+        }
+        Ok(CheckReport {
+            images,
+            objects,
+            ..CheckReport::new(findings, losses)
+        })
+    }
+
+    fn lists(&self) -> Result<BTreeMap<Split, List>> {
+        let mut lists = BTreeMap::new();
+        for split in Split::ALL {
+            if let Some(list) = read_list(self.root(), split)? {
+                lists.insert(split, list);
+            }
+        }
+        Ok(lists)
+    }
+
+    /// The same reading, but skipped if its picture can't be decoded.
+    fn decoded(&self, mut reading: ImageReading) -> ImageReading {
+        let fault = reading
+            .image
+            .as_ref()
+            .and_then(|image| Some((image.path.file_name()?, decode_fault(&image.path)?)));
+        if let Some((name, fault)) = fault {
+            let file = format!("{PICTURES}/{}", name.to_string_lossy());
+            let finding = Finding::error(file, FindingKind::BadPicture, fault);
+            reading.findings.push(finding);
+            reading.image = None;
+            reading.losses = Losses {
+                images_skipped: 1,
+                ..Losses::default()
+            };
+        }
+        reading
+    }
+
+    /// Annotations that no split names, and pictures without an annotation
+    /// that none names either.
+    fn unlisted(&self, listed: &BTreeSet<&str>, has_lists: bool) -> Vec<Finding> {
+        let no_split = (self.annotation_ids())
+            .filter(|id| has_lists && !listed.contains(id))
+            .map(|id| {
+                let file = Self::annotation_file(id);
+                Finding::warning(file, FindingKind::Unlisted, "stands in no split")
+            });
+        let no_annotation = (self.picture_ids())
+            .filter(|id| !listed.contains(id) && !self.has_annotation(id))
+            .flat_map(|id| self.picture_files(id))
+            .map(|name| {
+                let file = format!("{PICTURES}/{name}");
+                Finding::warning(file, FindingKind::MissingAnnotation, "has no annotation")
+            });
+        no_split.chain(no_annotation).collect()
+    }
+}
+
+/// Faults between the lists.
+fn list_findings(lists: &BTreeMap<Split, List>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if lists.is_empty() {
+        let message = "found no list; the set must be divided into splits before training";
+        findings.push(Finding::warning(
+            "ImageSets/Main",
+            FindingKind::EmptySplit,
+            message,
+        ));
+        return findings;
+    }
+    for split in Split::ALL {
+        let (file, kind) = (list_file(split), FindingKind::EmptySplit);
+        match lists.get(&split) {
+            Some(list) if list.ids.is_empty() => {
+                findings.push(Finding::error(file, kind, "names no picture"));
+            }
+            Some(_) => {}
+            None => findings.push(Finding::warning(file, kind, "there is no such list")),
+        }
+    }
+    let sets: BTreeMap<Split, BTreeSet<&str>> = (lists.iter())
+        .map(|(&split, list)| (split, list.ids.iter().map(String::as_str).collect()))
+        .collect();
+    for (one, other) in APART {
+        if let (Some(one_ids), Some(other_ids)) = (sets.get(&one), sets.get(&other)) {
+            findings.extend(one_ids.intersection(other_ids).map(|id| {
+                let message = format!("{} also stands in {one}", quoted(id));
+                Finding::error(list_file(other), FindingKind::Leak, message)
+            }));
+        }
+    }
+    if let (Some(train), Some(val), Some(trainval)) = (
+        sets.get(&Split::Train),
+        sets.get(&Split::Val),
+        sets.get(&Split::TrainVal),
+    ) {
+        let union: BTreeSet<&str> = train.union(val).copied().collect();
+        let differing: Vec<&&str> = union.symmetric_difference(trainval).collect();
+        if let Some(first) = differing.first() {
+            let message = format!(
+                "differs from train and val together by {} ids, such as {}",
+                differing.len(),
+                quoted(first)
+            );
+            let file = list_file(Split::TrainVal);
+            findings.push(Finding::warning(file, FindingKind::SplitsDisagree, message));
+        }
+    }
+    findings
+}

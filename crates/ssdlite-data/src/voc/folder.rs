@@ -1,0 +1,167 @@
+//! A VOC data folder: which annotations, pictures and lists it has.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+
+use ssdlite_core::ClassNames;
+
+use crate::error::{Error, Result};
+use crate::files::{read_bounded, sorted_names};
+use crate::parallel;
+use crate::pictures::{PICTURE_ENDINGS, stem_with_ending};
+use crate::split::Split;
+use crate::voc::lists::{List, list_file, read_list};
+use crate::voc::xml::{self, RawAnnotation};
+
+pub(super) const ANNOTATIONS: &str = "Annotations";
+pub(super) const PICTURES: &str = "JPEGImages";
+
+/// The largest annotation file that is read: tens of thousands of objects.
+const MAX_ANNOTATION_BYTES: u64 = 8 << 20;
+
+/// A data folder in VOC's layout, with the names of its files.
+#[derive(Clone, Debug)]
+pub struct VocFolder {
+    root: PathBuf,
+    annotations: BTreeSet<String>,
+    pictures: BTreeMap<String, Vec<String>>,
+}
+
+impl VocFolder {
+    /// Lists the annotations and pictures of the data folder at `root`. Hidden
+    /// files and files of other kinds are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if `Annotations` or `JPEGImages` is missing,
+    /// [`Error::Io`] if a folder can't be listed.
+    pub fn open(root: &Path) -> Result<Self> {
+        for folder in [ANNOTATIONS, PICTURES] {
+            if !root.join(folder).is_dir() {
+                return Err(Error::Malformed(format!(
+                    "{}: expected the folders {ANNOTATIONS} and {PICTURES}, found no {folder}",
+                    root.display()
+                )));
+            }
+        }
+        let annotations = sorted_names(&root.join(ANNOTATIONS))?
+            .iter()
+            .filter_map(|name| stem_with_ending(name, &["xml"]))
+            .map(|(stem, _)| stem.to_owned())
+            .collect();
+        let mut pictures: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for name in sorted_names(&root.join(PICTURES))? {
+            if let Some((stem, _)) = stem_with_ending(&name, &PICTURE_ENDINGS) {
+                pictures.entry(stem.to_owned()).or_default().push(name);
+            }
+        }
+        for names in pictures.values_mut() {
+            names.sort_by_key(|name| {
+                stem_with_ending(name, &PICTURE_ENDINGS).map(|(_, preference)| preference)
+            });
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            annotations,
+            pictures,
+        })
+    }
+
+    /// The data folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The ids of all annotations, sorted.
+    pub fn annotation_ids(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.annotations.iter().map(String::as_str)
+    }
+
+    /// Whether there is an annotation of this id.
+    pub(super) fn has_annotation(&self, id: &str) -> bool {
+        self.annotations.contains(id)
+    }
+
+    /// Whether there is a picture of this id.
+    pub(crate) fn has_picture(&self, id: &str) -> bool {
+        self.pictures.contains_key(id)
+    }
+
+    /// The picture files of an id, the preferred one first.
+    pub(super) fn picture_files(&self, id: &str) -> &[String] {
+        self.pictures.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The ids of all pictures, sorted.
+    pub(super) fn picture_ids(&self) -> impl Iterator<Item = &str> {
+        self.pictures.keys().map(String::as_str)
+    }
+
+    /// The list of a split. `trainval` is put together from `train` and `val`
+    /// where it has no list of its own.
+    pub(super) fn list(&self, split: Split) -> Result<List> {
+        if let Some(list) = read_list(&self.root, split)? {
+            return Ok(list);
+        }
+        if split == Split::TrainVal {
+            let mut joined = self.list(Split::Train)?;
+            let val = self.list(Split::Val)?;
+            let known: HashSet<String> = joined.ids.iter().cloned().collect();
+            let new = val.ids.into_iter().filter(|id| !known.contains(id));
+            joined.ids.extend(new);
+            joined.findings.extend(val.findings);
+            return Ok(joined);
+        }
+        Err(Error::Malformed(format!(
+            "{}: expected the list {}, found none; divide the set into splits first",
+            self.root.display(),
+            list_file(split)
+        )))
+    }
+
+    /// The classes of the objects in `trainval`, sorted by name. Names that no
+    /// class may have are left out.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the list or any class is missing,
+    /// [`Error::OverLimit`] for too many classes, [`Error::Io`] for a list
+    /// that can't be read.
+    pub fn classes(&self) -> Result<ClassNames> {
+        self.classes_of(&self.list(Split::TrainVal)?.ids)
+    }
+
+    pub(super) fn classes_of(&self, ids: &[String]) -> Result<ClassNames> {
+        let names_of = |id: &String| -> Vec<String> {
+            let annotation = self.raw_annotation(id).unwrap_or_default();
+            (annotation.objects.into_iter())
+                .filter_map(|object| object.name)
+                .filter(|name| ClassNames::new([name]).is_ok())
+                .collect()
+        };
+        let found = parallel::map(ids, names_of);
+        let names: BTreeSet<String> = found.into_iter().flatten().collect();
+        if names.is_empty() {
+            return Err(Error::Malformed(format!(
+                "{}: expected objects in the {} pictures to train on, found none",
+                self.root.display(),
+                ids.len()
+            )));
+        }
+        Ok(ClassNames::new(names)?)
+    }
+
+    /// The annotation file of an id, seen from the data folder.
+    pub(super) fn annotation_file(id: &str) -> String {
+        format!("{ANNOTATIONS}/{id}.xml")
+    }
+
+    /// The fields of an id's annotation; the error is a message for the user.
+    pub(super) fn raw_annotation(&self, id: &str) -> std::result::Result<RawAnnotation, String> {
+        let path = self.root.join(Self::annotation_file(id));
+        let bytes = read_bounded(&path, MAX_ANNOTATION_BYTES).map_err(|error| match error {
+            Error::Io { source, .. } => source.to_string(),
+            Error::OverLimit(_) => format!("expected at most {MAX_ANNOTATION_BYTES} bytes"),
+            _ => "expected a plain file".into(),
+        })?;
+        xml::parse(&bytes)
+    }
+}

@@ -1,0 +1,193 @@
+//! Pictures and annotations of a VOC folder, put together.
+
+use std::path::PathBuf;
+
+use ssdlite_core::ClassNames;
+use ssdlite_image::Header;
+
+use crate::dataset::{DetectionImage, DetectionSet};
+use crate::error::{Error, Result};
+use crate::finding::{Finding, FindingKind, Losses, Reading, quoted};
+use crate::parallel;
+use crate::pictures::header_within_limits;
+use crate::split::Split;
+use crate::voc::annotation::Frame;
+use crate::voc::folder::{PICTURES, VocFolder};
+use crate::voc::lists::list_file;
+use crate::voc::xml::RawAnnotation;
+use crate::voc::{Coordinates, VocOptions};
+
+/// What is to be known to read one picture.
+pub(super) struct Expectation<'a> {
+    pub(super) classes: &'a ClassNames,
+    pub(super) coordinates: Coordinates,
+}
+
+/// One picture as far as it could be read; none where it is skipped.
+pub(super) struct ImageReading {
+    pub(super) image: Option<DetectionImage>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) losses: Losses,
+}
+
+impl ImageReading {
+    fn skipped(findings: Vec<Finding>) -> Self {
+        Self {
+            image: None,
+            findings,
+            losses: Losses {
+                images_skipped: 1,
+                ..Losses::default()
+            },
+        }
+    }
+}
+
+impl VocFolder {
+    /// Reads a split: every annotation, and the header of every picture.
+    ///
+    /// What can't be used is skipped or clipped as
+    /// [`FindingKind`] says, reported and counted.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the split has no list, no usable picture or no
+    /// class, [`Error::OverLimit`] for too many classes, [`Error::Io`] for a
+    /// list that can't be read.
+    pub fn read(&self, split: Split, options: &VocOptions) -> Result<Reading<DetectionSet>> {
+        let list = self.list(split)?;
+        let classes = match &options.classes {
+            Some(classes) => classes.clone(),
+            None => self.classes()?,
+        };
+        let expectation = Expectation {
+            classes: &classes,
+            coordinates: options.coordinates,
+        };
+        let readings = parallel::map(&list.ids, |id| self.read_image(id, &expectation));
+        let mut losses = Losses {
+            images_skipped: list.findings.len(),
+            ..Losses::default()
+        };
+        let mut findings = list.findings;
+        let mut images = Vec::with_capacity(readings.len());
+        for reading in readings {
+            losses += reading.losses;
+            findings.extend(reading.findings);
+            images.extend(reading.image);
+        }
+        if images.is_empty() {
+            let first = findings
+                .first()
+                .map_or_else(String::new, |finding| format!("; first fault: {finding}"));
+            return Err(Error::Malformed(format!(
+                "{}: expected pictures in {}, found none that can be used{first}",
+                self.root().display(),
+                list_file(split)
+            )));
+        }
+        Ok(Reading {
+            set: DetectionSet { classes, images },
+            findings,
+            losses,
+        })
+    }
+
+    pub(super) fn read_image(&self, id: &str, expectation: &Expectation<'_>) -> ImageReading {
+        let file = Self::annotation_file(id);
+        let mut findings = Vec::new();
+        let raw = self.annotation_of(id, &file, &mut findings);
+        let picture = self.picture_of(id, &file, &mut findings);
+        let (Some(raw), Some((path, header))) = (raw, picture) else {
+            return ImageReading::skipped(findings);
+        };
+        findings.extend(name_mismatch(&raw, id, &file));
+        let (frame, finding) = Frame::new(&raw, &header, expectation.coordinates, &file);
+        findings.extend(finding);
+        let Some(frame) = frame else {
+            return ImageReading::skipped(findings);
+        };
+        let objects = frame.objects(&raw, expectation.classes, &file, &mut findings);
+        ImageReading {
+            image: Some(DetectionImage {
+                id: id.to_owned(),
+                path,
+                size: header.displayed,
+                objects: objects.valid,
+            }),
+            findings,
+            losses: objects.losses,
+        }
+    }
+
+    fn annotation_of(
+        &self,
+        id: &str,
+        file: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<RawAnnotation> {
+        if !self.has_annotation(id) {
+            let message = "expected an annotation, found none";
+            findings.push(Finding::error(
+                file,
+                FindingKind::MissingAnnotation,
+                message,
+            ));
+            return None;
+        }
+        self.raw_annotation(id)
+            .map_err(|fault| {
+                findings.push(Finding::error(file, FindingKind::BadAnnotation, fault));
+            })
+            .ok()
+    }
+
+    fn picture_of(
+        &self,
+        id: &str,
+        annotation: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<(PathBuf, Header)> {
+        let names = self.picture_files(id);
+        let Some(name) = names.first() else {
+            let message = format!("expected the picture {PICTURES}/{id}.jpg or .png, found none");
+            findings.push(Finding::error(
+                annotation,
+                FindingKind::MissingPicture,
+                message,
+            ));
+            return None;
+        };
+        let file = format!("{PICTURES}/{name}");
+        if names.len() > 1 {
+            let message = format!(
+                "found {} pictures of one id, this one is taken",
+                names.len()
+            );
+            findings.push(Finding::warning(
+                &file,
+                FindingKind::AmbiguousPicture,
+                message,
+            ));
+        }
+        let path = self.root().join(PICTURES).join(name);
+        match header_within_limits(&path) {
+            Ok(header) => Some((path, header)),
+            Err(fault) => {
+                findings.push(Finding::error(&file, FindingKind::BadPicture, fault));
+                None
+            }
+        }
+    }
+}
+
+/// An annotation that was written for a picture of another name.
+fn name_mismatch(raw: &RawAnnotation, id: &str, file: &str) -> Option<Finding> {
+    let name = raw.filename.as_deref().filter(|name| !name.is_empty())?;
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let message = format!(
+        "<filename> is {}, but the picture of the annotation's own name is taken",
+        quoted(name)
+    );
+    let differs = stem != id && name != id;
+    differs.then(|| Finding::warning(file, FindingKind::NameMismatch, message))
+}
