@@ -332,7 +332,11 @@ fn upright(image: RgbImage, orientation: Orientation) -> Result<RgbImage> {
 }
 
 /// Tells the format by the bytes that every file of it starts with.
-fn format_from_content(bytes: &[u8]) -> Result<Format> {
+///
+/// # Errors
+/// [`Error::Unsupported`] for formats that are known and not read,
+/// [`Error::Malformed`] for anything else.
+pub fn format_from_content(bytes: &[u8]) -> Result<Format> {
     let unsupported = |name| {
         Err(Error::Unsupported(format!(
             "expected a JPEG, PNG, WebP or BMP image, found {name}; convert it first"

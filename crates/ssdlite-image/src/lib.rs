@@ -7,9 +7,17 @@
 //! [`normalise`] maps 8 bits to numbers; [`input`] does the last two as a model
 //! file's preprocessing says.
 //!
+//! The way back to people: [`draw`] puts labelled boxes on pictures and
+//! pictures side by side, [`canvas`] draws shapes and text, [`encode`] writes
+//! files.
+//!
 //! No network, no file format of annotations, no tensors.
 
+pub mod canvas;
+pub mod color;
 pub mod decode;
+pub mod draw;
+pub mod encode;
 pub mod error;
 pub mod input;
 mod jpeg;
@@ -18,6 +26,7 @@ pub mod resize;
 pub mod rgb;
 
 pub use decode::{Format, Header, Limits};
+pub use draw::{LabelledBox, draw_boxes};
 pub use error::{Error, Result};
 pub use input::Preprocessor;
 pub use normalise::{Layout, Normaliser};

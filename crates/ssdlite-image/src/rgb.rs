@@ -98,6 +98,54 @@ impl RgbImage {
         &self.pixels[y as usize * stride..][..stride]
     }
 
+    /// The part of `size` whose top left pixel is at column `left`, row `top`.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is empty or reaches out of the image.
+    pub fn cropped(&self, left: u32, top: u32, size: ImageSize) -> Result<Self> {
+        let fits = |start: u32, length: u32, end: u32| {
+            start.checked_add(length).is_some_and(|last| last <= end)
+        };
+        if !fits(left, size.width, self.size.width) || !fits(top, size.height, self.size.height) {
+            return Err(Error::Malformed(format!(
+                "expected a part of {}, found {size} at {left}, {top}",
+                self.size
+            )));
+        }
+        let bytes = left as usize * CHANNELS..(left + size.width) as usize * CHANNELS;
+        let rows = (top..top + size.height).flat_map(|y| &self.row(y)[bytes.clone()]);
+        Self::new(size, rows.copied().collect())
+    }
+
+    /// The mirror image, left and right swapped.
+    #[must_use]
+    pub fn mirrored(&self) -> Self {
+        let stride = self.size.width as usize * CHANNELS;
+        let mut mirrored = self.clone();
+        for row in mirrored.pixels.chunks_exact_mut(stride) {
+            row.as_chunks_mut::<CHANNELS>().0.reverse();
+        }
+        mirrored
+    }
+
+    /// Copies `picture` over this image, its top left pixel at column `left`,
+    /// row `top`. What reaches out of this image is left out.
+    pub fn paste(&mut self, picture: &Self, left: u32, top: u32) {
+        if left >= self.size.width {
+            return;
+        }
+        let width = picture.size.width.min(self.size.width - left) as usize * CHANNELS;
+        let rows = picture
+            .size
+            .height
+            .min(self.size.height.saturating_sub(top));
+        let stride = self.size.width as usize * CHANNELS;
+        for y in 0..rows {
+            let start = (top + y) as usize * stride + left as usize * CHANNELS;
+            self.pixels[start..start + width].copy_from_slice(&picture.row(y)[..width]);
+        }
+    }
+
     /// The colour at column `x` of row `y`, if that is inside the image.
     pub fn pixel(&self, x: u32, y: u32) -> Option<Rgb> {
         if x >= self.size.width || y >= self.size.height {
@@ -123,6 +171,43 @@ mod tests {
         assert!(RgbImage::new(ImageSize::new(0, 3), Vec::new()).is_err());
         let huge = ImageSize::new(u32::MAX, u32::MAX);
         assert!(RgbImage::new(huge, Vec::new()).is_err());
+    }
+
+    #[test]
+    fn parts_are_cut_out_and_pasted_back() {
+        let size = ImageSize::new(5, 3);
+        let image = RgbImage::new(size, (0..45).collect()).unwrap();
+        let part = image.cropped(2, 1, ImageSize::new(3, 2)).unwrap();
+        assert_eq!(part.pixel(0, 0), image.pixel(2, 1));
+        assert_eq!(part.pixel(2, 1), image.pixel(4, 2));
+        let mut copy = RgbImage::filled(size, [0; 3]);
+        copy.paste(&image, 0, 0);
+        copy.paste(&part, 2, 1);
+        assert_eq!(copy, image);
+
+        copy.paste(&part, 4, 2);
+        assert_eq!(copy.pixel(4, 2), part.pixel(0, 0));
+        copy.paste(&part, 5, 0);
+        copy.paste(&part, 0, 3);
+        assert_eq!(copy.pixel(3, 2), image.pixel(3, 2));
+
+        for (left, top, width, height) in [(3, 1, 3, 2), (2, 2, 3, 2), (0, 0, 0, 1)] {
+            assert!(
+                image
+                    .cropped(left, top, ImageSize::new(width, height))
+                    .is_err()
+            );
+        }
+        assert!(image.cropped(u32::MAX, 0, size).is_err());
+    }
+
+    #[test]
+    fn mirroring_swaps_left_and_right_and_comes_back() {
+        let image = RgbImage::new(ImageSize::new(5, 3), (0..45).collect()).unwrap();
+        let mirrored = image.mirrored();
+        assert_eq!(mirrored.pixel(0, 2), image.pixel(4, 2));
+        assert_eq!(mirrored.pixel(2, 1), image.pixel(2, 1));
+        assert_eq!(mirrored.mirrored(), image);
     }
 
     #[test]

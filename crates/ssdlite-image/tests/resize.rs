@@ -54,20 +54,6 @@ fn assert_close(found: &RgbImage, expected: &RgbImage, levels: u8) {
     }
 }
 
-fn mirrored(image: &RgbImage) -> RgbImage {
-    let pixels = (0..image.height())
-        .flat_map(|y| image.row(y).chunks(3).rev().flatten().copied())
-        .collect();
-    RgbImage::new(image.size(), pixels).unwrap()
-}
-
-fn cropped(image: &RgbImage, left: u32, top: u32, size: ImageSize) -> RgbImage {
-    let pixels = (top..top + size.height)
-        .flat_map(|y| image.row(y)[left as usize * 3..][..size.width as usize * 3].to_vec())
-        .collect();
-    RgbImage::new(size, pixels).unwrap()
-}
-
 #[test]
 fn stretching_follows_the_definition_within_a_level() {
     let image = noise(ImageSize::new(37, 29));
@@ -102,8 +88,8 @@ fn stretching_keeps_one_colour_the_same_size_and_mirror_images() {
     let image = noise(ImageSize::new(31, 17));
     assert_eq!(resizer.stretch(&image, image.size()), image);
 
-    let of_mirrored = resizer.stretch(&mirrored(&image), size);
-    assert_close(&of_mirrored, &mirrored(&resizer.stretch(&image, size)), 1);
+    let of_mirrored = resizer.stretch(&image.mirrored(), size);
+    assert_close(&of_mirrored, &resizer.stretch(&image, size).mirrored(), 1);
 }
 
 #[test]
@@ -133,7 +119,7 @@ fn a_centre_crop_is_the_middle_of_the_scaled_picture() {
         let image = noise(ImageSize::new(from.0, from.1));
         let crop = ImageSize::new(crop.0, crop.1);
         let scaled = resizer.stretch(&image, ImageSize::new(scaled.0, scaled.1));
-        let expected = cropped(&scaled, corner.0, corner.1, crop);
+        let expected = scaled.cropped(corner.0, corner.1, crop).unwrap();
         let found = resizer.center_crop(&image, shorter_side, crop);
         assert_close(&found, &expected, 1);
     }

@@ -1,5 +1,6 @@
 //! Image files, sound and hostile, through the public functions.
 
 mod decoding;
+mod encoding;
 mod fixtures;
 mod hostile;

@@ -1,0 +1,82 @@
+//! Pictures to files.
+
+use std::fs;
+use std::path::Path;
+
+use image::codecs::{jpeg::JpegEncoder, png::PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, ImageError};
+
+use crate::error::{Error, Result};
+use crate::rgb::RgbImage;
+
+/// The JPEG quality of pictures for people, 1 to 100: at 90 the block borders
+/// around drawn lines can't be seen.
+pub const PICTURE_QUALITY: u8 = 90;
+
+/// A JPEG file of `quality` 1 (worst) to 100 (best), clamped to that.
+///
+/// # Errors
+/// [`Error::OverLimit`] if a side is longer than JPEG's 65,535 pixels.
+pub fn jpeg_from_image(image: &RgbImage, quality: u8) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100));
+    write_pixels(encoder, image)?;
+    Ok(bytes)
+}
+
+/// A PNG file.
+///
+/// # Errors
+/// [`Error::OverLimit`] if the image is larger than PNG allows.
+pub fn png_from_image(image: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    write_pixels(PngEncoder::new(&mut bytes), image)?;
+    Ok(bytes)
+}
+
+/// Writes a picture as JPEG of [`PICTURE_QUALITY`] or as PNG, as the file
+/// name's ending says, by way of [`write_file`].
+///
+/// # Errors
+/// [`Error::Unsupported`] for another ending than `.jpg`, `.jpeg` and `.png`;
+/// those of the encoders; [`Error::Io`].
+pub fn save(path: &Path, image: &RgbImage) -> Result<()> {
+    let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+    let bytes = match ending.as_ref().and_then(|ending| ending.to_str()) {
+        Some("jpg" | "jpeg") => jpeg_from_image(image, PICTURE_QUALITY),
+        Some("png") => png_from_image(image),
+        _ => Err(Error::Unsupported(
+            "expected a file name that ends in .jpg, .jpeg or .png".into(),
+        )),
+    };
+    write_file(path, &bytes.map_err(|error| error.in_file(path))?)
+}
+
+/// Writes a file under a temporary name beside it and renames it, so that a
+/// reader sees the old file or the new one and nothing between.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let io_error = |source| Error::io(path, source);
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = Path::new(&temporary);
+    let written = fs::write(temporary, bytes).and_then(|()| fs::rename(temporary, path));
+    if written.is_err() {
+        // What could not be written or renamed may be there or not.
+        let _ = fs::remove_file(temporary);
+    }
+    written.map_err(io_error)
+}
+
+fn write_pixels(encoder: impl ImageEncoder, image: &RgbImage) -> Result<()> {
+    let (width, height) = (image.width(), image.height());
+    encoder
+        .write_image(image.pixels(), width, height, ExtendedColorType::Rgb8)
+        .map_err(|error| encoder_error(image, &error))
+}
+
+fn encoder_error(image: &RgbImage, error: &ImageError) -> Error {
+    Error::OverLimit(format!("an image of {}: {error}", image.size()))
+}
