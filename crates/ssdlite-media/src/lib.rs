@@ -1,0 +1,23 @@
+//! Where frames come from and where they go: images, folders, patterns, video
+//! files, cameras and streams; annotated videos; objects followed over frames.
+//!
+//! [`Source::parse`] reads the one form of argument for all of them, and
+//! [`Frames`] hands out the pictures. Images are read by `ssdlite-image` alone.
+//! Videos, cameras and streams go through the program `ffmpeg` as a child
+//! process: no C library is linked, and where the program is missing, images
+//! keep working.
+//!
+//! No detector, no drawing, no network of our own.
+
+pub mod camera;
+pub mod error;
+mod ffmpeg;
+pub mod frame;
+pub mod source;
+pub mod video;
+
+pub use camera::{Camera, ListedCamera, cameras};
+pub use error::{Error, Result};
+pub use frame::{Frame, Frames};
+pub use source::{MediaFile, MediaKind, Source, frames_of_files, image_frame};
+pub use video::{VideoFrames, VideoInfo, video_info};
