@@ -1,0 +1,248 @@
+//! Named tensors and their check against a network's inventory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ssdlite_core::{TensorRole, TensorSpec};
+
+use crate::error::{Error, Result};
+
+/// The most keys that an error message lists.
+const LISTED_KEYS: usize = 5;
+
+/// The numbers of a tensor, the last dimension fastest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// 32-bit floats: everything that a network computes with.
+    F32(Vec<f32>),
+    /// 64-bit integers: PyTorch's batch counts.
+    I64(Vec<i64>),
+    /// Another type, by its name. No network needs one, so it was not read.
+    Unread(String),
+}
+
+/// A tensor outside of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateTensor {
+    /// Extents, outermost first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// As many as the shape says, unless they were not read.
+    pub values: Values,
+}
+
+impl StateTensor {
+    /// Type and shape, as in `f32[16,3,3,3]`.
+    fn description(&self) -> String {
+        let dtype = match &self.values {
+            Values::F32(_) => "f32",
+            Values::I64(_) => "i64",
+            Values::Unread(name) => name,
+        };
+        describe(dtype, &self.shape)
+    }
+}
+
+fn describe(dtype: &str, shape: &[usize]) -> String {
+    let extents: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    format!("{dtype}[{}]", extents.join(","))
+}
+
+fn expected(spec: &TensorSpec) -> String {
+    let dtype = match spec.role {
+        TensorRole::BatchesTracked => "i64",
+        _ => "f32",
+    };
+    describe(dtype, &spec.shape)
+}
+
+/// Tensors by torchvision's keys.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateDict(BTreeMap<String, StateTensor>);
+
+impl From<BTreeMap<String, StateTensor>> for StateDict {
+    fn from(tensors: BTreeMap<String, StateTensor>) -> Self {
+        Self(tensors)
+    }
+}
+
+impl FromIterator<(String, StateTensor)> for StateDict {
+    fn from_iter<I: IntoIterator<Item = (String, StateTensor)>>(tensors: I) -> Self {
+        Self(tensors.into_iter().collect())
+    }
+}
+
+impl StateDict {
+    /// The tensor with this key.
+    pub fn get(&self, key: &str) -> Option<&StateTensor> {
+        self.0.get(key)
+    }
+
+    /// Puts a tensor under a key; returns the one that was there.
+    pub fn insert(&mut self, key: String, tensor: StateTensor) -> Option<StateTensor> {
+        self.0.insert(key, tensor)
+    }
+
+    /// All tensors in the order of their keys.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &StateTensor)> {
+        self.0.iter().map(|(key, tensor)| (key.as_str(), tensor))
+    }
+
+    /// The number of tensors.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no tensor.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Checks that these are exactly the tensors of a network.
+    ///
+    /// # Errors
+    /// [`Error::WeightsMismatch`] that names what is missing, unexpected, of
+    /// another type or shape, not finite, or negative where a variance is due.
+    pub fn check(&self, specs: &[TensorSpec]) -> Result<()> {
+        let (fitting, report) = self.sort_out(specs);
+        let missing: Vec<_> = report.missing.iter().map(String::as_str).collect();
+        let unexpected: Vec<_> = report.unused.iter().map(String::as_str).collect();
+        let different: Vec<_> = report.different.iter().map(String::as_str).collect();
+        let mut faults = Vec::new();
+        for (name, keys) in [
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("different", different),
+        ] {
+            if !keys.is_empty() {
+                faults.push(format!("{} {name}: {}", keys.len(), abridged(&keys)));
+            }
+        }
+        if !faults.is_empty() {
+            let faults = faults.join("; ");
+            return Err(Error::WeightsMismatch(format!(
+                "expected the {} tensors of the network, found {}: {faults}",
+                specs.len(),
+                self.len()
+            )));
+        }
+        check_values(&fitting)
+    }
+
+    /// The tensors that fit a network, with a report on all others.
+    ///
+    /// # Errors
+    /// [`Error::WeightsMismatch`] if none fits, or a fitting one is not finite
+    /// or a negative variance.
+    pub fn select_fitting(&self, specs: &[TensorSpec]) -> Result<(Self, LoadReport)> {
+        let (fitting, report) = self.sort_out(specs);
+        if fitting.is_empty() {
+            return Err(Error::WeightsMismatch(format!(
+                "expected tensors such as {} for {}, found none of the network's {} keys \
+                 with its type and shape among {} tensors",
+                specs.first().map(expected).unwrap_or_default(),
+                specs.first().map_or("", |spec| spec.key.as_str()),
+                specs.len(),
+                self.len()
+            )));
+        }
+        check_values(&fitting)?;
+        let selected = fitting
+            .into_iter()
+            .map(|(spec, tensor)| (spec.key.clone(), tensor.clone()));
+        Ok((selected.collect(), report))
+    }
+
+    fn sort_out<'a>(
+        &'a self,
+        specs: &'a [TensorSpec],
+    ) -> (Vec<(&'a TensorSpec, &'a StateTensor)>, LoadReport) {
+        let mut fitting = Vec::new();
+        let mut report = LoadReport::default();
+        for spec in specs {
+            let key = spec.key.as_str();
+            match self.get(key) {
+                None => report.missing.push(key.to_owned()),
+                Some(tensor) if tensor.description() == expected(spec) => {
+                    report.loaded.push(key.to_owned());
+                    fitting.push((spec, tensor));
+                }
+                Some(tensor) => report.different.push(format!(
+                    "expected {} for {key}, found {}",
+                    expected(spec),
+                    tensor.description()
+                )),
+            }
+        }
+        let known: std::collections::HashSet<_> =
+            specs.iter().map(|spec| spec.key.as_str()).collect();
+        let unused = self.0.keys().filter(|key| !known.contains(key.as_str()));
+        report.unused = unused.cloned().collect();
+        (fitting, report)
+    }
+}
+
+fn abridged(keys: &[&str]) -> String {
+    let listed = keys[..keys.len().min(LISTED_KEYS)].join(", ");
+    if keys.len() > LISTED_KEYS {
+        format!("{listed}, ...")
+    } else {
+        listed
+    }
+}
+
+fn check_values(tensors: &[(&TensorSpec, &StateTensor)]) -> Result<()> {
+    for (spec, tensor) in tensors {
+        let Values::F32(values) = &tensor.values else {
+            continue;
+        };
+        let key = &spec.key;
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::WeightsMismatch(format!(
+                "expected finite numbers in {key}, found {} at element {index}",
+                values[index]
+            )));
+        }
+        if spec.role == TensorRole::RunningVar
+            && let Some(index) = values.iter().position(|&value| value < 0.0)
+        {
+            return Err(Error::WeightsMismatch(format!(
+                "expected no negative variance in {key}, found {} at element {index}",
+                values[index]
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What became of each tensor when weights were taken over in part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Keys of the network that were filled.
+    pub loaded: Vec<String>,
+    /// Keys of the network that the weights lack.
+    pub missing: Vec<String>,
+    /// For each key that both have, but in another type or shape, what was
+    /// expected and found.
+    pub different: Vec<String>,
+    /// Keys of the weights that the network lacks.
+    pub unused: Vec<String>,
+}
+
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tensors loaded", self.loaded.len())?;
+        for (name, keys) in [
+            (
+                "kept their first values, missing in the weights",
+                &self.missing,
+            ),
+            ("kept their first values", &self.different),
+            ("of the weights not used", &self.unused),
+        ] {
+            if !keys.is_empty() {
+                write!(f, "\n{} {name}: {}", keys.len(), keys.join(", "))?;
+            }
+        }
+        Ok(())
+    }
+}

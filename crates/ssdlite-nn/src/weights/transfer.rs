@@ -1,0 +1,100 @@
+//! Making one network's weights of another's.
+
+use ssdlite_core::default_boxes::BOXES_PER_CELL;
+use ssdlite_core::detector::Head;
+use ssdlite_core::{ClassNames, DetectorNetwork, MobileNetV3};
+
+use super::{StateDict, StateTensor, Values};
+
+/// A classifier's backbone under the keys of a detector with the same
+/// MobileNetV3: `features.N` becomes `backbone.features.0.N` up to the
+/// expansion of C4 and `backbone.features.1.M` after it. The classifier's
+/// linear layers are left out.
+///
+/// Shapes are as in `classifier`; [`Network::load_matching`](crate::Network)
+/// tells which of them a detector with a reduced tail can't take.
+pub fn detector_state_from_classifier(classifier: &StateDict, backbone: &MobileNetV3) -> StateDict {
+    // Both lists begin with the backbone's tensors in the same order, and the
+    // class count does not matter to it.
+    let from = backbone.classifier(1).tensors();
+    let to = backbone.detector(1).tensors();
+    from.into_iter()
+        .zip(to)
+        .take_while(|(from, _)| from.key.starts_with("features."))
+        .filter_map(|(from, to)| Some((to.key, classifier.get(&from.key)?.clone())))
+        .collect()
+}
+
+/// The classification heads of a detector whose classes are `to`, filled row by
+/// row from one whose classes are `from`: the background and every class of the
+/// same name take over their row, the others keep what `initial` has.
+///
+/// `from` lists the names of all output classes without the background. It is
+/// no [`ClassNames`], as files of others repeat names for classes that don't
+/// occur; of such the first counts.
+///
+/// Returns the heads' tensors, for [`StateDict::insert`] into what is loaded
+/// then, and the names that were found. Heads that don't have the shape that
+/// `from` asks for are left out.
+pub fn head_rows_by_class(
+    source: &StateDict,
+    from: &[&str],
+    initial: &StateDict,
+    to: &ClassNames,
+    network: &DetectorNetwork,
+) -> (StateDict, Vec<String>) {
+    let rows: Vec<Option<usize>> = std::iter::once(Some(0))
+        .chain(to.iter().map(|name| {
+            let index = from.iter().position(|&known| known == name)?;
+            Some(index + 1)
+        }))
+        .collect();
+    let found = to.iter().zip(&rows[1..]).filter(|(_, row)| row.is_some());
+    let found = found.map(|(name, _)| name.to_owned()).collect();
+    let heads = network.classification.iter().flat_map(keys_of_output);
+    let tensors = heads.filter_map(|key| {
+        let tensor = merge_rows(source.get(&key)?, from.len() + 1, initial.get(&key)?, &rows)?;
+        Some((key, tensor))
+    });
+    (tensors.collect(), found)
+}
+
+fn keys_of_output(head: &Head) -> [String; 2] {
+    let key = &head.output.key;
+    [format!("{key}.weight"), format!("{key}.bias")]
+}
+
+/// `initial` with row `i` of each default box replaced by row `rows[i]` of
+/// `source`; `None` if the shapes don't fit.
+fn merge_rows(
+    source: &StateTensor,
+    source_rows: usize,
+    initial: &StateTensor,
+    rows: &[Option<usize>],
+) -> Option<StateTensor> {
+    let (Values::F32(old), Values::F32(new)) = (&source.values, &initial.values) else {
+        return None;
+    };
+    let fits = source.shape.first() == Some(&(BOXES_PER_CELL * source_rows))
+        && initial.shape.first() == Some(&(BOXES_PER_CELL * rows.len()))
+        && source.shape[1..] == initial.shape[1..];
+    if !fits {
+        return None;
+    }
+    let length: usize = initial.shape[1..].iter().product();
+    let mut values = new.clone();
+    for default_box in 0..BOXES_PER_CELL {
+        for (row, source_row) in rows.iter().enumerate() {
+            let Some(source_row) = source_row else {
+                continue;
+            };
+            let to = (default_box * rows.len() + row) * length;
+            let from = (default_box * source_rows + source_row) * length;
+            values[to..to + length].copy_from_slice(old.get(from..from + length)?);
+        }
+    }
+    Some(StateTensor {
+        shape: initial.shape.clone(),
+        values: Values::F32(values),
+    })
+}

@@ -1,0 +1,210 @@
+//! Outputs of the networks agree with torchvision's
+//! (`reference/forward.py`): weights and inputs come from the same formula.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Deserialize;
+use ssdlite_core::model_info::DetectorSettings;
+use ssdlite_core::post_processing::{RawOutputs, detections_from_outputs};
+use ssdlite_core::{
+    DefaultBoxes, ImageSize, MapSize, MobileNetV3, PostProcessing, Suppression, Variant,
+};
+use ssdlite_nn::weights::formula::{signed, state_from_formula};
+use ssdlite_nn::{Classifier, Detector, Network};
+
+#[derive(Deserialize)]
+struct Golden {
+    classifiers: Vec<GoldenClassifier>,
+    detectors: Vec<GoldenDetector>,
+    detections: GoldenDetections,
+}
+
+#[derive(Deserialize)]
+struct GoldenClassifier {
+    variant: Variant,
+    input: [usize; 4],
+    logits: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct GoldenDetector {
+    variant: Variant,
+    outputs: usize,
+    reduced_tail: bool,
+    input: [usize; 4],
+    logits: Summary,
+    regressions: Summary,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    shape: Vec<usize>,
+    sum: f64,
+    sum_of_squares: f64,
+    samples: Vec<(usize, f64)>,
+}
+
+#[derive(Deserialize)]
+struct GoldenDetections {
+    count: usize,
+    first: Vec<GoldenDetection>,
+}
+
+#[derive(Deserialize)]
+struct GoldenDetection {
+    label: u32,
+    score: f32,
+    #[serde(rename = "box")]
+    bbox: [f32; 4],
+}
+
+/// Largest difference to torchvision, relative to the largest number there.
+const TOLERANCE: f64 = 1e-4;
+
+/// The settings of `ssdlite320_mobilenet_v3_large`.
+const TORCHVISION: PostProcessing = PostProcessing {
+    score_threshold: 0.001,
+    suppression: Suppression::Hard { max_iou: 0.55 },
+    candidates_per_class: 300,
+    max_detections: 300,
+};
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("golden/forward.json")).expect("a golden file")
+}
+
+fn images(shape: [usize; 4], device: &Device) -> Tensor<4> {
+    let values = signed("images", shape.iter().product(), 2.0);
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn classifier(variant: Variant, classes: usize, device: &Device) -> Classifier {
+    let network = MobileNetV3::new(variant).classifier(classes);
+    let state = state_from_formula(&network.tensors());
+    Classifier::new(&network, 1, device)
+        .load_state_dict(&state)
+        .expect("the formula fits the network")
+}
+
+fn detector(golden: &GoldenDetector, device: &Device) -> Detector {
+    let backbone = MobileNetV3 {
+        reduced_tail: golden.reduced_tail,
+        ..MobileNetV3::new(golden.variant)
+    };
+    let network = backbone.detector(golden.outputs - 1);
+    let state = state_from_formula(&network.tensors());
+    Detector::new(&network, 1, device)
+        .load_state_dict(&state)
+        .expect("the formula fits the network")
+}
+
+fn assert_close(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected
+        .iter()
+        .fold(0.0_f32, |top, value| top.max(value.abs()));
+    for (index, (a, b)) in found.iter().zip(expected).enumerate() {
+        let error = f64::from((a - b).abs() / scale);
+        assert!(error < TOLERANCE, "element {index}: {a}, torchvision {b}");
+    }
+}
+
+fn assert_summary<const D: usize>(found: Tensor<D>, expected: &Summary) {
+    assert_eq!(found.dims().as_slice(), expected.shape);
+    let values: Vec<f64> = found.into_data().iter::<f64>().collect();
+    let norm = expected.sum_of_squares.sqrt();
+    let scale = norm / (values.len() as f64).sqrt();
+    for &(index, value) in &expected.samples {
+        let error = (values[index] - value).abs();
+        let allowed = TOLERANCE * scale.max(value.abs());
+        assert!(
+            error < allowed,
+            "element {index}: {}, torchvision {value}",
+            values[index]
+        );
+    }
+    let sum: f64 = values.iter().sum();
+    let squares: f64 = values.iter().map(|value| value * value).sum();
+    assert!((sum - expected.sum).abs() < TOLERANCE * norm * (values.len() as f64).sqrt());
+    assert!((squares.sqrt() - norm).abs() < TOLERANCE * norm);
+}
+
+#[test]
+fn classifiers_agree_with_torchvision() {
+    let device = Device::flex();
+    for golden in golden().classifiers {
+        let classes = golden.logits.len() / golden.input[0];
+        let model = classifier(golden.variant, classes, &device);
+        let logits = model.forward(images(golden.input, &device));
+        let found: Vec<f32> = logits.into_data().iter::<f32>().collect();
+        assert_close(&found, &golden.logits);
+    }
+}
+
+#[test]
+fn heads_agree_with_torchvision() {
+    let device = Device::flex();
+    for golden in golden().detectors {
+        let model = detector(&golden, &device);
+        let output = model.forward(images(golden.input, &device));
+        assert_summary(output.logits, &golden.logits);
+        assert_summary(output.regressions, &golden.regressions);
+    }
+}
+
+/// `picture` of `reference/formula.py`, scaled to -1 to 1 as a detector wants.
+fn picture(side: usize, device: &Device) -> Tensor<4> {
+    let mut values = Vec::with_capacity(3 * side * side);
+    for channel in 0..3 {
+        for y in 0..side {
+            for x in 0..side {
+                let wave = (x * (3 + channel) + y * (7 - 2 * channel)) % 256;
+                let blocks = ((x / 37 + y / 53 + channel) % 3) * 60;
+                let byte = (wave / 2 + blocks) % 256;
+                values.push((byte as f32 / 255.0 - 0.5) / 0.5);
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [1, 3, side, side]), device)
+}
+
+#[test]
+fn detections_agree_with_torchvision() {
+    let device = Device::flex();
+    let golden = golden();
+    let model = detector(&golden.detectors[0], &device);
+    let output = model.forward(picture(320, &device));
+    let [_, boxes, outputs] = output.logits.dims();
+    let logits: Vec<f32> = output.logits.into_data().iter::<f32>().collect();
+    let regressions: Vec<f32> = output.regressions.into_data().iter::<f32>().collect();
+
+    let settings = DetectorSettings::default();
+    let network = MobileNetV3::new(Variant::Large)
+        .with_reduced_tail()
+        .detector(outputs - 1);
+    let maps = network.feature_maps(MapSize::new(320, 320));
+    let default_boxes = DefaultBoxes::new(&settings.default_boxes, &maps);
+    assert_eq!(default_boxes.len(), boxes);
+    let found = detections_from_outputs(
+        RawOutputs {
+            logits: &logits,
+            regressions: &regressions,
+        },
+        &default_boxes,
+        &settings.box_coder,
+        &TORCHVISION,
+        ImageSize::square(320),
+    )
+    .expect("sound outputs");
+    assert_eq!(found.len(), golden.detections.count);
+    for (index, (found, expected)) in found.iter().zip(&golden.detections.first).enumerate() {
+        assert_eq!(found.class.0 + 1, expected.label, "detection {index}");
+        assert!((found.score - expected.score).abs() < TOLERANCE as f32);
+        for (a, b) in found.bbox.to_array().iter().zip(expected.bbox) {
+            let error = (a - b).abs() / 320.0;
+            assert!(
+                error < TOLERANCE as f32,
+                "detection {index}: {a}, torchvision {b}"
+            );
+        }
+    }
+}
