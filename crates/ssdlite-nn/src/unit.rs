@@ -88,7 +88,7 @@ impl BatchNorm {
         statistics: Statistics,
         activation: Activation,
     ) -> FeatureMap {
-        FeatureMap::Normalized(Box::new(Normalized {
+        FeatureMap::Normalized(Normalized {
             values: map.values,
             mean: map.mean,
             variance: map.variance,
@@ -99,7 +99,7 @@ impl BatchNorm {
                 statistics,
                 activation,
             },
-        }))
+        })
     }
 
     /// Moves the running statistics towards the batch's. Where a channel has a
@@ -253,12 +253,12 @@ impl SqueezeExcitation {
         };
         FeatureMap::Excited(
             map,
-            Box::new(ExcitationParameters {
+            ExcitationParameters {
                 squeeze: self.squeeze.weight.val(),
                 squeeze_bias: self.squeeze.bias.val(),
                 expand: self.expand.weight.val(),
                 expand_bias: self.expand.bias.val(),
-            }),
+            },
         )
     }
 }

@@ -9,13 +9,17 @@ use super::{
 
 /// A feature map on its way from one convolution to the next.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are two or three at a time, and a box would be allocated for every layer"
+)]
 pub enum FeatureMap {
     /// Values as they are, `[N, C, H, W]`.
     Plain(Tensor<4>),
     /// A convolution's raw output, to be normalised by its reader.
-    Normalized(Box<Normalized>),
+    Normalized(Normalized),
     /// The same, to be scaled by a squeeze-and-excitation gate as well.
-    Excited(Box<Normalized>, Box<ExcitationParameters>),
+    Excited(Normalized, ExcitationParameters),
 }
 
 /// A convolution's raw output with all that makes activations of it; see
@@ -68,7 +72,7 @@ impl FeatureMap {
     pub fn activations(self) -> Tensor<4> {
         match self {
             Self::Plain(values) => values,
-            Self::Normalized(map) => Tensor::from_dispatch(Dispatch::unit_normalize((*map).into())),
+            Self::Normalized(map) => Tensor::from_dispatch(Dispatch::unit_normalize(map.into())),
             Self::Excited(..) => panic!("a gated map is read by a convolution alone"),
         }
     }
@@ -80,7 +84,7 @@ impl FeatureMap {
     pub fn activations_add(self, residual: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Normalized(map) => Tensor::from_dispatch(Dispatch::unit_normalize_add(
-                (*map).into(),
+                map.into(),
                 residual.into_dispatch(),
             )),
             other => other.activations() + residual,
@@ -131,10 +135,8 @@ impl From<FeatureMap> for UnitInput<Dispatch> {
     fn from(map: FeatureMap) -> Self {
         match map {
             FeatureMap::Plain(values) => Self::Plain(values.into_dispatch()),
-            FeatureMap::Normalized(map) => Self::Normalized((*map).into()),
-            FeatureMap::Excited(map, excitation) => {
-                Self::Excited((*map).into(), (*excitation).into())
-            }
+            FeatureMap::Normalized(map) => Self::Normalized(map.into()),
+            FeatureMap::Excited(map, excitation) => Self::Excited(map.into(), excitation.into()),
         }
     }
 }

@@ -300,11 +300,11 @@ fn input(leaves: &Leaves, kind: Kind) -> FeatureMap {
     match kind {
         Kind::Plain => FeatureMap::Plain(leaves.values.clone()),
         Kind::Normalized(activation, statistics) => {
-            FeatureMap::Normalized(Box::new(normalized(leaves, activation, statistics)))
+            FeatureMap::Normalized(normalized(leaves, activation, statistics))
         }
         Kind::Excited(activation, statistics) => FeatureMap::Excited(
-            Box::new(normalized(leaves, activation, statistics)),
-            Box::new(leaves.excitation()),
+            normalized(leaves, activation, statistics),
+            leaves.excitation(),
         ),
     }
 }
