@@ -9,6 +9,9 @@
 //! Everything a kernel calls on its hot path must be `#[inline(always)]`,
 //! methods and helper functions alike, and must not be a closure: only code
 //! that is inlined into the function with the features is compiled for them.
+//! A part that several kernels share, or that is large, is a kernel of its own,
+//! called with [`Simd::run`]: that is never inlined, so it is compiled once for
+//! each instruction set.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -12,9 +12,19 @@
 //! This crate alone may contain `unsafe`; it knows nothing of networks, files
 //! or frameworks.
 
+mod error;
+mod gemm;
+pub mod infer;
 pub mod isa;
+mod memory;
 pub mod pool;
+pub mod reference;
+#[cfg(test)]
+mod testing;
+pub mod train;
+mod width;
 
+pub use error::Error;
 pub use isa::Isa;
 pub use pool::Pool;
 

@@ -16,6 +16,7 @@ impl Avx2 {
 }
 
 #[target_feature(enable = "avx2,fma")]
+#[inline(never)]
 fn run_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
     kernel.run(token)
 }

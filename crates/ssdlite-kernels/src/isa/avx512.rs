@@ -21,6 +21,7 @@ impl Avx512 {
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+#[inline(never)]
 fn run_avx512<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
     kernel.run(token)
 }

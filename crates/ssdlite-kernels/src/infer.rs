@@ -1,0 +1,73 @@
+//! Forward kernels for inference: batch norm folded, everything fused.
+//!
+//! Maps are *blocked*: 16 channels of a pixel make a [`Block`] of one cache
+//! line, and a map is `[channel blocks][rows][margin + columns + margin]` of
+//! them. So every vector is whole and aligned, a row is contiguous, and a
+//! depthwise convolution reads its zero padding instead of branching on it.
+//! Channels beyond the last are zero.
+//!
+//! A layer is packed once ([`Pointwise`], [`Depthwise`], [`Stem`], [`Dense`])
+//! and run on a [`Context`]:
+//!
+//! - [`stem()`]: 8-bit RGB to the first map;
+//! - [`separable()`]: optional 1x1, depthwise, optional 1x1, in bands of rows or
+//!   of channels that stay in the cache;
+//! - [`pointwise()`]: 1x1 with activation, residual and channel scales;
+//! - [`dense()`], [`squeeze_excite()`], [`average()`]: on vectors.
+//!
+//! Each output number is one chain of operations in a fixed order, so results
+//! depend neither on the number of threads nor on how a layer is split.
+//! Accumulation order: the bias, then the inputs by rising index.
+//!
+//! Lengths that don't fit are mistakes of the caller, not of outside data:
+//! kernels panic on them.
+
+use crate::Context;
+
+mod dense;
+mod depthwise;
+mod finish;
+mod map;
+mod packed;
+mod pointwise;
+mod product;
+mod separable;
+mod stem;
+#[cfg(test)]
+mod tests;
+
+pub use dense::{Dense, SqueezeExcite, average, dense, squeeze_excite};
+pub use map::{BLOCK, Block, MapMut, MapRef, MapShape, blocks};
+pub use packed::{Depthwise, Pointwise, Stem};
+pub use pointwise::{Input, pointwise, pointwise_scratch};
+pub use separable::{Ending, Separable, separable, separable_scratch};
+pub use stem::stem;
+
+pub use crate::train::activation::Activation;
+
+/// Multiplications with addition below which a second thread doesn't pay for
+/// waking it: a fork and a join take about a microsecond.
+const LEAST_MACS_TO_SHARE: usize = 200_000;
+
+/// Calls `part` with ranges of `0..items`, on all threads if the work pays.
+fn share(
+    context: Context<'_>,
+    macs: usize,
+    items: usize,
+    part: impl Fn(usize, std::ops::Range<usize>) + Sync,
+) {
+    if macs < LEAST_MACS_TO_SHARE {
+        part(0, 0..items);
+    } else {
+        context.pool.parallel_for(items, part);
+    }
+}
+
+/// Where a 1x1 convolution writes.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// A blocked map.
+    Map(MapMut<'a>),
+    /// `[pixels][channels]` without gaps, as heads hand it out.
+    Rows(&'a mut [f32]),
+}

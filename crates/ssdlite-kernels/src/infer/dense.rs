@@ -1,0 +1,239 @@
+//! Layers on vectors: linear layers, squeeze-and-excite, averages.
+
+use super::finish::{Finish, clamp, hard_sigmoid, hard_swish};
+use super::map::{BLOCK, Block, MapRef, blocks};
+use super::packed::Pointwise;
+use super::share;
+use crate::Context;
+use crate::isa::{Kernel, Simd};
+use crate::memory::Shared;
+use crate::train::activation::Activation;
+
+/// Numbers of a product that are summed side by side: enough to hide the
+/// latency of the addition.
+const CHAINS: usize = 4;
+
+/// A linear layer.
+#[derive(Clone, Debug)]
+pub struct Dense {
+    layer: Pointwise,
+}
+
+impl Dense {
+    /// Packs `weights`, `[out][in]`, and `bias`, `[out]`.
+    ///
+    /// # Panics
+    /// If there is no number or the lengths don't fit each other.
+    pub fn new(weights: &[f32], bias: &[f32], activation: Activation) -> Self {
+        Self {
+            layer: Pointwise::new(weights, bias, activation),
+        }
+    }
+
+    /// Numbers that it reads.
+    pub const fn inputs(&self) -> usize {
+        self.layer.in_channels
+    }
+
+    /// Numbers that it writes.
+    pub const fn outputs(&self) -> usize {
+        self.layer.out_channels
+    }
+}
+
+/// `output = activation(weights * input + bias)`.
+///
+/// # Panics
+/// If the lengths don't fit.
+pub fn dense(context: Context<'_>, layer: &Dense, input: &[Block], output: &mut [Block]) {
+    let ending = Finish::from(layer.layer.activation);
+    panels(
+        context,
+        &layer.layer,
+        input,
+        output,
+        DenseFinish::Plain(ending),
+    );
+}
+
+/// Both layers of a squeeze-and-excite.
+#[derive(Clone, Debug)]
+pub struct SqueezeExcite {
+    squeeze: Dense,
+    excite: Dense,
+}
+
+impl SqueezeExcite {
+    /// From the layer that narrows (ReLU follows) and the one that widens
+    /// (hard sigmoid follows).
+    ///
+    /// # Panics
+    /// If they don't fit each other.
+    pub fn new(squeeze: Dense, excite: Dense) -> Self {
+        assert_eq!(squeeze.outputs(), excite.inputs(), "squeezed channels");
+        assert_eq!(squeeze.inputs(), excite.outputs(), "channels");
+        Self { squeeze, excite }
+    }
+
+    /// Channels that are scaled.
+    pub const fn channels(&self) -> usize {
+        self.squeeze.inputs()
+    }
+
+    /// Blocks of scratch that [`squeeze_excite`] needs.
+    pub fn scratch(&self) -> usize {
+        blocks(self.squeeze.outputs())
+    }
+}
+
+/// Replaces the sums of the channels over `pixels` pixels by the factors of
+/// the channels.
+///
+/// # Panics
+/// If the lengths don't fit.
+pub fn squeeze_excite(
+    context: Context<'_>,
+    layer: &SqueezeExcite,
+    pixels: usize,
+    sums: &mut [Block],
+    scratch: &mut [Block],
+) {
+    let squeezed = &mut scratch[..layer.scratch()];
+    for sum in sums.iter_mut() {
+        for x in &mut sum.0 {
+            *x /= pixels as f32;
+        }
+    }
+    dense(context, &layer.squeeze, sums, squeezed);
+    let excite = &layer.excite.layer;
+    panels(context, excite, squeezed, sums, DenseFinish::HardSigmoid);
+}
+
+/// The average of each channel over a map.
+///
+/// # Panics
+/// If `output` doesn't fit.
+pub fn average(context: Context<'_>, input: MapRef<'_>, output: &mut [Block]) {
+    let shape = input.shape();
+    assert_eq!(output.len(), shape.blocks(), "averages");
+    let view = input.view();
+    for (block, out) in output.iter_mut().enumerate() {
+        let mut sum = Block::ZERO;
+        for y in 0..shape.height {
+            context.isa.run(SumRow {
+                ptr: view.at(block, y),
+                pixels: shape.width,
+                sum: &mut sum,
+            });
+        }
+        for (out, sum) in out.0.iter_mut().zip(sum.0) {
+            *out = sum / shape.pixels() as f32;
+        }
+    }
+}
+
+/// # Safety
+/// To be run only while `ptr` is valid for the pixels.
+struct SumRow<'a> {
+    ptr: *const f32,
+    pixels: usize,
+    sum: &'a mut Block,
+}
+
+impl Kernel for SumRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut lane = 0;
+        while lane < BLOCK {
+            // SAFETY: promised by the maker.
+            unsafe {
+                let out = self.sum.0.as_mut_ptr().add(lane);
+                let mut sum = s.load(out);
+                for pixel in 0..self.pixels {
+                    sum = s.add(sum, s.load(self.ptr.add(pixel * BLOCK + lane)));
+                }
+                s.store(out, sum);
+            }
+            lane += S::LANES;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum DenseFinish {
+    Plain(Finish),
+    HardSigmoid,
+}
+
+fn panels(
+    context: Context<'_>,
+    layer: &Pointwise,
+    input: &[Block],
+    output: &mut [Block],
+    finish: DenseFinish,
+) {
+    assert_eq!(input.len(), blocks(layer.in_channels), "inputs");
+    assert_eq!(output.len(), layer.panels(), "outputs");
+    let macs = layer.in_channels * layer.out_channels;
+    let (count, output) = (output.len(), Shared::new(output));
+    share(context, macs, count, |_, range| {
+        for panel in range {
+            // SAFETY: each panel belongs to one thread.
+            let out = unsafe { output.part(panel..panel + 1) };
+            context.isa.run(Panel {
+                weights: &layer.weights[panel * layer.in_channels..][..layer.in_channels],
+                bias: &layer.bias[panel],
+                input,
+                out: &mut out[0],
+                finish,
+            });
+        }
+    });
+}
+
+struct Panel<'a> {
+    weights: &'a [Block],
+    bias: &'a Block,
+    input: &'a [Block],
+    out: &'a mut Block,
+    finish: DenseFinish,
+}
+
+impl Kernel for Panel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut lane = 0;
+        while lane < BLOCK {
+            let mut sums = [s.zero(); CHAINS];
+            // SAFETY: `lane..lane + LANES` lies in a block.
+            sums[0] = unsafe { s.load(self.bias.0.as_ptr().add(lane)) };
+            for (weights, input) in self.weights.chunks(BLOCK).zip(self.input) {
+                // A last block may hold fewer weights than inputs.
+                let (inputs, _) = input.0.as_chunks::<CHAINS>();
+                for (weights, inputs) in weights.chunks(CHAINS).zip(inputs) {
+                    for ((sum, weight), &input) in sums.iter_mut().zip(weights).zip(inputs) {
+                        // SAFETY: as above.
+                        let weight = unsafe { s.load(weight.0.as_ptr().add(lane)) };
+                        *sum = s.mul_add(s.splat(input), weight, *sum);
+                    }
+                }
+            }
+            let x = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
+            let x = match self.finish {
+                DenseFinish::HardSigmoid => hard_sigmoid(s, x),
+                DenseFinish::Plain(Finish::None) => x,
+                DenseFinish::Plain(Finish::Clamp { low, high }) => {
+                    clamp(s, x, s.splat(low), s.splat(high))
+                }
+                DenseFinish::Plain(Finish::HardSwish) => hard_swish(s, x),
+            };
+            // SAFETY: as above.
+            unsafe { s.store(self.out.0.as_mut_ptr().add(lane), x) };
+            lane += S::LANES;
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The matrix product under the stem and the 1x1 convolutions: a tile of
+//! pixels times a few vectors of channels, held in registers.
+//!
+//! `MR` is the number of pixels of a tile, `NV` of vectors: at most 14 x 2 or
+//! 9 x 3 in 32 registers, 6 x 2 or 2 x 4 in 16.
+
+use super::finish::{Finish, clamp, hard_swish};
+use super::map::BLOCK;
+use super::packed::Pointwise;
+use crate::isa::{Kernel, Simd};
+
+/// Where the numbers of a run of pixels are.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix {
+    /// Input 0 of pixel 0.
+    pub(super) ptr: *const f32,
+    /// Inputs that lie side by side.
+    pub(super) segment_len: usize,
+    /// From one such segment to the next.
+    pub(super) segment: usize,
+}
+
+/// Where the results of a run of pixels go. Pointers are to pixel 0.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    /// Pixels of a blocked map.
+    Blocks {
+        /// Block 0 of the output channels, whichever panel comes first.
+        ptr: *mut f32,
+        /// From a block of channels to the next.
+        block: usize,
+        /// The map that is added, if any: pointer and distance of blocks.
+        residual: Option<(*const f32, usize)>,
+    },
+    /// Rows of `channels` numbers.
+    Rows {
+        /// Channel 0.
+        ptr: *mut f32,
+        /// Channels, the length of a row.
+        channels: usize,
+    },
+}
+
+/// A product over a run of neighbouring pixels.
+///
+/// `PIXEL` is the distance of pixels in the input.
+///
+/// # Safety
+/// To be run only while all pointers are valid for the shapes given and nobody
+/// else uses the pixels that are written.
+pub(super) struct Product<'a, const PIXEL: usize> {
+    pub(super) weights: &'a Pointwise,
+    /// The packed weights, or a scaled copy of them: the first of all panels.
+    pub(super) panels_ptr: *const f32,
+    pub(super) first_panel: usize,
+    pub(super) panels: usize,
+    pub(super) input: Matrix,
+    pub(super) pixels: usize,
+    pub(super) target: Target,
+}
+
+/// Panels of the next tile of `left` panels.
+pub(super) const fn group(lanes: usize, left: usize) -> usize {
+    match (lanes, left) {
+        (16, 1) => 1,
+        (16, left) if left % 2 == 1 => 3,
+        (16, _) => 2,
+        _ => 1,
+    }
+}
+
+/// Most pixels of a tile of that many panels.
+pub(super) const fn most_pixels(lanes: usize, panels: usize) -> usize {
+    match (lanes, panels) {
+        (16, 3) => 9,
+        (16, _) => 14,
+        (8, _) => 6,
+        _ => 2,
+    }
+}
+
+impl<const PIXEL: usize> Kernel for Product<'_, PIXEL> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut panel = self.first_panel;
+        let end = panel + self.panels;
+        while panel < end {
+            let panels = group(S::LANES, end - panel);
+            self.panel_group(s, panel, panels);
+            panel += panels;
+        }
+    }
+}
+
+impl<const PIXEL: usize> Product<'_, PIXEL> {
+    /// All pixels of a group of panels, in tiles of nearly equal size.
+    #[inline(always)]
+    fn panel_group<S: Simd>(&self, s: S, panel: usize, panels: usize) {
+        let tiles = self.pixels.div_ceil(most_pixels(S::LANES, panels));
+        for tile in 0..tiles {
+            let range = crate::pool::split(self.pixels, tiles, tile);
+            let tile = Tile {
+                product: self,
+                panel,
+                pixel: range.start,
+            };
+            macro_rules! dispatch {
+                ($nv:literal: $($mr:literal)*) => {
+                    match range.len() {
+                        // SAFETY: promised by the maker of the product.
+                        $($mr => unsafe { tile.run::<S, $mr, $nv>(s) },)*
+                        _ => unreachable!("tiles have at most {} pixels",
+                            most_pixels(S::LANES, panels)),
+                    }
+                };
+            }
+            match (S::LANES, panels) {
+                (16, 1) => dispatch!(1: 14 13 12 11 10 9 8 7 6 5 4 3 2 1),
+                (16, 2) => dispatch!(2: 14 13 12 11 10 9 8 7 6 5 4 3 2 1),
+                (16, _) => dispatch!(3: 9 8 7 6 5 4 3 2 1),
+                (8, _) => dispatch!(2: 6 5 4 3 2 1),
+                _ => dispatch!(4: 2 1),
+            }
+        }
+    }
+}
+
+struct Tile<'p, 'a, const PIXEL: usize> {
+    product: &'p Product<'a, PIXEL>,
+    panel: usize,
+    pixel: usize,
+}
+
+impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
+    #[inline(always)]
+    unsafe fn run<S: Simd, const MR: usize, const NV: usize>(&self, s: S) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            let sums = self.sums::<S, MR, NV>(s);
+            match self.product.target {
+                Target::Blocks {
+                    ptr,
+                    block,
+                    residual,
+                } => {
+                    let at = self.panel * block + self.pixel * BLOCK;
+                    match residual {
+                        None => self.store_blocks(s, sums, ptr.wrapping_add(at), block),
+                        Some((residual, distance)) => {
+                            let at = self.panel * distance + self.pixel * BLOCK;
+                            let sums = add(s, sums, residual.wrapping_add(at), distance);
+                            let at = self.panel * block + self.pixel * BLOCK;
+                            self.store_blocks(s, sums, ptr.wrapping_add(at), block);
+                        }
+                    }
+                }
+                Target::Rows { ptr, channels } => {
+                    self.store_rows(s, sums, ptr.add(self.pixel * channels), channels);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sums<S: Simd, const MR: usize, const NV: usize>(&self, s: S) -> [[S::F32; NV]; MR] {
+        let product = self.product;
+        let inputs = product.weights.in_channels;
+        let panel_len = inputs * BLOCK;
+        // SAFETY: the panels, the bias and the pixels are as the maker of the
+        // product promised.
+        unsafe {
+            let bias = product.weights.bias.as_ptr().cast::<f32>();
+            let bias = bias.add(self.panel * BLOCK);
+            let mut sums = [[s.zero(); NV]; MR];
+            for row in &mut sums {
+                for (v, sum) in row.iter_mut().enumerate() {
+                    *sum = s.load(bias.add(v * S::LANES));
+                }
+            }
+            let mut weights = product.panels_ptr.add(self.panel * panel_len);
+            let mut input = product.input.ptr.add(self.pixel * PIXEL);
+            let mut left = inputs;
+            while left > 0 {
+                let len = left.min(product.input.segment_len);
+                for k in 0..len {
+                    let mut w = [s.zero(); NV];
+                    for (v, w) in w.iter_mut().enumerate() {
+                        let lane = v * S::LANES;
+                        *w = s.load(weights.add(lane / BLOCK * panel_len + lane % BLOCK));
+                    }
+                    for (p, row) in sums.iter_mut().enumerate() {
+                        let x = s.splat(*input.add(p * PIXEL + k));
+                        for (sum, w) in row.iter_mut().zip(w) {
+                            *sum = s.mul_add(x, w, *sum);
+                        }
+                    }
+                    weights = weights.add(BLOCK);
+                }
+                input = input.wrapping_add(product.input.segment);
+                left -= len;
+            }
+            sums
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_blocks<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        mut sums: [[S::F32; NV]; MR],
+        out: *mut f32,
+        block: usize,
+    ) {
+        match Finish::from(self.product.weights.activation) {
+            Finish::None => {}
+            Finish::Clamp { low, high } => {
+                let (low, high) = (s.splat(low), s.splat(high));
+                for row in &mut sums {
+                    for x in row {
+                        *x = clamp(s, *x, low, high);
+                    }
+                }
+            }
+            Finish::HardSwish => {
+                for row in &mut sums {
+                    for x in row {
+                        *x = hard_swish(s, *x);
+                    }
+                }
+            }
+        }
+        for (p, row) in sums.into_iter().enumerate() {
+            for (v, x) in row.into_iter().enumerate() {
+                let lane = v * S::LANES;
+                // SAFETY: within the tile, which the target holds.
+                unsafe { s.store(out.add(lane / BLOCK * block + p * BLOCK + lane % BLOCK), x) };
+            }
+        }
+    }
+
+    /// Stores without an activation.
+    #[inline(always)]
+    unsafe fn store_rows<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        sums: [[S::F32; NV]; MR],
+        out: *mut f32,
+        channels: usize,
+    ) {
+        for (p, row) in sums.into_iter().enumerate() {
+            for (v, x) in row.into_iter().enumerate() {
+                let channel = self.panel * BLOCK + v * S::LANES;
+                let len = channels.saturating_sub(channel).min(S::LANES);
+                // SAFETY: within the row of `channels` numbers of this pixel;
+                // nothing is written where `len` is 0.
+                unsafe { s.store_partial(out.wrapping_add(p * channels + channel), x, len) };
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn add<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    mut sums: [[S::F32; NV]; MR],
+    other: *const f32,
+    block: usize,
+) -> [[S::F32; NV]; MR] {
+    for (p, row) in sums.iter_mut().enumerate() {
+        for (v, x) in row.iter_mut().enumerate() {
+            let lane = v * S::LANES;
+            // SAFETY: the other map has the tile too.
+            let y = unsafe { s.load(other.add(lane / BLOCK * block + p * BLOCK + lane % BLOCK)) };
+            *x = s.add(*x, y);
+        }
+    }
+    sums
+}

@@ -1,0 +1,846 @@
+//! Batch norm in training mode, fused with the activation after it.
+//!
+//! Forward: the convolution that writes `z` gathers its [`Moments`]; from these
+//! and the parameters comes an [`Affine`], which the next convolution applies
+//! on reading ([`Normalised`]) or [`normalise`] applies into memory.
+//!
+//! Backward, with `u = z * scale + shift`, `xhat = (z - mean) / sigma` and
+//! `du = activation'(u) * dy` (Ioffe and Szegedy, arXiv 1502.03167, section 3):
+//!
+//! ```text
+//! dbeta  = sum du
+//! dgamma = sum du * xhat
+//! dz     = gamma / sigma * (du - dbeta / count - xhat * dgamma / count)
+//! ```
+//!
+//! [`norm_backward_sums`] is the first pass; the second, linear in `du` and
+//! `z`, is done by the convolution's backward pass on reading
+//! ([`NormBackward`]) or by [`norm_backward`] in memory.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use super::activation::{Activation, Function, for_activation};
+use super::operand::{
+    ExciteGradient, Input, Layout, NormBackward, Normalised, Place, Rows, for_runs,
+};
+use crate::Context;
+use crate::error::{Error, check_len, checked_size};
+use crate::isa::{Kernel, Simd};
+use crate::memory::{Scratch, Shared};
+use crate::width::{Width, for_vectors};
+
+/// Rows whose sums are added up in `f32` before they go to `f64`.
+const FLUSH_ROWS: usize = 256;
+
+/// Numbers in the blocks that the element-wise passes hand out to threads.
+const GRAIN: usize = 16 * 1024;
+
+/// The shape of a map: images of pixels of channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapShape {
+    images: usize,
+    pixels: usize,
+    channels: usize,
+}
+
+impl MapShape {
+    /// A map of `images` times `pixels` (height times width) times `channels`.
+    ///
+    /// # Errors
+    /// If a dimension is zero or the product overflows.
+    pub fn new(images: usize, pixels: usize, channels: usize) -> Result<Self, Error> {
+        checked_size("map shape", &[images, pixels, channels])?;
+        Ok(Self {
+            images,
+            pixels,
+            channels,
+        })
+    }
+
+    /// Images in the batch.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Pixels of one image.
+    pub fn pixels(&self) -> usize {
+        self.pixels
+    }
+
+    /// Channels of one pixel.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Numbers in the whole map.
+    pub fn size(&self) -> usize {
+        self.rows() * self.channels
+    }
+
+    /// Pixels of all images.
+    pub fn rows(&self) -> usize {
+        self.images * self.pixels
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            channels: self.channels,
+            pixels: self.pixels,
+        }
+    }
+}
+
+/// Mean and biased variance of each channel over a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// The mean.
+    pub mean: Vec<f32>,
+    /// The mean squared deviation; times `count / (count - 1)` it is the
+    /// unbiased estimate that PyTorch keeps as the running variance.
+    pub variance: Vec<f32>,
+    /// Numbers per channel.
+    pub count: usize,
+}
+
+/// A scale and a shift per channel: what batch norm does to its input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Affine {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Affine {
+    /// Batch norm's `gamma / sqrt(variance + epsilon)` and `beta - mean * scale`.
+    ///
+    /// With a batch's moments this is training mode, with running statistics
+    /// inference mode or a frozen layer.
+    ///
+    /// # Errors
+    /// If the lengths differ.
+    pub fn from_norm(
+        mean: &[f32],
+        variance: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        epsilon: f32,
+    ) -> Result<Self, Error> {
+        let channels = mean.len();
+        check_len("variance", variance, channels)?;
+        check_len("gamma", gamma, channels)?;
+        check_len("beta", beta, channels)?;
+        let scale: Vec<f32> = gamma
+            .iter()
+            .zip(variance)
+            .map(|(&gamma, &variance)| gamma * inverse_sigma(variance, epsilon) as f32)
+            .collect();
+        let shift = beta
+            .iter()
+            .zip(mean)
+            .zip(&scale)
+            .map(|((&beta, &mean), &scale)| beta - mean * scale)
+            .collect();
+        Ok(Self { scale, shift })
+    }
+
+    /// The factor of each channel.
+    pub fn scale(&self) -> &[f32] {
+        &self.scale
+    }
+
+    /// What is added to each channel.
+    pub fn shift(&self) -> &[f32] {
+        &self.shift
+    }
+
+    pub(crate) fn check(&self, channels: usize) -> Result<(), Error> {
+        check_len("batch norm's scale", &self.scale, channels)
+    }
+
+    pub(crate) fn pointers(&self) -> (*const f32, *const f32) {
+        (self.scale.as_ptr(), self.shift.as_ptr())
+    }
+}
+
+fn inverse_sigma(variance: f32, epsilon: f32) -> f64 {
+    1.0 / (f64::from(variance) + f64::from(epsilon)).sqrt()
+}
+
+/// The sums of batch norm's backward pass, per channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NormSums {
+    /// sum of du
+    pub du: Vec<f64>,
+    /// sum of du * (z - mean)
+    pub du_centred: Vec<f64>,
+}
+
+/// Batch norm's parameter gradients, and what makes `dz` of `du` and `z`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NormGradient {
+    /// Gradient of gamma.
+    pub dgamma: Vec<f32>,
+    /// Gradient of beta.
+    pub dbeta: Vec<f32>,
+    of_du: Vec<f32>,
+    of_z: Vec<f32>,
+    of_one: Vec<f32>,
+}
+
+impl NormSums {
+    /// The gradient of batch norm in training mode.
+    ///
+    /// # Errors
+    /// If the lengths differ.
+    pub fn gradient(
+        &self,
+        moments: &Moments,
+        gamma: &[f32],
+        epsilon: f32,
+    ) -> Result<NormGradient, Error> {
+        let channels = self.du.len();
+        check_len("mean", &moments.mean, channels)?;
+        check_len("variance", &moments.variance, channels)?;
+        check_len("gamma", gamma, channels)?;
+        let mut gradient = NormGradient::zeros(channels);
+        let count = moments.count as f64;
+        for (c, &gamma) in gamma.iter().enumerate() {
+            let inverse_sigma = inverse_sigma(moments.variance[c], epsilon);
+            let dgamma = self.du_centred[c] * inverse_sigma;
+            let scale = f64::from(gamma) * inverse_sigma;
+            let of_z = -scale * dgamma / count * inverse_sigma;
+            gradient.dgamma[c] = dgamma as f32;
+            gradient.dbeta[c] = self.du[c] as f32;
+            gradient.of_du[c] = scale as f32;
+            gradient.of_z[c] = of_z as f32;
+            gradient.of_one[c] =
+                (-scale * self.du[c] / count - of_z * f64::from(moments.mean[c])) as f32;
+        }
+        Ok(gradient)
+    }
+}
+
+impl NormGradient {
+    fn zeros(channels: usize) -> Self {
+        let zeros = || vec![0.0; channels];
+        Self {
+            dgamma: zeros(),
+            dbeta: zeros(),
+            of_du: zeros(),
+            of_z: zeros(),
+            of_one: zeros(),
+        }
+    }
+
+    /// The gradient of batch norm with fixed statistics and parameters: `dz`
+    /// is `du * scale`, and the parameters have none.
+    pub fn frozen(affine: &Affine) -> Self {
+        Self {
+            of_du: affine.scale.clone(),
+            ..Self::zeros(affine.scale.len())
+        }
+    }
+
+    pub(crate) fn check(&self, channels: usize) -> Result<(), Error> {
+        check_len("batch norm's gradient", &self.of_du, channels)
+    }
+
+    pub(crate) fn pointers(&self) -> [*const f32; 3] {
+        [
+            self.of_du.as_ptr(),
+            self.of_z.as_ptr(),
+            self.of_one.as_ptr(),
+        ]
+    }
+}
+
+/// Two sums per channel over rows that come in blocks: in `f32` over
+/// [`FLUSH_ROWS`] rows, in `f64` beyond.
+pub(crate) struct ChannelSums {
+    partial: Scratch,
+    pending: usize,
+    pub(crate) first: Vec<f64>,
+    pub(crate) second: Vec<f64>,
+}
+
+impl ChannelSums {
+    pub(crate) fn new(channels: usize) -> Self {
+        Self {
+            partial: Scratch::zeroed(2 * channels),
+            pending: 0,
+            first: vec![0.0; channels],
+            second: vec![0.0; channels],
+        }
+    }
+
+    /// The partial sums, into which the caller is about to add `rows` rows.
+    #[inline(always)]
+    fn before_adding(&mut self, rows: usize) -> (*mut f32, *mut f32) {
+        if self.pending + rows > FLUSH_ROWS {
+            self.flush();
+        }
+        self.pending += rows;
+        let first = self.partial.as_mut_ptr();
+        // The second half of `partial`.
+        (first, first.wrapping_add(self.first.len()))
+    }
+
+    /// Adds `rows` rows, one after the other, to the first sum.
+    ///
+    /// # Safety
+    /// `x` must be valid for reads of the rows.
+    #[inline(always)]
+    pub(crate) unsafe fn add_first<S: Simd>(&mut self, s: S, x: *const f32, rows: usize) {
+        let c = self.first.len();
+        let layout = Layout {
+            channels: c,
+            pixels: usize::MAX / 2,
+        };
+        for_runs!(layout, 0..rows, sum_run(c), |run, _image| {
+            let (first, _) = self.before_adding(run.len());
+            for_vectors!(S, c, |i, width| {
+                // SAFETY: rows of `x` are the caller's promise, the partial
+                // sum holds `c` numbers.
+                unsafe {
+                    let mut sum = width.load(s, first.add(i));
+                    for row in run.clone() {
+                        sum = s.add(sum, width.load(s, x.add(row * c + i)));
+                    }
+                    width.store(s, first.add(i), sum);
+                }
+            })
+        });
+    }
+
+    #[inline(always)]
+    pub(crate) fn flush(&mut self) {
+        let channels = self.first.len();
+        let (first, second) = self.partial.split_at_mut(channels);
+        for (sums, partial) in [(&mut self.first, first), (&mut self.second, second)] {
+            for (sum, partial) in sums.iter_mut().zip(partial) {
+                *sum += f64::from(*partial);
+                *partial = 0.0;
+            }
+        }
+        self.pending = 0;
+    }
+}
+
+/// Rows that one visit to a channel's sums adds up: enough to pay for the
+/// visit, few enough for the cache.
+#[inline(always)]
+fn sum_run(channels: usize) -> usize {
+    (4096 / channels).clamp(8, FLUSH_ROWS)
+}
+
+/// Gathers the moments of rows as they are written.
+///
+/// Sums of `z - shift` and its square, where `shift` is the first row seen: a
+/// member of the population, so its distance from the mean is within
+/// `sigma * sqrt(count)`, and the squares don't cancel however large the mean.
+pub(crate) struct MomentSums {
+    shift: Vec<f32>,
+    sums: ChannelSums,
+    count: usize,
+}
+
+impl MomentSums {
+    pub(crate) fn new(channels: usize) -> Self {
+        Self {
+            shift: vec![0.0; channels],
+            sums: ChannelSums::new(channels),
+            count: 0,
+        }
+    }
+
+    /// Adds `rows` rows of `z`, each `channels` long, one after the other.
+    ///
+    /// # Safety
+    /// `z` must be valid for reads of `rows * channels` numbers.
+    #[inline(always)]
+    pub(crate) unsafe fn add<S: Simd>(&mut self, s: S, z: *const f32, rows: usize) {
+        s.run(AddMoments {
+            sums: self,
+            z,
+            rows,
+        });
+    }
+
+    /// The moments of all parts' rows, combined in order (Chan, Golub and
+    /// LeVeque 1979).
+    pub(crate) fn combine(parts: impl IntoIterator<Item = Self>, channels: usize) -> Moments {
+        let mut count = 0_usize;
+        let mut mean = vec![0.0_f64; channels];
+        let mut squares = vec![0.0_f64; channels];
+        for mut part in parts {
+            if part.count == 0 {
+                continue;
+            }
+            part.sums.flush();
+            let n = part.count as f64;
+            let total = count as f64 + n;
+            for c in 0..channels {
+                let part_sum = part.sums.first[c];
+                let part_mean = f64::from(part.shift[c]) + part_sum / n;
+                let part_squares = part.sums.second[c] - part_sum * part_sum / n;
+                let delta = part_mean - mean[c];
+                mean[c] += delta * n / total;
+                squares[c] += part_squares + delta * delta * count as f64 * n / total;
+            }
+            count += part.count;
+        }
+        Moments {
+            mean: mean.iter().map(|&x| x as f32).collect(),
+            variance: squares
+                .iter()
+                .map(|&x| (x / count as f64).max(0.0) as f32)
+                .collect(),
+            count,
+        }
+    }
+}
+
+/// [`MomentSums::add`], whose condition holds.
+struct AddMoments<'a> {
+    sums: &'a mut MomentSums,
+    z: *const f32,
+    rows: usize,
+}
+
+impl Kernel for AddMoments<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { sums, z, rows } = self;
+        let c = sums.shift.len();
+        if sums.count == 0 && rows > 0 {
+            // SAFETY: the first row, which exists.
+            unsafe { z.copy_to_nonoverlapping(sums.shift.as_mut_ptr(), c) };
+        }
+        sums.count += rows;
+        let layout = Layout {
+            channels: c,
+            pixels: usize::MAX / 2,
+        };
+        for_runs!(layout, 0..rows, sum_run(c), |run, _image| {
+            let (first, second) = sums.sums.before_adding(run.len());
+            for_vectors!(S, c, |i, width| {
+                // SAFETY: who made this has checked the rows of `z`; `shift`
+                // and both partial sums hold `c` numbers.
+                unsafe {
+                    let shift = width.load(s, sums.shift.as_ptr().add(i));
+                    let mut a = width.load(s, first.add(i));
+                    let mut b = width.load(s, second.add(i));
+                    let z = z.add(i);
+                    for row in run.clone() {
+                        let d = s.sub(width.load(s, z.add(row * c)), shift);
+                        a = s.add(a, d);
+                        b = s.mul_add(d, d, b);
+                    }
+                    width.store(s, first.add(i), a);
+                    width.store(s, second.add(i), b);
+                }
+            })
+        });
+    }
+}
+
+/// What batch norm's first backward pass reads beside `dy` and `z`.
+#[derive(Clone, Copy, Debug)]
+pub struct NormContext<'a> {
+    /// Batch norm's scale and shift per channel.
+    pub affine: &'a Affine,
+    /// The mean of `z`.
+    pub mean: &'a [f32],
+    /// The activation after batch norm.
+    pub activation: Activation,
+}
+
+impl NormContext<'_> {
+    pub(crate) fn check(&self, channels: usize) -> Result<(), Error> {
+        self.affine.check(channels)?;
+        check_len("mean", self.mean, channels)
+    }
+
+    /// Adds to `sums` those of `rows`; `dy` and `z` point at the first of them.
+    ///
+    /// # Safety
+    /// `z` and `dy` must be valid for reads of the rows, the vectors have been
+    /// checked against `layout.channels`, and the excite vectors hold the
+    /// images of the rows.
+    #[inline(always)]
+    pub(crate) unsafe fn add_sums<S: Simd>(
+        &self,
+        s: S,
+        layout: Layout,
+        rows: Range<usize>,
+        (dy, z): (*const f32, *const f32),
+        excite: Option<ExciteGradient<'_>>,
+        sums: &mut ChannelSums,
+    ) {
+        s.run(AddNormSums {
+            norm: *self,
+            layout,
+            rows,
+            dy,
+            z,
+            excite,
+            sums,
+        });
+    }
+}
+
+/// [`NormContext::add_sums`], whose conditions hold.
+struct AddNormSums<'a> {
+    norm: NormContext<'a>,
+    layout: Layout,
+    rows: Range<usize>,
+    dy: *const f32,
+    z: *const f32,
+    excite: Option<ExciteGradient<'a>>,
+    sums: &'a mut ChannelSums,
+}
+
+impl Kernel for AddNormSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self {
+            norm,
+            layout,
+            rows,
+            dy,
+            z,
+            excite,
+            sums,
+        } = self;
+        for_activation!(norm.activation, F => {
+            // SAFETY: who made this has checked the conditions.
+            unsafe { add_norm_sums::<S, F>(s, &norm, layout, rows, (dy, z), excite, sums) }
+        });
+    }
+}
+
+/// # Safety
+/// As [`NormContext::add_sums`].
+#[inline(always)]
+unsafe fn add_norm_sums<S: Simd, F: Function>(
+    s: S,
+    norm: &NormContext<'_>,
+    layout: Layout,
+    rows: Range<usize>,
+    (dy, z): (*const f32, *const f32),
+    excite: Option<ExciteGradient<'_>>,
+    sums: &mut ChannelSums,
+) {
+    let c = layout.channels;
+    let (scale, shift) = norm.affine.pointers();
+    let start = rows.start;
+    for_runs!(layout, rows, sum_run(c), |run, image| {
+        let (first, second) = sums.before_adding(run.len());
+        for_vectors!(S, c, |i, width| {
+            // SAFETY: rows are the caller's promise, the vectors per channel
+            // hold `c` numbers.
+            unsafe {
+                let scale = width.load(s, scale.add(i));
+                let shift = width.load(s, shift.add(i));
+                let mean = width.load(s, norm.mean.as_ptr().add(i));
+                let mut a = width.load(s, first.add(i));
+                let mut b = width.load(s, second.add(i));
+                let (factor, through) = match excite {
+                    Some(excite) => (
+                        width.load(s, excite.scale.as_ptr().add(image * c + i)),
+                        width.load(s, excite.shift.as_ptr().add(image * c + i)),
+                    ),
+                    None => (s.splat(1.0), s.zero()),
+                };
+                let (dy, z) = (dy.add(i), z.add(i));
+                for row in run.clone() {
+                    let row = row - start;
+                    let z = width.load(s, z.add(row * c));
+                    let dy = s.mul_add(width.load(s, dy.add(row * c)), factor, through);
+                    let du = F::backward(s, s.mul_add(z, scale, shift), dy);
+                    a = s.add(a, du);
+                    b = s.mul_add(du, s.sub(z, mean), b);
+                }
+                width.store(s, first.add(i), a);
+                width.store(s, second.add(i), b);
+            }
+        })
+    });
+}
+
+/// Combines the parts' sums in order.
+pub(crate) fn combine_sums(
+    parts: impl IntoIterator<Item = ChannelSums>,
+    channels: usize,
+) -> NormSums {
+    let mut sums = NormSums {
+        du: vec![0.0; channels],
+        du_centred: vec![0.0; channels],
+    };
+    for mut part in parts {
+        part.flush();
+        for c in 0..channels {
+            sums.du[c] += part.first[c];
+            sums.du_centred[c] += part.second[c];
+        }
+    }
+    sums
+}
+
+/// One slot per thread for what its part gathers.
+pub(crate) struct PerThread<T>(Vec<Mutex<Option<T>>>);
+
+impl<T> PerThread<T> {
+    pub(crate) fn new(threads: usize) -> Self {
+        Self((0..threads).map(|_| Mutex::new(None)).collect())
+    }
+
+    pub(crate) fn set(&self, thread: usize, value: T) {
+        if let Ok(mut slot) = self.0[thread].lock() {
+            *slot = Some(value);
+        }
+    }
+
+    /// What was set, in the threads' order.
+    pub(crate) fn into_parts(self) -> impl Iterator<Item = T> {
+        self.0
+            .into_iter()
+            .filter_map(|slot| slot.into_inner().ok().flatten())
+    }
+}
+
+/// Rows per block of a pass that hands out blocks of about [`GRAIN`] numbers.
+fn block_rows(channels: usize) -> usize {
+    (GRAIN / channels).max(1)
+}
+
+/// The moments of each channel of `z`, `[rows, channels]`.
+///
+/// # Errors
+/// If the length of `z` isn't that of the shape.
+pub fn moments(cx: Context<'_>, shape: MapShape, z: &[f32]) -> Result<Moments, Error> {
+    check_len("z", z, shape.size())?;
+    let parts = PerThread::new(cx.pool.threads());
+    cx.pool.parallel_for(shape.rows(), |thread, rows| {
+        let mut sums = MomentSums::new(shape.channels);
+        cx.isa.run(MomentsOfRows {
+            z: &z[rows.start * shape.channels..rows.end * shape.channels],
+            sums: &mut sums,
+        });
+        parts.set(thread, sums);
+    });
+    Ok(MomentSums::combine(parts.into_parts(), shape.channels))
+}
+
+struct MomentsOfRows<'a> {
+    z: &'a [f32],
+    sums: &'a mut MomentSums,
+}
+
+impl Kernel for MomentsOfRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let rows = self.z.len() / self.sums.shift.len();
+        // SAFETY: the slice holds the rows.
+        unsafe { self.sums.add(s, self.z.as_ptr(), rows) };
+    }
+}
+
+/// Writes `y = activation(batch norm(z))`, plus `residual` where given.
+///
+/// # Errors
+/// If a length isn't that of the shape.
+pub fn normalise(
+    cx: Context<'_>,
+    shape: MapShape,
+    input: Normalised<'_>,
+    residual: Option<&[f32]>,
+    y: &mut [f32],
+) -> Result<(), Error> {
+    let input = Input::Normalised(input);
+    input.check(shape.images, shape.layout())?;
+    check_len("y", y, shape.size())?;
+    if let Some(residual) = residual {
+        check_len("residual", residual, shape.size())?;
+    }
+    write_rows(cx, shape, input, residual, y);
+    Ok(())
+}
+
+/// Turns `dy` into `dz`, in place: the second pass of batch norm's backward.
+///
+/// # Errors
+/// If a length isn't that of the shape.
+pub fn norm_backward(
+    cx: Context<'_>,
+    shape: MapShape,
+    norm: NormBackward<'_>,
+    dy: &mut [f32],
+) -> Result<(), Error> {
+    norm.check(shape.images, shape.layout())?;
+    check_len("dy", dy, shape.size())?;
+    let dy = Shared::new(dy);
+    cx.pool.parallel_for(shape.rows(), |_, rows| {
+        let c = shape.channels;
+        // SAFETY: the threads' ranges are disjoint.
+        let dy = unsafe { dy.part(rows.start * c..rows.end * c) };
+        cx.isa.run(NormBackwardRows {
+            layout: shape.layout(),
+            norm,
+            rows,
+            dy,
+        });
+    });
+    Ok(())
+}
+
+struct NormBackwardRows<'a> {
+    layout: Layout,
+    norm: NormBackward<'a>,
+    rows: Range<usize>,
+    dy: &'a mut [f32],
+}
+
+impl Kernel for NormBackwardRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let dy = self.dy.as_mut_ptr();
+        let place = Place::rows::<S>(self.layout.channels);
+        // SAFETY: `z` was checked, `dy` holds the rows, one after the other.
+        unsafe {
+            self.norm.fill(s, self.layout, self.rows, dy, (dy, place));
+        }
+    }
+}
+
+fn write_rows<R: Rows>(
+    cx: Context<'_>,
+    shape: MapShape,
+    input: R,
+    residual: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let output = Shared::new(output);
+    cx.pool.parallel_for(shape.rows(), |_, rows| {
+        let c = shape.channels;
+        // SAFETY: the threads' ranges are disjoint.
+        let output = unsafe { output.part(rows.start * c..rows.end * c) };
+        cx.isa.run(WriteRows {
+            layout: shape.layout(),
+            input,
+            rows,
+            residual,
+            output,
+        });
+    });
+}
+
+struct WriteRows<'a, R> {
+    layout: Layout,
+    input: R,
+    rows: Range<usize>,
+    residual: Option<&'a [f32]>,
+    output: &'a mut [f32],
+}
+
+impl<R: Rows> Kernel for WriteRows<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let c = self.layout.channels;
+        let step = block_rows(c);
+        let mut row = self.rows.start;
+        while row < self.rows.end {
+            let block = row..self.rows.end.min(row + step);
+            let start = (row - self.rows.start) * c;
+            let output = &mut self.output[start..start + block.len() * c];
+            row = block.end;
+            // SAFETY: the lengths were checked; `output` holds the block.
+            unsafe {
+                let place = Place::rows::<S>(c);
+                self.input
+                    .fill(s, self.layout, block.clone(), output.as_mut_ptr(), place);
+            }
+            if let Some(residual) = self.residual {
+                let residual = &residual[block.start * c..block.end * c];
+                for_vectors!(S, output.len(), |i, width| {
+                    // SAFETY: both slices have the block's length.
+                    unsafe {
+                        let y = output.as_mut_ptr().add(i);
+                        let sum = s.add(width.load(s, y), width.load(s, residual.as_ptr().add(i)));
+                        width.store(s, y, sum);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// The first pass of batch norm's backward: sums over `dy`, the gradient of
+/// the activation's output, and `z`, the convolution's output.
+///
+/// # Errors
+/// If a length isn't that of the shape.
+pub fn norm_backward_sums(
+    cx: Context<'_>,
+    shape: MapShape,
+    norm: NormContext<'_>,
+    (dy, z): (&[f32], &[f32]),
+    excite: Option<ExciteGradient<'_>>,
+) -> Result<NormSums, Error> {
+    check_len("dy", dy, shape.size())?;
+    check_len("z", z, shape.size())?;
+    norm.check(shape.channels)?;
+    if let Some(excite) = excite {
+        excite.check(shape.images, shape.channels)?;
+    }
+    let parts = PerThread::new(cx.pool.threads());
+    cx.pool.parallel_for(shape.rows(), |thread, rows| {
+        let mut sums = ChannelSums::new(shape.channels);
+        cx.isa.run(NormSumsOfRows {
+            layout: shape.layout(),
+            norm,
+            dy,
+            z,
+            excite,
+            rows,
+            sums: &mut sums,
+        });
+        parts.set(thread, sums);
+    });
+    Ok(combine_sums(parts.into_parts(), shape.channels))
+}
+
+struct NormSumsOfRows<'a> {
+    layout: Layout,
+    norm: NormContext<'a>,
+    dy: &'a [f32],
+    z: &'a [f32],
+    excite: Option<ExciteGradient<'a>>,
+    rows: Range<usize>,
+    sums: &'a mut ChannelSums,
+}
+
+impl Kernel for NormSumsOfRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let start = self.rows.start * self.layout.channels;
+        let pointers = (self.dy[start..].as_ptr(), self.z[start..].as_ptr());
+        // SAFETY: the lengths were checked against the shape.
+        unsafe {
+            self.norm
+                .add_sums(s, self.layout, self.rows, pointers, self.excite, self.sums);
+        }
+    }
+}

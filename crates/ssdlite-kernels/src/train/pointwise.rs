@@ -1,0 +1,567 @@
+//! Pointwise (1x1) convolution, which is also the linear layer: a matrix
+//! product over pixels.
+
+use std::ops::Range;
+
+use super::gradient::{ConvGradients, InputGradient, Sums};
+use super::norm::{ChannelSums, MapShape, MomentSums, Moments, NormSums, PerThread, combine_sums};
+use super::operand::{Input, Layout, OutputGradient, Place, Rows};
+use crate::Context;
+use crate::error::{Error, check_len, checked_size};
+use crate::gemm::{Packed, RowsPtr, Source, multiply, multiply_transposed};
+use crate::isa::{Kernel, Simd};
+use crate::memory::{Scratch, Shared};
+use crate::pool::split;
+use crate::width::{Width, for_vectors};
+
+/// Up to here the weight gradient is split over its rows: with so few pixels a
+/// copy of it for each thread would be the larger part of the work.
+const FEW_ROWS: usize = 512;
+
+/// The shape of a pointwise convolution. A linear layer has one pixel an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pointwise {
+    map: MapShape,
+    outputs: usize,
+}
+
+impl Pointwise {
+    /// From a map of `input` to `outputs` channels.
+    ///
+    /// # Errors
+    /// If a dimension is zero or a product overflows.
+    pub fn new(input: MapShape, outputs: usize) -> Result<Self, Error> {
+        checked_size("pointwise output", &[input.rows(), outputs])?;
+        checked_size("pointwise weight", &[input.channels(), outputs])?;
+        Ok(Self {
+            map: input,
+            outputs,
+        })
+    }
+
+    /// The input's shape.
+    pub fn input(&self) -> MapShape {
+        self.map
+    }
+
+    /// Channels of the output.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Numbers in the output, `[images, pixels, outputs]`.
+    pub fn output_size(&self) -> usize {
+        self.map.rows() * self.outputs
+    }
+
+    /// Numbers in the weight, `[outputs, inputs]`.
+    pub fn weight_size(&self) -> usize {
+        self.map.channels() * self.outputs
+    }
+
+    fn output_layout(&self) -> Layout {
+        Layout {
+            channels: self.outputs,
+            pixels: self.map.pixels(),
+        }
+    }
+}
+
+/// Rows of a block: a multiple of every tile's height, with both sides of the
+/// product in the first or second cache.
+pub(super) fn block_rows(inputs: usize, outputs: usize) -> usize {
+    if inputs + outputs <= 48 { 252 } else { 126 }
+}
+
+/// `z = input * weight^T`, plus `bias` where given.
+///
+/// `weight` is `[outputs, inputs]`, `bias` `[outputs]`, `z`
+/// `[images, pixels, outputs]`.
+///
+/// # Errors
+/// If a length isn't that of the shape.
+pub fn pointwise_forward(
+    cx: Context<'_>,
+    shape: Pointwise,
+    input: Input<'_>,
+    (weight, bias): (&[f32], Option<&[f32]>),
+    z: &mut [f32],
+) -> Result<(), Error> {
+    if let Some(bias) = bias {
+        check_len("bias", bias, shape.outputs)?;
+    }
+    check_forward(shape, input, weight, z)?;
+    let packed = pack_forward(cx, weight, shape.map.channels(), shape.outputs);
+    multiply_rows(cx, shape.map, input, &packed, bias, z, None);
+    Ok(())
+}
+
+/// `z = input * weight^T` and the moments of `z` for the batch norm after it.
+///
+/// # Errors
+/// If a length isn't that of the shape.
+pub fn pointwise_forward_moments(
+    cx: Context<'_>,
+    shape: Pointwise,
+    input: Input<'_>,
+    weight: &[f32],
+    z: &mut [f32],
+) -> Result<Moments, Error> {
+    check_forward(shape, input, weight, z)?;
+    let packed = pack_forward(cx, weight, shape.map.channels(), shape.outputs);
+    let parts = PerThread::new(cx.pool.threads());
+    multiply_rows(cx, shape.map, input, &packed, None, z, Some(&parts));
+    Ok(MomentSums::combine(parts.into_parts(), shape.outputs))
+}
+
+fn check_forward(
+    shape: Pointwise,
+    input: Input<'_>,
+    weight: &[f32],
+    z: &[f32],
+) -> Result<(), Error> {
+    input.check(shape.map.images(), shape.map.layout())?;
+    check_len("weight", weight, shape.weight_size())?;
+    check_len("z", z, shape.output_size())
+}
+
+pub(super) fn pack_forward(
+    cx: Context<'_>,
+    weight: &[f32],
+    inputs: usize,
+    outputs: usize,
+) -> Packed {
+    Packed::new(cx, Source::Columns(weight), inputs, outputs)
+}
+
+/// `z = input * packed`, for any kind of rows.
+pub(super) fn multiply_rows<R: Rows>(
+    cx: Context<'_>,
+    map: MapShape,
+    input: R,
+    packed: &Packed,
+    bias: Option<&[f32]>,
+    z: &mut [f32],
+    moments: Option<&PerThread<MomentSums>>,
+) {
+    let outputs = packed.columns();
+    let z = Shared::new(z);
+    cx.pool.parallel_for(map.rows(), |thread, rows| {
+        // SAFETY: the threads' ranges are disjoint.
+        let z = unsafe { z.part(rows.start * outputs..rows.end * outputs) };
+        let mut sums = moments.map(|_| MomentSums::new(outputs));
+        cx.isa.run(Forward {
+            layout: map.layout(),
+            rows,
+            input,
+            packed,
+            bias,
+            z,
+            sums: sums.as_mut(),
+        });
+        if let (Some(moments), Some(sums)) = (moments, sums) {
+            moments.set(thread, sums);
+        }
+    });
+}
+
+struct Forward<'a, R> {
+    layout: Layout,
+    rows: Range<usize>,
+    input: R,
+    packed: &'a Packed,
+    bias: Option<&'a [f32]>,
+    z: &'a mut [f32],
+    sums: Option<&'a mut MomentSums>,
+}
+
+impl<R: Rows> Kernel for Forward<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (inputs, outputs) = (self.packed.depth(), self.packed.columns());
+        let step = block_rows(inputs, outputs);
+        let mut block = Block::new(self.input, self.layout, step);
+        let mut sums = self.sums;
+        let mut row = self.rows.start;
+        while row < self.rows.end {
+            let rows = row..self.rows.end.min(row + step);
+            row = rows.end;
+            let start = (rows.start - self.rows.start) * outputs;
+            let z = &mut self.z[start..start + rows.len() * outputs];
+            let count = rows.len();
+            // SAFETY: the input was checked against the shape; `z` holds the
+            // block's rows, `bias` was checked.
+            unsafe {
+                let a = block.rows(s, rows);
+                multiply(s, count, a, self.packed, self.bias, z.as_mut_ptr(), outputs);
+                if let Some(sums) = &mut sums {
+                    sums.add(s, z.as_ptr(), count);
+                }
+            }
+        }
+    }
+}
+
+/// Gives blocks of rows: in place, or computed into scratch memory.
+pub(super) struct Block<R> {
+    input: R,
+    layout: Layout,
+    scratch: Scratch,
+}
+
+impl<R: Rows> Block<R> {
+    /// For blocks of at most `rows` rows.
+    pub(super) fn new(input: R, layout: Layout, rows: usize) -> Self {
+        let size = if input.plain().is_some() {
+            0
+        } else {
+            rows * layout.channels
+        };
+        Self {
+            input,
+            layout,
+            scratch: Scratch::take(size),
+        }
+    }
+
+    /// The rows, valid until the next call.
+    ///
+    /// # Safety
+    /// The rows must exist in the input, no more than `new` was told.
+    #[inline(always)]
+    pub(super) unsafe fn rows<S: Simd>(&mut self, s: S, rows: Range<usize>) -> RowsPtr {
+        let stride = self.layout.channels;
+        let ptr = match self.input.plain() {
+            Some(x) => x[rows.start * stride..].as_ptr(),
+            None => {
+                let dst = self.scratch.as_mut_ptr();
+                // SAFETY: the rows exist and the scratch memory holds them.
+                unsafe {
+                    let place = Place::rows::<S>(stride);
+                    self.input.fill(s, self.layout, rows, dst, place);
+                }
+                dst.cast_const()
+            }
+        };
+        RowsPtr { ptr, stride }
+    }
+}
+
+/// The gradients of a pointwise convolution, given that of its output.
+///
+/// Writes what `gradients` asks for and returns the sums it asks for.
+///
+/// # Errors
+/// If a length isn't that of the shape, or the sums asked for don't fit the
+/// kind of input.
+pub fn pointwise_backward(
+    cx: Context<'_>,
+    shape: Pointwise,
+    input: Input<'_>,
+    output: OutputGradient<'_>,
+    weight: &[f32],
+    gradients: ConvGradients<'_>,
+) -> Result<Option<NormSums>, Error> {
+    let map = shape.map;
+    input.check(map.images(), map.layout())?;
+    output.check(map.images(), shape.output_layout())?;
+    check_len("weight", weight, shape.weight_size())?;
+    if let Some(dweight) = &gradients.weight {
+        check_len("weight gradient", dweight, shape.weight_size())?;
+    }
+    if let Some(dbias) = &gradients.bias {
+        check_len("bias gradient", dbias, shape.outputs)?;
+    }
+    if let Some(gradient) = &gradients.input {
+        gradient.check(map, input)?;
+    }
+    let packed = gradients.input.is_some().then(|| {
+        let source = Source::Rows(weight);
+        Packed::new(cx, source, shape.outputs, map.channels())
+    });
+    let (dx, after) = match gradients.input {
+        Some(InputGradient { dx, after }) => (Some(dx), Sums::new(after, input)),
+        None => (None, Sums::Nothing),
+    };
+    let wanted = Wanted {
+        dx,
+        after,
+        dweight: gradients.weight,
+        dbias: gradients.bias,
+    };
+    Ok(backward(cx, shape, input, output, packed.as_ref(), wanted))
+}
+
+/// [`ConvGradients`], checked.
+pub(super) struct Wanted<'a> {
+    pub(super) dx: Option<&'a mut [f32]>,
+    pub(super) after: Sums<'a>,
+    pub(super) dweight: Option<&'a mut [f32]>,
+    pub(super) dbias: Option<&'a mut [f32]>,
+}
+
+/// [`pointwise_backward`] after the checks, for any kind of input rows;
+/// `packed` is the weight, `[outputs, inputs]`, if the input's gradient is
+/// wanted.
+pub(super) fn backward<R: Rows>(
+    cx: Context<'_>,
+    shape: Pointwise,
+    input: R,
+    output: OutputGradient<'_>,
+    packed: Option<&Packed>,
+    wanted: Wanted<'_>,
+) -> Option<NormSums> {
+    let map = shape.map;
+    let threads = cx.pool.threads();
+    let Wanted {
+        dx,
+        after,
+        mut dweight,
+        dbias,
+    } = wanted;
+    let dx = dx.map(Shared::new);
+    if let Some(dweight) = &mut dweight {
+        dweight.fill(0.0);
+    }
+    let few = map.rows() <= FEW_ROWS;
+    let weight_size = shape.weight_size();
+    // One copy of the weight gradient for each thread but the first.
+    let copies = match dweight {
+        Some(_) if !few => threads - 1,
+        _ => 0,
+    };
+    let mut partial = Scratch::zeroed(copies * weight_size);
+    let norm_sums = PerThread::new(threads);
+    let bias_sums = PerThread::new(threads);
+    {
+        let first = dweight.as_deref_mut().map(Shared::new);
+        let others = Shared::new(&mut partial);
+        let work = |thread: usize, rows: Range<usize>| {
+            let dweight = match first {
+                Some(_) if few => None,
+                // SAFETY: each thread has its own copy.
+                Some(first) if thread == 0 => Some(unsafe { first.part(0..weight_size) }),
+                Some(_) => {
+                    let start = (thread - 1) * weight_size;
+                    // SAFETY: as above.
+                    Some(unsafe { others.part(start..start + weight_size) })
+                }
+                None => None,
+            };
+            let inputs = map.channels();
+            let mut sums = after.wants_norm_sums().then(|| ChannelSums::new(inputs));
+            let mut dbias = dbias.is_some().then(|| ChannelSums::new(shape.outputs));
+            cx.isa.run(Backward {
+                shape,
+                input,
+                output,
+                packed,
+                // SAFETY: the threads' ranges are disjoint.
+                dx: dx.map(|dx| unsafe { dx.part(rows.start * inputs..rows.end * inputs) }),
+                after: &after,
+                sums: sums.as_mut(),
+                dbias: dbias.as_mut(),
+                rows,
+                dweight,
+            });
+            if let Some(sums) = sums {
+                norm_sums.set(thread, sums);
+            }
+            if let Some(dbias) = dbias {
+                bias_sums.set(thread, dbias);
+            }
+        };
+        if after.wants_whole_images() {
+            let pixels = map.pixels();
+            cx.pool.parallel_for(map.images(), |thread, images| {
+                work(thread, images.start * pixels..images.end * pixels);
+            });
+        } else {
+            cx.pool.parallel_for(map.rows(), work);
+        }
+    }
+    if let Some(dweight) = dweight {
+        if few {
+            weight_gradient_by_rows(cx, shape, input, output, dweight);
+        } else {
+            add_copies(cx, dweight, &partial);
+        }
+    }
+    if let Some(dbias) = dbias {
+        let sums = combine_sums(bias_sums.into_parts(), shape.outputs);
+        for (dbias, sum) in dbias.iter_mut().zip(sums.du) {
+            *dbias = sum as f32;
+        }
+    }
+    after
+        .wants_norm_sums()
+        .then(|| combine_sums(norm_sums.into_parts(), map.channels()))
+}
+
+struct Backward<'a, R> {
+    shape: Pointwise,
+    input: R,
+    output: OutputGradient<'a>,
+    packed: Option<&'a Packed>,
+    rows: Range<usize>,
+    dx: Option<&'a mut [f32]>,
+    after: &'a Sums<'a>,
+    sums: Option<&'a mut ChannelSums>,
+    dweight: Option<&'a mut [f32]>,
+    dbias: Option<&'a mut ChannelSums>,
+}
+
+impl<R: Rows> Kernel for Backward<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (inputs, outputs) = (self.shape.map.channels(), self.shape.outputs);
+        let step = block_rows(inputs, outputs);
+        let in_layout = self.shape.map.layout();
+        let mut a = Block::new(self.input, in_layout, step);
+        let mut dz = Block::new(self.output, self.shape.output_layout(), step);
+        let mut row = self.rows.start;
+        while row < self.rows.end {
+            let rows = row..self.rows.end.min(row + step);
+            row = rows.end;
+            let count = rows.len();
+            // SAFETY: both operands were checked against the shape; `dx` holds
+            // this thread's rows, `dweight` the whole weight.
+            unsafe {
+                let dz = dz.rows(s, rows.clone());
+                if let Some(dbias) = &mut self.dbias {
+                    dbias.add_first(s, dz.ptr, count);
+                }
+                if let Some(dweight) = &mut self.dweight {
+                    let a = a.rows(s, rows.clone());
+                    let dweight = dweight.as_mut_ptr();
+                    multiply_transposed(s, count, (outputs, dz), (inputs, a), dweight, inputs);
+                }
+                if let (Some(dx), Some(packed)) = (&mut self.dx, self.packed) {
+                    let start = (rows.start - self.rows.start) * inputs;
+                    let dx = &mut dx[start..start + count * inputs];
+                    multiply(s, count, dz, packed, None, dx.as_mut_ptr(), inputs);
+                    let sums = self.sums.as_deref_mut();
+                    self.after.add(s, in_layout, rows, dx.as_ptr(), sums);
+                }
+            }
+        }
+    }
+}
+
+/// The weight gradient of few pixels, its rows split over the threads.
+fn weight_gradient_by_rows<R: Rows>(
+    cx: Context<'_>,
+    shape: Pointwise,
+    input: R,
+    output: OutputGradient<'_>,
+    dweight: &mut [f32],
+) {
+    let inputs = shape.map.channels();
+    let dweight = Shared::new(dweight);
+    cx.pool.parallel_for(shape.outputs, |_, outputs| {
+        // SAFETY: the threads' ranges are disjoint.
+        let dweight = unsafe { dweight.part(outputs.start * inputs..outputs.end * inputs) };
+        cx.isa.run(WeightRows {
+            shape,
+            input,
+            output,
+            outputs,
+            dweight,
+        });
+    });
+}
+
+struct WeightRows<'a, R> {
+    shape: Pointwise,
+    input: R,
+    output: OutputGradient<'a>,
+    outputs: Range<usize>,
+    dweight: &'a mut [f32],
+}
+
+impl<R: Rows> Kernel for WeightRows<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let map = self.shape.map;
+        let (rows, inputs) = (map.rows(), map.channels());
+        let step = block_rows(inputs, self.shape.outputs);
+        let mut a = Block::new(self.input, map.layout(), step);
+        let mut dz = Block::new(self.output, self.shape.output_layout(), step);
+        let mut row = 0;
+        while row < rows {
+            let block = row..rows.min(row + step);
+            row = block.end;
+            let count = block.len();
+            // SAFETY: both operands were checked against the shape; `dweight`
+            // holds the rows `outputs` of the weight.
+            unsafe {
+                let a = a.rows(s, block.clone());
+                let mut dz = dz.rows(s, block);
+                dz.ptr = dz.ptr.add(self.outputs.start);
+                let dweight = self.dweight.as_mut_ptr();
+                let outputs = self.outputs.len();
+                multiply_transposed(s, count, (outputs, dz), (inputs, a), dweight, inputs);
+            }
+        }
+    }
+}
+
+/// Adds to `total` each of the copies in `partial`, in order.
+pub(super) fn add_copies(cx: Context<'_>, total: &mut [f32], partial: &[f32]) {
+    let size = total.len();
+    if partial.is_empty() {
+        return;
+    }
+    let total = Shared::new(total);
+    // Waking threads costs more than adding a small weight.
+    let parts = if size < 16 * 1024 {
+        1
+    } else {
+        cx.pool.threads()
+    };
+    cx.pool.parallel_for(parts, |_, mine| {
+        for part in mine {
+            let range = split(size, parts, part);
+            // SAFETY: the parts are disjoint.
+            let total = unsafe { total.part(range.clone()) };
+            cx.isa.run(AddCopies {
+                total,
+                partial,
+                size,
+                start: range.start,
+            });
+        }
+    });
+}
+
+struct AddCopies<'a> {
+    total: &'a mut [f32],
+    partial: &'a [f32],
+    size: usize,
+    start: usize,
+}
+
+impl Kernel for AddCopies<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for copy in self.partial.chunks_exact(self.size) {
+            let copy = &copy[self.start..self.start + self.total.len()];
+            for_vectors!(S, copy.len(), |i, width| {
+                // SAFETY: both slices have this length.
+                unsafe {
+                    let total = self.total.as_mut_ptr().add(i);
+                    let sum = s.add(width.load(s, total), width.load(s, copy.as_ptr().add(i)));
+                    width.store(s, total, sum);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The first convolution: 3x3, stride 2, three input channels, padded by one.
+//!
+//! It is a product of 27 numbers a pixel, gathered block by block into the
+//! cache. The pictures need no gradient, so there is none.
+
+use std::ops::Range;
+
+use super::gradient::Sums;
+use super::norm::{MapShape, MomentSums, Moments, PerThread};
+use super::operand::{Layout, OutputGradient, Place, Rows};
+use super::pointwise::{self, Pointwise, Wanted};
+use crate::Context;
+use crate::error::{Error, check_len, checked_size};
+use crate::isa::Simd;
+
+/// Channels of a picture.
+const COLORS: usize = 3;
+const KERNEL: usize = 3;
+/// Numbers that an output pixel is made of, `[row, column, color]`.
+const PATCH: usize = KERNEL * KERNEL * COLORS;
+/// Numbers of a patch that are neighbours in the picture.
+const PATCH_ROW: usize = KERNEL * COLORS;
+
+/// The shape of the stem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stem {
+    images: usize,
+    height: usize,
+    width: usize,
+    outputs: usize,
+}
+
+impl Stem {
+    /// From `images` pictures of `height` rows of `width` pixels to `outputs`
+    /// channels.
+    ///
+    /// # Errors
+    /// If a dimension is zero or a product overflows.
+    pub fn new(images: usize, height: usize, width: usize, outputs: usize) -> Result<Self, Error> {
+        checked_size("stem input", &[images, height, width, PATCH])?;
+        checked_size("stem output", &[images, height, width, outputs])?;
+        Ok(Self {
+            images,
+            height,
+            width,
+            outputs,
+        })
+    }
+
+    /// Rows of pixels of the output.
+    pub fn output_height(&self) -> usize {
+        self.height.div_ceil(2)
+    }
+
+    /// Pixels in a row of the output.
+    pub fn output_width(&self) -> usize {
+        self.width.div_ceil(2)
+    }
+
+    /// The output's shape.
+    pub fn output(&self) -> MapShape {
+        self.map(self.outputs)
+    }
+
+    /// Numbers in the pictures, `[images, height, width, 3]`.
+    pub fn input_size(&self) -> usize {
+        self.images * self.height * self.width * COLORS
+    }
+
+    /// Numbers in the weight, `[outputs, 3, 3, 3]`: output, color, row, column.
+    pub fn weight_size(&self) -> usize {
+        self.outputs * PATCH
+    }
+
+    fn map(&self, channels: usize) -> MapShape {
+        let pixels = self.output_height() * self.output_width();
+        MapShape::new(self.images, pixels, channels).expect("checked by the constructor")
+    }
+
+    fn as_pointwise(&self) -> Pointwise {
+        Pointwise::new(self.map(PATCH), self.outputs).expect("checked by the constructor")
+    }
+}
+
+/// `z`, the convolution of `pictures`.
+///
+/// # Errors
+/// If a length isn't that of the shape.
+pub fn stem_forward(
+    cx: Context<'_>,
+    shape: Stem,
+    pictures: &[f32],
+    weight: &[f32],
+    z: &mut [f32],
+) -> Result<(), Error> {
+    forward(cx, shape, pictures, weight, z, None)
+}
+
+/// [`stem_forward`] and the moments of `z` for the batch norm after it.
+///
+/// # Errors
+/// If a length isn't that of the shape.
+pub fn stem_forward_moments(
+    cx: Context<'_>,
+    shape: Stem,
+    pictures: &[f32],
+    weight: &[f32],
+    z: &mut [f32],
+) -> Result<Moments, Error> {
+    let parts = PerThread::new(cx.pool.threads());
+    forward(cx, shape, pictures, weight, z, Some(&parts))?;
+    Ok(MomentSums::combine(parts.into_parts(), shape.outputs))
+}
+
+fn forward(
+    cx: Context<'_>,
+    shape: Stem,
+    pictures: &[f32],
+    weight: &[f32],
+    z: &mut [f32],
+    moments: Option<&PerThread<MomentSums>>,
+) -> Result<(), Error> {
+    check_len("pictures", pictures, shape.input_size())?;
+    check_len("weight", weight, shape.weight_size())?;
+    check_len("z", z, shape.output().size())?;
+    let mut by_patch = vec![0.0; weight.len()];
+    for (i, &weight) in weight.iter().enumerate() {
+        by_patch[patch_index(i)] = weight;
+    }
+    let packed = pointwise::pack_forward(cx, &by_patch, PATCH, shape.outputs);
+    let patches = Patches { shape, pictures };
+    pointwise::multiply_rows(cx, shape.map(PATCH), patches, &packed, None, z, moments);
+    Ok(())
+}
+
+/// The weight gradient, given the output's.
+///
+/// # Errors
+/// If a length isn't that of the shape.
+pub fn stem_backward(
+    cx: Context<'_>,
+    shape: Stem,
+    pictures: &[f32],
+    output: OutputGradient<'_>,
+    dweight: &mut [f32],
+) -> Result<(), Error> {
+    check_len("pictures", pictures, shape.input_size())?;
+    output.check(shape.images, shape.output().layout())?;
+    check_len("weight gradient", dweight, shape.weight_size())?;
+    let mut by_patch = vec![0.0; dweight.len()];
+    let wanted = Wanted {
+        dx: None,
+        after: Sums::Nothing,
+        dweight: Some(&mut by_patch),
+        dbias: None,
+    };
+    let patches = Patches { shape, pictures };
+    pointwise::backward(cx, shape.as_pointwise(), patches, output, None, wanted);
+    for (i, dweight) in dweight.iter_mut().enumerate() {
+        *dweight = by_patch[patch_index(i)];
+    }
+    Ok(())
+}
+
+/// Where number `i` of a weight, `[outputs, color, row, column]`, is in the
+/// order of patches, `[outputs, row, column, color]`.
+fn patch_index(i: usize) -> usize {
+    let (output, tap) = (i / PATCH, i % PATCH);
+    let (color, cell) = (tap / (KERNEL * KERNEL), tap % (KERNEL * KERNEL));
+    output * PATCH + cell * COLORS + color
+}
+
+/// For each output pixel, the numbers that it is made of.
+#[derive(Clone, Copy)]
+struct Patches<'a> {
+    shape: Stem,
+    pictures: &'a [f32],
+}
+
+impl Rows for Patches<'_> {
+    fn plain(&self) -> Option<&[f32]> {
+        None
+    }
+
+    #[inline(always)]
+    unsafe fn fill<S: Simd>(
+        &self,
+        _: S,
+        _: Layout,
+        rows: Range<usize>,
+        dst: *mut f32,
+        place: Place,
+    ) {
+        let Stem { height, width, .. } = self.shape;
+        let (out_height, out_width) = (self.shape.output_height(), self.shape.output_width());
+        let mut x = rows.start % out_width;
+        let line = rows.start / out_width;
+        let (mut image, mut y) = (line / out_height, line % out_height);
+        for row in 0..rows.len() {
+            for ky in 0..KERNEL {
+                // SAFETY: the caller promises `PATCH` numbers at each row.
+                let dst = unsafe { dst.add(row * place.row + ky * PATCH_ROW) };
+                // Row `2 * y + ky - 1`, from column `2 * x - 1`.
+                let line = (2 * y + ky).wrapping_sub(1);
+                if line >= height {
+                    // SAFETY: as above.
+                    unsafe { dst.write_bytes(0, PATCH_ROW) };
+                    continue;
+                }
+                let start = (image * height + line) * width * COLORS;
+                let picture = &self.pictures[start..start + width * COLORS];
+                if x > 0 && 2 * x + 1 < width {
+                    let first = (2 * x - 1) * COLORS;
+                    let patch = &picture[first..first + PATCH_ROW];
+                    // SAFETY: as above.
+                    unsafe { dst.copy_from_nonoverlapping(patch.as_ptr(), PATCH_ROW) };
+                } else {
+                    for i in 0..PATCH_ROW {
+                        let column = (2 * x + i / COLORS).wrapping_sub(1);
+                        let value = if column < width {
+                            picture[column * COLORS + i % COLORS]
+                        } else {
+                            0.0
+                        };
+                        // SAFETY: as above.
+                        unsafe { dst.add(i).write(value) };
+                    }
+                }
+            }
+            x += 1;
+            if x == out_width {
+                x = 0;
+                y += 1;
+                if y == out_height {
+                    y = 0;
+                    image += 1;
+                }
+            }
+        }
+    }
+}
