@@ -19,6 +19,10 @@ pub enum Error {
     /// more than the whole, or to overwrite files without saying so.
     #[error("{0}")]
     InvalidRequest(String),
+    /// A thread of the batch loader could not be started or panicked: a fault
+    /// of the machine or of this program.
+    #[error("loader: {0}")]
+    Worker(String),
     /// A file or folder can't be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -48,6 +52,17 @@ impl From<ssdlite_core::Error> for Error {
             ssdlite_core::Error::Malformed(message) => Self::Malformed(message),
             ssdlite_core::Error::Unsupported(message) => Self::Unsupported(message),
             ssdlite_core::Error::OverLimit(message) => Self::OverLimit(message),
+        }
+    }
+}
+
+impl From<ssdlite_image::Error> for Error {
+    fn from(error: ssdlite_image::Error) -> Self {
+        match error {
+            ssdlite_image::Error::Malformed(message) => Self::Malformed(message),
+            ssdlite_image::Error::Unsupported(message) => Self::Unsupported(message),
+            ssdlite_image::Error::OverLimit(message) => Self::OverLimit(message),
+            ssdlite_image::Error::Io { path, source } => Self::Io { path, source },
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Data sets: readers, checks, splits, augmentation and the batch loader.
 
+pub mod augment;
 pub mod check;
 pub mod dataset;
 pub mod error;
 mod files;
 pub mod finding;
 pub mod folders;
+pub mod loader;
 mod parallel;
 mod pictures;
 pub mod rng;

@@ -1,0 +1,146 @@
+//! A detector's random transforms.
+
+use ssdlite_core::{GroundTruth, ImageSize, PixelBox};
+
+use super::check_within;
+use super::iou_crop::IouCrop;
+use super::photometric::{Distortion, PhotometricDistort};
+use super::view::View;
+use super::zoom_out::ZoomOut;
+use crate::error::Result;
+use crate::rng::Rng;
+
+/// How pictures are changed while a detector is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectorAugment {
+    /// Distortion of colours, if any.
+    pub photometric: Option<PhotometricDistort>,
+    /// Expanding, if any.
+    pub zoom_out: Option<ZoomOut>,
+    /// Cropping around objects, if any.
+    pub iou_crop: Option<IouCrop>,
+    /// How often left and right are swapped; 0.5.
+    pub mirror: f32,
+}
+
+impl Default for DetectorAugment {
+    /// Everything, as in SSD.
+    fn default() -> Self {
+        Self {
+            photometric: Some(PhotometricDistort::default()),
+            zoom_out: Some(ZoomOut::default()),
+            iou_crop: Some(IouCrop::default()),
+            mirror: 0.5,
+        }
+    }
+}
+
+impl DetectorAugment {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`](crate::Error::InvalidRequest) for a
+    /// probability outside 0 to 1, a reversed range, or one beyond what its
+    /// transform can do.
+    pub fn check(&self) -> Result<()> {
+        if let Some(photometric) = &self.photometric {
+            photometric.check()?;
+        }
+        if let Some(zoom_out) = &self.zoom_out {
+            zoom_out.check()?;
+        }
+        if let Some(iou_crop) = &self.iou_crop {
+            iou_crop.check()?;
+        }
+        check_within("mirror", self.mirror, 0.0..=1.0)
+    }
+
+    /// A random view of a picture with these objects.
+    pub fn draw_view(&self, picture: ImageSize, objects: &[GroundTruth], rng: &mut Rng) -> View {
+        let mut view = View::whole(picture);
+        if let Some(zoom_out) = &self.zoom_out {
+            view.window = zoom_out.draw(view.window, rng);
+        }
+        if let Some(iou_crop) = &self.iou_crop {
+            let boxes: Vec<PixelBox> = objects.iter().map(|object| object.bbox).collect();
+            if let Some(crop) = iou_crop.draw(view.window, &boxes, rng) {
+                view.window = crop.window;
+            }
+        }
+        view.mirrored = rng.chance(self.mirror);
+        view
+    }
+
+    /// A random distortion of colours, if these options have any.
+    pub fn draw_distortion(&self, rng: &mut Rng) -> Option<Distortion> {
+        Some(self.photometric.as_ref()?.draw(rng))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::ClassId;
+
+    use super::super::view::MIN_OBJECT_SIDE;
+    use super::*;
+
+    #[test]
+    fn objects_are_valid_and_inside_after_all_transforms() {
+        let (picture, input) = (ImageSize::new(641, 479), ImageSize::new(307, 293));
+        let augment = DetectorAugment::default();
+        let mut kept = 0;
+        for seed in 0..2000 {
+            let mut rng = Rng::from_keys(&[seed]);
+            let objects: Vec<GroundTruth> = (0..5)
+                .map(|class| {
+                    let (x, y) = (rng.uniform(0.0..639.0), rng.uniform(0.0..477.0));
+                    let (w, h) = (rng.uniform(1.0..640.0), rng.uniform(1.0..478.0));
+                    GroundTruth {
+                        class: ClassId(class),
+                        bbox: PixelBox::new(x, y, x + w, y + h).clipped(picture),
+                        difficult: class % 2 == 1,
+                    }
+                })
+                .collect();
+            let view = augment.draw_view(picture, &objects, &mut rng);
+            for object in view.objects_in_input(&objects, input) {
+                let bbox = object.bbox;
+                assert!(bbox.is_valid());
+                assert_eq!(bbox, bbox.clipped(input));
+                assert!(bbox.width() >= MIN_OBJECT_SIDE && bbox.height() >= MIN_OBJECT_SIDE);
+                assert_eq!(object.difficult, object.class.0 % 2 == 1);
+                kept += 1;
+            }
+        }
+        assert!(kept > 5000);
+    }
+
+    #[test]
+    fn nothing_asked_for_is_the_whole_picture() {
+        let nothing = DetectorAugment {
+            photometric: None,
+            zoom_out: None,
+            iou_crop: None,
+            mirror: 0.0,
+        };
+        let picture = ImageSize::new(31, 17);
+        let mut rng = Rng::from_keys(&[0]);
+        assert_eq!(
+            nothing.draw_view(picture, &[], &mut rng),
+            View::whole(picture)
+        );
+        assert_eq!(nothing.draw_distortion(&mut rng), None);
+    }
+
+    #[test]
+    fn bad_probabilities_are_refused() {
+        for mirror in [-0.1, 1.1, f32::NAN] {
+            let augment = DetectorAugment {
+                mirror,
+                ..DetectorAugment::default()
+            };
+            assert!(augment.check().is_err());
+        }
+        assert!(DetectorAugment::default().check().is_ok());
+    }
+}

@@ -1,0 +1,217 @@
+//! From a decoded picture and a view of it to the numbers that a network sees.
+
+use ssdlite_core::{ImageSize, Preprocessing};
+use ssdlite_image::input::Preprocessor;
+use ssdlite_image::normalise::{Layout, Normaliser};
+use ssdlite_image::resize::Resizer;
+use ssdlite_image::{RgbImage, error};
+
+use super::photometric::{Distorter, Distortion};
+use super::view::{Placement, View};
+
+/// Numbers of one pixel.
+const CHANNELS: usize = 3;
+
+/// Makes network inputs, keeping its scratch memory from one to the next.
+pub(crate) struct Renderer {
+    preprocessing: Preprocessing,
+    preprocessor: Preprocessor,
+    resizer: Resizer,
+    normaliser: Normaliser,
+    numbers: Vec<f32>,
+}
+
+impl Renderer {
+    /// A renderer for inputs as a model file describes them.
+    pub(crate) fn new(preprocessing: &Preprocessing) -> error::Result<Self> {
+        Ok(Self {
+            preprocessing: *preprocessing,
+            preprocessor: Preprocessor::new(preprocessing)?,
+            resizer: Resizer::new(),
+            normaliser: Normaliser::new(preprocessing),
+            numbers: Vec::new(),
+        })
+    }
+
+    /// Writes the input that evaluation and detection see, of shape
+    /// `[height, width, 3]`.
+    pub(crate) fn render_plain(&mut self, picture: &RgbImage, input: &mut [f32]) {
+        self.preprocessor.write_input(picture, Layout::Hwc, input);
+    }
+
+    /// Writes a view of the picture, of shape `[height, width, 3]`, over zeros:
+    /// what lies beyond the picture's edges stays zero, which is the mean
+    /// colour.
+    pub(crate) fn render_view(
+        &mut self,
+        picture: &RgbImage,
+        view: &View,
+        distortion: Option<Distortion>,
+        input: &mut [f32],
+    ) -> error::Result<()> {
+        let size = self.preprocessing.size;
+        let Some(placement) = view.placement(picture.size(), size) else {
+            return Ok(());
+        };
+        let part = self
+            .resizer
+            .stretch_region(picture, placement.source, placement.size)?;
+        self.numbers.resize(part.pixels().len(), 0.0);
+        match distortion {
+            Some(distortion) => Distorter::new(distortion, part.pixels(), &self.preprocessing)
+                .normalize(part.pixels(), &mut self.numbers),
+            None => self.normaliser.write(&part, Layout::Hwc, &mut self.numbers),
+        }
+        place(&self.numbers, &placement, view.mirrored, size, input);
+        Ok(())
+    }
+}
+
+/// Copies the pixels of a placed picture into an input of `size`.
+fn place(
+    numbers: &[f32],
+    placement: &Placement,
+    mirrored: bool,
+    size: ImageSize,
+    input: &mut [f32],
+) {
+    let row_length = placement.size.width as usize * CHANNELS;
+    let left = if mirrored {
+        size.width - placement.left - placement.size.width
+    } else {
+        placement.left
+    };
+    let rows = input
+        .chunks_exact_mut(size.width as usize * CHANNELS)
+        .skip(placement.top as usize);
+    for (row, numbers) in rows.zip(numbers.chunks_exact(row_length)) {
+        let row = &mut row[left as usize * CHANNELS..][..row_length];
+        if mirrored {
+            let (pixels, _) = row.as_chunks_mut::<CHANNELS>();
+            let (numbers, _) = numbers.as_chunks::<CHANNELS>();
+            for (pixel, numbers) in pixels.iter_mut().zip(numbers.iter().rev()) {
+                *pixel = *numbers;
+            }
+        } else {
+            row.copy_from_slice(numbers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::{GroundTruth, PixelBox};
+
+    use super::super::DetectorAugment;
+    use super::*;
+    use crate::rng::Rng;
+
+    const PICTURE: ImageSize = ImageSize::new(211, 149);
+    const INPUT: ImageSize = ImageSize::new(101, 83);
+
+    /// Red only inside `object`, on green.
+    fn picture(object: &PixelBox) -> RgbImage {
+        let pixels = (0..PICTURE.height)
+            .flat_map(|y| (0..PICTURE.width).map(move |x| (x as f32, y as f32)))
+            .flat_map(|(x, y)| {
+                let inside = object.x1 <= x && x < object.x2 && object.y1 <= y && y < object.y2;
+                if inside { [255, 0, 0] } else { [0, 255, 0] }
+            })
+            .collect();
+        RgbImage::new(PICTURE, pixels).unwrap()
+    }
+
+    fn rendered(picture: &RgbImage, view: &View) -> Vec<f32> {
+        let preprocessing = Preprocessing::detector(INPUT);
+        let mut input = vec![0.0; INPUT.pixels() as usize * CHANNELS];
+        Renderer::new(&preprocessing)
+            .unwrap()
+            .render_view(picture, view, None, &mut input)
+            .unwrap();
+        input
+    }
+
+    /// The smallest box around the pixels that are redder than not.
+    fn red_box(input: &[f32]) -> Option<PixelBox> {
+        let width = INPUT.width as usize;
+        let red = |pixel: &[f32; 3]| pixel[0] > 0.0;
+        let (pixels, _) = input.as_chunks::<CHANNELS>();
+        let points = pixels.iter().enumerate().filter(|(_, pixel)| red(pixel));
+        points
+            .map(|(index, _)| ((index % width) as f32, (index / width) as f32))
+            .map(|(x, y)| PixelBox::new(x, y, x + 1.0, y + 1.0))
+            .reduce(|a, b| {
+                PixelBox::new(
+                    a.x1.min(b.x1),
+                    a.y1.min(b.y1),
+                    a.x2.max(b.x2),
+                    a.y2.max(b.y2),
+                )
+            })
+    }
+
+    #[test]
+    fn boxes_follow_the_pixels() {
+        let mut seen = 0;
+        for seed in 0..300 {
+            let mut rng = Rng::from_keys(&[seed]);
+            let (x, y) = (rng.below(170) as f32, rng.below(110) as f32);
+            let (w, h) = (20 + rng.below(60), 20 + rng.below(50));
+            let bbox = PixelBox::new(x, y, x + w as f32, y + h as f32).clipped(PICTURE);
+            let object = GroundTruth {
+                class: ssdlite_core::ClassId(0),
+                bbox,
+                difficult: false,
+            };
+            let view = DetectorAugment::default().draw_view(PICTURE, &[object], &mut rng);
+            let objects = view.objects_in_input(&[object], INPUT);
+            let red = red_box(&rendered(&picture(&bbox), &view));
+            let ([object], Some(red)) = (&objects[..], red) else {
+                continue;
+            };
+            seen += 1;
+            for (a, b) in object.bbox.to_array().iter().zip(red.to_array()) {
+                assert!((a - b).abs() <= 1.0, "{:?} {red:?} {view:?}", object.bbox);
+            }
+        }
+        assert!(seen > 250);
+    }
+
+    #[test]
+    fn the_whole_view_is_what_evaluation_sees() {
+        let picture = picture(&PixelBox::new(20.0, 30.0, 75.0, 80.0));
+        let mut plain = vec![0.0; INPUT.pixels() as usize * CHANNELS];
+        Renderer::new(&Preprocessing::detector(INPUT))
+            .unwrap()
+            .render_plain(&picture, &mut plain);
+        assert_eq!(rendered(&picture, &View::whole(PICTURE)), plain);
+    }
+
+    #[test]
+    fn mirrored_pixels_are_the_others_in_reverse() {
+        let picture = picture(&PixelBox::new(20.0, 30.0, 75.0, 80.0));
+        let mut view = View::whole(PICTURE);
+        view.window = PixelBox::new(-40.0, -3.0, 171.0, 146.0);
+        let straight = rendered(&picture, &view);
+        view.mirrored = true;
+        let mirrored = rendered(&picture, &view);
+        let row_length = INPUT.width as usize * CHANNELS;
+        for (a, b) in straight.chunks(row_length).zip(mirrored.chunks(row_length)) {
+            let reversed: Vec<_> = b.as_chunks::<CHANNELS>().0.iter().rev().copied().collect();
+            assert_eq!(a.as_chunks::<CHANNELS>().0, reversed);
+        }
+    }
+
+    #[test]
+    fn beyond_the_edges_is_the_mean_colour() {
+        let picture = picture(&PixelBox::new(0.0, 0.0, 211.0, 149.0));
+        let view = View {
+            window: PixelBox::new(-211.0, -149.0, 211.0, 149.0),
+            mirrored: false,
+        };
+        let input = rendered(&picture, &view);
+        let (pixels, _) = input.as_chunks::<CHANNELS>();
+        assert_eq!(pixels[0], [0.0; 3]);
+        assert_eq!(pixels[pixels.len() - 1], [1.0, -1.0, -1.0]);
+    }
+}

@@ -1,0 +1,131 @@
+//! Batches for a detector.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ssdlite_core::ImageSize;
+use ssdlite_core::detector::BOX_NUMBERS;
+use ssdlite_core::preprocessing::{Fit, Preprocessing};
+
+use super::recipe::{Recipe, Sample, append_input, numbers_of_input};
+use super::targets::TargetEncoder;
+use crate::augment::{DetectorAugment, Renderer, View};
+use crate::dataset::DetectionSet;
+use crate::error::{Error, Result};
+
+/// What a detector's batches are made from.
+#[derive(Clone, Debug)]
+pub struct DetectionRecipe {
+    /// The pictures and their objects.
+    pub set: Arc<DetectionSet>,
+    /// How a picture becomes the network's input; it must stretch it.
+    pub preprocessing: Preprocessing,
+    /// How pictures are changed at random; none for evaluation.
+    pub augment: Option<DetectorAugment>,
+    /// How objects become targets.
+    pub targets: TargetEncoder,
+}
+
+/// Samples for a detector. `N` is their number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectionBatch {
+    /// Normalised pixels, `[N, height, width, 3]` of `input`.
+    pub pixels: Vec<f32>,
+    /// Size of each input.
+    pub input: ImageSize,
+    /// Labels of the default boxes, `[N, boxes]`: 0 for background, else the
+    /// class id + 1.
+    pub labels: Vec<i32>,
+    /// Regression targets of the default boxes, `[N, boxes, 4]`: dx, dy, dw,
+    /// dh, 0 for background.
+    pub regression: Vec<f32>,
+    /// How many default boxes of each input have an object, `[N]`.
+    pub matched: Vec<u32>,
+    /// The number of each sample in the data set, `[N]`.
+    pub samples: Vec<usize>,
+    /// The size of each picture before it became an input, `[N]`.
+    pub original_sizes: Vec<ImageSize>,
+}
+
+impl Recipe for DetectionRecipe {
+    type Batch = DetectionBatch;
+
+    fn check(&self) -> Result<()> {
+        self.preprocessing.validate()?;
+        if self.preprocessing.fit != Fit::Stretch {
+            return Err(Error::InvalidRequest(format!(
+                "expected a preprocessing that stretches pictures for a detector, found {:?}",
+                self.preprocessing.fit
+            )));
+        }
+        self.targets.coder.validate()?;
+        self.augment.as_ref().map_or(Ok(()), DetectorAugment::check)
+    }
+
+    fn samples(&self) -> usize {
+        self.set.images.len()
+    }
+
+    fn path(&self, sample: usize) -> &Path {
+        &self.set.images[sample].path
+    }
+
+    fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    fn new_batch(&self, capacity: usize) -> DetectionBatch {
+        let boxes = self.targets.default_boxes.len();
+        DetectionBatch {
+            pixels: Vec::with_capacity(capacity * numbers_of_input(&self.preprocessing)),
+            input: self.preprocessing.size,
+            labels: Vec::with_capacity(capacity * boxes),
+            regression: Vec::with_capacity(capacity * boxes * BOX_NUMBERS),
+            matched: Vec::with_capacity(capacity),
+            samples: Vec::with_capacity(capacity),
+            original_sizes: Vec::with_capacity(capacity),
+        }
+    }
+
+    fn add(
+        &self,
+        batch: &mut DetectionBatch,
+        sample: Sample<'_>,
+        renderer: &mut Renderer,
+    ) -> std::result::Result<(), String> {
+        let Sample {
+            index,
+            picture,
+            mut rng,
+        } = sample;
+        let image = &self.set.images[index];
+        if picture.size() != image.size {
+            return Err(format!(
+                "expected a picture of {} as annotated, found {}",
+                image.size,
+                picture.size()
+            ));
+        }
+        let (view, distortion) = match &self.augment {
+            Some(augment) => (
+                augment.draw_view(image.size, &image.objects, &mut rng),
+                augment.draw_distortion(&mut rng),
+            ),
+            None => (View::whole(image.size), None),
+        };
+        append_input(&mut batch.pixels, &self.preprocessing, |input| {
+            renderer.render_view(picture, &view, distortion, input)
+        })?;
+        let objects = view.objects_in_input(&image.objects, batch.input);
+        let matched = self.targets.append(
+            &objects,
+            batch.input,
+            &mut batch.labels,
+            &mut batch.regression,
+        );
+        batch.matched.push(matched);
+        batch.samples.push(index);
+        batch.original_sizes.push(image.size);
+        Ok(())
+    }
+}

@@ -1,0 +1,318 @@
+//! Batches for training and evaluation, made beside it by worker threads.
+//!
+//! What a batch holds depends on the seed, the epoch and its number alone, not
+//! on the number of workers or the cache. An epoch can be entered at any batch.
+//! At most `workers + 1` batches exist besides the one that was taken last. A
+//! picture that can't be used is reported once and does not end the run.
+//!
+//! Batches are plain vectors; making tensors of them is left to the caller.
+
+mod cache;
+mod classification;
+mod detection;
+mod pipeline;
+mod plan;
+mod recipe;
+mod targets;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ssdlite_image::Limits;
+use ssdlite_image::decode::decode_file;
+
+pub use classification::{ClassificationBatch, ClassificationRecipe};
+pub use detection::{DetectionBatch, DetectionRecipe};
+pub use plan::Pass;
+pub use targets::{BACKGROUND, DifficultObjects, TargetEncoder};
+
+use cache::PictureCache;
+use pipeline::{Job, Pipeline, Stop};
+use plan::EpochPlan;
+use recipe::{Recipe, Sample};
+
+use crate::augment::Renderer;
+use crate::error::{Error, Result};
+use crate::pictures::picture_fault;
+
+/// The most worker threads of a loader.
+const MAX_WORKERS: usize = 256;
+
+/// How a loader works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderOptions {
+    /// Samples in a batch.
+    pub batch_size: usize,
+    /// What the batches are for.
+    pub pass: Pass,
+    /// Threads that make batches; with 0 the calling thread makes them.
+    pub workers: usize,
+    /// How many bytes of decoded pictures may be kept from epoch to epoch.
+    pub cache_bytes: u64,
+}
+
+/// A picture that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedImage {
+    /// Its number in the data set.
+    pub sample: usize,
+    /// Its file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for SkippedImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: skipped: {}", self.path.display(), self.reason)
+    }
+}
+
+/// Makes the batches of a data set, epoch after epoch.
+pub struct Loader<B> {
+    recipe: Arc<dyn Recipe<Batch = B>>,
+    options: LoaderOptions,
+    cache: Arc<PictureCache>,
+    reported: Arc<Mutex<HashSet<usize>>>,
+}
+
+impl Loader<DetectionBatch> {
+    /// A loader of pictures with objects.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a recipe or options that make no sense,
+    /// such as no sample, none in a batch or no device; [`Error::Malformed`]
+    /// or [`Error::OverLimit`] for a preprocessing that is not sound or more
+    /// than 256 workers.
+    pub fn for_detection(recipe: DetectionRecipe, options: LoaderOptions) -> Result<Self> {
+        Self::new(Arc::new(recipe), options)
+    }
+}
+
+impl Loader<ClassificationBatch> {
+    /// A loader of pictures with one label each.
+    ///
+    /// # Errors
+    /// As [`Loader::for_detection`].
+    pub fn for_classification(
+        recipe: ClassificationRecipe,
+        options: LoaderOptions,
+    ) -> Result<Self> {
+        Self::new(Arc::new(recipe), options)
+    }
+}
+
+impl<B: Send + 'static> Loader<B> {
+    fn new(recipe: Arc<dyn Recipe<Batch = B>>, options: LoaderOptions) -> Result<Self> {
+        recipe.check()?;
+        options.check(recipe.samples())?;
+        Ok(Self {
+            cache: Arc::new(PictureCache::new(recipe.samples(), options.cache_bytes)),
+            recipe,
+            options,
+            reported: Arc::default(),
+        })
+    }
+
+    /// The number of batches of every epoch. For training on several devices
+    /// it is a multiple of their number: batch `i` is for device `i % devices`.
+    pub fn batches_per_epoch(&self) -> usize {
+        let LoaderOptions {
+            pass, batch_size, ..
+        } = self.options;
+        EpochPlan::batches(pass, self.recipe.samples(), batch_size)
+    }
+
+    /// The batches of an epoch from `start_batch` on: the same as those of the
+    /// whole epoch once `start_batch` of them are taken.
+    ///
+    /// The workers start at once. Asking for the next epoch's batches before
+    /// they are needed, such as before validation, spares the wait for the
+    /// first one.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] if a thread can't be started.
+    pub fn epoch(&self, epoch: u64, start_batch: usize) -> Result<Batches<B>> {
+        let LoaderOptions {
+            pass, batch_size, ..
+        } = self.options;
+        let maker = Arc::new(BatchMaker {
+            recipe: Arc::clone(&self.recipe),
+            cache: Arc::clone(&self.cache),
+            plan: EpochPlan::new(pass, epoch, self.recipe.samples(), batch_size),
+        });
+        let end = self.batches_per_epoch();
+        let jobs = start_batch.min(end)..end;
+        Ok(Batches {
+            made: Pipeline::start(jobs, self.options.workers, || new_job(&maker))?,
+            reported: Arc::clone(&self.reported),
+            skipped: Vec::new(),
+            fault: None,
+            found_any: false,
+        })
+    }
+}
+
+impl LoaderOptions {
+    fn check(&self, samples: usize) -> Result<()> {
+        let counts = [
+            ("sample", samples),
+            ("sample in a batch", self.batch_size),
+            ("device", self.pass.devices()),
+        ];
+        for (what, count) in counts {
+            if count == 0 {
+                return Err(Error::InvalidRequest(format!(
+                    "loader: expected at least one {what}, found none"
+                )));
+            }
+        }
+        if self.workers > MAX_WORKERS {
+            return Err(Error::OverLimit(format!(
+                "loader: expected at most {MAX_WORKERS} workers, found {}",
+                self.workers
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The batches of an epoch, in order. Dropping it ends its threads.
+pub struct Batches<B> {
+    made: Pipeline<Made<B>>,
+    reported: Arc<Mutex<HashSet<usize>>>,
+    skipped: Vec<SkippedImage>,
+    /// The first picture of this pass that could not be used.
+    fault: Option<SkippedImage>,
+    found_any: bool,
+}
+
+impl<B> Batches<B> {
+    /// The pictures that could not be used in the batches taken so far, each
+    /// one once in the life of its loader.
+    pub fn take_skipped(&mut self) -> Vec<SkippedImage> {
+        std::mem::take(&mut self.skipped)
+    }
+
+    fn report(&mut self, skipped: Vec<SkippedImage>) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        for image in skipped {
+            self.fault.get_or_insert_with(|| image.clone());
+            if reported.insert(image.sample) {
+                self.skipped.push(image);
+            }
+        }
+    }
+}
+
+impl<B> Iterator for Batches<B> {
+    /// A batch of at least one sample. After an error there is nothing more.
+    type Item = Result<B>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(made) = self.made.next() {
+            let made = match made {
+                Ok(made) => made,
+                Err(error) => {
+                    self.fault = None;
+                    return Some(Err(error));
+                }
+            };
+            self.report(made.skipped);
+            if let Some(batch) = made.batch {
+                self.found_any = true;
+                return Some(Ok(batch));
+            }
+        }
+        let fault = self.fault.take().filter(|_| !self.found_any)?;
+        Some(Err(none_usable(&fault)))
+    }
+}
+
+fn none_usable(example: &SkippedImage) -> Error {
+    Error::Malformed(format!("none of the pictures can be used; {example}"))
+}
+
+/// A batch, unless none of its pictures can be used, and those that can't.
+struct Made<B> {
+    batch: Option<B>,
+    skipped: Vec<SkippedImage>,
+}
+
+struct BatchMaker<B> {
+    recipe: Arc<dyn Recipe<Batch = B>>,
+    cache: Arc<PictureCache>,
+    plan: EpochPlan,
+}
+
+fn new_job<B: 'static>(maker: &Arc<BatchMaker<B>>) -> Result<Job<Made<B>>> {
+    let maker = Arc::clone(maker);
+    let mut renderer = Renderer::new(maker.recipe.preprocessing())?;
+    Ok(Box::new(move |number, stop| {
+        maker.make(number, &mut renderer, stop)
+    }))
+}
+
+impl<B> BatchMaker<B> {
+    fn make(&self, number: usize, renderer: &mut Renderer, stop: &Stop) -> Result<Made<B>> {
+        let positions = self.plan.positions(number);
+        let mut batch = self.recipe.new_batch(positions.len());
+        let mut skipped = Vec::new();
+        let mut filled = 0;
+        for position in positions {
+            if stop.is_set() {
+                break;
+            }
+            let first_skipped = skipped.len();
+            if self.fill(position, &mut batch, renderer, &mut skipped) {
+                filled += 1;
+            } else if self.plan.every_place_is_filled() {
+                return Err(none_usable(&skipped[first_skipped]));
+            }
+        }
+        Ok(Made {
+            batch: (filled > 0).then_some(batch),
+            skipped,
+        })
+    }
+
+    /// Adds the first usable candidate for a place of the epoch, if there is
+    /// one.
+    fn fill(
+        &self,
+        position: usize,
+        batch: &mut B,
+        renderer: &mut Renderer,
+        skipped: &mut Vec<SkippedImage>,
+    ) -> bool {
+        for sample in self.plan.candidates(position) {
+            let path = self.recipe.path(sample);
+            let decode = || decode_file(path, &Limits::default());
+            let picture = self.cache.get_or_decode(sample, decode);
+            let added = picture
+                .map_err(|error| picture_fault(&error, path))
+                .and_then(|picture| {
+                    let sample = Sample {
+                        index: sample,
+                        picture: &picture,
+                        rng: self.plan.rng(position),
+                    };
+                    self.recipe.add(batch, sample, renderer)
+                });
+            match added {
+                Ok(()) => return true,
+                Err(reason) => skipped.push(SkippedImage {
+                    sample,
+                    path: path.to_owned(),
+                    reason,
+                }),
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+//! Laws of the whole loader, on picture files.
+
+use std::fs;
+use std::path::Path;
+
+use ssdlite_core::default_boxes::{DefaultBoxScales, DefaultBoxes};
+use ssdlite_core::unit::MapSize;
+use ssdlite_core::{
+    BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, PixelBox, Preprocessing,
+};
+use tempfile::TempDir;
+
+use super::*;
+use crate::augment::{ClassifierAugment, DetectorAugment};
+use crate::dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledImage};
+use crate::rng::Rng;
+
+const INPUT: ImageSize = ImageSize::new(67, 59);
+const PICTURES: usize = 23;
+const BATCH: usize = 3;
+
+/// Writes noise as a 24-bit BMP.
+fn write_picture(path: &Path, size: ImageSize, seed: u64) {
+    let mut rng = Rng::from_keys(&[seed]);
+    let padded_row = (3 * size.width as usize).next_multiple_of(4);
+    let pixel_bytes = padded_row * size.height as usize;
+    let mut bytes = b"BM".to_vec();
+    for word in [54 + pixel_bytes as u32, 0, 54, 40, size.width, size.height] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend([1, 0, 24, 0]);
+    bytes.extend([0; 24]);
+    bytes.extend((0..pixel_bytes).map(|_| rng.next_u64() as u8));
+    fs::write(path, bytes).unwrap();
+}
+
+fn size_of(index: usize) -> ImageSize {
+    ImageSize::new(71 + index as u32, 97 - index as u32)
+}
+
+fn detection_set(folder: &Path) -> DetectionSet {
+    let images = (0..PICTURES).map(|index| {
+        let size = size_of(index);
+        let path = folder.join(format!("{index}.bmp"));
+        write_picture(&path, size, index as u64);
+        let objects = (0..index % 4).map(|object| {
+            let start = 5.0 + 9.0 * object as f32;
+            GroundTruth {
+                class: ClassId(object as u32),
+                bbox: PixelBox::new(start, 3.0, start + 40.0, 50.0).clipped(size),
+                difficult: object == 1,
+            }
+        });
+        DetectionImage {
+            id: index.to_string(),
+            size,
+            objects: objects.collect(),
+            path,
+        }
+    });
+    DetectionSet {
+        classes: ClassNames::new(["a", "b", "c"]).unwrap(),
+        images: images.collect(),
+    }
+}
+
+fn detection_recipe(set: &DetectionSet) -> DetectionRecipe {
+    let maps = [(5, 6), (3, 3), (2, 2), (1, 1), (1, 1), (1, 1)];
+    let maps = maps.map(|(height, width)| MapSize::new(height, width));
+    DetectionRecipe {
+        set: Arc::new(set.clone()),
+        preprocessing: Preprocessing::detector(INPUT),
+        augment: Some(DetectorAugment::default()),
+        targets: TargetEncoder {
+            default_boxes: DefaultBoxes::new(&DefaultBoxScales::default(), &maps),
+            coder: BoxCoder::default(),
+            difficult: DifficultObjects::LeaveOut,
+        },
+    }
+}
+
+const TRAINING: LoaderOptions = LoaderOptions {
+    batch_size: BATCH,
+    pass: Pass::Training {
+        seed: 5,
+        devices: 1,
+    },
+    workers: 2,
+    cache_bytes: 0,
+};
+
+const EVALUATION: LoaderOptions = LoaderOptions {
+    pass: Pass::Evaluation,
+    ..TRAINING
+};
+
+fn loader(set: &DetectionSet, options: LoaderOptions) -> Loader<DetectionBatch> {
+    Loader::for_detection(detection_recipe(set), options).unwrap()
+}
+
+fn batches<B: Send + 'static>(loader: &Loader<B>, epoch: u64, start: usize) -> Vec<B> {
+    let batches = loader.epoch(epoch, start).unwrap();
+    batches.map(Result::unwrap).collect()
+}
+
+#[test]
+fn batches_depend_on_neither_workers_nor_cache() {
+    let folder = TempDir::new().unwrap();
+    let set = detection_set(folder.path());
+    let expected = batches(
+        &loader(
+            &set,
+            LoaderOptions {
+                workers: 0,
+                ..TRAINING
+            },
+        ),
+        1,
+        0,
+    );
+    assert_eq!(expected.len(), PICTURES / BATCH);
+    // Room for some of the pictures, and for all of them.
+    for cache_bytes in [0, 60_000, 10_000_000] {
+        for workers in [0, 1, 3, 8] {
+            let loader = loader(
+                &set,
+                LoaderOptions {
+                    workers,
+                    cache_bytes,
+                    ..TRAINING
+                },
+            );
+            assert_ne!(batches(&loader, 0, 0), expected);
+            assert_eq!(batches(&loader, 1, 0), expected);
+        }
+    }
+}
+
+#[test]
+fn a_resumed_epoch_is_the_rest_of_it() {
+    let folder = TempDir::new().unwrap();
+    let set = detection_set(folder.path());
+    let loader = loader(&set, TRAINING);
+    let whole = batches(&loader, 4, 0);
+    for start in 0..=whole.len() {
+        assert_eq!(batches(&loader, 4, start), whole[start..]);
+    }
+    assert!(batches(&loader, 4, whole.len() + 1).is_empty());
+}
+
+#[test]
+fn batches_have_the_stated_shapes() {
+    let folder = TempDir::new().unwrap();
+    let set = detection_set(folder.path());
+    let loader = loader(&set, TRAINING);
+    let boxes = detection_recipe(&set).targets.default_boxes.len();
+    for batch in batches(&loader, 0, 0) {
+        assert_eq!(batch.input, INPUT);
+        assert_eq!(batch.pixels.len(), BATCH * 67 * 59 * 3);
+        assert_eq!(batch.labels.len(), BATCH * boxes);
+        assert_eq!(batch.regression.len(), BATCH * boxes * 4);
+        assert_eq!(batch.samples.len(), BATCH);
+        for (index, sample) in batch.samples.iter().enumerate() {
+            assert_eq!(batch.original_sizes[index], size_of(*sample));
+            let labels = &batch.labels[index * boxes..][..boxes];
+            let matched = labels.iter().filter(|label| **label != BACKGROUND).count();
+            assert_eq!(batch.matched[index] as usize, matched);
+            assert!(!labels.contains(&2), "class 1 is always difficult");
+        }
+        assert!(batch.pixels.iter().all(|value| value.abs() < 1.0001));
+    }
+}
+
+#[test]
+fn evaluation_sees_each_whole_picture_once_in_order() {
+    let folder = TempDir::new().unwrap();
+    let set = detection_set(folder.path());
+    let mut recipe = detection_recipe(&set);
+    recipe.augment = None;
+    let loader = Loader::for_detection(recipe, EVALUATION).unwrap();
+    let batches = batches(&loader, 0, 0);
+    assert_eq!(batches.len(), loader.batches_per_epoch());
+    let samples: Vec<usize> = batches.iter().flat_map(|b| b.samples.clone()).collect();
+    assert_eq!(samples, (0..PICTURES).collect::<Vec<_>>());
+    assert_eq!(batches[PICTURES / BATCH].samples.len(), PICTURES % BATCH);
+
+    let picture = decode_file(&set.images[0].path, &Limits::default()).unwrap();
+    let mut expected = vec![0.0; 67 * 59 * 3];
+    ssdlite_image::Preprocessor::new(&Preprocessing::detector(INPUT))
+        .unwrap()
+        .write_input(&picture, ssdlite_image::Layout::Hwc, &mut expected);
+    assert_eq!(batches[0].pixels[..expected.len()], expected);
+}
+
+#[test]
+fn broken_pictures_are_replaced_in_training_and_reported_once() {
+    let folder = TempDir::new().unwrap();
+    let mut set = detection_set(folder.path());
+    fs::write(&set.images[3].path, b"not a picture").unwrap();
+    fs::remove_file(&set.images[8].path).unwrap();
+    set.images[11].size = ImageSize::new(640, 480);
+    let broken = [3, 8, 11];
+
+    let mut seen = Vec::new();
+    for workers in [0, 3] {
+        let loader = loader(
+            &set,
+            LoaderOptions {
+                workers,
+                ..TRAINING
+            },
+        );
+        let mut reported = Vec::new();
+        for epoch in 0..4 {
+            let mut batches = loader.epoch(epoch, 0).unwrap();
+            for batch in batches.by_ref() {
+                let batch = batch.unwrap();
+                assert_eq!(batch.samples.len(), BATCH);
+                assert!(batch.samples.iter().all(|sample| !broken.contains(sample)));
+                seen.push((workers, batch.samples));
+            }
+            reported.extend(batches.take_skipped());
+        }
+        reported.sort_by_key(|image| image.sample);
+        assert_eq!(
+            reported.iter().map(|i| i.sample).collect::<Vec<_>>(),
+            broken
+        );
+        assert!(reported[2].reason.contains("640x480"));
+        assert!(reported[0].to_string().contains("3.bmp"));
+    }
+    let of = |wanted| seen.iter().filter(move |(workers, _)| *workers == wanted);
+    assert!(of(0).map(|(_, s)| s).eq(of(3).map(|(_, s)| s)));
+}
+
+#[test]
+fn broken_pictures_are_left_out_of_evaluation() {
+    let folder = TempDir::new().unwrap();
+    let set = detection_set(folder.path());
+    for broken in [3, 4, 5, 22] {
+        fs::write(&set.images[broken].path, b"BM").unwrap();
+    }
+    let mut batches = loader(&set, EVALUATION).epoch(0, 0).unwrap();
+    let samples: Vec<_> = batches.by_ref().map(|b| b.unwrap().samples).collect();
+    assert_eq!(samples[1], [6, 7, 8]);
+    assert_eq!(samples.last().unwrap(), &[21]);
+    assert_eq!(samples.concat().len(), PICTURES - 4);
+    assert_eq!(batches.take_skipped().len(), 4);
+    assert!(batches.take_skipped().is_empty());
+}
+
+#[test]
+fn a_set_without_a_usable_picture_is_an_error() {
+    let folder = TempDir::new().unwrap();
+    let set = detection_set(folder.path());
+    for image in &set.images {
+        fs::remove_file(&image.path).unwrap();
+    }
+    for options in [TRAINING, EVALUATION] {
+        let loader = loader(&set, options);
+        for _ in 0..2 {
+            let mut batches = loader.epoch(0, 0).unwrap();
+            let error = batches.next().unwrap().unwrap_err();
+            assert!(error.to_string().contains(".bmp"), "{error}");
+            assert!(batches.next().is_none());
+        }
+    }
+}
+
+#[test]
+fn a_loader_can_be_dropped_in_an_epoch() {
+    let folder = TempDir::new().unwrap();
+    let set = detection_set(folder.path());
+    let loader = loader(&set, TRAINING);
+    let whole = batches(&loader, 0, 0);
+    let mut cut_short = loader.epoch(0, 0).unwrap();
+    assert_eq!(cut_short.next().unwrap().unwrap(), whole[0]);
+    drop(cut_short);
+    assert_eq!(batches(&loader, 0, 1), whole[1..]);
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let set = detection_set(folder.path());
+    let refused = |recipe: DetectionRecipe, options| {
+        assert!(Loader::for_detection(recipe, options).is_err());
+    };
+    let recipe = || detection_recipe(&set);
+    refused(
+        recipe(),
+        LoaderOptions {
+            batch_size: 0,
+            ..TRAINING
+        },
+    );
+    refused(
+        recipe(),
+        LoaderOptions {
+            workers: 257,
+            ..TRAINING
+        },
+    );
+    let pass = Pass::Training {
+        seed: 0,
+        devices: 0,
+    };
+    refused(recipe(), LoaderOptions { pass, ..TRAINING });
+    let mut empty = recipe();
+    empty.set = Arc::new(DetectionSet {
+        images: Vec::new(),
+        ..set.clone()
+    });
+    refused(empty, TRAINING);
+    let mut cropped = recipe();
+    cropped.preprocessing = Preprocessing::classifier(64);
+    refused(cropped, TRAINING);
+    let mut mirrored = recipe();
+    mirrored.augment = Some(DetectorAugment {
+        mirror: 2.0,
+        ..DetectorAugment::default()
+    });
+    refused(mirrored, TRAINING);
+}
+
+#[test]
+fn a_classifiers_batches_keep_the_same_laws() {
+    let folder = TempDir::new().unwrap();
+    let images = detection_set(folder.path()).images;
+    let set = Arc::new(ClassificationSet {
+        classes: ClassNames::new(["a", "b", "c"]).unwrap(),
+        images: images
+            .into_iter()
+            .enumerate()
+            .map(|(index, image)| LabelledImage {
+                path: image.path,
+                class: ClassId::from_index(index % 3),
+            })
+            .collect(),
+    });
+    let loader = |augment, options| {
+        let recipe = ClassificationRecipe {
+            set: Arc::clone(&set),
+            preprocessing: Preprocessing::classifier(48),
+            augment,
+        };
+        Loader::for_classification(recipe, options).unwrap()
+    };
+    let augment = Some(ClassifierAugment::default());
+    let training = |workers| {
+        let options = LoaderOptions {
+            workers,
+            ..TRAINING
+        };
+        batches(&loader(augment.clone(), options), 2, 0)
+    };
+    let expected = training(0);
+    assert_eq!(training(3), expected);
+    for batch in &expected {
+        assert_eq!(batch.pixels.len(), BATCH * 48 * 48 * 3);
+        for (label, sample) in batch.labels.iter().zip(&batch.samples) {
+            assert_eq!(*label as usize, sample % 3);
+        }
+    }
+    let evaluated = batches(&loader(None, EVALUATION), 0, 0);
+    let samples: Vec<usize> = evaluated.iter().flat_map(|b| b.samples.clone()).collect();
+    assert_eq!(samples, (0..PICTURES).collect::<Vec<_>>());
+}
