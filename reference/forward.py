@@ -69,5 +69,5 @@ with torch.no_grad():
         "detectors": list(detectors()),
         "detections": detections(),
     }
-json.dump(golden, sys.stdout, indent=1)
+json.dump(golden, sys.stdout)
 print()

@@ -1,7 +1,10 @@
 //! Outputs of the networks agree with torchvision's
 //! (`reference/forward.py`): weights and inputs come from the same formula.
 
+mod common;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use common::{Summary, TOLERANCE};
 use serde::Deserialize;
 use ssdlite_core::model_info::DetectorSettings;
 use ssdlite_core::post_processing::{RawOutputs, detections_from_outputs};
@@ -36,14 +39,6 @@ struct GoldenDetector {
 }
 
 #[derive(Deserialize)]
-struct Summary {
-    shape: Vec<usize>,
-    sum: f64,
-    sum_of_squares: f64,
-    samples: Vec<(usize, f64)>,
-}
-
-#[derive(Deserialize)]
 struct GoldenDetections {
     count: usize,
     first: Vec<GoldenDetection>,
@@ -56,9 +51,6 @@ struct GoldenDetection {
     #[serde(rename = "box")]
     bbox: [f32; 4],
 }
-
-/// Largest difference to torchvision, relative to the largest number there.
-const TOLERANCE: f64 = 1e-4;
 
 /// The settings of `ssdlite320_mobilenet_v3_large`.
 const TORCHVISION: PostProcessing = PostProcessing {
@@ -108,24 +100,10 @@ fn assert_close(found: &[f32], expected: &[f32]) {
     }
 }
 
-fn assert_summary<const D: usize>(found: Tensor<D>, expected: &Summary) {
-    assert_eq!(found.dims().as_slice(), expected.shape);
-    let values: Vec<f64> = found.into_data().iter::<f64>().collect();
-    let norm = expected.sum_of_squares.sqrt();
-    let scale = norm / (values.len() as f64).sqrt();
-    for &(index, value) in &expected.samples {
-        let error = (values[index] - value).abs();
-        let allowed = TOLERANCE * scale.max(value.abs());
-        assert!(
-            error < allowed,
-            "element {index}: {}, torchvision {value}",
-            values[index]
-        );
-    }
-    let sum: f64 = values.iter().sum();
-    let squares: f64 = values.iter().map(|value| value * value).sum();
-    assert!((sum - expected.sum).abs() < TOLERANCE * norm * (values.len() as f64).sqrt());
-    assert!((squares.sqrt() - norm).abs() < TOLERANCE * norm);
+fn assert_summary<const D: usize>(name: &str, found: Tensor<D>, expected: &Summary) {
+    let shape = found.dims();
+    let values: Vec<f32> = found.into_data().iter::<f32>().collect();
+    expected.assert_close(name, &shape, &values);
 }
 
 #[test]
@@ -146,8 +124,8 @@ fn heads_agree_with_torchvision() {
     for golden in golden().detectors {
         let model = detector(&golden, &device);
         let output = model.forward(images(golden.input, &device));
-        assert_summary(output.logits, &golden.logits);
-        assert_summary(output.regressions, &golden.regressions);
+        assert_summary("logits", output.logits, &golden.logits);
+        assert_summary("regressions", output.regressions, &golden.regressions);
     }
 }
 

@@ -94,11 +94,14 @@ fn read_tensor(path: &Path, tensor: &Tensor) -> Result<StateTensor> {
     })
 }
 
-/// `pytorch-reader` reports a file that disagrees with itself by these kinds.
+/// `pytorch-reader` reports a file that disagrees with itself, or a compression
+/// that it lacks, by these kinds; the others are the operating system's.
 fn error_from_read(path: &Path, error: std::io::Error) -> Error {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof, Unsupported};
     match error.kind() {
-        InvalidData | InvalidInput | UnexpectedEof => Error::malformed(path, error),
+        InvalidData | InvalidInput | Other | UnexpectedEof | Unsupported => {
+            Error::malformed(path, error)
+        }
         _ => Error::io(path, error),
     }
 }
