@@ -1,1 +1,32 @@
 //! Model file to folded plan to detections on the CPU.
+//!
+//! A [`ModelFile`] is read and checked against the tables of `ssdlite-core`.
+//! [`Detector`] and [`Classifier`] fold its batch norms, pack its weights and
+//! lay out one arena, once; then they run pictures. Both are `Send + Sync` and
+//! may be called from several threads at once.
+//!
+//! The numbers do not depend on the number of threads nor on the size of the
+//! batch. The engine needs no clock and, except for `load`, no file system;
+//! with one thread it starts none.
+//!
+//! No training, no framework; decoding files and resizing is `ssdlite-image`'s.
+
+mod arena;
+mod build;
+mod classifier;
+mod detector;
+mod engine;
+mod error;
+mod fold;
+mod model_file;
+mod options;
+mod plan;
+
+pub use classifier::{ClassScore, Classifier};
+pub use detector::{Detector, DetectorOutputs};
+pub use engine::LayerInfo;
+pub use error::{Error, Result};
+pub use model_file::{MAX_HEADER_BYTES, MAX_MODEL_BYTES, ModelFile, NamedTensor};
+pub use options::{DetectorOptions, RunOptions};
+
+pub use ssdlite_kernels::Isa;

@@ -1,0 +1,202 @@
+//! A plan with its threads and its working memory.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use ssdlite_core::{ImageSize, MapSize, Preprocessing};
+use ssdlite_image::{Preprocessor, RgbImage};
+use ssdlite_kernels::infer::Block;
+use ssdlite_kernels::{Context, Isa, Pool};
+
+use crate::error::{Error, Result};
+use crate::options::RunOptions;
+use crate::plan::Plan;
+
+/// A step of a network: layers that run together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Key of the first of its layers in torchvision's `state_dict`.
+    pub key: String,
+    /// What is computed, such as `1x1 + dw3x3 s2 + 1x1`.
+    pub operation: String,
+    /// Channels that it reads.
+    pub in_channels: usize,
+    /// Channels that it writes.
+    pub out_channels: usize,
+    /// Map that it reads.
+    pub input: MapSize,
+    /// Map that it writes.
+    pub output: MapSize,
+    /// Multiplications with addition for one image.
+    pub macs: u64,
+}
+
+/// What a plan runs on.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    isa: Isa,
+    pool: Pool,
+}
+
+impl Runtime {
+    pub(crate) fn new(options: RunOptions) -> Result<Self> {
+        let threads = options
+            .threads
+            .or_else(|| thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN);
+        if threads.get() > MOST_THREADS {
+            return Err(Error::OverLimit(format!(
+                "expected at most {MOST_THREADS} threads, found {threads}"
+            )));
+        }
+        Ok(Self {
+            isa: options.isa.unwrap_or_else(Isa::detect),
+            pool: Pool::new(threads),
+        })
+    }
+
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context {
+            isa: self.isa,
+            pool: &self.pool,
+        }
+    }
+}
+
+/// The most threads that a network is run on.
+const MOST_THREADS: usize = 256;
+
+/// Runs a plan, from several threads at once if need be.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    plan: Plan,
+    runtime: Runtime,
+    preprocessing: Preprocessing,
+    /// Working memory that no call uses just now.
+    sessions: Mutex<Vec<Session>>,
+}
+
+/// The working memory of one call.
+#[derive(Debug)]
+pub(crate) struct Session {
+    arena: Vec<Block>,
+    preprocessor: Preprocessor,
+    /// The network's outputs for the last picture.
+    pub(crate) outputs: Vec<Vec<f32>>,
+}
+
+impl Engine {
+    pub(crate) fn new(plan: Plan, runtime: Runtime, preprocessing: Preprocessing) -> Self {
+        Self {
+            plan,
+            runtime,
+            preprocessing,
+            sessions: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn input_size(&self) -> ImageSize {
+        self.preprocessing.size
+    }
+
+    pub(crate) fn isa(&self) -> Isa {
+        self.runtime.isa
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.runtime.pool.threads()
+    }
+
+    pub(crate) fn layers(&self) -> impl ExactSizeIterator<Item = &LayerInfo> {
+        self.plan.steps.iter().map(|step| &step.info)
+    }
+
+    pub(crate) fn arena_bytes(&self) -> usize {
+        self.plan.places.bytes()
+    }
+
+    /// Runs one picture through preprocessing and network and hands the
+    /// outputs to `finish`.
+    pub(crate) fn run<T>(
+        &self,
+        image: &RgbImage,
+        finish: impl FnOnce(&[Vec<f32>]) -> Result<T>,
+    ) -> Result<T> {
+        self.with_session(|session| {
+            let Session {
+                arena,
+                preprocessor,
+                outputs,
+            } = session;
+            let input = preprocessor.fit(image);
+            let context = self.runtime.context();
+            self.plan
+                .run(context, input.pixels(), arena, outputs, &mut |_| {});
+            finish(outputs)
+        })
+    }
+
+    /// Runs `run` for each item, on as many threads at once as there are, and
+    /// returns the results in order, or the first error.
+    pub(crate) fn for_each<I: Sync, T: Send + Sync>(
+        &self,
+        items: &[I],
+        run: impl Fn(&I) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        if items.len() < self.threads() {
+            return items.iter().map(run).collect();
+        }
+        let results: Vec<OnceLock<Result<T>>> = items.iter().map(|_| OnceLock::new()).collect();
+        // Kernels find the workers taken and do all parts on their own thread.
+        self.runtime.pool.parallel_for(items.len(), |_, range| {
+            for index in range {
+                results[index].get_or_init(|| run(&items[index]));
+            }
+        });
+        let results = results.into_iter().filter_map(OnceLock::into_inner);
+        results.collect()
+    }
+
+    /// Runs the network alone on a picture of the input size. `after` is told
+    /// the index of each layer when it is done.
+    pub(crate) fn run_network(&self, image: &RgbImage, after: &mut dyn FnMut(usize)) -> Result<()> {
+        if image.size() != self.input_size() {
+            return Err(Error::Malformed(format!(
+                "expected a picture of {}, found {}",
+                self.input_size(),
+                image.size()
+            )));
+        }
+        self.with_session(|session| {
+            self.plan.run(
+                self.runtime.context(),
+                image.pixels(),
+                &mut session.arena,
+                &mut session.outputs,
+                after,
+            );
+            Ok(())
+        })
+    }
+
+    fn with_session<T>(&self, run: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+        let idle = self.idle().pop();
+        let mut session = match idle {
+            Some(session) => session,
+            None => Session {
+                arena: self.plan.places.arena(),
+                preprocessor: Preprocessor::new(&self.preprocessing)?,
+                outputs: vec![Vec::new(); self.plan.outputs.len()],
+            },
+        };
+        let result = run(&mut session);
+        self.idle().push(session);
+        result
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
+        // A session is whole whenever the lock is held.
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

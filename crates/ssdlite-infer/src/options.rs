@@ -1,0 +1,35 @@
+//! How a model is run.
+
+use std::num::NonZeroUsize;
+
+use ssdlite_core::PostProcessing;
+use ssdlite_kernels::Isa;
+
+/// What a network runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Threads that share the work of a picture, the caller's included; as many
+    /// as the machine runs at once unless given.
+    pub threads: Option<NonZeroUsize>,
+    /// Instruction set; the widest of the machine unless given.
+    pub isa: Option<Isa>,
+}
+
+impl RunOptions {
+    /// That many threads, the widest instruction set.
+    pub const fn threads(threads: NonZeroUsize) -> Self {
+        Self {
+            threads: Some(threads),
+            isa: None,
+        }
+    }
+}
+
+/// How a detector is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DetectorOptions {
+    /// What the network runs on.
+    pub run: RunOptions,
+    /// Which boxes become detections; as the model file says unless given.
+    pub post_processing: Option<PostProcessing>,
+}

@@ -1,0 +1,4 @@
+//! Whole networks: against torchvision, against each other.
+
+mod formula;
+mod golden;
