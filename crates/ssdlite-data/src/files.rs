@@ -1,7 +1,7 @@
-//! Reading and writing of whole files, guarded.
+//! Files and folders, guarded.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -43,33 +43,6 @@ pub enum Overwrite {
     Allow,
 }
 
-/// Writes a file under a temporary name beside it, then renames it, so that
-/// nobody ever sees half a file.
-///
-/// # Errors
-/// [`Error::Io`]; the temporary file is removed.
-pub(crate) fn write_renamed(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let aside = path.with_file_name(name);
-    let written = write_new(&aside, bytes).and_then(|()| fs::rename(&aside, path));
-    written.map_err(|source| {
-        // Best effort: the error that matters is the one already found.
-        let _ = fs::remove_file(&aside);
-        Error::io(path, source)
-    })
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
 /// The names in a folder, sorted; a name that is not UTF-8 comes with
 /// replacement characters.
 pub(crate) fn sorted_names(folder: &Path) -> Result<Vec<String>> {
@@ -97,7 +70,7 @@ mod tests {
     fn reading_is_bounded_and_wants_a_plain_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        write_renamed(&path, b"12345").unwrap();
+        fs::write(&path, b"12345").unwrap();
         assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
         assert!(matches!(read_bounded(&path, 4), Err(Error::OverLimit(_))));
         assert!(matches!(
@@ -108,19 +81,5 @@ mod tests {
             read_bounded(&folder.path().join("b"), 4),
             Err(Error::Io { .. })
         ));
-    }
-
-    #[test]
-    fn writing_leaves_no_other_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        write_renamed(&path, b"old").unwrap();
-        write_renamed(&path, b"new").unwrap();
-        assert_eq!(sorted_names(folder.path()).unwrap(), ["a"]);
-        assert_eq!(read_bounded(&path, 9).unwrap(), b"new");
-        let taken = folder.path().join("folder");
-        make_folder(&taken).unwrap();
-        assert!(write_renamed(&taken, b"x").is_err());
-        assert_eq!(sorted_names(folder.path()).unwrap(), ["a", "folder"]);
     }
 }

@@ -1,4 +1,11 @@
 //! Data sets: readers, checks, splits, augmentation and the batch loader.
+//!
+//! [`voc`] and [`folders`] read what is on disk and say what is wrong with it
+//! ([`finding`], [`check`]); [`stats`] counts it, [`split`] divides it,
+//! [`sample`] makes some. What they read is a [`dataset`]; the [`loader`] makes
+//! batches of it, by way of [`augment`]. All chance comes from [`rng`].
+//!
+//! No tensors, no networks.
 
 pub mod augment;
 pub mod check;
@@ -8,9 +15,10 @@ mod files;
 pub mod finding;
 pub mod folders;
 pub mod loader;
-mod parallel;
+pub mod parallel;
 mod pictures;
 pub mod rng;
+pub mod sample;
 pub mod split;
 pub mod stats;
 pub mod voc;

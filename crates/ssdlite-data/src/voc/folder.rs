@@ -96,6 +96,11 @@ impl VocFolder {
         self.pictures.keys().map(String::as_str)
     }
 
+    /// Whether the split has a list of its own.
+    pub fn has_split(&self, split: Split) -> bool {
+        self.root.join(list_file(split)).is_file()
+    }
+
     /// The list of a split. `trainval` is put together from `train` and `val`
     /// where it has no list of its own.
     pub(super) fn list(&self, split: Split) -> Result<List> {

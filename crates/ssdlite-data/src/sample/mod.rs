@@ -1,0 +1,249 @@
+//! Sample data: pictures of rendered objects with exact labels.
+//!
+//! The objects are apples, books, keys, leaves and mugs, each copy of its own
+//! colour, size and turn, on wood, cloth, stone, tiles or a plain ground,
+//! among clutter that belongs to no class. The same options give the same
+//! bytes on every machine. It is for trying things out and for tests; it says
+//! nothing about how well a network does on photographs.
+
+mod background;
+mod objects;
+mod paint;
+mod scene;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ssdlite_core::ImageSize;
+use ssdlite_image::encode::{PICTURE_QUALITY, jpeg_from_image, write_file};
+
+use crate::error::{Error, Result};
+use crate::files::{Overwrite, make_folder, sorted_names};
+use crate::parallel;
+use crate::rng::Rng;
+use crate::sample::objects::Thing;
+use crate::sample::scene::{Layout, Scene, draw};
+use crate::split::{Split, SplitShares};
+use crate::voc::{VocAnnotation, VocFolder, VocObject};
+
+/// Sets that are drawn from one seed must not share pictures.
+const DETECTION_STREAM: u64 = 1;
+const CLASSIFICATION_STREAM: u64 = 2;
+
+/// An object of which less than this is seen is marked as difficult.
+const DIFFICULT_BELOW: f32 = 0.4;
+
+const MOST_OBJECTS: usize = 4;
+
+/// The part of pictures without any object.
+const EMPTY_PART: f32 = 0.03;
+
+/// What a detection sample is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DetectionSampleOptions {
+    /// The number of pictures.
+    pub images: usize,
+    /// Another seed gives other pictures.
+    pub seed: u64,
+}
+
+impl Default for DetectionSampleOptions {
+    /// 480 pictures: enough to learn the five classes from scratch.
+    fn default() -> Self {
+        Self {
+            images: 480,
+            seed: 0,
+        }
+    }
+}
+
+/// What a classification sample is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassificationSampleOptions {
+    /// Pictures of each class in `train`; `val` and `test` get a quarter of
+    /// them each, rounded up.
+    pub train_images_per_class: usize,
+    /// Another seed gives other pictures.
+    pub seed: u64,
+}
+
+impl Default for ClassificationSampleOptions {
+    /// 60 pictures a class to learn from.
+    fn default() -> Self {
+        Self {
+            train_images_per_class: 60,
+            seed: 0,
+        }
+    }
+}
+
+/// The names of the sample's classes, sorted.
+pub fn class_names() -> [&'static str; Thing::ALL.len()] {
+    Thing::ALL.map(Thing::name)
+}
+
+/// Writes a detection set in VOC's layout to the folder `root`: pictures of
+/// about 320x240 with one to four objects, labelImg's annotations, and lists
+/// with four fifths in `trainval`.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] for fewer than 10 pictures, or if the folder
+/// exists and is not empty; [`Error::Io`]. A folder that could not be finished
+/// is not left behind under its name.
+pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> Result<()> {
+    /// So many are needed to fill every split.
+    const LEAST_IMAGES: usize = 10;
+    if options.images < LEAST_IMAGES {
+        return Err(Error::InvalidRequest(format!(
+            "expected at least {LEAST_IMAGES} pictures for a sample, found {}",
+            options.images
+        )));
+    }
+    write_folder_aside(root, |root| {
+        make_folder(&root.join("Annotations"))?;
+        make_folder(&root.join("JPEGImages"))?;
+        let indices: Vec<usize> = (0..options.images).collect();
+        let written = parallel::map(&indices, |&index| {
+            write_detection_image(root, options.seed, index)
+        });
+        written.into_iter().collect::<Result<()>>()?;
+        let shares = SplitShares {
+            trainval: 0.8,
+            seed: options.seed,
+            ..SplitShares::default()
+        };
+        VocFolder::open(root)?.write_splits(&shares, Overwrite::Refuse)?;
+        Ok(())
+    })
+}
+
+fn write_detection_image(root: &Path, seed: u64, index: usize) -> Result<()> {
+    let mut rng = Rng::from_keys(&[DETECTION_STREAM, seed, index as u64]);
+    let sizes = [(320, 240), (320, 240), (240, 320), (288, 288)];
+    let (width, height) = sizes[rng.below(sizes.len())];
+    let count = match rng.chance(EMPTY_PART) {
+        true => 0,
+        false => 1 + rng.below(MOST_OBJECTS),
+    };
+    let things: Vec<Thing> = (0..count).map(|_| any_thing(&mut rng)).collect();
+    let layout = Layout {
+        size: ImageSize::new(width, height),
+        things: &things,
+        radius: (0.2, 0.4),
+        overhang: 0.2,
+    };
+    let scene = draw(&layout, &mut rng);
+    let id = format!("sample_{index:05}");
+    write_picture(&root.join(format!("JPEGImages/{id}.jpg")), &scene)?;
+    let annotation = VocAnnotation {
+        filename: &format!("{id}.jpg"),
+        size: layout.size,
+        objects: (scene.objects.iter())
+            .map(|object| VocObject {
+                name: object.thing.name(),
+                bbox: object.bbox,
+                truncated: object.truncated,
+                difficult: object.visible < DIFFICULT_BELOW,
+            })
+            .collect(),
+    };
+    let path = root.join(format!("Annotations/{id}.xml"));
+    Ok(write_file(&path, annotation.to_xml().as_bytes())?)
+}
+
+fn any_thing(rng: &mut Rng) -> Thing {
+    Thing::ALL[rng.below(Thing::ALL.len())]
+}
+
+/// Writes a classification set to the folder `root`: pictures of 160x160, one
+/// object in each, in `train`, `val` and `test` with a folder a class.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] for no pictures, or if the folder exists and is
+/// not empty; [`Error::Io`]. A folder that could not be finished is not left
+/// behind under its name.
+pub fn write_classification_sample(
+    root: &Path,
+    options: &ClassificationSampleOptions,
+) -> Result<()> {
+    let train = options.train_images_per_class;
+    if train == 0 {
+        return Err(Error::InvalidRequest(
+            "expected at least one picture a class for a sample, found 0".into(),
+        ));
+    }
+    let held_out = train.div_ceil(4);
+    write_folder_aside(root, |root| {
+        let mut pictures = Vec::new();
+        for thing in Thing::ALL {
+            for (split, count) in [
+                (Split::Train, train),
+                (Split::Val, held_out),
+                (Split::Test, held_out),
+            ] {
+                let folder = root.join(split.name()).join(thing.name());
+                make_folder(&folder)?;
+                pictures.extend((0..count).map(|index| {
+                    let path = folder.join(format!("{}_{index:04}.jpg", thing.name()));
+                    (path, thing, [thing as u64, split as u64, index as u64])
+                }));
+            }
+        }
+        let written = parallel::map(&pictures, |(path, thing, keys)| {
+            write_classification_image(path, *thing, options.seed, keys)
+        });
+        written.into_iter().collect()
+    })
+}
+
+fn write_classification_image(path: &Path, thing: Thing, seed: u64, keys: &[u64; 3]) -> Result<()> {
+    let mut rng = Rng::from_keys(&[CLASSIFICATION_STREAM, seed, keys[0], keys[1], keys[2]]);
+    let layout = Layout {
+        size: ImageSize::square(160),
+        things: &[thing],
+        radius: (0.28, 0.48),
+        overhang: 0.1,
+    };
+    write_picture(path, &draw(&layout, &mut rng))
+}
+
+fn write_picture(path: &Path, scene: &Scene) -> Result<()> {
+    let bytes = jpeg_from_image(&scene.image, PICTURE_QUALITY)?;
+    Ok(write_file(path, &bytes)?)
+}
+
+/// Lets `write` fill a folder beside `root`, then gives it its name.
+fn write_folder_aside(root: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if root.exists() {
+        if !root.is_dir() || !sorted_names(root)?.is_empty() {
+            return Err(Error::InvalidRequest(format!(
+                "{}: expected a new or empty folder for the sample",
+                root.display()
+            )));
+        }
+        fs::remove_dir(root).map_err(|source| Error::io(root, source))?;
+    }
+    let aside = beside(root)?;
+    let written = write(&aside)
+        .and_then(|()| fs::rename(&aside, root).map_err(|source| Error::io(root, source)));
+    if written.is_err() {
+        // Best effort: the error that matters is the one already found.
+        let _ = fs::remove_dir_all(&aside);
+    }
+    written
+}
+
+/// A new folder in the same place.
+fn beside(root: &Path) -> Result<PathBuf> {
+    let Some(name) = root.file_name() else {
+        return Err(Error::InvalidRequest(format!(
+            "{}: expected a folder that can be named",
+            root.display()
+        )));
+    };
+    let mut name = name.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let aside = root.with_file_name(name);
+    make_folder(&aside)?;
+    Ok(aside)
+}

@@ -1,0 +1,147 @@
+//! Folders of pictures for each class.
+
+use std::collections::HashSet;
+
+use ssdlite_core::{ClassId, ClassNames};
+use ssdlite_data::Error;
+use ssdlite_data::check::DataFolder;
+use ssdlite_data::finding::FindingKind;
+use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
+use ssdlite_data::split::{Split, SplitShares};
+use ssdlite_data::stats::ClassificationStats;
+
+use crate::maker::{Maker, assert_faults, error, warning};
+
+#[test]
+fn splits_are_folders_and_train_names_the_classes() {
+    let maker = Maker::new();
+    for file in [
+        "train/b/2.jpg",
+        "train/b/1.png",
+        "train/a/1.JPG",
+        "val/b/1.jpg",
+        "test/a/1.jpg",
+    ] {
+        maker.picture(file, 7, 5);
+    }
+    let folder = ImageFolder::open(maker.root()).unwrap();
+    let options = ImageFolderOptions::default();
+    let reading = folder.read(Split::TrainVal, &options).unwrap();
+    assert!(reading.findings.is_empty());
+    assert_eq!(reading.set.classes, ClassNames::new(["a", "b"]).unwrap());
+    let found: Vec<_> = (reading.set.images.iter())
+        .map(|image| (image.path.clone(), image.class.index()))
+        .collect();
+    let expected = [
+        ("train/a/1.JPG", 0),
+        ("train/b/1.png", 1),
+        ("train/b/2.jpg", 1),
+        ("val/b/1.jpg", 1),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(file, class)| (maker.path(file), class))
+    );
+    let val = folder.read(Split::Val, &options).unwrap();
+    assert_eq!(val.set.classes, reading.set.classes);
+    assert_eq!(val.set.images[0].class, ClassId(1));
+    let stats =
+        ClassificationStats::new(&[(Split::TrainVal, &reading.set), (Split::Val, &val.set)]);
+    assert_eq!(stats.classes[1], ("b".to_owned(), vec![3, 1]));
+}
+
+#[test]
+fn what_is_no_picture_is_named_and_passed_over() {
+    let maker = Maker::new();
+    maker.picture("train/a/1.jpg", 7, 5);
+    maker.picture("train/a/2.jpg", 7, 5);
+    maker.picture("train/a/nested/3.jpg", 7, 5);
+    maker.write("train/a/notes.txt", "x");
+    maker.write("train/a/.DS_Store", "x");
+    maker.write("train/a/4.jpg", "no picture");
+    maker.write("train/README", "x");
+    maker.picture("train/A/1.jpg", 7, 5);
+    maker.picture("train/background/1.jpg", 7, 5);
+    maker.picture("val/extra/1.jpg", 7, 5);
+    let whole = std::fs::read(maker.path("train/a/1.jpg")).unwrap();
+    maker.write("val/a/1.jpg", &whole[..whole.len() - 3]);
+    let DataFolder::Images(folder) = DataFolder::open(maker.root()).unwrap() else {
+        panic!("expected an image folder");
+    };
+    let report = folder.check(&ImageFolderOptions::default()).unwrap();
+    use FindingKind::*;
+    assert_faults(
+        &report.findings,
+        vec![
+            error("train/a/nested", None, NotAPicture),
+            warning("train/a/notes.txt", None, NotAPicture),
+            warning("train/a/.DS_Store", None, NotAPicture),
+            error("train/a/4.jpg", None, BadPicture),
+            warning("train/README", None, NotAPicture),
+            warning("train", None, SimilarClasses),
+            error("train/background", None, InvalidClass),
+            error("val/extra", None, UnknownClass),
+            error("val/a/1.jpg", None, BadPicture),
+            warning("val", None, EmptyClass),
+            warning("test", None, EmptySplit),
+        ],
+    );
+    assert_eq!((report.images, report.losses.images_skipped), (3, 4));
+    let reading = folder
+        .read(Split::Train, &ImageFolderOptions::default())
+        .unwrap();
+    assert_eq!(reading.set.images.len(), 3);
+    assert_eq!(reading.losses.images_skipped, 2);
+}
+
+#[test]
+fn one_folder_is_divided_class_by_class() {
+    let maker = Maker::new();
+    for index in 0..20 {
+        maker.picture(&format!("a/{index:02}.png"), 3, 2);
+        maker.picture(&format!("b/{index:02}.png"), 3, 2);
+    }
+    let folder = ImageFolder::open(maker.root()).unwrap();
+    assert!(!folder.has_split_folders());
+    let options = |seed| ImageFolderOptions {
+        shares: SplitShares {
+            trainval: 0.8,
+            train: 0.75,
+            seed,
+        },
+        ..ImageFolderOptions::default()
+    };
+    let paths = |split, seed| -> Vec<_> {
+        let set = folder.read(split, &options(seed)).unwrap().set;
+        set.images.into_iter().map(|image| image.path).collect()
+    };
+    let [train, val, test] = [Split::Train, Split::Val, Split::Test].map(|split| paths(split, 1));
+    assert_eq!([train.len(), val.len(), test.len()], [24, 8, 8]);
+    let all: HashSet<_> = train.iter().chain(&val).chain(&test).collect();
+    assert_eq!(all.len(), 40);
+    let trainval: HashSet<_> = paths(Split::TrainVal, 1).into_iter().collect();
+    assert_eq!(trainval, train.iter().chain(&val).cloned().collect());
+    assert_eq!(train, paths(Split::Train, 1));
+    assert_ne!(train, paths(Split::Train, 2));
+    let of_a = train
+        .iter()
+        .filter(|path| path.starts_with(maker.path("a")));
+    assert_eq!(of_a.count(), 12);
+}
+
+#[test]
+fn sets_that_cannot_be_used_are_errors() {
+    let maker = Maker::new();
+    assert!(matches!(
+        ImageFolder::open(maker.root()),
+        Err(Error::Malformed(_))
+    ));
+    maker.write("train/a/notes.txt", "x");
+    let folder = ImageFolder::open(maker.root()).unwrap();
+    let options = ImageFolderOptions::default();
+    assert!(matches!(folder.classes(), Err(Error::Malformed(_))));
+    maker.picture("train/a/1.jpg", 7, 5);
+    assert!(folder.read(Split::Train, &options).is_ok());
+    let missing = folder.read(Split::Test, &options).unwrap_err().to_string();
+    assert!(missing.contains("expected the folder test"), "{missing}");
+}

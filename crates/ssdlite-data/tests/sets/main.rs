@@ -1,0 +1,7 @@
+//! Data sets on disk: sound ones, broken ones, hostile ones.
+
+mod broken;
+mod folders;
+mod maker;
+mod sample;
+mod voc;

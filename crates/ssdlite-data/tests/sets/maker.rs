@@ -1,0 +1,154 @@
+//! Small data sets, made on the spot.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ssdlite_core::ImageSize;
+use ssdlite_data::finding::{Finding, FindingKind, Severity};
+use ssdlite_data::voc::VocFolder;
+use ssdlite_image::RgbImage;
+use ssdlite_image::encode::{jpeg_from_image, png_from_image};
+
+/// A folder that is removed at the end of the test.
+pub(crate) struct Maker {
+    folder: tempfile::TempDir,
+}
+
+impl Maker {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A VOC folder without any file.
+    pub(crate) fn voc() -> Self {
+        let maker = Self::new();
+        for folder in ["Annotations", "JPEGImages", "ImageSets/Main"] {
+            fs::create_dir_all(maker.root().join(folder)).unwrap();
+        }
+        maker
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.root().join(file)
+    }
+
+    pub(crate) fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.path(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    pub(crate) fn list(&self, split: &str, text: &str) {
+        self.write(&format!("ImageSets/Main/{split}.txt"), text);
+    }
+
+    /// Writes a picture, as PNG if the file's name says so.
+    pub(crate) fn picture(&self, file: &str, width: u32, height: u32) {
+        let bytes = if file.to_lowercase().ends_with("png") {
+            png_from_image(&grey(width, height)).unwrap()
+        } else {
+            jpeg(width, height)
+        };
+        self.write(file, bytes);
+    }
+
+    /// Writes a picture and its annotation with these objects.
+    pub(crate) fn labelled(&self, id: &str, width: u32, height: u32, objects: &[Object<'_>]) {
+        self.picture(&format!("JPEGImages/{id}.jpg"), width, height);
+        self.annotation(id, &annotation(width, height, objects));
+    }
+
+    pub(crate) fn annotation(&self, id: &str, xml: &str) {
+        self.write(&format!("Annotations/{id}.xml"), xml);
+    }
+
+    pub(crate) fn open(&self) -> VocFolder {
+        VocFolder::open(self.root()).unwrap()
+    }
+}
+
+/// A class and the corners as they are written.
+pub(crate) type Object<'a> = (&'a str, [&'a str; 4]);
+
+pub(crate) fn annotation(width: u32, height: u32, objects: &[Object<'_>]) -> String {
+    let mut xml =
+        format!("<annotation><size><width>{width}</width><height>{height}</height></size>");
+    for (name, [xmin, ymin, xmax, ymax]) in objects {
+        write!(
+            xml,
+            "<object><name>{name}</name><bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin>\
+             <xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox></object>"
+        )
+        .unwrap();
+    }
+    xml + "</annotation>"
+}
+
+fn grey(width: u32, height: u32) -> RgbImage {
+    RgbImage::filled(ImageSize::new(width, height), [90, 120, 150])
+}
+
+pub(crate) fn jpeg(width: u32, height: u32) -> Vec<u8> {
+    jpeg_from_image(&grey(width, height), 90).unwrap()
+}
+
+/// A JPEG whose Exif block asks to be shown turned.
+pub(crate) fn turned_jpeg(width: u32, height: u32, orientation: u8) -> Vec<u8> {
+    let mut segment = b"\xFF\xE1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0".to_vec();
+    segment.extend([0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0]);
+    segment.extend([0; 4]);
+    let bytes = jpeg(width, height);
+    [&bytes[..2], &segment, &bytes[2..]].concat()
+}
+
+/// A JPEG that claims to have another size than it has.
+pub(crate) fn jpeg_that_claims(width: u16, height: u16) -> Vec<u8> {
+    let mut bytes = jpeg(16, 16);
+    let frame = bytes
+        .windows(2)
+        .position(|pair| pair == [0xFF, 0xC0])
+        .unwrap();
+    bytes[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+    bytes[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+    bytes
+}
+
+/// What identifies a finding, its message aside.
+pub(crate) type Fault = (String, Option<usize>, FindingKind, Severity);
+
+pub(crate) fn fault_of(finding: &Finding) -> Fault {
+    (
+        finding.file.clone(),
+        finding.object,
+        finding.kind,
+        finding.severity,
+    )
+}
+
+pub(crate) fn error(file: &str, object: impl Into<Option<usize>>, kind: FindingKind) -> Fault {
+    (file.to_owned(), object.into(), kind, Severity::Error)
+}
+
+pub(crate) fn warning(file: &str, object: impl Into<Option<usize>>, kind: FindingKind) -> Fault {
+    (file.to_owned(), object.into(), kind, Severity::Warning)
+}
+
+/// Asserts that exactly these faults were found, whatever their order.
+pub(crate) fn assert_faults(findings: &[Finding], mut expected: Vec<Fault>) {
+    let mut found: Vec<Fault> = findings.iter().map(fault_of).collect();
+    found.sort();
+    expected.sort();
+    let missing: Vec<_> = expected.iter().filter(|f| !found.contains(f)).collect();
+    let surplus: Vec<_> = found.iter().filter(|f| !expected.contains(f)).collect();
+    assert!(
+        missing.is_empty() && surplus.is_empty() && found.len() == expected.len(),
+        "missing {missing:#?}\nsurplus {surplus:#?}\nof {findings:#?}"
+    );
+}
