@@ -8,8 +8,8 @@
 //! file's preprocessing says.
 //!
 //! The way back to people: [`draw`] puts labelled boxes on pictures and
-//! pictures side by side, [`canvas`] draws shapes and text, [`encode`] writes
-//! files.
+//! pictures side by side, [`plot`] draws charts, [`canvas`] shapes and text,
+//! [`encode`] writes files.
 //!
 //! No network, no file format of annotations, no tensors.
 
@@ -22,6 +22,7 @@ pub mod error;
 pub mod input;
 mod jpeg;
 pub mod normalise;
+pub mod plot;
 pub mod resize;
 pub mod rgb;
 
