@@ -26,3 +26,4 @@ pub mod voc;
 pub use dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledImage};
 pub use error::{Error, Result};
 pub use files::Overwrite;
+pub use split::{Split, SplitShares};
