@@ -1,5 +1,6 @@
 //! Laws of the one resampling filter, and of the one way to a network's input.
 
+use serde::Deserialize;
 use ssdlite_core::PixelBox;
 use ssdlite_core::preprocessing::Preprocessing;
 use ssdlite_image::{Error, ImageSize, Layout, Preprocessor, Resizer, RgbImage};
@@ -51,6 +52,33 @@ fn assert_close(found: &RgbImage, expected: &RgbImage, levels: u8) {
     assert_eq!(found.size(), expected.size());
     for (index, (a, b)) in found.pixels().iter().zip(expected.pixels()).enumerate() {
         assert!(a.abs_diff(*b) <= levels, "byte {index}: {a} and {b}");
+    }
+}
+
+/// A picture of [`noise`] as PIL or torchvision bring it to a size; see
+/// `reference/preprocessing.py`.
+#[derive(Deserialize)]
+struct Golden {
+    from: (u32, u32),
+    shorter_side: Option<u32>,
+    to: (u32, u32),
+    pixels: Vec<u8>,
+}
+
+#[test]
+fn pixels_are_those_of_pil_and_torchvision_within_a_level() {
+    let golden = include_str!("golden/preprocessing.json");
+    let golden: Vec<Golden> = serde_json::from_str(golden).unwrap();
+    assert_eq!(golden.len(), 5);
+    let mut resizer = Resizer::new();
+    for case in golden {
+        let image = noise(ImageSize::new(case.from.0, case.from.1));
+        let size = ImageSize::new(case.to.0, case.to.1);
+        let found = match case.shorter_side {
+            Some(shorter_side) => resizer.center_crop(&image, shorter_side, size),
+            None => resizer.stretch(&image, size),
+        };
+        assert_close(&found, &RgbImage::new(size, case.pixels).unwrap(), 1);
     }
 }
 
