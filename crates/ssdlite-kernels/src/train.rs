@@ -10,12 +10,14 @@
 pub mod activation;
 pub mod depthwise;
 pub mod gradient;
+pub mod map;
 pub mod norm;
 pub mod operand;
 pub mod optimizer;
 pub mod pointwise;
 pub mod squeeze_excite;
 pub mod stem;
+mod sums;
 
 #[cfg(test)]
 mod tests;

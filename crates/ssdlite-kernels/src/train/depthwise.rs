@@ -8,8 +8,10 @@ use std::ops::Range;
 
 use self::ring::{MapSize, Ring};
 use self::tiles::{MAX_ROWS, Target};
-use super::norm::{MapShape, MomentSums, Moments, PerThread};
+use super::map::MapShape;
+use super::norm::Moments;
 use super::operand::{Input, Rows};
+use super::sums::{MomentSums, PerThread};
 use crate::Context;
 use crate::error::{Error, check_len, checked_size};
 use crate::isa::{Kernel, Simd};

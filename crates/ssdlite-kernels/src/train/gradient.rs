@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use super::activation::{Function, for_activation};
-use super::norm::{ChannelSums, MapShape, NormContext};
+use super::map::MapShape;
+use super::norm::NormContext;
 use super::operand::{Input, Layout, Normalised, for_runs};
+use super::sums::ChannelSums;
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
 use crate::memory::Shared;

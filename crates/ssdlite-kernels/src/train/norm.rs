@@ -18,78 +18,21 @@
 //! ([`NormBackward`]) or by [`norm_backward`] in memory.
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use super::activation::{Activation, Function, for_activation};
+use super::map::MapShape;
 use super::operand::{
     ExciteGradient, Input, Layout, NormBackward, Normalised, Place, Rows, for_runs,
 };
+use super::sums::{ChannelSums, MomentSums, PerThread, combine_sums, sum_run};
 use crate::Context;
-use crate::error::{Error, check_len, checked_size};
+use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
-use crate::memory::{Scratch, Shared};
+use crate::memory::Shared;
 use crate::width::{Width, for_vectors};
-
-/// Rows whose sums are added up in `f32` before they go to `f64`.
-const FLUSH_ROWS: usize = 256;
 
 /// Numbers in the blocks that the element-wise passes hand out to threads.
 const GRAIN: usize = 16 * 1024;
-
-/// The shape of a map: images of pixels of channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapShape {
-    images: usize,
-    pixels: usize,
-    channels: usize,
-}
-
-impl MapShape {
-    /// A map of `images` times `pixels` (height times width) times `channels`.
-    ///
-    /// # Errors
-    /// If a dimension is zero or the product overflows.
-    pub fn new(images: usize, pixels: usize, channels: usize) -> Result<Self, Error> {
-        checked_size("map shape", &[images, pixels, channels])?;
-        Ok(Self {
-            images,
-            pixels,
-            channels,
-        })
-    }
-
-    /// Images in the batch.
-    pub fn images(&self) -> usize {
-        self.images
-    }
-
-    /// Pixels of one image.
-    pub fn pixels(&self) -> usize {
-        self.pixels
-    }
-
-    /// Channels of one pixel.
-    pub fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// Numbers in the whole map.
-    pub fn size(&self) -> usize {
-        self.rows() * self.channels
-    }
-
-    /// Pixels of all images.
-    pub fn rows(&self) -> usize {
-        self.images * self.pixels
-    }
-
-    pub(crate) fn layout(&self) -> Layout {
-        Layout {
-            channels: self.channels,
-            pixels: self.pixels,
-        }
-    }
-}
 
 /// Mean and biased variance of each channel over a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -254,198 +197,6 @@ impl NormGradient {
     }
 }
 
-/// Two sums per channel over rows that come in blocks: in `f32` over
-/// [`FLUSH_ROWS`] rows, in `f64` beyond.
-pub(crate) struct ChannelSums {
-    partial: Scratch,
-    pending: usize,
-    pub(crate) first: Vec<f64>,
-    pub(crate) second: Vec<f64>,
-}
-
-impl ChannelSums {
-    pub(crate) fn new(channels: usize) -> Self {
-        Self {
-            partial: Scratch::zeroed(2 * channels),
-            pending: 0,
-            first: vec![0.0; channels],
-            second: vec![0.0; channels],
-        }
-    }
-
-    /// The partial sums, into which the caller is about to add `rows` rows.
-    #[inline(always)]
-    fn before_adding(&mut self, rows: usize) -> (*mut f32, *mut f32) {
-        if self.pending + rows > FLUSH_ROWS {
-            self.flush();
-        }
-        self.pending += rows;
-        let first = self.partial.as_mut_ptr();
-        // The second half of `partial`.
-        (first, first.wrapping_add(self.first.len()))
-    }
-
-    /// Adds `rows` rows, one after the other, to the first sum.
-    ///
-    /// # Safety
-    /// `x` must be valid for reads of the rows.
-    #[inline(always)]
-    pub(crate) unsafe fn add_first<S: Simd>(&mut self, s: S, x: *const f32, rows: usize) {
-        let c = self.first.len();
-        let layout = Layout {
-            channels: c,
-            pixels: usize::MAX / 2,
-        };
-        for_runs!(layout, 0..rows, sum_run(c), |run, _image| {
-            let (first, _) = self.before_adding(run.len());
-            for_vectors!(S, c, |i, width| {
-                // SAFETY: rows of `x` are the caller's promise, the partial
-                // sum holds `c` numbers.
-                unsafe {
-                    let mut sum = width.load(s, first.add(i));
-                    for row in run.clone() {
-                        sum = s.add(sum, width.load(s, x.add(row * c + i)));
-                    }
-                    width.store(s, first.add(i), sum);
-                }
-            })
-        });
-    }
-
-    #[inline(always)]
-    pub(crate) fn flush(&mut self) {
-        let channels = self.first.len();
-        let (first, second) = self.partial.split_at_mut(channels);
-        for (sums, partial) in [(&mut self.first, first), (&mut self.second, second)] {
-            for (sum, partial) in sums.iter_mut().zip(partial) {
-                *sum += f64::from(*partial);
-                *partial = 0.0;
-            }
-        }
-        self.pending = 0;
-    }
-}
-
-/// Rows that one visit to a channel's sums adds up: enough to pay for the
-/// visit, few enough for the cache.
-#[inline(always)]
-fn sum_run(channels: usize) -> usize {
-    (4096 / channels).clamp(8, FLUSH_ROWS)
-}
-
-/// Gathers the moments of rows as they are written.
-///
-/// Sums of `z - shift` and its square, where `shift` is the first row seen: a
-/// member of the population, so its distance from the mean is within
-/// `sigma * sqrt(count)`, and the squares don't cancel however large the mean.
-pub(crate) struct MomentSums {
-    shift: Vec<f32>,
-    sums: ChannelSums,
-    count: usize,
-}
-
-impl MomentSums {
-    pub(crate) fn new(channels: usize) -> Self {
-        Self {
-            shift: vec![0.0; channels],
-            sums: ChannelSums::new(channels),
-            count: 0,
-        }
-    }
-
-    /// Adds `rows` rows of `z`, each `channels` long, one after the other.
-    ///
-    /// # Safety
-    /// `z` must be valid for reads of `rows * channels` numbers.
-    #[inline(always)]
-    pub(crate) unsafe fn add<S: Simd>(&mut self, s: S, z: *const f32, rows: usize) {
-        s.run(AddMoments {
-            sums: self,
-            z,
-            rows,
-        });
-    }
-
-    /// The moments of all parts' rows, combined in order (Chan, Golub and
-    /// LeVeque 1979).
-    pub(crate) fn combine(parts: impl IntoIterator<Item = Self>, channels: usize) -> Moments {
-        let mut count = 0_usize;
-        let mut mean = vec![0.0_f64; channels];
-        let mut squares = vec![0.0_f64; channels];
-        for mut part in parts {
-            if part.count == 0 {
-                continue;
-            }
-            part.sums.flush();
-            let n = part.count as f64;
-            let total = count as f64 + n;
-            for c in 0..channels {
-                let part_sum = part.sums.first[c];
-                let part_mean = f64::from(part.shift[c]) + part_sum / n;
-                let part_squares = part.sums.second[c] - part_sum * part_sum / n;
-                let delta = part_mean - mean[c];
-                mean[c] += delta * n / total;
-                squares[c] += part_squares + delta * delta * count as f64 * n / total;
-            }
-            count += part.count;
-        }
-        Moments {
-            mean: mean.iter().map(|&x| x as f32).collect(),
-            variance: squares
-                .iter()
-                .map(|&x| (x / count as f64).max(0.0) as f32)
-                .collect(),
-            count,
-        }
-    }
-}
-
-/// [`MomentSums::add`], whose condition holds.
-struct AddMoments<'a> {
-    sums: &'a mut MomentSums,
-    z: *const f32,
-    rows: usize,
-}
-
-impl Kernel for AddMoments<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { sums, z, rows } = self;
-        let c = sums.shift.len();
-        if sums.count == 0 && rows > 0 {
-            // SAFETY: the first row, which exists.
-            unsafe { z.copy_to_nonoverlapping(sums.shift.as_mut_ptr(), c) };
-        }
-        sums.count += rows;
-        let layout = Layout {
-            channels: c,
-            pixels: usize::MAX / 2,
-        };
-        for_runs!(layout, 0..rows, sum_run(c), |run, _image| {
-            let (first, second) = sums.sums.before_adding(run.len());
-            for_vectors!(S, c, |i, width| {
-                // SAFETY: who made this has checked the rows of `z`; `shift`
-                // and both partial sums hold `c` numbers.
-                unsafe {
-                    let shift = width.load(s, sums.shift.as_ptr().add(i));
-                    let mut a = width.load(s, first.add(i));
-                    let mut b = width.load(s, second.add(i));
-                    let z = z.add(i);
-                    for row in run.clone() {
-                        let d = s.sub(width.load(s, z.add(row * c)), shift);
-                        a = s.add(a, d);
-                        b = s.mul_add(d, d, b);
-                    }
-                    width.store(s, first.add(i), a);
-                    width.store(s, second.add(i), b);
-                }
-            })
-        });
-    }
-}
-
 /// What batch norm's first backward pass reads beside `dy` and `z`.
 #[derive(Clone, Copy, Debug)]
 pub struct NormContext<'a> {
@@ -572,47 +323,6 @@ unsafe fn add_norm_sums<S: Simd, F: Function>(
     });
 }
 
-/// Combines the parts' sums in order.
-pub(crate) fn combine_sums(
-    parts: impl IntoIterator<Item = ChannelSums>,
-    channels: usize,
-) -> NormSums {
-    let mut sums = NormSums {
-        du: vec![0.0; channels],
-        du_centred: vec![0.0; channels],
-    };
-    for mut part in parts {
-        part.flush();
-        for c in 0..channels {
-            sums.du[c] += part.first[c];
-            sums.du_centred[c] += part.second[c];
-        }
-    }
-    sums
-}
-
-/// One slot per thread for what its part gathers.
-pub(crate) struct PerThread<T>(Vec<Mutex<Option<T>>>);
-
-impl<T> PerThread<T> {
-    pub(crate) fn new(threads: usize) -> Self {
-        Self((0..threads).map(|_| Mutex::new(None)).collect())
-    }
-
-    pub(crate) fn set(&self, thread: usize, value: T) {
-        if let Ok(mut slot) = self.0[thread].lock() {
-            *slot = Some(value);
-        }
-    }
-
-    /// What was set, in the threads' order.
-    pub(crate) fn into_parts(self) -> impl Iterator<Item = T> {
-        self.0
-            .into_iter()
-            .filter_map(|slot| slot.into_inner().ok().flatten())
-    }
-}
-
 /// Rows per block of a pass that hands out blocks of about [`GRAIN`] numbers.
 fn block_rows(channels: usize) -> usize {
     (GRAIN / channels).max(1)
@@ -626,14 +336,14 @@ pub fn moments(cx: Context<'_>, shape: MapShape, z: &[f32]) -> Result<Moments, E
     check_len("z", z, shape.size())?;
     let parts = PerThread::new(cx.pool.threads());
     cx.pool.parallel_for(shape.rows(), |thread, rows| {
-        let mut sums = MomentSums::new(shape.channels);
+        let mut sums = MomentSums::new(shape.channels());
         cx.isa.run(MomentsOfRows {
-            z: &z[rows.start * shape.channels..rows.end * shape.channels],
+            z: &z[rows.start * shape.channels()..rows.end * shape.channels()],
             sums: &mut sums,
         });
         parts.set(thread, sums);
     });
-    Ok(MomentSums::combine(parts.into_parts(), shape.channels))
+    Ok(MomentSums::combine(parts.into_parts(), shape.channels()))
 }
 
 struct MomentsOfRows<'a> {
@@ -664,7 +374,7 @@ pub fn normalise(
     y: &mut [f32],
 ) -> Result<(), Error> {
     let input = Input::Normalised(input);
-    input.check(shape.images, shape.layout())?;
+    input.check(shape.images(), shape.layout())?;
     check_len("y", y, shape.size())?;
     if let Some(residual) = residual {
         check_len("residual", residual, shape.size())?;
@@ -683,11 +393,11 @@ pub fn norm_backward(
     norm: NormBackward<'_>,
     dy: &mut [f32],
 ) -> Result<(), Error> {
-    norm.check(shape.images, shape.layout())?;
+    norm.check(shape.images(), shape.layout())?;
     check_len("dy", dy, shape.size())?;
     let dy = Shared::new(dy);
     cx.pool.parallel_for(shape.rows(), |_, rows| {
-        let c = shape.channels;
+        let c = shape.channels();
         // SAFETY: the threads' ranges are disjoint.
         let dy = unsafe { dy.part(rows.start * c..rows.end * c) };
         cx.isa.run(NormBackwardRows {
@@ -730,7 +440,7 @@ fn write_rows<R: Rows>(
 ) {
     let output = Shared::new(output);
     cx.pool.parallel_for(shape.rows(), |_, rows| {
-        let c = shape.channels;
+        let c = shape.channels();
         // SAFETY: the threads' ranges are disjoint.
         let output = unsafe { output.part(rows.start * c..rows.end * c) };
         cx.isa.run(WriteRows {
@@ -799,13 +509,13 @@ pub fn norm_backward_sums(
 ) -> Result<NormSums, Error> {
     check_len("dy", dy, shape.size())?;
     check_len("z", z, shape.size())?;
-    norm.check(shape.channels)?;
+    norm.check(shape.channels())?;
     if let Some(excite) = excite {
-        excite.check(shape.images, shape.channels)?;
+        excite.check(shape.images(), shape.channels())?;
     }
     let parts = PerThread::new(cx.pool.threads());
     cx.pool.parallel_for(shape.rows(), |thread, rows| {
-        let mut sums = ChannelSums::new(shape.channels);
+        let mut sums = ChannelSums::new(shape.channels());
         cx.isa.run(NormSumsOfRows {
             layout: shape.layout(),
             norm,
@@ -817,7 +527,7 @@ pub fn norm_backward_sums(
         });
         parts.set(thread, sums);
     });
-    Ok(combine_sums(parts.into_parts(), shape.channels))
+    Ok(combine_sums(parts.into_parts(), shape.channels()))
 }
 
 struct NormSumsOfRows<'a> {

@@ -249,7 +249,7 @@ impl ExciteGradient<'_> {
 macro_rules! for_runs {
     ($layout:expr, $rows:expr, $most:expr, |$run:ident, $image:ident| $body:expr) => {{
         let layout: Layout = $layout;
-        let rows: Range<usize> = $rows;
+        let rows: std::ops::Range<usize> = $rows;
         let most: usize = $most;
         let mut row = rows.start;
         let mut $image = row / layout.pixels;

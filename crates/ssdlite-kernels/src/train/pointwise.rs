@@ -4,8 +4,10 @@
 use std::ops::Range;
 
 use super::gradient::{ConvGradients, InputGradient, Sums};
-use super::norm::{ChannelSums, MapShape, MomentSums, Moments, NormSums, PerThread, combine_sums};
+use super::map::MapShape;
+use super::norm::{Moments, NormSums};
 use super::operand::{Input, Layout, OutputGradient, Place, Rows};
+use super::sums::{ChannelSums, MomentSums, PerThread, combine_sums};
 use crate::Context;
 use crate::error::{Error, check_len, checked_size};
 use crate::gemm::{Packed, RowsPtr, Source, multiply, multiply_transposed};

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::gradient::{ConvGradients, InputGradient};
-use super::norm::MapShape;
+use super::map::MapShape;
 use super::operand::{Input, Layout, OutputGradient, Place, Rows};
 use super::pointwise::{Pointwise, pointwise_backward, pointwise_forward};
 use crate::Context;

@@ -6,9 +6,11 @@
 use std::ops::Range;
 
 use super::gradient::Sums;
-use super::norm::{MapShape, MomentSums, Moments, PerThread};
+use super::map::MapShape;
+use super::norm::Moments;
 use super::operand::{Layout, OutputGradient, Place, Rows};
 use super::pointwise::{self, Pointwise, Wanted};
+use super::sums::{MomentSums, PerThread};
 use crate::Context;
 use crate::error::{Error, check_len, checked_size};
 use crate::isa::Simd;

@@ -8,8 +8,9 @@
 use std::ops::Range;
 
 use super::super::gradient::{ConvGradients, InputGradient, Sums};
-use super::super::norm::{ChannelSums, NormSums, PerThread, combine_sums};
+use super::super::norm::NormSums;
 use super::super::operand::{Input, OutputGradient};
+use super::super::sums::{ChannelSums, PerThread, combine_sums};
 use super::ring::Ring;
 use super::tiles::{self, Target};
 use super::{Band, Depthwise, TILE, band_rows, bands, pack_weight};

@@ -7,9 +7,9 @@ use super::super::depthwise::{
     Depthwise, DepthwiseOptions, depthwise_backward, depthwise_forward_moments,
 };
 use super::super::gradient::{After, ConvGradients, InputGradient};
+use super::super::map::MapShape;
 use super::super::norm::{
-    Affine, MapShape, Moments, NormContext, NormGradient, moments, norm_backward,
-    norm_backward_sums,
+    Affine, Moments, NormContext, NormGradient, moments, norm_backward, norm_backward_sums,
 };
 use super::super::operand::{ExciteGradient, Input, NormBackward, Normalised, OutputGradient};
 use super::super::pointwise::{Pointwise, pointwise_backward, pointwise_forward_moments};

@@ -5,7 +5,8 @@ use super::super::depthwise::{
     Depthwise, DepthwiseOptions, depthwise_backward, depthwise_forward_moments,
 };
 use super::super::gradient::{ConvGradients, InputGradient};
-use super::super::norm::{MapShape, Moments};
+use super::super::map::MapShape;
+use super::super::norm::Moments;
 use super::super::operand::{Input, OutputGradient};
 use super::super::pointwise::{
     Pointwise, pointwise_backward, pointwise_forward, pointwise_forward_moments,

@@ -1,6 +1,7 @@
 //! Moments, batch norm into memory, pooling.
 
-use super::super::norm::{MapShape, moments, normalise};
+use super::super::map::MapShape;
+use super::super::norm::{moments, normalise};
 use super::super::operand::Input;
 use super::super::squeeze_excite::{average_pool, average_pool_backward};
 use super::{NormalisedInput, assert_close_f64, f64s, for_each_context};
