@@ -109,6 +109,23 @@ impl Places {
             .get_disjoint_mut(ranges)
             .expect("slots of one step lie apart")
     }
+
+    /// Slots of one step, each empty where there is none.
+    ///
+    /// # Panics
+    /// As [`Self::slots`].
+    pub(crate) fn some_slots<'a, const N: usize>(
+        &self,
+        arena: &'a mut [Block],
+        slots: [Option<Slot>; N],
+    ) -> [&'a mut [Block]; N] {
+        // An empty range at the end overlaps nothing.
+        let end = self.len..self.len;
+        let ranges = slots.map(|slot| slot.map_or(end.clone(), |slot| self.ranges[slot.0].clone()));
+        arena
+            .get_disjoint_mut(ranges)
+            .expect("slots of one step lie apart")
+    }
 }
 
 #[cfg(test)]

@@ -5,20 +5,24 @@ use ssdlite_core::mobilenet::{Backbone, InvertedResidual};
 use ssdlite_core::unit::{ConvUnit, HeadConv, Linear};
 use ssdlite_core::{Activation, ClassifierNetwork, DetectorNetwork, MapSize, Preprocessing};
 use ssdlite_kernels::Context;
-use ssdlite_kernels::infer::{self, Depthwise, MapShape, Pointwise};
+use ssdlite_kernels::infer::{self, Depthwise, MapShape, Pointwise, Residual};
 
 use crate::arena::{Layout, Slot};
 use crate::engine::LayerInfo;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fold::{self, Folded, kernel_activation};
 use crate::model_file::ModelFile;
-use crate::plan::{Map, Operation, Plan, Rows, Step, Target};
+use crate::plan::{Map, Operation, Plan, Rows, Source, Step, Target};
 
 /// Index of the class logits among a detector's outputs.
 pub(crate) const LOGITS: usize = 0;
 
 /// Index of the box regressions among a detector's outputs.
 pub(crate) const REGRESSIONS: usize = 1;
+
+/// Maps of so few pixels are expanded by channels, not by rows, so that the
+/// weights, which are more than the pixels, are read once.
+const MOST_PIXELS_BY_CHANNELS: usize = 100;
 
 /// Margin of the maps that heads read: their kernels are 3x3.
 const HEAD_MARGIN: usize = 1;
@@ -46,8 +50,7 @@ pub(crate) fn detector_plan(
     context: Context<'_>,
 ) -> Result<Plan> {
     let mut builder = Builder::new(file, context);
-    let (heads, last) = builder.backbone(&network.backbone, Some(network))?;
-    let mut heads = heads.unwrap_or_default();
+    let (mut heads, last) = builder.backbone(&network.backbone, Some(network))?;
     let mut map = last;
     builder.heads(network, 1, map, &mut heads)?;
     for (index, block) in network.extra.iter().enumerate() {
@@ -99,87 +102,81 @@ impl<'a> Builder<'a> {
         &mut self,
         backbone: &Backbone,
         detector: Option<&DetectorNetwork>,
-    ) -> Result<(Option<HeadLengths>, Map)> {
-        let mut heads = None;
-        let mut map = self.stem(&backbone.stem, margin_for(backbone.blocks.first()))?;
+    ) -> Result<(HeadLengths, Map)> {
+        let mut heads = HeadLengths::default();
+        let mut front = Front::Stem(&backbone.stem);
+        let mut map = None;
         for (index, block) in backbone.blocks.iter().enumerate() {
             let out_margin = margin_for(backbone.blocks.get(index + 1));
             let tapped = detector.filter(|_| index == backbone.c4_block);
-            let (input, expand) = match (tapped, &block.expand) {
-                (Some(network), Some(expand)) => {
+            front = match (map, &block.expand, tapped) {
+                (None, None, None) => front,
+                (Some(map), None, None) => Front::Map(map),
+                (Some(map), Some(unit), None) => Front::Expand(unit, map),
+                (Some(map), Some(unit), Some(network)) => {
                     let margin = HEAD_MARGIN.max(block.depthwise.conv.kernel / 2);
-                    let c4 = self.pointwise(expand, map, margin)?;
-                    let mut lengths = HeadLengths::default();
-                    self.heads(network, 0, c4, &mut lengths)?;
-                    heads = Some(lengths);
-                    (c4, None)
+                    let c4 = self.pointwise(unit, map, margin)?;
+                    self.heads(network, 0, c4, &mut heads)?;
+                    Front::Map(c4)
                 }
-                _ => (map, block.expand.as_ref()),
+                _ => {
+                    return Err(Error::Unsupported(format!(
+                        "bottleneck {index}: expected an expansion at C4 and none after the stem"
+                    )));
+                }
             };
-            map = self.bottleneck(block, expand, input, map, out_margin)?;
+            map = Some(self.bottleneck(block, front, map, out_margin)?);
         }
+        let map = map.ok_or_else(|| Error::Unsupported("expected a bottleneck".into()))?;
         let margin = if detector.is_some() { HEAD_MARGIN } else { 0 };
         let last = self.pointwise(&backbone.last, map, margin)?;
         Ok((heads, last))
     }
 
-    fn stem(&mut self, unit: &ConvUnit, margin: usize) -> Result<Map> {
-        let Folded { weights, bias } = fold::unit(self.file, unit)?;
-        let Preprocessing { mean, std, .. } = self.preprocessing;
-        let activation = kernel_activation(unit.activation);
-        let layer = infer::Stem::new(&weights, &bias, mean, std, activation);
-        let size = self.preprocessing.size;
-        let input = MapSize::new(size.height as usize, size.width as usize);
-        let output = self.map(&unit.conv, input, margin);
-        let info = self.info(&unit.key, "3x3 s2", (3, input), output.shape);
-        let macs = unit.conv.macs(input);
-        self.push(info, macs, Operation::Stem { layer, output });
-        Ok(output)
-    }
-
-    /// The rest of a bottleneck whose expansion, if any, is `expand`. `block_in`
-    /// is the bottleneck's own input, for the residual.
+    /// A bottleneck from its depthwise convolution on. `input` is the
+    /// bottleneck's own input, for the residual.
     fn bottleneck(
         &mut self,
         block: &InvertedResidual,
-        expand: Option<&ConvUnit>,
-        input: Map,
-        block_in: Map,
+        front: Front<'_>,
+        input: Option<Map>,
         out_margin: usize,
     ) -> Result<Map> {
-        let residual = block.residual.then_some(block_in);
-        let residual_is_input = residual.is_none_or(|map| map.slot == input.slot);
-        if block.squeeze_excite.is_none() && residual_is_input {
+        let Some(squeeze_excite) = &block.squeeze_excite else {
             let chain = Chain {
-                expand,
+                front,
                 depthwise: &block.depthwise,
                 project: &block.project,
-                has_residual: residual.is_some(),
+                residual: if block.residual {
+                    Residual::Input
+                } else {
+                    Residual::None
+                },
                 out_margin,
             };
-            return self.chain(&chain, input);
-        }
-        let wants_sums = block.squeeze_excite.is_some();
-        let (map, sums) = self.depthwise(expand, &block.depthwise, input, wants_sums)?;
-        let scales = match (&block.squeeze_excite, sums) {
-            (Some(layer), Some(sums)) => {
-                self.squeeze_excite(layer, map, sums)?;
-                Some(sums)
-            }
-            _ => None,
+            return self.chain(&chain);
         };
+        let (map, sums) = self.depthwise(front, &block.depthwise, Wanted::Sums)?;
+        let scales = sums.map(|sums| self.squeeze_excite(squeeze_excite, map, sums));
+        let scales = scales.transpose()?;
+        let residual = input.filter(|_| block.residual);
         self.scaled_pointwise(&block.project, map, scales, residual, out_margin)
     }
 
     fn extra(&mut self, block: &ExtraBlock, input: Map) -> Result<Map> {
+        let front = Front::Expand(&block.squeeze, input);
+        if input.shape.pixels() <= MOST_PIXELS_BY_CHANNELS {
+            let (map, _) = self.depthwise(front, &block.depthwise, Wanted::Map)?;
+            return self.pointwise(&block.expand, map, HEAD_MARGIN);
+        }
         let chain = Chain {
-            expand: Some(&block.squeeze),
+            front,
             depthwise: &block.depthwise,
             project: &block.expand,
-            has_residual: false,
+            residual: Residual::None,
             out_margin: HEAD_MARGIN,
         };
-        self.chain(&chain, input)
+        self.chain(&chain)
     }
 
     /// Both heads of feature map `index`.
@@ -208,9 +205,10 @@ impl<'a> Builder<'a> {
     }
 
     fn head(&mut self, head: &Head, input: Map, rows: Rows) -> Result<()> {
+        let source = self.source(Front::Map(input))?;
         let depthwise = self.packed_depthwise(&head.depthwise)?;
         let project = self.packed_head(&head.output)?;
-        let scratch = self.separable_scratch(None, &depthwise, Some(&project), input);
+        let scratch = self.separable_scratch(&source, &depthwise, Some(&project));
         let output = MapShape {
             channels: head.output.conv.out_channels,
             margin: 0,
@@ -224,13 +222,11 @@ impl<'a> Builder<'a> {
             (input.shape.channels, size),
             output,
         );
-        self.use_slots(&[input.slot]);
         let operation = Operation::Bottleneck {
-            expand: None,
+            source,
             depthwise,
             project,
-            has_residual: false,
-            input,
+            residual: Residual::None,
             target: Target::Rows(rows),
             scratch,
         };
@@ -238,27 +234,25 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn chain(&mut self, chain: &Chain<'_>, input: Map) -> Result<Map> {
-        let expand = self.packed_expansion(chain.expand)?;
+    fn chain(&mut self, chain: &Chain<'_>) -> Result<Map> {
+        let front = chain.front;
+        let source = self.source(front)?;
         let depthwise = self.packed_depthwise(chain.depthwise)?;
         let project = self.packed_pointwise(chain.project)?;
-        let scratch = self.separable_scratch(expand.as_ref(), &depthwise, Some(&project), input);
-        let size = map_size(input.shape);
+        let scratch = self.separable_scratch(&source, &depthwise, Some(&project));
+        let size = map_size(source.shape());
         let strided = size.strided(chain.depthwise.conv.stride);
         let output = self.map(&chain.project.conv, strided, chain.out_margin);
-        let macs = chain.expand.map_or(0, |unit| unit.conv.macs(size))
-            + chain.depthwise.conv.macs(size)
-            + chain.project.conv.macs(strided);
-        let name = chain_name(chain.expand, chain.depthwise) + " + 1x1";
-        let key = chain.expand.unwrap_or(chain.depthwise).key.clone();
-        let info = self.info(&key, &name, (input.shape.channels, size), output.shape);
-        self.use_slots(&[input.slot]);
+        let macs =
+            self.macs(front) + chain.depthwise.conv.macs(size) + chain.project.conv.macs(strided);
+        let name = chain_name(front, chain.depthwise) + " + 1x1";
+        let key = front.key().unwrap_or(&chain.depthwise.key);
+        let info = self.info(key, &name, self.input_of(front), output.shape);
         let operation = Operation::Bottleneck {
-            expand,
+            source,
             depthwise,
             project,
-            has_residual: chain.has_residual,
-            input,
+            residual: chain.residual,
             target: Target::Map(output),
             scratch,
         };
@@ -268,26 +262,23 @@ impl<'a> Builder<'a> {
 
     fn depthwise(
         &mut self,
-        expand: Option<&ConvUnit>,
+        front: Front<'_>,
         unit: &ConvUnit,
-        input: Map,
-        wants_sums: bool,
+        wanted: Wanted,
     ) -> Result<(Map, Option<Slot>)> {
-        let packed_expand = self.packed_expansion(expand)?;
+        let source = self.source(front)?;
         let depthwise = self.packed_depthwise(unit)?;
-        let scratch = self.separable_scratch(packed_expand.as_ref(), &depthwise, None, input);
-        let size = map_size(input.shape);
+        let scratch = self.separable_scratch(&source, &depthwise, None);
+        let size = map_size(source.shape());
         let output = self.map(&unit.conv, size, 0);
-        let sums = wants_sums.then(|| self.slot(output.shape.blocks()));
-        let macs = expand.map_or(0, |unit| unit.conv.macs(size)) + unit.conv.macs(size);
-        let key = expand.unwrap_or(unit).key.clone();
-        let name = chain_name(expand, unit);
-        let info = self.info(&key, &name, (input.shape.channels, size), output.shape);
-        self.use_slots(&[input.slot]);
+        let sums = (wanted == Wanted::Sums).then(|| self.slot(output.shape.blocks()));
+        let macs = self.macs(front) + unit.conv.macs(size);
+        let key = front.key().unwrap_or(&unit.key);
+        let name = chain_name(front, unit);
+        let info = self.info(key, &name, self.input_of(front), output.shape);
         let operation = Operation::Depthwise {
-            expand: packed_expand,
+            source,
             depthwise,
-            input,
             output,
             sums,
             scratch,
@@ -296,12 +287,67 @@ impl<'a> Builder<'a> {
         Ok((output, sums))
     }
 
+    /// The packed source of a depthwise convolution; its slot is marked as used
+    /// by the step about to be pushed.
+    fn source(&mut self, front: Front<'_>) -> Result<Source> {
+        let source = match front {
+            Front::Map(map) => Source::Map(map),
+            Front::Expand(unit, input) => Source::Expanded {
+                layer: self.packed_pointwise(unit)?,
+                input,
+            },
+            Front::Stem(unit) => {
+                let Folded { weights, bias } = fold::unit(self.file, unit)?;
+                let Preprocessing { mean, std, .. } = self.preprocessing;
+                let activation = kernel_activation(unit.activation);
+                let output = self.input().strided(unit.conv.stride);
+                Source::Pixels {
+                    layer: infer::Stem::new(&weights, &bias, mean, std, activation),
+                    shape: MapShape {
+                        channels: unit.conv.out_channels,
+                        height: output.height,
+                        width: output.width,
+                        margin: 0,
+                    },
+                }
+            }
+        };
+        if let Some(slot) = source.slot() {
+            self.use_slots(&[slot]);
+        }
+        Ok(source)
+    }
+
+    /// Multiplications of what comes before a depthwise convolution.
+    fn macs(&self, front: Front<'_>) -> u64 {
+        match front {
+            Front::Map(_) => 0,
+            Front::Expand(unit, input) => unit.conv.macs(map_size(input.shape)),
+            Front::Stem(unit) => unit.conv.macs(self.input()),
+        }
+    }
+
+    /// Channels and size of what a step with this front reads.
+    fn input_of(&self, front: Front<'_>) -> (usize, MapSize) {
+        match front {
+            Front::Map(map) | Front::Expand(_, map) => (map.shape.channels, map_size(map.shape)),
+            Front::Stem(unit) => (unit.conv.in_channels, self.input()),
+        }
+    }
+
+    /// The network's input.
+    fn input(&self) -> MapSize {
+        let size = self.preprocessing.size;
+        MapSize::new(size.height as usize, size.width as usize)
+    }
+
+    /// Turns the slot's sums into scales.
     fn squeeze_excite(
         &mut self,
         layer: &ssdlite_core::unit::SqueezeExcite,
         map: Map,
         sums: Slot,
-    ) -> Result<()> {
+    ) -> Result<Slot> {
         let squeeze = fold::plain(self.file, &format!("{}.fc1", layer.key))?;
         let excite = fold::plain(self.file, &format!("{}.fc2", layer.key))?;
         let relu = infer::Activation::Relu;
@@ -326,7 +372,7 @@ impl<'a> Builder<'a> {
             scratch,
         };
         self.push(info, macs, operation);
-        Ok(())
+        Ok(sums)
     }
 
     fn pointwise(&mut self, unit: &ConvUnit, input: Map, margin: usize) -> Result<Map> {
@@ -444,10 +490,6 @@ impl<'a> Builder<'a> {
         Ok(Pointwise::new(&weights, &bias, activation))
     }
 
-    fn packed_expansion(&self, unit: Option<&ConvUnit>) -> Result<Option<Pointwise>> {
-        unit.map(|unit| self.packed_pointwise(unit)).transpose()
-    }
-
     fn packed_head(&self, head: &HeadConv) -> Result<Pointwise> {
         let Folded { weights, bias } = fold::plain(self.file, &head.key)?;
         Ok(Pointwise::new(&weights, &bias, infer::Activation::None))
@@ -475,12 +517,12 @@ impl<'a> Builder<'a> {
 
     fn separable_scratch(
         &mut self,
-        expand: Option<&Pointwise>,
+        source: &Source,
         depthwise: &Depthwise,
         project: Option<&Pointwise>,
-        input: Map,
     ) -> Slot {
-        let len = infer::separable_scratch(self.context, expand, depthwise, project, input.shape);
+        let (kind, shape) = (source.kind(), source.shape());
+        let len = infer::separable_scratch(self.context, kind, depthwise, project, shape);
         self.slot(len)
     }
 
@@ -520,23 +562,53 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// What comes before a depthwise convolution.
+#[derive(Clone, Copy)]
+enum Front<'a> {
+    Map(Map),
+    Expand(&'a ConvUnit, Map),
+    Stem(&'a ConvUnit),
+}
+
+impl<'a> Front<'a> {
+    /// Key of the unit before the depthwise convolution.
+    fn key(self) -> Option<&'a str> {
+        match self {
+            Self::Map(_) => None,
+            Self::Expand(unit, _) | Self::Stem(unit) => Some(&unit.key),
+        }
+    }
+}
+
+/// What a depthwise convolution hands on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Map,
+    /// The map and the sums of its channels.
+    Sums,
+}
+
 /// Convolutions that run as one step.
 struct Chain<'a> {
-    expand: Option<&'a ConvUnit>,
+    front: Front<'a>,
     depthwise: &'a ConvUnit,
     project: &'a ConvUnit,
-    has_residual: bool,
+    residual: Residual,
     out_margin: usize,
 }
 
-fn chain_name(expand: Option<&ConvUnit>, depthwise: &ConvUnit) -> String {
+fn chain_name(front: Front<'_>, depthwise: &ConvUnit) -> String {
     let kernel = depthwise.conv.kernel;
     let stride = match depthwise.conv.stride {
         1 => String::new(),
         stride => format!(" s{stride}"),
     };
-    let expand = if expand.is_some() { "1x1 + " } else { "" };
-    format!("{expand}dw{kernel}x{kernel}{stride}")
+    let front = match front {
+        Front::Map(_) => "",
+        Front::Expand(..) => "1x1 + ",
+        Front::Stem(_) => "3x3 s2 + ",
+    };
+    format!("{front}dw{kernel}x{kernel}{stride}")
 }
 
 /// Margin of the map that a bottleneck reads: only one without expansion gives

@@ -129,6 +129,10 @@ impl Classifier {
         &self.info.classes
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The layers as they are run, in running order.
     pub fn layers(&self) -> impl ExactSizeIterator<Item = &LayerInfo> {
         self.engine.layers()

@@ -182,6 +182,10 @@ impl Detector {
         &self.default_boxes
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The layers as they are run, in running order.
     pub fn layers(&self) -> impl ExactSizeIterator<Item = &LayerInfo> {
         self.engine.layers()

@@ -100,6 +100,10 @@ impl Engine {
         self.preprocessing.size
     }
 
+    pub(crate) fn context(&self) -> Context<'_> {
+        self.runtime.context()
+    }
+
     pub(crate) fn isa(&self) -> Isa {
         self.runtime.isa
     }
@@ -130,7 +134,7 @@ impl Engine {
                 outputs,
             } = session;
             let input = preprocessor.fit(image);
-            let context = self.runtime.context();
+            let context = self.context();
             self.plan
                 .run(context, input.pixels(), arena, outputs, &mut |_| {});
             finish(outputs)
@@ -170,7 +174,7 @@ impl Engine {
         }
         self.with_session(|session| {
             self.plan.run(
-                self.runtime.context(),
+                self.context(),
                 image.pixels(),
                 &mut session.arena,
                 &mut session.outputs,

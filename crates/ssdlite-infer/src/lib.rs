@@ -12,6 +12,7 @@
 //! No training, no framework; decoding files and resizing is `ssdlite-image`'s.
 
 mod arena;
+pub mod bench;
 mod build;
 mod classifier;
 mod detector;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ssdlite_kernels::Context;
 use ssdlite_kernels::infer::{
     self, Block, Dense, Depthwise, Ending, Input, MapMut, MapRef, MapShape, Output, Pointwise,
-    Separable, SqueezeExcite, Stem,
+    Residual, Separable, SourceKind, SqueezeExcite, Stem,
 };
 
 use crate::arena::{Places, Slot};
@@ -42,29 +42,97 @@ pub(crate) enum Target {
     Rows(Rows),
 }
 
+/// What a depthwise convolution reads.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Map(Map),
+    Expanded {
+        layer: Pointwise,
+        input: Map,
+    },
+    /// The first convolution, on the network's input.
+    Pixels {
+        layer: Stem,
+        /// The map that it would write.
+        shape: MapShape,
+    },
+}
+
+impl Source {
+    /// The slot that is read, if any.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Map(map) | Self::Expanded { input: map, .. } => Some(map.slot),
+            Self::Pixels { .. } => None,
+        }
+    }
+
+    /// What the depthwise convolution reads.
+    pub(crate) fn shape(&self) -> MapShape {
+        match self {
+            Self::Map(map) => map.shape,
+            Self::Expanded { layer, input } => MapShape {
+                channels: layer.out_channels(),
+                margin: 0,
+                ..input.shape
+            },
+            Self::Pixels { shape, .. } => *shape,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> SourceKind {
+        match self {
+            Self::Map(_) => SourceKind::Map,
+            Self::Expanded { layer, .. } => SourceKind::Expanded {
+                in_channels: layer.in_channels(),
+            },
+            Self::Pixels { .. } => SourceKind::Pixels,
+        }
+    }
+
+    /// The kernels' source; `cells` are those of the slot, if there is one.
+    fn bind<'a>(&'a self, cells: &'a [Block], picture: &Picture<'a>) -> infer::Source<'a> {
+        match self {
+            Self::Map(map) => infer::Source::Map(map.read(cells)),
+            Self::Expanded { layer, input } => infer::Source::Expanded {
+                layer,
+                input: input.read(cells),
+            },
+            Self::Pixels { layer, .. } => infer::Source::Pixels {
+                layer,
+                pixels: picture.pixels,
+                width: picture.width,
+            },
+        }
+    }
+}
+
+/// The network's input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Picture<'a> {
+    /// Packed RGB bytes.
+    pub(crate) pixels: &'a [u8],
+    /// Pixels in a row.
+    pub(crate) width: usize,
+}
+
 /// What a step computes.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    Stem {
-        layer: Stem,
-        output: Map,
-    },
-    /// A depthwise convolution, with an expansion before it or without.
+    /// A depthwise convolution with what comes before it.
     Depthwise {
-        expand: Option<Pointwise>,
+        source: Source,
         depthwise: Depthwise,
-        input: Map,
         output: Map,
         sums: Option<Slot>,
         scratch: Slot,
     },
-    /// The same with a 1x1 convolution after it. The residual is the input.
+    /// The same with a 1x1 convolution after it.
     Bottleneck {
-        expand: Option<Pointwise>,
+        source: Source,
         depthwise: Depthwise,
         project: Pointwise,
-        has_residual: bool,
-        input: Map,
+        residual: Residual,
         target: Target,
         scratch: Slot,
     },
@@ -138,8 +206,12 @@ impl Plan {
         for (output, &len) in outputs.iter_mut().zip(&self.outputs) {
             output.resize(len, 0.0);
         }
+        let picture = Picture {
+            pixels,
+            width: self.width,
+        };
         for (index, step) in self.steps.iter().enumerate() {
-            self.step(&step.operation, context, pixels, arena, outputs);
+            self.step(&step.operation, context, picture, arena, outputs);
             after(index);
         }
     }
@@ -148,78 +220,61 @@ impl Plan {
         &self,
         operation: &Operation,
         context: Context<'_>,
-        pixels: &[u8],
+        picture: Picture<'_>,
         arena: &mut [Block],
         outputs: &mut [Vec<f32>],
     ) {
         let places = &self.places;
         match operation {
-            Operation::Stem { layer, output } => {
-                let [cells] = places.slots(arena, [output.slot]);
-                infer::stem(context, layer, pixels, self.width, output.write(cells));
-            }
             Operation::Depthwise {
-                expand,
+                source,
                 depthwise,
-                input,
                 output,
                 sums,
                 scratch,
             } => {
-                let (cells, out, sums, scratch) = match sums {
-                    Some(sums) => {
-                        let slots = [input.slot, output.slot, *scratch, *sums];
-                        let [cells, out, scratch, sums] = places.slots(arena, slots);
-                        (cells, out, Some(sums), scratch)
-                    }
-                    None => {
-                        let slots = [input.slot, output.slot, *scratch];
-                        let [cells, out, scratch] = places.slots(arena, slots);
-                        (cells, out, None, scratch)
-                    }
-                };
+                let slots = [source.slot(), Some(output.slot), Some(*scratch), *sums];
+                let [cells, out, scratch, sums] = places.some_slots(arena, slots);
                 let layers = Separable {
-                    expand: expand.as_ref(),
+                    source: source.bind(cells, &picture),
                     depthwise,
                     ending: Ending::Depthwise {
                         output: output.write(out),
-                        sums,
+                        sums: (!sums.is_empty()).then_some(sums),
                     },
                 };
-                infer::separable(context, layers, input.read(cells), scratch);
+                infer::separable(context, layers, scratch);
             }
             Operation::Bottleneck {
-                expand,
+                source,
                 depthwise,
                 project,
-                has_residual,
-                input,
+                residual,
                 target,
                 scratch,
             } => {
-                let (cells, output, scratch) = match target {
-                    Target::Map(map) => {
-                        let slots = [input.slot, map.slot, *scratch];
-                        let [cells, out, scratch] = places.slots(arena, slots);
-                        (cells, Output::Map(map.write(out)), scratch)
-                    }
+                let target_slot = match target {
+                    Target::Map(map) => Some(map.slot),
+                    Target::Rows(_) => None,
+                };
+                let slots = [source.slot(), target_slot, Some(*scratch)];
+                let [cells, out, scratch] = places.some_slots(arena, slots);
+                let output = match target {
+                    Target::Map(map) => Output::Map(map.write(out)),
                     Target::Rows(rows) => {
-                        let [cells, scratch] = places.slots(arena, [input.slot, *scratch]);
-                        let out = &mut outputs[rows.output][rows.range.clone()];
-                        (cells, Output::Rows(out), scratch)
+                        Output::Rows(&mut outputs[rows.output][rows.range.clone()])
                     }
                 };
-                let input = input.read(cells);
                 let layers = Separable {
-                    expand: expand.as_ref(),
+                    source: source.bind(cells, &picture),
                     depthwise,
                     ending: Ending::Project {
                         layer: project,
-                        residual: has_residual.then_some(input),
+                        residual: *residual,
                         output,
                     },
                 };
-                infer::separable(context, layers, input, scratch);
+                infer::separable(context, layers, scratch);
             }
             Operation::SqueezeExcite {
                 layer,
@@ -248,24 +303,21 @@ impl Plan {
                 output,
                 scratch,
             } => {
-                let (cells, scale, out, scratch, residual_cells) = match residual {
-                    Some(map) => {
-                        let slots = [input.slot, *scales, output.slot, *scratch, map.slot];
-                        let [cells, scale, out, scratch, other] = places.slots(arena, slots);
-                        (cells, scale, out, scratch, Some(map.read(other)))
-                    }
-                    None => {
-                        let slots = [input.slot, *scales, output.slot, *scratch];
-                        let [cells, scale, out, scratch] = places.slots(arena, slots);
-                        (cells, scale, out, scratch, None)
-                    }
-                };
+                let slots = [
+                    Some(input.slot),
+                    Some(*scales),
+                    Some(output.slot),
+                    Some(*scratch),
+                    residual.map(|map| map.slot),
+                ];
+                let [cells, scale, out, scratch, other] = places.some_slots(arena, slots);
+                let residual = residual.map(|map| map.read(other));
                 let input = Input::Scaled {
                     map: input.write(cells),
                     scale,
                 };
                 let output = Output::Map(output.write(out));
-                infer::pointwise(context, layer, input, residual_cells, output, scratch);
+                infer::pointwise(context, layer, input, residual, output, scratch);
             }
             Operation::Average { input, output } => {
                 let [cells, out] = places.slots(arena, [input.slot, *output]);

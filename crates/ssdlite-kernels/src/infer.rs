@@ -9,9 +9,8 @@
 //! A layer is packed once ([`Pointwise`], [`Depthwise`], [`Stem`], [`Dense`])
 //! and run on a [`Context`]:
 //!
-//! - [`stem()`]: 8-bit RGB to the first map;
-//! - [`separable()`]: optional 1x1, depthwise, optional 1x1, in bands of rows or
-//!   of channels that stay in the cache;
+//! - [`separable()`]: 1x1 or first convolution, depthwise, 1x1, in bands of rows
+//!   or of channels that stay in the cache;
 //! - [`pointwise()`]: 1x1 with activation, residual and channel scales;
 //! - [`dense()`], [`squeeze_excite()`], [`average()`]: on vectors.
 //!
@@ -29,6 +28,7 @@ mod depthwise;
 mod finish;
 mod map;
 mod packed;
+mod peak;
 mod pointwise;
 mod product;
 mod separable;
@@ -39,9 +39,11 @@ mod tests;
 pub use dense::{Dense, SqueezeExcite, average, dense, squeeze_excite};
 pub use map::{BLOCK, Block, MapMut, MapRef, MapShape, blocks};
 pub use packed::{Depthwise, Pointwise, Stem};
+pub use peak::multiply_adds;
 pub use pointwise::{Input, pointwise, pointwise_scratch};
-pub use separable::{Ending, Separable, separable, separable_scratch};
-pub use stem::stem;
+pub use separable::{
+    Ending, Residual, Separable, Source, SourceKind, separable, separable_scratch,
+};
 
 pub use crate::train::activation::Activation;
 

@@ -9,9 +9,12 @@ use crate::isa::{Kernel, Simd};
 use crate::memory::Shared;
 use crate::train::activation::Activation;
 
-/// Numbers of a product that are summed side by side: enough to hide the
-/// latency of the addition.
-const CHAINS: usize = 4;
+/// Vectors of outputs that are summed side by side, so that several streams of
+/// weights are read at once.
+const STREAMS: usize = 4;
+
+/// Sums of each of them: with the streams enough to hide an addition's latency.
+const CHAINS: usize = 2;
 
 /// A linear layer.
 #[derive(Clone, Debug)]
@@ -179,61 +182,106 @@ fn panels(
     let macs = layer.in_channels * layer.out_channels;
     let (count, output) = (output.len(), Shared::new(output));
     share(context, macs, count, |_, range| {
-        for panel in range {
-            // SAFETY: each panel belongs to one thread.
-            let out = unsafe { output.part(panel..panel + 1) };
-            context.isa.run(Panel {
-                weights: &layer.weights[panel * layer.in_channels..][..layer.in_channels],
-                bias: &layer.bias[panel],
-                input,
-                out: &mut out[0],
-                finish,
-            });
-        }
+        // SAFETY: each panel belongs to one thread.
+        let out = unsafe { output.part(range.clone()) };
+        context.isa.run(Panels {
+            weights: &layer.weights[range.start * layer.in_channels..]
+                [..range.len() * layer.in_channels],
+            bias: &layer.bias[range],
+            inputs: layer.in_channels,
+            input,
+            out,
+            finish,
+        });
     });
 }
 
-struct Panel<'a> {
+/// Some panels of a matrix times a vector.
+struct Panels<'a> {
     weights: &'a [Block],
-    bias: &'a Block,
+    bias: &'a [Block],
+    inputs: usize,
     input: &'a [Block],
-    out: &'a mut Block,
+    out: &'a mut [Block],
     finish: DenseFinish,
 }
 
-impl Kernel for Panel<'_> {
+impl Kernel for Panels<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let mut lane = 0;
-        while lane < BLOCK {
-            let mut sums = [s.zero(); CHAINS];
-            // SAFETY: `lane..lane + LANES` lies in a block.
-            sums[0] = unsafe { s.load(self.bias.0.as_ptr().add(lane)) };
-            for (weights, input) in self.weights.chunks(BLOCK).zip(self.input) {
-                // A last block may hold fewer weights than inputs.
-                let (inputs, _) = input.0.as_chunks::<CHAINS>();
-                for (weights, inputs) in weights.chunks(CHAINS).zip(inputs) {
-                    for ((sum, weight), &input) in sums.iter_mut().zip(weights).zip(inputs) {
-                        // SAFETY: as above.
-                        let weight = unsafe { s.load(weight.0.as_ptr().add(lane)) };
-                        *sum = s.mul_add(s.splat(input), weight, *sum);
+    fn run<S: Simd>(mut self, s: S) {
+        let vectors = self.out.len() * BLOCK / S::LANES;
+        let mut vector = 0;
+        while vector + STREAMS <= vectors {
+            // SAFETY: there are so many vectors.
+            unsafe { self.vectors::<S, STREAMS>(s, vector) };
+            vector += STREAMS;
+        }
+        while vector < vectors {
+            // SAFETY: as above.
+            unsafe { self.vectors::<S, 1>(s, vector) };
+            vector += 1;
+        }
+    }
+}
+
+impl Panels<'_> {
+    /// `N` vectors of the output from vector `first` on.
+    #[inline(always)]
+    unsafe fn vectors<S: Simd, const N: usize>(&mut self, s: S, first: usize) {
+        // SAFETY: the panels of these vectors are in the slices.
+        unsafe {
+            let bias = self.bias.as_ptr().cast::<f32>();
+            let input = self.input.as_ptr().cast::<f32>();
+            let mut rows = [std::ptr::null(); N];
+            let mut sums = [[s.zero(); CHAINS]; N];
+            for v in 0..N {
+                let lane = (first + v) * S::LANES;
+                let panel = lane / BLOCK * self.inputs * BLOCK;
+                rows[v] = self
+                    .weights
+                    .as_ptr()
+                    .cast::<f32>()
+                    .add(panel + lane % BLOCK);
+                sums[v][0] = s.load(bias.add(lane));
+            }
+            let mut k = 0;
+            while k + CHAINS <= self.inputs {
+                for chain in 0..CHAINS {
+                    let x = s.splat(*input.add(k + chain));
+                    for (row, sums) in rows.iter().zip(&mut sums) {
+                        let weight = s.load(row.add((k + chain) * BLOCK));
+                        sums[chain] = s.mul_add(x, weight, sums[chain]);
                     }
                 }
+                k += CHAINS;
             }
-            let x = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
-            let x = match self.finish {
-                DenseFinish::HardSigmoid => hard_sigmoid(s, x),
-                DenseFinish::Plain(Finish::None) => x,
-                DenseFinish::Plain(Finish::Clamp { low, high }) => {
-                    clamp(s, x, s.splat(low), s.splat(high))
+            while k < self.inputs {
+                let x = s.splat(*input.add(k));
+                for (row, sums) in rows.iter().zip(&mut sums) {
+                    let weight = s.load(row.add(k * BLOCK));
+                    sums[0] = s.mul_add(x, weight, sums[0]);
                 }
-                DenseFinish::Plain(Finish::HardSwish) => hard_swish(s, x),
-            };
-            // SAFETY: as above.
-            unsafe { s.store(self.out.0.as_mut_ptr().add(lane), x) };
-            lane += S::LANES;
+                k += 1;
+            }
+            let out = self.out.as_mut_ptr().cast::<f32>();
+            for (v, [a, b]) in sums.into_iter().enumerate() {
+                let x = self.finished(s, s.add(a, b));
+                s.store(out.add((first + v) * S::LANES), x);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finished<S: Simd>(&self, s: S, x: S::F32) -> S::F32 {
+        match self.finish {
+            DenseFinish::HardSigmoid => hard_sigmoid(s, x),
+            DenseFinish::Plain(Finish::None) => x,
+            DenseFinish::Plain(Finish::Clamp { low, high }) => {
+                clamp(s, x, s.splat(low), s.splat(high))
+            }
+            DenseFinish::Plain(Finish::HardSwish) => hard_swish(s, x),
         }
     }
 }

@@ -168,6 +168,17 @@ impl View<'_> {
         }
     }
 
+    /// Blocks without further order.
+    pub(super) fn flat(cells: &mut [super::Block]) -> Self {
+        let shape = MapShape {
+            channels: BLOCK,
+            height: 1,
+            width: cells.len(),
+            margin: 0,
+        };
+        Self::new(shape, cells.as_mut_ptr().cast())
+    }
+
     /// Column 0 of row `y` of block `block`.
     pub(super) fn at(&self, block: usize, y: usize) -> *mut f32 {
         self.ptr

@@ -2,7 +2,7 @@
 
 use super::map::{BLOCK, Block, MapMut, MapRef, MapShape, View};
 use super::packed::Pointwise;
-use super::product::{Matrix, Product, Target};
+use super::product::{self, Matrix, Product, RowBreaks, Target};
 use super::{Activation, Output, share};
 use crate::Context;
 use crate::isa::{Kernel, Simd};
@@ -61,9 +61,7 @@ pub fn pointwise(
         map.view()
     });
     let target = OutputView::new(layer, shape, &mut output);
-    let contiguous = view.margin == 0
-        && target.is_contiguous()
-        && residual.is_none_or(|residual| residual.margin == 0);
+    let contiguous = view.margin == 0 && residual.is_none_or(|residual| residual.margin == 0);
     let (rows, width) = if contiguous {
         (1, shape.pixels())
     } else {
@@ -75,8 +73,11 @@ pub fn pointwise(
         view,
         residual,
         target,
-        width,
     };
+    for y in 0..shape.height {
+        // SAFETY: no thread writes yet.
+        unsafe { target.clear_margins(y) };
+    }
     let macs = shape.pixels() * layer.in_channels * layer.out_channels;
     let threads = context.pool.threads();
     let stride = layer.weights.len();
@@ -89,15 +90,7 @@ pub fn pointwise(
         );
         (scale, by_weights)
     });
-    let scratch = View::new(
-        MapShape {
-            channels: BLOCK,
-            height: 1,
-            width: scratch.len(),
-            margin: 0,
-        },
-        scratch.as_mut_ptr().cast(),
-    );
+    let scratch = View::flat(scratch);
     let part = |thread: usize, rows: Range<usize>, columns: Range<usize>| {
         let mut panels_ptr = layer.weights.as_ptr().cast::<f32>();
         match scaling {
@@ -178,20 +171,20 @@ impl<'a> OutputView<'a> {
         }
     }
 
-    /// Whether pixels of all rows follow each other without margins.
-    pub(super) fn is_contiguous(&self) -> bool {
-        match self {
-            Self::Map(view, _) => view.margin == 0,
-            Self::Rows { .. } => true,
-        }
-    }
-
-    /// The target of a run of pixels that begins at row `y`, column `x`.
+    /// The target of a run of pixels that begins at row `y`, column `x`, counted
+    /// on into the next rows.
     pub(super) fn target(&self, residual: Option<View<'_>>, y: usize, x: usize) -> Target {
         match *self {
             Self::Map(view, _) => Target::Blocks {
-                ptr: view.at(0, y).wrapping_add(x * BLOCK),
+                ptr: view
+                    .at(0, y + x / view.width)
+                    .wrapping_add(x % view.width * BLOCK),
                 block: view.block,
+                rows: RowBreaks {
+                    column: x % view.width,
+                    width: view.width,
+                    gap: 2 * view.margin,
+                },
                 residual: residual.map(|residual| {
                     let ptr = residual.at(0, y).wrapping_add(x * BLOCK);
                     (ptr.cast_const(), residual.block)
@@ -230,11 +223,11 @@ struct Work<'a> {
     view: View<'a>,
     residual: Option<View<'a>>,
     target: OutputView<'a>,
-    /// Pixels in a row, all rows together being one where they are contiguous.
-    width: usize,
 }
 
 impl Work<'_> {
+    /// All panels of `panels` for the columns of each of the rows. Weights
+    /// that don't fit the first-level cache are taken a few panels at a time.
     fn run(
         &self,
         panels_ptr: *const f32,
@@ -243,36 +236,51 @@ impl Work<'_> {
         panels: Range<usize>,
     ) {
         let layer = self.layer;
-        let strips = if panels.len() * layer.in_channels <= CACHED_BLOCKS {
-            // All weights stay in the cache, so let the pixels stream.
+        let cached = CACHED_BLOCKS / layer.in_channels;
+        if panels.len() <= cached {
+            // All weights stay in the cache, so the pixels stream.
             let strip = (CACHED_BLOCKS * BLOCK / layer.in_channels).max(4 * BLOCK);
-            columns.len().div_ceil(strip)
-        } else {
-            1
-        };
-        for y in rows {
-            for strip in 0..strips {
-                let strip = split(columns.len(), strips, strip);
-                let x = columns.start + strip.start;
-                self.context.isa.run(Product::<BLOCK> {
-                    weights: layer,
-                    panels_ptr,
-                    first_panel: panels.start,
-                    panels: panels.len(),
-                    input: Matrix {
-                        ptr: self.view.at(0, y).wrapping_add(x * BLOCK),
-                        segment_len: BLOCK,
-                        segment: self.view.block,
-                    },
-                    pixels: strip.len(),
-                    target: self.target.target(self.residual, y, x),
-                });
+            let strips = columns.len().div_ceil(strip);
+            for y in rows {
+                for strip in 0..strips {
+                    let strip = split(columns.len(), strips, strip);
+                    let columns = columns.start + strip.start..columns.start + strip.end;
+                    self.product(panels_ptr, y, columns, panels.clone());
+                }
             }
-            if columns.len() == self.width {
-                // SAFETY: this thread alone has the row.
-                unsafe { self.target.clear_margins(y) };
-            }
+            return;
         }
+        let mut first = panels.start;
+        while first < panels.end {
+            let lanes = self.context.isa.lanes();
+            let chunk = product::group(lanes, panels.end - first);
+            for y in rows.clone() {
+                self.product(panels_ptr, y, columns.clone(), first..first + chunk);
+            }
+            first += chunk;
+        }
+    }
+
+    fn product(
+        &self,
+        panels_ptr: *const f32,
+        y: usize,
+        columns: Range<usize>,
+        panels: Range<usize>,
+    ) {
+        self.context.isa.run(Product::<BLOCK> {
+            weights: self.layer,
+            panels_ptr,
+            first_panel: panels.start,
+            panels: panels.len(),
+            input: Matrix {
+                ptr: self.view.at(0, y).wrapping_add(columns.start * BLOCK),
+                segment_len: BLOCK,
+                segment: self.view.block,
+            },
+            pixels: columns.len(),
+            target: self.target.target(self.residual, y, columns.start),
+        });
     }
 }
 

@@ -8,6 +8,7 @@ use super::finish::{Finish, clamp, hard_swish};
 use super::map::BLOCK;
 use super::packed::Pointwise;
 use crate::isa::{Kernel, Simd};
+use crate::pool::split;
 
 /// Where the numbers of a run of pixels are.
 #[derive(Clone, Copy)]
@@ -29,7 +30,10 @@ pub(super) enum Target {
         ptr: *mut f32,
         /// From a block of channels to the next.
         block: usize,
-        /// The map that is added, if any: pointer and distance of blocks.
+        /// Where rows end, if the run goes beyond one.
+        rows: RowBreaks,
+        /// The map that is added, if any: pointer and distance of blocks. It
+        /// has no margins if the run goes beyond one row.
         residual: Option<(*const f32, usize)>,
     },
     /// Rows of `channels` numbers.
@@ -39,6 +43,49 @@ pub(super) enum Target {
         /// Channels, the length of a row.
         channels: usize,
     },
+}
+
+/// Where the rows of a map end in a run of pixels that goes over several.
+#[derive(Clone, Copy)]
+pub(super) struct RowBreaks {
+    /// Column of the run's first pixel.
+    pub(super) column: usize,
+    /// Pixels in a row.
+    pub(super) width: usize,
+    /// Blocks of margin between two rows; 0 for a run in one row.
+    pub(super) gap: usize,
+}
+
+impl RowBreaks {
+    /// A run that stays in a row, or a map without margins.
+    pub(super) const NONE: Self = Self {
+        column: 0,
+        width: 1,
+        gap: 0,
+    };
+
+    /// Blocks between pixel 0 of the run and pixel `pixel`.
+    #[inline(always)]
+    fn offset(self, pixel: usize) -> usize {
+        if self.gap == 0 {
+            pixel
+        } else {
+            pixel + (self.column + pixel) / self.width * self.gap
+        }
+    }
+}
+
+/// Asks for a cache line that will be needed soon.
+#[inline(always)]
+fn prefetch(ptr: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which no address makes fail; SSE is part of x86-64.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(ptr.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = ptr;
 }
 
 /// A product over a run of neighbouring pixels.
@@ -99,12 +146,19 @@ impl<const PIXEL: usize> Product<'_, PIXEL> {
     #[inline(always)]
     fn panel_group<S: Simd>(&self, s: S, panel: usize, panels: usize) {
         let tiles = self.pixels.div_ceil(most_pixels(S::LANES, panels));
+        // While a group is multiplied the next one's weights are fetched, a
+        // part of them in each tile.
+        let next = (panel + panels) * self.weights.in_channels;
+        let lines = panels * self.weights.in_channels;
         for tile in 0..tiles {
-            let range = crate::pool::split(self.pixels, tiles, tile);
+            let range = split(self.pixels, tiles, tile);
+            let ahead = split(lines, tiles, tile);
             let tile = Tile {
                 product: self,
                 panel,
                 pixel: range.start,
+                ahead: self.panels_ptr.wrapping_add((next + ahead.start) * BLOCK),
+                lines: ahead.len(),
             };
             macro_rules! dispatch {
                 ($nv:literal: $($mr:literal)*) => {
@@ -131,6 +185,10 @@ struct Tile<'p, 'a, const PIXEL: usize> {
     product: &'p Product<'a, PIXEL>,
     panel: usize,
     pixel: usize,
+    /// Weights to fetch for later.
+    ahead: *const f32,
+    /// Cache lines of them.
+    lines: usize,
 }
 
 impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
@@ -143,18 +201,18 @@ impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
                 Target::Blocks {
                     ptr,
                     block,
+                    rows,
                     residual,
                 } => {
-                    let at = self.panel * block + self.pixel * BLOCK;
-                    match residual {
-                        None => self.store_blocks(s, sums, ptr.wrapping_add(at), block),
+                    let sums = match residual {
+                        None => sums,
                         Some((residual, distance)) => {
                             let at = self.panel * distance + self.pixel * BLOCK;
-                            let sums = add(s, sums, residual.wrapping_add(at), distance);
-                            let at = self.panel * block + self.pixel * BLOCK;
-                            self.store_blocks(s, sums, ptr.wrapping_add(at), block);
+                            add(s, sums, residual.wrapping_add(at), distance)
                         }
-                    }
+                    };
+                    let ptr = ptr.wrapping_add(self.panel * block);
+                    self.store_blocks(s, sums, ptr, block, rows);
                 }
                 Target::Rows { ptr, channels } => {
                     self.store_rows(s, sums, ptr.add(self.pixel * channels), channels);
@@ -181,10 +239,16 @@ impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
             }
             let mut weights = product.panels_ptr.add(self.panel * panel_len);
             let mut input = product.input.ptr.add(self.pixel * PIXEL);
+            let mut ahead = self.ahead;
+            let last = ahead.wrapping_add(self.lines * BLOCK);
             let mut left = inputs;
             while left > 0 {
                 let len = left.min(product.input.segment_len);
                 for k in 0..len {
+                    if ahead != last {
+                        prefetch(ahead);
+                        ahead = ahead.wrapping_add(BLOCK);
+                    }
                     let mut w = [s.zero(); NV];
                     for (v, w) in w.iter_mut().enumerate() {
                         let lane = v * S::LANES;
@@ -212,6 +276,7 @@ impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
         mut sums: [[S::F32; NV]; MR],
         out: *mut f32,
         block: usize,
+        rows: RowBreaks,
     ) {
         match Finish::from(self.product.weights.activation) {
             Finish::None => {}
@@ -232,10 +297,11 @@ impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
             }
         }
         for (p, row) in sums.into_iter().enumerate() {
+            let out = out.wrapping_add(rows.offset(self.pixel + p) * BLOCK);
             for (v, x) in row.into_iter().enumerate() {
                 let lane = v * S::LANES;
                 // SAFETY: within the tile, which the target holds.
-                unsafe { s.store(out.add(lane / BLOCK * block + p * BLOCK + lane % BLOCK), x) };
+                unsafe { s.store(out.add(lane / BLOCK * block + lane % BLOCK), x) };
             }
         }
     }

@@ -7,9 +7,10 @@
 
 use super::depthwise::{DepthwiseRow, MOST_ROWS};
 use super::map::{BLOCK, Block, MapMut, MapRef, MapShape, View};
-use super::packed::{Depthwise, Pointwise};
+use super::packed::{Depthwise, Pointwise, Stem};
 use super::pointwise::OutputView;
-use super::product::{Matrix, Product, Target};
+use super::product::{Matrix, Product, RowBreaks, Target};
+use super::stem::{self, StemRows};
 use super::{Output, share};
 use crate::Context;
 use std::ops::Range;
@@ -20,18 +21,48 @@ const BAND_PIXELS: usize = 28;
 /// Channel blocks that are expanded together where threads split channels.
 const MOST_CHUNK: usize = 3;
 
+/// Blocks of a band of rows beyond which it leaves the second-level cache.
+const MOST_BAND_BLOCKS: usize = 192 * 1024 / size_of::<Block>();
+
+/// Most columns of a map of which all rows are expanded at once, where threads
+/// split channels.
+const MOST_COLUMNS_HELD: usize = 14;
+
 /// Maps with fewer rows are split by channels if they can be.
 const LEAST_ROWS_TO_SPLIT: usize = 32;
 
-/// A chain of convolutions on one map.
+/// A chain of convolutions.
 #[derive(Debug)]
 pub struct Separable<'a> {
-    /// The 1x1 convolution before the depthwise one.
-    pub expand: Option<&'a Pointwise>,
+    /// What the depthwise convolution reads.
+    pub source: Source<'a>,
     /// The depthwise convolution.
     pub depthwise: &'a Depthwise,
     /// What follows it.
     pub ending: Ending<'a>,
+}
+
+/// What a depthwise convolution reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A map with the depthwise convolution's margin.
+    Map(MapRef<'a>),
+    /// The output of a 1x1 convolution.
+    Expanded {
+        /// The convolution.
+        layer: &'a Pointwise,
+        /// Its input.
+        input: MapRef<'a>,
+    },
+    /// The output of the first convolution.
+    Pixels {
+        /// The convolution.
+        layer: &'a Stem,
+        /// A picture of packed RGB bytes.
+        pixels: &'a [u8],
+        /// Its width.
+        width: usize,
+    },
 }
 
 /// What follows a depthwise convolution.
@@ -48,105 +79,130 @@ pub enum Ending<'a> {
     Project {
         /// The convolution.
         layer: &'a Pointwise,
-        /// A map that is added to its output.
-        residual: Option<MapRef<'a>>,
+        /// What is added to its output.
+        residual: Residual,
         /// Its output.
         output: Output<'a>,
     },
 }
 
-/// Blocks of scratch that [`separable`] needs for these layers on an input of
-/// this shape.
-pub fn separable_scratch(
-    context: Context<'_>,
-    expand: Option<&Pointwise>,
-    depthwise: &Depthwise,
-    project: Option<&Pointwise>,
-    input: MapShape,
-) -> usize {
-    Sizes::new(expand, depthwise, project, input).scratch(context)
+/// What is added to the output of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residual {
+    /// Nothing.
+    None,
+    /// The input of the chain, or the first convolution's output where that is
+    /// the source.
+    Input,
 }
 
-/// Runs a chain of convolutions. The input needs the depthwise convolution's
-/// margin where there is no expansion.
+impl Source<'_> {
+    /// The shape of what the depthwise convolution reads.
+    fn shape(&self) -> MapShape {
+        match self {
+            Self::Map(map) => map.shape(),
+            Self::Expanded { layer, input } => MapShape {
+                channels: layer.out_channels,
+                margin: 0,
+                ..input.shape()
+            },
+            Self::Pixels {
+                layer,
+                pixels,
+                width,
+            } => layer.output(pixels, *width),
+        }
+    }
+
+    fn kind(&self) -> SourceKind {
+        match self {
+            Self::Map(_) => SourceKind::Map,
+            Self::Expanded { layer, .. } => SourceKind::Expanded {
+                in_channels: layer.in_channels,
+            },
+            Self::Pixels { .. } => SourceKind::Pixels,
+        }
+    }
+}
+
+/// Which [`Source`] a chain has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A map.
+    Map,
+    /// A 1x1 convolution.
+    Expanded {
+        /// Channels that it reads.
+        in_channels: usize,
+    },
+    /// The first convolution.
+    Pixels,
+}
+
+impl SourceKind {
+    /// Multiplications for each number that the depthwise convolution reads.
+    const fn inputs(self) -> usize {
+        match self {
+            Self::Map => 0,
+            Self::Expanded { in_channels } => in_channels,
+            Self::Pixels => stem::INPUTS,
+        }
+    }
+}
+
+/// Blocks of scratch that [`separable`] needs; `map` is what the depthwise
+/// convolution reads.
+pub fn separable_scratch(
+    context: Context<'_>,
+    source: SourceKind,
+    depthwise: &Depthwise,
+    project: Option<&Pointwise>,
+    map: MapShape,
+) -> usize {
+    Sizes::new(source, depthwise, project, map).scratch(context)
+}
+
+/// Runs a chain of convolutions.
 ///
 /// # Panics
 /// If the shapes don't fit each other, or `scratch` is shorter than
 /// [`separable_scratch`].
-pub fn separable(
-    context: Context<'_>,
-    mut layers: Separable<'_>,
-    input: MapRef<'_>,
-    scratch: &mut [Block],
-) {
+pub fn separable(context: Context<'_>, mut layers: Separable<'_>, scratch: &mut [Block]) {
+    let source = layers.source;
+    let shape = source.shape();
+    assert_eq!(shape.channels, layers.depthwise.channels, "channels");
+    match source {
+        Source::Map(_) => assert!(shape.margin >= layers.depthwise.margin(), "input margin"),
+        Source::Expanded { layer, input } => {
+            assert_eq!(input.shape().channels, layer.in_channels, "input channels");
+        }
+        Source::Pixels { .. } => {}
+    }
     let project = match &layers.ending {
         Ending::Depthwise { .. } => None,
         Ending::Project { layer, .. } => Some(*layer),
     };
-    let sizes = Sizes::new(layers.expand, layers.depthwise, project, input.shape());
+    let sizes = Sizes::new(source.kind(), layers.depthwise, project, shape);
     let needed = sizes.scratch(context);
     assert!(scratch.len() >= needed, "scratch of {}", scratch.len());
-    let band = band_rows(&layers.ending, sizes.output);
-    check_input(&layers, input.shape());
     let (row_sums, threads_scratch) = scratch.split_at_mut(sizes.row_sums());
-    let out_shape = sizes.output;
     let mut sums_out = None;
-    let end = match &mut layers.ending {
-        Ending::Depthwise { output, sums } => {
-            let shape = output.shape();
-            let found = (shape.channels, shape.height, shape.width);
-            let expected = (out_shape.channels, out_shape.height, out_shape.width);
-            assert_eq!(found, expected, "output of the depthwise convolution");
-            if let Some(sums) = sums.take() {
-                assert_eq!(sums.len(), out_shape.blocks(), "sums");
-                sums_out = Some(sums);
-            }
-            End::Depthwise(output.view())
-        }
-        Ending::Project {
-            layer,
-            residual,
-            output,
-        } => {
-            let shape = out_shape;
-            assert_eq!(layer.in_channels, shape.channels, "projected channels");
-            End::Project {
-                layer,
-                residual: residual.map(|map| {
-                    let found = map.shape();
-                    assert_eq!(found.channels, layer.out_channels, "residual");
-                    assert_eq!(found.height, shape.height, "residual");
-                    assert_eq!(found.width, shape.width, "residual");
-                    map.view()
-                }),
-                output: OutputView::new(layer, shape, output),
-            }
-        }
-    };
+    let end = End::new(&mut layers.ending, &source, &sizes, &mut sums_out);
     let work = Work {
         context,
         sizes,
-        band,
-        expand: layers.expand,
+        band: end.band(&sizes),
+        source,
         depthwise: layers.depthwise,
-        input: input.view(),
         end,
         row_sums: sums_out
             .is_some()
             .then(|| sizes.row_sums_view(row_sums.as_mut_ptr().cast())),
-        scratch: View::new(
-            MapShape {
-                channels: BLOCK,
-                height: 1,
-                width: threads_scratch.len(),
-                margin: 0,
-            },
-            threads_scratch.as_mut_ptr().cast(),
-        ),
+        scratch: View::flat(threads_scratch),
     };
     work.run();
     if let Some(sums) = sums_out {
-        let rows = row_sums.chunks_exact(out_shape.height);
+        let rows = row_sums.chunks_exact(sizes.output.height);
         for (sum, rows) in sums.iter_mut().zip(rows) {
             *sum = Block::ZERO;
             for row in rows {
@@ -154,19 +210,6 @@ pub fn separable(
                     *sum += x;
                 }
             }
-        }
-    }
-}
-
-fn check_input(layers: &Separable<'_>, input: MapShape) {
-    match layers.expand {
-        Some(expand) => {
-            assert_eq!(input.channels, expand.in_channels, "input channels");
-            assert_eq!(expand.out_channels, layers.depthwise.channels, "expanded");
-        }
-        None => {
-            assert_eq!(input.channels, layers.depthwise.channels, "input channels");
-            assert!(input.margin >= layers.depthwise.margin(), "input margin");
         }
     }
 }
@@ -182,38 +225,50 @@ struct Sizes {
     projects: bool,
     /// Whether threads split rows rather than channels.
     by_rows: bool,
+    /// Expanded rows that are held at a time: the kernel's, or all.
     ring_rows: usize,
+    /// Most rows that are projected together.
+    band: usize,
     macs: usize,
 }
 
 impl Sizes {
     fn new(
-        expand: Option<&Pointwise>,
+        source: SourceKind,
         depthwise: &Depthwise,
         project: Option<&Pointwise>,
-        input: MapShape,
+        map: MapShape,
     ) -> Self {
         let output = MapShape {
             channels: depthwise.channels,
-            height: depthwise.output(input.height),
-            width: depthwise.output(input.width),
+            height: depthwise.output(map.height),
+            width: depthwise.output(map.width),
             margin: 0,
         };
-        let expansion = expand.map_or(0, |layer| layer.in_channels);
         let projection = project.map_or(0, |layer| layer.out_channels);
         let taps = depthwise.kernel * depthwise.kernel;
-        let a_channel = input.pixels() * expansion + output.pixels() * (taps + projection);
+        let a_channel = map.pixels() * source.inputs() + output.pixels() * (taps + projection);
+        // The first convolution makes all channels of a row at once.
+        let by_rows = project.is_some()
+            || source == SourceKind::Pixels
+            || output.height >= LEAST_ROWS_TO_SPLIT;
+        let holds_all = !by_rows && map.width <= MOST_COLUMNS_HELD;
         Self {
             expanded: MapShape {
                 channels: depthwise.channels,
                 margin: depthwise.margin(),
-                ..input
+                ..map
             },
             output,
-            expands: expand.is_some(),
+            expands: source != SourceKind::Map,
             projects: project.is_some(),
-            by_rows: project.is_some() || output.height >= LEAST_ROWS_TO_SPLIT,
-            ring_rows: depthwise.kernel,
+            by_rows,
+            ring_rows: if holds_all {
+                map.height
+            } else {
+                depthwise.kernel
+            },
+            band: project.map_or(1, |layer| most_band_rows(layer, output)),
             macs: depthwise.channels * a_channel,
         }
     }
@@ -258,7 +313,7 @@ impl Sizes {
 
     fn band_map(&self) -> MapShape {
         MapShape {
-            height: most_band_rows(self.output),
+            height: self.band,
             ..self.output
         }
     }
@@ -278,40 +333,99 @@ impl Sizes {
     }
 }
 
-/// Rows that are projected together: several where the pixels of all follow
-/// each other in the output and in the residual map.
-fn band_rows(ending: &Ending<'_>, output: MapShape) -> usize {
-    let Ending::Project {
-        residual,
-        output: target,
-        ..
-    } = ending
-    else {
-        return 1;
-    };
-    let target_margin = match target {
-        Output::Map(map) => map.shape().margin,
-        Output::Rows(_) => 0,
-    };
-    let residual_margin = residual.map_or(0, |map| map.shape().margin);
-    if target_margin == 0 && residual_margin == 0 {
-        most_band_rows(output)
-    } else {
-        1
-    }
-}
-
-fn most_band_rows(output: MapShape) -> usize {
-    BAND_PIXELS.div_ceil(output.width).min(output.height)
+/// Rows that are projected together: enough that the tiles are large and that
+/// weights, which pass through the first-level cache once for each band, are
+/// not most of what is read.
+fn most_band_rows(layer: &Pointwise, output: MapShape) -> usize {
+    let row_len = output.blocks() * output.width;
+    let for_weights = layer.weights.len().min(MOST_BAND_BLOCKS) / row_len;
+    let for_tiles = BAND_PIXELS.div_ceil(output.width);
+    for_tiles.max(for_weights).min(output.height)
 }
 
 enum End<'a> {
     Depthwise(View<'a>),
     Project {
         layer: &'a Pointwise,
-        residual: Option<View<'a>>,
+        residual: Option<ResidualView<'a>>,
         output: OutputView<'a>,
     },
+}
+
+#[derive(Clone, Copy)]
+enum ResidualView<'a> {
+    Map(View<'a>),
+    /// The rows in the ring.
+    Ring,
+}
+
+impl<'a> End<'a> {
+    /// The views of an ending, after all shapes were compared.
+    fn new(
+        ending: &mut Ending<'a>,
+        source: &Source<'a>,
+        sizes: &Sizes,
+        sums_out: &mut Option<&'a mut [Block]>,
+    ) -> Self {
+        let shape = sizes.output;
+        match ending {
+            Ending::Depthwise { output, sums } => {
+                let found = output.shape();
+                let expected = MapShape {
+                    margin: found.margin,
+                    ..shape
+                };
+                assert_eq!(found, expected, "output of the depthwise convolution");
+                if let Some(sums) = sums.take() {
+                    assert_eq!(sums.len(), shape.blocks(), "sums");
+                    *sums_out = Some(sums);
+                }
+                Self::Depthwise(output.view())
+            }
+            Ending::Project {
+                layer,
+                residual,
+                output,
+            } => {
+                assert_eq!(layer.in_channels, shape.channels, "projected channels");
+                let residual = (*residual == Residual::Input).then(|| {
+                    let (view, found) = match source {
+                        Source::Map(map) | Source::Expanded { input: map, .. } => {
+                            (ResidualView::Map(map.view()), map.shape())
+                        }
+                        Source::Pixels { .. } => (ResidualView::Ring, source.shape()),
+                    };
+                    let expected = MapShape {
+                        channels: layer.out_channels,
+                        margin: found.margin,
+                        ..shape
+                    };
+                    assert_eq!(found, expected, "residual");
+                    view
+                });
+                Self::Project {
+                    layer,
+                    residual,
+                    output: OutputView::new(layer, shape, output),
+                }
+            }
+        }
+    }
+
+    /// Rows that are projected together: one where a residual has margins.
+    fn band(&self, sizes: &Sizes) -> usize {
+        match self {
+            Self::Project {
+                residual: Some(ResidualView::Ring),
+                ..
+            } => 1,
+            Self::Project {
+                residual: Some(ResidualView::Map(view)),
+                ..
+            } if view.margin > 0 => 1,
+            _ => sizes.band,
+        }
+    }
 }
 
 struct Work<'a> {
@@ -319,9 +433,8 @@ struct Work<'a> {
     sizes: Sizes,
     /// Rows that are projected together.
     band: usize,
-    expand: Option<&'a Pointwise>,
+    source: Source<'a>,
     depthwise: &'a Depthwise,
-    input: View<'a>,
     end: End<'a>,
     row_sums: Option<View<'a>>,
     scratch: View<'a>,
@@ -366,35 +479,30 @@ impl Work<'_> {
             }
         }
         let (stride, margin) = (self.depthwise.stride, self.depthwise.margin());
-        let mut next = (rows.start * stride).saturating_sub(margin);
+        let held = match self.source {
+            Source::Map(map) => Held {
+                view: map.view(),
+                first_block: 0,
+            },
+            _ => Held {
+                view: ring,
+                first_block: chunk.start,
+            },
+        };
+        let first = (rows.start * stride).saturating_sub(margin);
+        let mut filler = Filler::new(self, chunk.clone(), ring, first);
         let mut y = rows.start;
         while y < rows.end {
             let band_end = (y + self.band).min(rows.end);
             for out_y in y..band_end {
                 let end = (out_y * stride + margin + 1).min(sizes.expanded.height);
-                if let Some(expand) = self.expand {
-                    for row in next..end {
-                        self.expand_row(expand, &chunk, row, ring);
-                    }
-                    next = next.max(end);
-                }
-                let source = if sizes.expands {
-                    Source {
-                        view: ring,
-                        first_block: chunk.start,
-                    }
-                } else {
-                    Source {
-                        view: self.input,
-                        first_block: 0,
-                    }
-                };
+                filler.fill(end);
                 for block in chunk.clone() {
                     let out = match self.end {
                         End::Depthwise(view) => view.at(block, out_y),
                         End::Project { .. } => band.at(block, out_y - y),
                     };
-                    self.depthwise_row(source, block, out_y, out);
+                    self.depthwise_row(held, block, out_y, out);
                     if let End::Depthwise(view) = self.end
                         && view.margin > 0
                     {
@@ -403,41 +511,19 @@ impl Work<'_> {
                     }
                 }
             }
-            self.project(band, y..band_end);
+            self.project(band, ring, y..band_end);
             y = band_end;
         }
     }
 
-    fn expand_row(&self, expand: &Pointwise, chunk: &Range<usize>, y: usize, ring: View<'_>) {
-        self.context.isa.run(Product::<BLOCK> {
-            weights: expand,
-            panels_ptr: expand.weights.as_ptr().cast(),
-            first_panel: chunk.start,
-            panels: chunk.len(),
-            input: Matrix {
-                ptr: self.input.at(0, y),
-                segment_len: BLOCK,
-                segment: self.input.block,
-            },
-            pixels: self.input.width,
-            target: Target::Blocks {
-                ptr: ring.at(0, y).wrapping_sub(chunk.start * ring.block),
-                block: ring.block,
-                residual: None,
-            },
-        });
-    }
-
-    fn depthwise_row(&self, source: Source<'_>, block: usize, out_y: usize, out: *mut f32) {
+    fn depthwise_row(&self, held: Held<'_>, block: usize, out_y: usize, out: *mut f32) {
         let (kernel, margin) = (self.depthwise.kernel, self.depthwise.margin());
         let top = out_y * self.depthwise.stride;
         let first_row = margin.saturating_sub(top);
         let end_row = kernel.min(self.sizes.expanded.height + margin - top);
         let mut rows = [std::ptr::null(); MOST_ROWS];
         for (ky, row) in rows.iter_mut().enumerate().take(end_row).skip(first_row) {
-            let at = source
-                .view
-                .at(block - source.first_block, top + ky - margin);
+            let at = held.view.at(block - held.first_block, top + ky - margin);
             *row = at.wrapping_sub(margin * BLOCK).cast_const();
         }
         self.context.isa.run(DepthwiseRow {
@@ -452,7 +538,7 @@ impl Work<'_> {
         });
     }
 
-    fn project(&self, band: View<'_>, rows: Range<usize>) {
+    fn project(&self, band: View<'_>, ring: View<'_>, rows: Range<usize>) {
         let End::Project {
             layer,
             residual,
@@ -461,6 +547,14 @@ impl Work<'_> {
         else {
             return;
         };
+        for y in rows.clone() {
+            // SAFETY: this thread alone has the row.
+            unsafe { output.clear_margins(y) };
+        }
+        let residual = residual.map(|residual| match residual {
+            ResidualView::Map(view) => view,
+            ResidualView::Ring => ring,
+        });
         self.context.isa.run(Product::<BLOCK> {
             weights: layer,
             panels_ptr: layer.weights.as_ptr().cast(),
@@ -474,17 +568,91 @@ impl Work<'_> {
             pixels: rows.len() * self.sizes.output.width,
             target: output.target(residual, rows.start, 0),
         });
-        for y in rows {
-            // SAFETY: this thread alone has the row.
-            unsafe { output.clear_margins(y) };
-        }
     }
 }
 
 /// What a depthwise convolution reads: a ring of some blocks or a whole map.
 #[derive(Clone, Copy)]
-struct Source<'a> {
+struct Held<'a> {
     view: View<'a>,
     /// The block of channels that comes first in the view.
     first_block: usize,
+}
+
+/// Puts rows into the ring of a thread, one after the other.
+struct Filler<'w, 'a> {
+    work: &'w Work<'a>,
+    chunk: Range<usize>,
+    ring: View<'w>,
+    /// The next row.
+    next: usize,
+    stem: Option<StemRows<'a>>,
+}
+
+impl<'w, 'a> Filler<'w, 'a> {
+    fn new(work: &'w Work<'a>, chunk: Range<usize>, ring: View<'w>, first: usize) -> Self {
+        let stem = match work.source {
+            Source::Pixels {
+                layer,
+                pixels,
+                width,
+            } => Some(StemRows::new(work.context.isa, layer, pixels, width, first)),
+            _ => None,
+        };
+        Self {
+            work,
+            chunk,
+            ring,
+            next: first,
+            stem,
+        }
+    }
+
+    /// Goes on up to row `end`, or further where the ring holds all rows.
+    fn fill(&mut self, end: usize) {
+        if let Source::Expanded { layer, input } = self.work.source {
+            let view = input.view();
+            let height = self.work.sizes.expanded.height;
+            let holds_all = self.work.sizes.ring_rows == height && view.margin == 0;
+            while self.next < end {
+                let rows = if holds_all { height } else { 1 };
+                self.expand(layer, view, rows);
+                self.next += rows;
+            }
+        } else if let Some(stem) = &mut self.stem {
+            while self.next < end {
+                // SAFETY: this thread alone has its ring.
+                unsafe { stem.next(self.ring) };
+                self.next += 1;
+            }
+        }
+    }
+
+    /// Expands the next `rows` rows.
+    fn expand(&self, layer: &Pointwise, input: View<'_>, rows: usize) {
+        let ring = self.ring;
+        let first = self.chunk.start * ring.block;
+        self.work.context.isa.run(Product::<BLOCK> {
+            weights: layer,
+            panels_ptr: layer.weights.as_ptr().cast(),
+            first_panel: self.chunk.start,
+            panels: self.chunk.len(),
+            input: Matrix {
+                ptr: input.at(0, self.next),
+                segment_len: BLOCK,
+                segment: input.block,
+            },
+            pixels: rows * input.width,
+            target: Target::Blocks {
+                ptr: ring.at(0, self.next).wrapping_sub(first),
+                block: ring.block,
+                rows: RowBreaks {
+                    column: 0,
+                    width: ring.width,
+                    gap: 2 * ring.margin,
+                },
+                residual: None,
+            },
+        });
+    }
 }

@@ -1,11 +1,9 @@
 //! The first convolution, from bytes.
 
-use super::map::MapMut;
+use super::map::{MapShape, View};
 use super::packed::Stem;
-use super::product::{Matrix, Product, Target};
-use super::share;
-use crate::Context;
-use crate::isa::{Kernel, Simd};
+use super::product::{Matrix, Product, RowBreaks, Target};
+use crate::isa::{Isa, Kernel, Simd};
 use crate::memory::Scratch;
 
 /// Numbers of a pixel.
@@ -20,81 +18,118 @@ const PIXEL: usize = 2 * COLORS;
 /// Rows of the kernel.
 const ROWS: usize = 3;
 
-/// The first map of a picture of packed RGB bytes: half as high and wide,
-/// rounded up.
+/// Inputs of an output number.
+pub(super) const INPUTS: usize = ROWS * SEGMENT;
+
+impl Stem {
+    /// The shape of the first map of a picture of packed RGB bytes.
+    ///
+    /// # Panics
+    /// If `pixels` are not rows of `width` pixels.
+    pub(super) fn output(&self, pixels: &[u8], width: usize) -> MapShape {
+        let height = pixels.len() / (width * COLORS);
+        assert_eq!(pixels.len(), height * width * COLORS, "bytes");
+        MapShape {
+            channels: self.product.out_channels,
+            height: height.div_ceil(2),
+            width: width.div_ceil(2),
+            margin: 0,
+        }
+    }
+}
+
+/// Computes the rows of the first map, one after the other.
 ///
-/// # Panics
-/// If `pixels`, `width` (of the picture) and `output` don't fit each other.
-pub fn stem(
-    context: Context<'_>,
-    layer: &Stem,
-    pixels: &[u8],
+/// Rows of the picture are counted from the row of padding above it: output
+/// row `y` reads rows `2 * y` to `2 * y + 2`.
+pub(super) struct StemRows<'a> {
+    isa: Isa,
+    layer: &'a Stem,
+    pixels: &'a [u8],
     width: usize,
-    mut output: MapMut<'_>,
-) {
-    let shape = output.shape();
-    let height = pixels.len() / (width * COLORS);
-    assert_eq!(pixels.len(), height * width * COLORS, "bytes");
-    assert_eq!(shape.height, height.div_ceil(2), "rows");
-    assert_eq!(shape.width, width.div_ceil(2), "columns");
-    assert_eq!(shape.channels, layer.product.out_channels, "channels");
-    let out = output.view();
-    // One pixel of padding on the left, at least one on the right.
-    let row_len = (2 * shape.width + 1) * COLORS;
-    let macs = shape.pixels() * shape.channels * ROWS * SEGMENT;
-    share(context, macs, shape.height, |_, rows| {
-        let mut window = Scratch::take(ROWS * row_len);
-        for row in window.chunks_exact_mut(row_len) {
-            for color in row.chunks_exact_mut(COLORS) {
-                color.copy_from_slice(&layer.padding);
-            }
-        }
-        let read = |y: usize, row: &mut [f32]| {
-            if (1..=height).contains(&y) {
-                let bytes = &pixels[(y - 1) * width * COLORS..][..width * COLORS];
-                context.isa.run(Convert {
-                    bytes,
-                    numbers: &mut row[COLORS..][..width * COLORS],
-                });
-            } else {
-                for color in row.chunks_exact_mut(COLORS) {
-                    color.copy_from_slice(&layer.padding);
-                }
-            }
+    height: usize,
+    /// The three rows that the kernel reads, as numbers, with one pixel of
+    /// padding to the left and at least one to the right.
+    window: Scratch,
+    /// The next output row.
+    y: usize,
+}
+
+impl<'a> StemRows<'a> {
+    /// Rows from `y` on.
+    pub(super) fn new(isa: Isa, layer: &'a Stem, pixels: &'a [u8], width: usize, y: usize) -> Self {
+        let mut rows = Self {
+            isa,
+            layer,
+            pixels,
+            width,
+            height: pixels.len() / (width * COLORS),
+            window: Scratch::take(ROWS * row_len(width)),
+            y,
         };
-        // Rows are counted from the padding row above the picture: output row
-        // `y` reads rows `2 * y` to `2 * y + 2`.
-        read(2 * rows.start, &mut window[..row_len]);
-        for y in rows {
-            let (first, others) = window.split_at_mut(row_len);
-            let (second, third) = others.split_at_mut(row_len);
-            read(2 * y + 1, second);
-            read(2 * y + 2, third);
-            let product = Product::<PIXEL> {
-                weights: &layer.product,
-                panels_ptr: layer.product.weights.as_ptr().cast(),
-                first_panel: 0,
-                panels: layer.product.panels(),
-                input: Matrix {
-                    ptr: first.as_ptr(),
-                    segment_len: SEGMENT,
-                    segment: row_len,
-                },
-                pixels: shape.width,
-                target: Target::Blocks {
-                    ptr: out.at(0, y),
-                    block: out.block,
-                    residual: None,
-                },
-            };
-            context.isa.run(product);
-            for block in 0..shape.blocks() {
-                // SAFETY: this thread alone has row `y`.
-                unsafe { out.clear_margins(block, y) };
-            }
-            first.copy_from_slice(third);
+        rows.layer.pad(&mut rows.window);
+        rows.read(2 * y, 0);
+        rows
+    }
+
+    /// Writes the next row of the output.
+    ///
+    /// # Safety
+    /// `out` must have such a row, which nobody else may use.
+    pub(super) unsafe fn next(&mut self, out: View<'_>) {
+        self.read(2 * self.y + 1, 1);
+        self.read(2 * self.y + 2, 2);
+        let product = &self.layer.product;
+        self.isa.run(Product::<PIXEL> {
+            weights: product,
+            panels_ptr: product.weights.as_ptr().cast(),
+            first_panel: 0,
+            panels: product.panels(),
+            input: Matrix {
+                ptr: self.window.as_ptr(),
+                segment_len: SEGMENT,
+                segment: row_len(self.width),
+            },
+            pixels: self.width.div_ceil(2),
+            target: Target::Blocks {
+                ptr: out.at(0, self.y),
+                block: out.block,
+                rows: RowBreaks::NONE,
+                residual: None,
+            },
+        });
+        let len = row_len(self.width);
+        self.window.copy_within(2 * len.., 0);
+        self.y += 1;
+    }
+
+    /// Reads row `y` of the padded picture into place `slot` of the window.
+    fn read(&mut self, y: usize, slot: usize) {
+        let len = row_len(self.width);
+        let row = &mut self.window[slot * len..][..len];
+        if (1..=self.height).contains(&y) {
+            let stride = self.width * COLORS;
+            self.isa.run(Convert {
+                bytes: &self.pixels[(y - 1) * stride..][..stride],
+                numbers: &mut row[COLORS..][..stride],
+            });
+        } else {
+            self.layer.pad(row);
         }
-    });
+    }
+}
+
+/// Numbers in a row of the window: an even number of pixels and one.
+fn row_len(width: usize) -> usize {
+    (2 * width.div_ceil(2) + 1) * COLORS
+}
+
+impl Stem {
+    fn pad(&self, numbers: &mut [f32]) {
+        for color in numbers.chunks_exact_mut(COLORS) {
+            color.copy_from_slice(&self.padding);
+        }
+    }
 }
 
 struct Convert<'a> {

@@ -1,0 +1,169 @@
+//! How long a network takes, as a whole and layer by layer, against what the
+//! machine's arithmetic allows.
+//!
+//! The network alone is measured: input and output are in memory, nothing is
+//! decoded, resized or turned into boxes.
+
+use std::time::{Duration, Instant};
+
+use ssdlite_core::{ModelInfo, TensorRole};
+use ssdlite_image::RgbImage;
+use ssdlite_kernels::infer::multiply_adds;
+
+use crate::classifier::Classifier;
+use crate::detector::Detector;
+use crate::engine::{Engine, LayerInfo};
+use crate::error::Result;
+use crate::model_file::{ModelFile, NamedTensor};
+
+/// Runs before anything is measured: caches fill, threads wake.
+const WARM_UP_RUNS: usize = 5;
+
+/// How long each measurement of the machine's peak takes at least, and how
+/// many there are.
+const PEAK_TIME: Duration = Duration::from_millis(10);
+const PEAK_MEASUREMENTS: usize = 5;
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Runs that were measured.
+    pub runs: usize,
+    /// Median time of a run.
+    pub median: Duration,
+    /// Shortest time of a run.
+    pub min: Duration,
+    /// Multiplications with addition of a run.
+    pub macs: u64,
+    /// Multiplications and additions that the threads can do in a second.
+    pub peak_flops: f64,
+    /// Median times of the layers, from runs of their own.
+    pub layers: Vec<LayerTime>,
+}
+
+/// The time of a layer.
+#[derive(Clone, Debug)]
+pub struct LayerTime {
+    /// The layer.
+    pub layer: LayerInfo,
+    /// Its median time.
+    pub median: Duration,
+}
+
+impl LayerTime {
+    /// Multiplications and additions a second.
+    pub fn flops(&self) -> f64 {
+        2.0 * self.layer.macs as f64 / self.median.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
+/// Measures a detector's network.
+///
+/// # Errors
+/// None so far.
+pub fn detector(detector: &Detector, runs: usize) -> Result<Report> {
+    report(detector.engine(), runs)
+}
+
+/// Measures a classifier's network.
+///
+/// # Errors
+/// None so far.
+pub fn classifier(classifier: &Classifier, runs: usize) -> Result<Report> {
+    report(classifier.engine(), runs)
+}
+
+/// A model with weights that are arbitrary and keep all numbers in range, for
+/// measuring time.
+///
+/// # Errors
+/// [`crate::Error::Malformed`] or [`crate::Error::OverLimit`] for a description
+/// that is not sound.
+pub fn arbitrary_model(info: &ModelInfo) -> Result<ModelFile> {
+    let mut state = 1_u32;
+    // The linear congruential generator of Numerical Recipes.
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let tensors = info.tensors().into_iter();
+    let trained = tensors.filter(|spec| spec.role != TensorRole::BatchesTracked);
+    let tensors = trained.map(|spec| {
+        let bound = match spec.role {
+            // Keeps the variance of what passes through.
+            TensorRole::Weight => {
+                let fan_in: usize = spec.shape[1..].iter().product();
+                (3.0 / fan_in as f32).sqrt()
+            }
+            _ => 0.1,
+        };
+        let low = match spec.role {
+            TensorRole::BatchNormWeight | TensorRole::RunningVar => 1.0,
+            _ => 0.0,
+        };
+        let count = spec.elements();
+        NamedTensor {
+            key: spec.key,
+            shape: spec.shape,
+            numbers: (0..count).map(|_| low + bound * next()).collect(),
+        }
+    });
+    ModelFile::from_tensors(info, tensors.collect::<Vec<_>>())
+}
+
+fn report(engine: &Engine, runs: usize) -> Result<Report> {
+    let runs = runs.max(1);
+    let picture = RgbImage::filled(engine.input_size(), [97, 130, 201]);
+    for _ in 0..WARM_UP_RUNS {
+        engine.run_network(&picture, &mut |_| {})?;
+    }
+    let mut times = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let start = Instant::now();
+        engine.run_network(&picture, &mut |_| {})?;
+        times.push(start.elapsed());
+    }
+    let mut layer_times = vec![Vec::with_capacity(runs); engine.layers().len()];
+    for _ in 0..runs {
+        let mut last = Instant::now();
+        engine.run_network(&picture, &mut |layer| {
+            let now = Instant::now();
+            layer_times[layer].push(now - last);
+            last = now;
+        })?;
+    }
+    let layers = engine.layers().zip(layer_times);
+    let layers = layers.map(|(layer, times)| LayerTime {
+        layer: layer.clone(),
+        median: median(times),
+    });
+    Ok(Report {
+        runs,
+        min: times.iter().copied().min().unwrap_or_default(),
+        median: median(times),
+        macs: engine.layers().map(|layer| layer.macs).sum(),
+        peak_flops: peak_flops(engine),
+        layers: layers.collect(),
+    })
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// The best of some measurements of nothing but fused multiplications and
+/// additions, on all threads of the engine.
+fn peak_flops(engine: &Engine) -> f64 {
+    let context = engine.context();
+    let mut best = 0.0_f64;
+    for _ in 0..PEAK_MEASUREMENTS {
+        let start = Instant::now();
+        let mut done = 0;
+        while start.elapsed() < PEAK_TIME {
+            done += multiply_adds(context);
+        }
+        best = best.max(2.0 * done as f64 / start.elapsed().as_secs_f64());
+    }
+    best
+}
