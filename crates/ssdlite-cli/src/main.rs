@@ -1,4 +1,43 @@
 //! The command line of ssdlite.
+//!
+//! Each command has a module of its own under [`commands`]: it declares its
+//! options, calls the libraries and prints what they answer. Exit codes: 0
+//! done, 1 failed, 2 wrong usage.
 
-fn main() {}
+mod charts;
+mod commands;
+mod console;
+mod progress;
 mod weights;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use commands::{Command, Outcome, UsageError};
+
+/// MobileNetV3 + SSD-lite object detection: from a folder of labelled photos
+/// to a detector that runs in real time on a CPU.
+#[derive(Parser)]
+#[command(name = "ssdlite", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.run() {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Err(error) if console::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::error(&format!("{error:#}"));
+            if error.is::<UsageError>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 mod download;
 mod published;
 
-pub(crate) use published::{Published, published_for};
+pub(crate) use published::{Published, TrainedOn, published_for};
 
 use std::path::{Path, PathBuf};
 

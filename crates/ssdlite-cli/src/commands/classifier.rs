@@ -1,0 +1,228 @@
+//! `classifier`: train, evaluate and use classifiers.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
+use ssdlite_data::split::Split;
+use ssdlite_data::{LabelledImage, parallel};
+use ssdlite_eval::{Classification, ClassificationReport};
+use ssdlite_image::{Limits, encode};
+use ssdlite_infer::Classifier;
+use ssdlite_media::{MediaKind, Source};
+
+use super::Outcome;
+use super::data::warn_of;
+use super::eval::MOST_PRINTED_CLASSES;
+use super::model_args::run_options;
+use super::train::ClassifierTrainArgs;
+use crate::{charts, console};
+
+#[derive(Subcommand)]
+pub(crate) enum ClassifierCommand {
+    /// Train a classifier on images in class folders.
+    Train(Box<ClassifierTrainArgs>),
+    /// Measure a classifier's accuracy.
+    Eval(ClassifierEvalArgs),
+    /// Name what images show.
+    Predict(PredictArgs),
+}
+
+impl ClassifierCommand {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        match self {
+            Self::Train(args) => args.run(),
+            Self::Eval(args) => args.run(),
+            Self::Predict(args) => args.run(),
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct PredictArgs {
+    /// A classifier's model file
+    model: PathBuf,
+    /// Images, folders or patterns
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// So many classes an image
+    #[arg(long, default_value_t = 5)]
+    top: usize,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Print one JSON object an image
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct PredictionJson<'a> {
+    image: &'a str,
+    top: Vec<ScoreJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ScoreJson<'a> {
+    class: &'a str,
+    score: f32,
+}
+
+impl PredictArgs {
+    fn run(self) -> Result<Outcome> {
+        let classifier = Classifier::load_with(&self.model, run_options(self.threads))?;
+        let mut failures = 0;
+        for source in &self.images {
+            let files = match image_files(source) {
+                Ok(files) => files,
+                Err(error) => {
+                    console::error(&format!("{error:#}"));
+                    failures += 1;
+                    continue;
+                }
+            };
+            for path in files {
+                match self.predict(&classifier, &path) {
+                    Err(error) if console::is_closed_pipe(&error) => return Err(error),
+                    Err(error) => {
+                        console::error(&format!("{error:#}"));
+                        failures += 1;
+                    }
+                    Ok(()) => {}
+                }
+            }
+        }
+        Ok(Outcome::from_failures(failures))
+    }
+
+    fn predict(&self, classifier: &Classifier, path: &Path) -> Result<()> {
+        let image = ssdlite_image::decode::decode_file(path, &Limits::default())?;
+        let name = path.to_string_lossy();
+        let top = classifier
+            .top(&image, self.top)
+            .with_context(|| name.to_string())?;
+        let scores = top.iter().map(|top| ScoreJson {
+            class: classifier.classes().get(top.class).unwrap_or_default(),
+            score: top.score,
+        });
+        let prediction = PredictionJson {
+            image: &name,
+            top: scores.collect(),
+        };
+        if self.json {
+            return console::json(&prediction);
+        }
+        console::text(format_args!("{name}:"))?;
+        for score in &prediction.top {
+            console::text(format_args!("  {:.3} {}", score.score, score.class))?;
+        }
+        Ok(())
+    }
+}
+
+/// The image files that an argument names.
+pub(crate) fn image_files(argument: &str) -> Result<Vec<PathBuf>> {
+    let Source::Files(files) = Source::parse(argument)? else {
+        anyhow::bail!("{argument}: expected images, found a camera or a stream");
+    };
+    let images = files
+        .into_iter()
+        .filter(|file| file.kind == MediaKind::Image);
+    let paths: Vec<_> = images.map(|file| file.path).collect();
+    anyhow::ensure!(
+        !paths.is_empty(),
+        "{argument}: expected images, found videos"
+    );
+    Ok(paths)
+}
+
+#[derive(Args)]
+pub(crate) struct ClassifierEvalArgs {
+    /// A classifier's model file
+    model: PathBuf,
+    /// A folder of images in class folders, alone or under train, val and test
+    data: PathBuf,
+    /// train, val, trainval or test
+    #[arg(long, default_value_t = Split::Test)]
+    split: Split,
+    /// Save the confusion matrix and all numbers in this folder
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl ClassifierEvalArgs {
+    fn run(self) -> Result<Outcome> {
+        // Images, not layers, are shared out among threads.
+        let options = run_options(Some(NonZeroUsize::MIN));
+        let classifier = Classifier::load_with(&self.model, options)?;
+        let reading = ImageFolder::open(&self.data)?.read(
+            self.split,
+            &ImageFolderOptions {
+                classes: Some(classifier.classes().clone()),
+                ..ImageFolderOptions::default()
+            },
+        )?;
+        warn_of(&reading.findings);
+        if !reading.losses.is_none() {
+            console::warning(&format!("{}: {}", self.data.display(), reading.losses));
+        }
+        let (report, failures) = evaluate(&classifier, &reading.set.images)?;
+        if self.json {
+            console::json(&report)?;
+        } else {
+            console::text(&report)?;
+            if classifier.classes().len() <= MOST_PRINTED_CLASSES {
+                console::text(&report.confusion)?;
+            }
+        }
+        if let Some(folder) = &self.save {
+            save(&report, folder)?;
+        }
+        Ok(Outcome::from_failures(failures))
+    }
+}
+
+/// Runs a classifier on all images; returns how many could not be used as well.
+fn evaluate(
+    classifier: &Classifier,
+    images: &[LabelledImage],
+) -> Result<(ClassificationReport, usize)> {
+    let classify = |image: &LabelledImage| -> Result<_> {
+        let picture = ssdlite_image::decode::decode_file(&image.path, &Limits::default())?;
+        classifier
+            .classify(&picture)
+            .with_context(|| image.path.display().to_string())
+    };
+    let scores = parallel::map(images, classify);
+    let mut counts = Classification::new(classifier.classes().clone());
+    let mut failures = 0;
+    for (image, scores) in images.iter().zip(scores) {
+        match scores {
+            Ok(scores) => counts
+                .add_image(image.class, &scores)
+                .with_context(|| image.path.display().to_string())?,
+            Err(error) => {
+                console::error(&format!("{error:#}"));
+                failures += 1;
+            }
+        }
+    }
+    anyhow::ensure!(failures < images.len(), "no image could be used");
+    Ok((counts.report(), failures))
+}
+
+/// Writes `evaluation.json` and `confusion.png`.
+fn save(report: &ClassificationReport, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("can't make the folder {}", folder.display()))?;
+    let chart = charts::confusion(&report.confusion);
+    encode::save(&folder.join("confusion.png"), &chart)?;
+    let json = serde_json::to_vec_pretty(report)?;
+    Ok(encode::write_file(&folder.join("evaluation.json"), &json)?)
+}

@@ -1,0 +1,121 @@
+//! `demo`: the main job from end to end on sample data.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use ssdlite_core::Detection;
+use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
+use ssdlite_data::split::Split;
+use ssdlite_data::voc::{VocFolder, VocOptions};
+use ssdlite_data::{DetectionSet, Overwrite};
+use ssdlite_eval::{IouThreshold, VocMetric};
+use ssdlite_image::draw::{LabelledBox, draw_boxes, grid};
+use ssdlite_image::{ImageSize, Limits, RgbImage, encode};
+use ssdlite_infer::Detector;
+use ssdlite_train::config::DetectorConfig;
+use ssdlite_train::{Device, End, RunFolder, Session, Start, train_detector};
+
+use super::Outcome;
+use super::detect::PictureFolder;
+use super::eval::{SHOWN_SCORE, evaluate};
+use super::model_args::{PostProcessingArgs, Purpose, load_detector};
+use super::train::stop_on_signal;
+use crate::console;
+use crate::progress::TrainingProgress;
+
+/// Where everything goes, under the current folder.
+const FOLDER: &str = "runs/demo";
+
+/// Images whose detections are drawn.
+const PICTURES: usize = 12;
+
+/// Columns and cells of the sheet with all of them.
+const COLUMNS: u32 = 4;
+const CELL: ImageSize = ImageSize::new(320, 240);
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {}
+
+impl DemoArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        let folder = Path::new(FOLDER);
+        let data = folder.join("data");
+        if !data.exists() {
+            console::note(&format!("rendering sample data in {}", data.display()));
+            write_detection_sample(&data, &DetectionSampleOptions::default())?;
+        }
+        let run = RunFolder::create(folder.join("run"), Overwrite::Allow)?;
+        if train(&data, &run)? == End::Stopped {
+            return Ok(Outcome::Failed);
+        }
+        let model = run.best_model();
+        let options = PostProcessingArgs::default();
+        let one_thread = Some(NonZeroUsize::MIN);
+        let evaluated = load_detector(&model, &options, Purpose::Evaluate, one_thread)?;
+        let test = VocFolder::open(&data)?.read(
+            Split::Test,
+            &VocOptions {
+                classes: Some(evaluated.classes().clone()),
+                ..VocOptions::default()
+            },
+        )?;
+        draw_pictures(&Detector::load(&model)?, &test.set, folder)?;
+        let (evaluation, failures) = evaluate(&evaluated, &test.set)?;
+        console::text(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
+        let report = evaluation.voc(VocMetric::ElevenPoint, IouThreshold::HALF);
+        console::text(&report)?;
+        console::note(&format!(
+            "pictures: {}; model: {}",
+            folder.display(),
+            model.display()
+        ));
+        let map = report.map.context("the sample has no objects")?;
+        console::text(format_args!("mAP (VOC07) {map:.3}"))?;
+        Ok(Outcome::from_failures(failures))
+    }
+}
+
+/// Trains Small from scratch, as small and as short as the sample allows.
+fn train(data: &Path, folder: &RunFolder) -> Result<End> {
+    let mut config = DetectorConfig::new(data);
+    config.model.size = 192;
+    config.training.epochs = 40;
+    config.training.batch = 16;
+    config.evaluation.every = 5;
+    let mut progress = TrainingProgress::new(false);
+    let stop = stop_on_signal()?;
+    let outcome = train_detector(
+        &config,
+        &Start::Random,
+        &mut Session {
+            folder,
+            device: Device::flex(),
+            observer: &mut progress,
+            stop: &stop,
+        },
+    )?;
+    Ok(outcome.end)
+}
+
+/// Saves the first test images with what the detector finds in them, each by
+/// itself and all on one sheet.
+fn draw_pictures(detector: &Detector, set: &DetectionSet, folder: &Path) -> Result<()> {
+    let mut pictures = PictureFolder::new(folder)?;
+    let mut sheet: Vec<RgbImage> = Vec::new();
+    for image in set.images.iter().take(PICTURES) {
+        let mut picture = ssdlite_image::decode::decode_file(&image.path, &Limits::default())?;
+        let of_detection = |d: &Detection| LabelledBox::of_detection(d, detector.classes());
+        let boxes: Vec<_> = detector
+            .detect(&picture)?
+            .iter()
+            .map(of_detection)
+            .collect();
+        draw_boxes(&mut picture, &boxes);
+        pictures.save(&image.path, &picture)?;
+        sheet.push(picture);
+    }
+    let sheet = grid(&sheet, CELL, COLUMNS);
+    Ok(encode::save(&folder.join("detections.jpg"), &sheet)?)
+}

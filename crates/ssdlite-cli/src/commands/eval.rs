@@ -1,0 +1,172 @@
+//! `eval`: how good a detector is.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use ssdlite_data::split::Split;
+use ssdlite_data::voc::{VocFolder, VocOptions};
+use ssdlite_data::{DetectionImage, DetectionSet, parallel};
+use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
+use ssdlite_image::{Limits, encode};
+use ssdlite_infer::Detector;
+
+use super::Outcome;
+use super::data::{coordinates, warn_of};
+use super::model_args::{PostProcessingArgs, Purpose, load_detector};
+use crate::charts;
+use crate::console;
+
+/// Least score of the detections that rates and confusion count: what a user
+/// sees unless asked otherwise.
+pub(crate) const SHOWN_SCORE: f32 = 0.3;
+
+/// More classes than this make a confusion matrix that no terminal shows.
+pub(crate) const MOST_PRINTED_CLASSES: usize = 12;
+
+#[derive(Args)]
+pub(crate) struct EvalArgs {
+    /// A detector's model file
+    model: PathBuf,
+    /// A VOC folder (Annotations, ImageSets, JPEGImages)
+    data: PathBuf,
+    /// train, val, trainval or test
+    #[arg(long, default_value_t = Split::Test)]
+    split: Split,
+    /// Average precision: of VOC 2007 (11 points), of VOC since 2010 (area), or of
+    /// COCO (IoU 0.5 to 0.95)
+    #[arg(long, value_enum, default_value_t = Metric::Voc07)]
+    metric: Metric,
+    /// Read boxes as counted from 0 with exclusive right and bottom edges
+    #[arg(long)]
+    voc_zero_based: bool,
+    /// Save precision-recall curves, the confusion matrix and all numbers in this
+    /// folder
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    post_processing: PostProcessingArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Metric {
+    Voc07,
+    Voc,
+    Coco,
+}
+
+impl EvalArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        // Images, not layers, are shared out among threads.
+        let detector = load_detector(
+            &self.model,
+            &self.post_processing,
+            Purpose::Evaluate,
+            Some(NonZeroUsize::MIN),
+        )?;
+        let reading = VocFolder::open(&self.data)?.read(
+            self.split,
+            &VocOptions {
+                coordinates: coordinates(self.voc_zero_based),
+                classes: Some(detector.classes().clone()),
+            },
+        )?;
+        warn_of(&reading.findings);
+        if !reading.losses.is_none() {
+            console::warning(&format!("{}: {}", self.data.display(), reading.losses));
+        }
+        let (evaluation, failures) = evaluate(&detector, &reading.set)?;
+        self.print(&evaluation)?;
+        if let Some(folder) = &self.save {
+            save(&evaluation, folder)?;
+        }
+        Ok(Outcome::from_failures(failures))
+    }
+
+    fn print(&self, evaluation: &Evaluation) -> Result<()> {
+        let voc = |metric| evaluation.voc(metric, IouThreshold::HALF);
+        if self.json {
+            return match self.metric {
+                Metric::Voc07 => console::json(&voc(VocMetric::ElevenPoint)),
+                Metric::Voc => console::json(&voc(VocMetric::Area)),
+                Metric::Coco => console::json(&evaluation.coco()?),
+            };
+        }
+        match self.metric {
+            Metric::Voc07 => console::text(voc(VocMetric::ElevenPoint))?,
+            Metric::Voc => console::text(voc(VocMetric::Area))?,
+            Metric::Coco => console::text(evaluation.coco()?)?,
+        }
+        console::text(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
+        if evaluation.classes().len() <= MOST_PRINTED_CLASSES {
+            console::text(evaluation.confusion(SHOWN_SCORE, IouThreshold::HALF)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a detector on all images; returns how many could not be used as well.
+pub(crate) fn evaluate(detector: &Detector, set: &DetectionSet) -> Result<(Evaluation, usize)> {
+    let detect = |image: &DetectionImage| -> Result<_> {
+        let picture = ssdlite_image::decode::decode_file(&image.path, &Limits::default())?;
+        detector
+            .detect(&picture)
+            .with_context(|| image.path.display().to_string())
+    };
+    let found = parallel::map(&set.images, detect);
+    let mut evaluation = Evaluation::new(set.classes.clone());
+    let mut failures = 0;
+    for (image, detections) in set.images.iter().zip(found) {
+        match detections {
+            Ok(detections) => evaluation
+                .add_image(&image.objects, &detections)
+                .with_context(|| image.path.display().to_string())?,
+            Err(error) => {
+                console::error(&format!("{error:#}"));
+                failures += 1;
+            }
+        }
+    }
+    ensure!(failures < set.images.len(), "no image could be used");
+    Ok((evaluation, failures))
+}
+
+#[derive(Serialize)]
+struct AllNumbers<R, C, T, M> {
+    voc07: R,
+    voc: R,
+    coco: C,
+    detection_rates: T,
+    confusion: M,
+}
+
+/// Writes `evaluation.json`, `precision_recall.png` and `confusion.png`.
+fn save(evaluation: &Evaluation, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("can't make the folder {}", folder.display()))?;
+    let half = IouThreshold::HALF;
+    let confusion = evaluation.confusion(SHOWN_SCORE, half)?;
+    let curves = charts::precision_recall(&evaluation.precision_recall(half));
+    encode::save(&folder.join("precision_recall.png"), &curves)?;
+    encode::save(
+        &folder.join("confusion.png"),
+        &charts::confusion(&confusion),
+    )?;
+    let numbers = AllNumbers {
+        voc07: evaluation.voc(VocMetric::ElevenPoint, half),
+        voc: evaluation.voc(VocMetric::Area, half),
+        coco: evaluation.coco()?,
+        detection_rates: evaluation.detection_rates(SHOWN_SCORE, half)?,
+        confusion,
+    };
+    let json = serde_json::to_vec_pretty(&numbers)?;
+    Ok(encode::write_file(&folder.join("evaluation.json"), &json)?)
+}

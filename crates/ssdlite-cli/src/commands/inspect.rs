@@ -1,0 +1,232 @@
+//! `inspect`: what a model file holds.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use ssdlite_core::inventory::parameter_count;
+use ssdlite_core::layers::{Layer, LayerKind};
+use ssdlite_core::unit::ConvKind;
+use ssdlite_core::{Fit, MapSize, ModelInfo, Suppression, Task};
+use ssdlite_nn::weights::read_model;
+
+use super::Outcome;
+use crate::console;
+
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// A model file
+    model: PathBuf,
+    /// Also list every layer
+    #[arg(long)]
+    layers: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "layers")]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Inspection<'a> {
+    model: &'a Path,
+    file_bytes: u64,
+    parameters: usize,
+    macs: u64,
+    feature_maps: Vec<MapSize>,
+    #[serde(flatten)]
+    info: &'a ModelInfo,
+}
+
+impl InspectArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        let info = read_model(&self.model)?.info;
+        let inspection = Inspection {
+            model: &self.model,
+            file_bytes: std::fs::metadata(&self.model)?.len(),
+            parameters: parameter_count(&info.tensors()),
+            macs: info.macs(),
+            feature_maps: feature_maps(&info),
+            info: &info,
+        };
+        if self.json {
+            console::json(&inspection)?;
+            return Ok(Outcome::Done);
+        }
+        console::text(inspection.to_text().trim_end())?;
+        if self.layers {
+            console::text(layer_table(&info).trim_end())?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn feature_maps(info: &ModelInfo) -> Vec<MapSize> {
+    match info.task {
+        Task::Classify => Vec::new(),
+        Task::Detect(_) => {
+            let network = info.backbone.detector(info.classes.len());
+            network.feature_maps(info.input()).to_vec()
+        }
+    }
+}
+
+impl Inspection<'_> {
+    fn to_text(&self) -> String {
+        let info = self.info;
+        let mut lines = Lines::default();
+        lines.add("file", self.model.display());
+        let task = match info.task {
+            Task::Classify => "classifier",
+            Task::Detect(_) => "detector (SSD-lite)",
+        };
+        lines.add("task", task);
+        lines.add("backbone", backbone_text(info));
+        lines.add("input", format_args!("{} RGB", info.preprocessing.size));
+        lines.add("preprocessing", preprocessing_text(info));
+        if !self.feature_maps.is_empty() {
+            lines.add("feature maps", maps_text(&self.feature_maps));
+        }
+        if let Some(boxes) = info.default_boxes() {
+            lines.add("default boxes", boxes.len());
+        }
+        let bytes = self.file_bytes as f64 / 1e6;
+        let parameters = self.parameters;
+        lines.add(
+            "parameters",
+            format_args!("{parameters} ({bytes:.1} MB file)"),
+        );
+        lines.add("cost", format_args!("{:.3} GMACs", self.macs as f64 / 1e9));
+        lines.add(
+            "classes",
+            format_args!("{} ({})", info.classes.len(), info.classes),
+        );
+        if let Task::Detect(settings) = &info.task {
+            let post = &settings.post_processing;
+            let suppression = match post.suppression {
+                Suppression::Hard { max_iou } => format!("NMS at IoU {max_iou}"),
+                Suppression::Soft { sigma } => format!("soft NMS, sigma {sigma}"),
+            };
+            lines.add(
+                "post-processing",
+                format_args!(
+                    "score {}, {suppression}, {} candidates a class, {} detections an image",
+                    post.score_threshold, post.candidates_per_class, post.max_detections
+                ),
+            );
+        }
+        lines.section("training", info.training.iter());
+        lines.section("metrics", info.metrics.iter());
+        lines.0
+    }
+}
+
+/// Lines of a name and a value in two columns.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    const NAME_WIDTH: usize = 17;
+
+    fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+        // Writing to a string can't fail.
+        let _ = writeln!(self.0, "{name:width$} {value}", width = Self::NAME_WIDTH);
+    }
+
+    fn section<K: AsRef<str>, V: std::fmt::Display>(
+        &mut self,
+        title: &str,
+        entries: impl ExactSizeIterator<Item = (K, V)>,
+    ) {
+        if entries.len() > 0 {
+            self.0.push_str(title);
+            self.0.push('\n');
+        }
+        for (name, value) in entries {
+            self.add(&format!("  {}", name.as_ref()), value);
+        }
+    }
+}
+
+fn backbone_text(info: &ModelInfo) -> String {
+    let backbone = &info.backbone;
+    let mut text = format!(
+        "MobileNetV3-{}",
+        match backbone.variant {
+            ssdlite_core::Variant::Small => "Small",
+            ssdlite_core::Variant::Large => "Large",
+        }
+    );
+    if backbone.width_multiplier != 1.0 {
+        let _ = write!(text, ", width {}", backbone.width_multiplier);
+    }
+    for (is_set, name) in [
+        (backbone.reduced_tail, "reduced tail"),
+        (backbone.minimalistic, "minimalistic"),
+    ] {
+        if is_set {
+            let _ = write!(text, ", {name}");
+        }
+    }
+    text
+}
+
+fn preprocessing_text(info: &ModelInfo) -> String {
+    let spec = &info.preprocessing;
+    let fit = match spec.fit {
+        Fit::Stretch => "stretched".to_owned(),
+        Fit::CenterCrop { shorter_side } => {
+            format!("shorter side to {shorter_side}, centre crop")
+        }
+    };
+    format!("{fit}; mean {:?}, deviation {:?}", spec.mean, spec.std)
+}
+
+fn maps_text(maps: &[MapSize]) -> String {
+    let text = |map: &MapSize| format!("{}x{}", map.width, map.height);
+    maps.iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
+fn layer_table(info: &ModelInfo) -> String {
+    let classes = info.classes.len();
+    let layers = match info.task {
+        Task::Classify => info.backbone.classifier(classes).layers(info.input()),
+        Task::Detect(_) => info.backbone.detector(classes).layers(info.input()),
+    };
+    let mut table = format!(
+        "\n{:45} {:22} {:>14} {:>14} {:>9}\n",
+        "layer", "kind", "input", "output", "MMACs"
+    );
+    for layer in &layers {
+        let shape = |map: MapSize, channels| format!("{}x{}x{channels}", map.width, map.height);
+        let _ = writeln!(
+            table,
+            "{:45} {:22} {:>14} {:>14} {:>9.3}",
+            layer.key,
+            kind_text(layer),
+            shape(layer.input, layer.in_channels),
+            shape(layer.output, layer.out_channels),
+            layer.macs as f64 / 1e6
+        );
+    }
+    table
+}
+
+fn kind_text(layer: &Layer) -> String {
+    match layer.kind {
+        LayerKind::Conv {
+            kind,
+            kernel,
+            stride,
+        } => {
+            let name = match kind {
+                ConvKind::Full => "convolution",
+                ConvKind::Depthwise => "depthwise",
+                ConvKind::Pointwise => "pointwise",
+            };
+            format!("{name} {kernel}x{kernel} /{stride}")
+        }
+        LayerKind::SqueezeExcite => "squeeze-and-excite".into(),
+        LayerKind::Linear => "linear".into(),
+    }
+}

@@ -1,0 +1,186 @@
+//! `train` and `classifier train`: a training run from options to model file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+use ssdlite_core::mobilenet::Variant;
+use ssdlite_data::Overwrite;
+use ssdlite_train::config::Weights;
+use ssdlite_train::{
+    ClassifierConfig, DetectorConfig, Device, End, RunFolder, Session, Start, train_classifier,
+    train_detector,
+};
+
+use super::train_options::{
+    ClassifierTaskArgs, DetectorTaskArgs, DeviceKind, RunArgs, any_given, config_text,
+};
+use super::{Outcome, UsageError};
+use crate::console;
+use crate::progress::TrainingProgress;
+use crate::weights::{self, TrainedOn, published_for};
+
+#[derive(Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    options: DetectorTaskArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct ClassifierTrainArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    options: ClassifierTaskArgs,
+}
+
+impl TrainArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        let config = DetectorConfig::from_toml(&self.run.config_text(&self.options)?)?;
+        let model = &config.model;
+        let start = self.run.start(model.backbone, &model.weights)?;
+        self.run.train("detector", |session| {
+            train_detector(&config, &start, session)
+        })
+    }
+}
+
+impl ClassifierTrainArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        let config = ClassifierConfig::from_toml(&self.run.config_text(&self.options)?)?;
+        let model = &config.model;
+        let start = self.run.start(model.backbone, &model.weights)?;
+        self.run.train("classifier", |session| {
+            train_classifier(&config, &start, session)
+        })
+    }
+}
+
+impl RunArgs {
+    /// The configuration of a resumed run, or that of the file and the options.
+    fn config_text(&self, options: &impl Serialize) -> Result<String> {
+        let Some(run) = &self.resume else {
+            return config_text(self.config.as_deref(), options);
+        };
+        if any_given(options)? {
+            return Err(UsageError(
+                "a resumed run keeps its options: --resume goes without others".into(),
+            )
+            .into());
+        }
+        let path = RunFolder::open(run)?.config();
+        std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))
+    }
+
+    fn start(&self, variant: Variant, weights: &Weights) -> Result<Start> {
+        if self.resume.is_some() {
+            return Ok(Start::Resume);
+        }
+        let trained_on = match weights {
+            Weights::None => return Ok(Start::Random),
+            Weights::File(path) => return Ok(Start::Weights(path.clone())),
+            Weights::Imagenet => TrainedOn::ImageNet,
+            Weights::Coco => TrainedOn::Coco,
+        };
+        let published = published_for(variant, trained_on).with_context(|| {
+            format!(
+                "there are no published weights of {} trained on {weights}: use `imagenet`, a \
+                 file or `none`",
+                variant.name()
+            )
+        })?;
+        Ok(Start::Weights(weights::fetch(&published)?))
+    }
+
+    fn train(
+        &self,
+        task: &str,
+        train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<ssdlite_train::Outcome>,
+    ) -> Result<Outcome> {
+        let folder = match &self.resume {
+            Some(run) => RunFolder::open(run)?,
+            None => RunFolder::create(self.new_folder(task)?, Overwrite::Refuse)?,
+        };
+        console::note(&format!("run folder: {}", folder.path().display()));
+        let mut progress = TrainingProgress::new(self.json);
+        let stop = stop_on_signal()?;
+        let outcome = train(&mut Session {
+            folder: &folder,
+            device: device(self.device),
+            observer: &mut progress,
+            stop: &stop,
+        });
+        drop(progress);
+        let outcome = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
+        Ok(say_end(&outcome, &folder))
+    }
+
+    fn new_folder(&self, task: &str) -> Result<PathBuf> {
+        if let Some(name) = &self.name {
+            return Ok(self.runs.join(name));
+        }
+        (1_u32..)
+            .map(|number| self.runs.join(format!("{task}-{number}")))
+            .find(|path| !path.exists())
+            .context("there is no free number for the run")
+    }
+}
+
+fn device(kind: DeviceKind) -> Device {
+    match kind {
+        DeviceKind::Cpu => Device::flex(),
+        #[cfg(feature = "vulkan")]
+        DeviceKind::Vulkan => Device::vulkan(),
+    }
+}
+
+fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder) -> Outcome {
+    let best = match outcome.best {
+        Some(best) => format!(", best score {best:.3}"),
+        None => String::new(),
+    };
+    let path = folder.path().display();
+    match outcome.end {
+        End::Stopped => {
+            console::note(&format!("stopped; go on with --resume {path}"));
+            return Outcome::Failed;
+        }
+        End::OutOfPatience => console::note(&format!(
+            "no better score for a while: ended after {} epochs{best}",
+            outcome.epochs
+        )),
+        End::Finished => console::note(&format!("{} epochs done{best}", outcome.epochs)),
+    }
+    console::note(&format!("model: {}", folder.best_model().display()));
+    Outcome::Done
+}
+
+/// Set by Ctrl-C and by SIGTERM; a second one ends the program at once.
+pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    /// What shells give for a program that Ctrl-C ended.
+    const INTERRUPTED: i32 = 130;
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED);
+        }
+        console::note("stopping after this step; once more ends at once");
+    })
+    .context("can't listen for signals")?;
+    Ok(stop)
+}
+
+/// Removes the folder of a run that failed before it wrote anything.
+fn remove_if_empty(folder: &Path) {
+    let inner = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in inner {
+        std::fs::remove_dir(entry.path()).ok();
+    }
+    std::fs::remove_dir(folder).ok();
+}

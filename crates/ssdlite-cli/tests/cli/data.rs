@@ -1,0 +1,198 @@
+//! `data`: sample, check, stats, split.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::run;
+
+fn sample(folder: &Path) {
+    run(
+        folder,
+        &[
+            "data",
+            "sample",
+            "set",
+            "--images",
+            "24",
+            "--images-per-class",
+            "3",
+        ],
+    )
+    .exits(0);
+}
+
+#[test]
+fn a_sample_is_sound_and_the_same_every_time() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    for data in ["set", "set/classification"] {
+        let ran = run(folder.path(), &["data", "check", data]).exits(0);
+        assert!(ran.stdout.contains("0 errors"), "{}", ran.stdout);
+    }
+    let again = tempfile::tempdir().unwrap();
+    sample(again.path());
+    for file in [
+        "JPEGImages/sample_00007.jpg",
+        "Annotations/sample_00007.xml",
+        "ImageSets/Main/train.txt",
+    ] {
+        let read = |folder: &Path| fs::read(folder.join("set").join(file)).unwrap();
+        assert_eq!(read(folder.path()), read(again.path()), "{file}");
+    }
+    run(folder.path(), &["data", "sample", "set"]).exits(1);
+}
+
+#[test]
+fn stats_count_every_split() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let stats = run(folder.path(), &["data", "stats", "set", "--json"])
+        .exits(0)
+        .json();
+    let images: u64 = stats[0]["splits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|split| split["images"].as_u64().unwrap())
+        .sum();
+    assert_eq!(images, 24);
+    for class in stats[0]["classes"].as_array().unwrap() {
+        let matchable = class["matchable"].as_f64().unwrap();
+        assert!(matchable > 0.5, "{class}");
+    }
+    let text = run(folder.path(), &["data", "stats", "set"]).exits(0);
+    assert!(text.stdout.contains("matchable"), "{}", text.stdout);
+}
+
+#[test]
+fn split_refuses_to_overwrite_unless_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let list = folder.path().join("set/ImageSets/Main/trainval.txt");
+    let before = fs::read(&list).unwrap();
+    let args = [
+        "data",
+        "split",
+        "set",
+        "--trainval",
+        "0.5",
+        "--train",
+        "0.75",
+        "--seed",
+        "3",
+    ];
+    run(folder.path(), &args).exits(1);
+    assert_eq!(fs::read(&list).unwrap(), before);
+    let forced = run(folder.path(), &[&args[..], &["--force"]].concat()).exits(0);
+    assert!(
+        forced
+            .stdout
+            .contains("train 9, val 3, trainval 12, test 12"),
+        "{}",
+        forced.stdout
+    );
+    let ids = fs::read_to_string(&list).unwrap();
+    assert_eq!(ids.lines().count(), 12);
+    run(
+        folder.path(),
+        &["data", "split", "set", "--trainval", "1.5", "--force"],
+    )
+    .exits(1);
+    assert_eq!(fs::read_to_string(&list).unwrap(), ids);
+}
+
+/// An annotation in labelImg's manner.
+fn annotation(size: (u32, u32), objects: &str) -> String {
+    let (width, height) = size;
+    format!(
+        "<annotation><size><width>{width}</width><height>{height}</height><depth>3</depth></size>\
+         {objects}</annotation>"
+    )
+}
+
+fn object(name: &str, corners: [&str; 4]) -> String {
+    let [xmin, ymin, xmax, ymax] = corners;
+    format!(
+        "<object><name>{name}</name><bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin>\
+         <xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox></object>"
+    )
+}
+
+#[test]
+fn check_reports_every_broken_file() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let set = folder.path().join("set");
+    let xml = |number: u32| set.join(format!("Annotations/sample_{number:05}.xml"));
+    let jpg = |number: u32| set.join(format!("JPEGImages/sample_{number:05}.jpg"));
+    let size_of = |number: u32| {
+        let text = fs::read_to_string(xml(number)).unwrap();
+        let value = |tag: &str| -> u32 {
+            let start = text.find(&format!("<{tag}>")).unwrap() + tag.len() + 2;
+            let end = text[start..].find('<').unwrap() + start;
+            text[start..end].parse().unwrap()
+        };
+        (value("width"), value("height"))
+    };
+    let broken = |number: u32, corners| {
+        fs::write(
+            xml(number),
+            annotation(size_of(number), &object("star", corners)),
+        )
+        .unwrap();
+    };
+    broken(0, ["40", "10", "12", "30"]);
+    broken(1, ["10", "10", "10", "9"]);
+    broken(2, ["900", "900", "950", "950"]);
+    broken(3, ["200", "100", "900", "200"]);
+    broken(4, ["NaN", "1", "2", "3"]);
+    fs::write(xml(5), "<!DOCTYPE a [<!ENTITY b \"c\">]><annotation/>").unwrap();
+    fs::write(xml(6), "<a>".repeat(10_000)).unwrap();
+    fs::remove_file(jpg(7)).unwrap();
+    let picture = fs::read(jpg(8)).unwrap();
+    fs::write(jpg(8), &picture[..picture.len() / 2]).unwrap();
+    fs::write(xml(9), annotation((11, 13), "")).unwrap();
+    fs::write(jpg(10), huge_png_header()).unwrap();
+    fs::write(xml(11), "not xml").unwrap();
+    fs::remove_file(xml(12)).unwrap();
+    let ran = run(folder.path(), &["data", "check", "set", "--json"]).exits(1);
+    let lines = ran.json();
+    for number in 0..=12 {
+        let id = format!("sample_{number:05}");
+        let found = lines.iter().any(|line| {
+            line["severity"] == "error"
+                && line["file"].as_str().is_some_and(|file| file.contains(&id))
+        });
+        assert!(found, "{id} is not reported:\n{}", ran.stdout);
+    }
+    let totals = lines.last().unwrap();
+    assert!(totals["errors"].as_u64().unwrap() >= 13);
+    let text = run(folder.path(), &["data", "check", "set"]).exits(1);
+    assert!(
+        text.stdout
+            .contains("sample_00000.xml: object 1: xmax 12 <= xmin 40"),
+        "{}",
+        text.stdout
+    );
+}
+
+/// The start of a PNG of 60,000 by 60,000 pixels.
+fn huge_png_header() -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    bytes.extend(60_000_u32.to_be_bytes());
+    bytes.extend(60_000_u32.to_be_bytes());
+    bytes.extend([8, 2, 0, 0, 0]);
+    // The CRC of this header, so that only its size is wrong with it.
+    let crc = crc32(&bytes[12..]);
+    bytes.extend(crc.to_be_bytes());
+    bytes
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, &byte: &u8| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & 0_u32.wrapping_sub(crc & 1))
+        })
+    };
+    !bytes.iter().fold(!0, step)
+}
