@@ -9,6 +9,10 @@
 //! the child's log, so that a size that changes in mid-stream and uneven times
 //! are known exactly.
 //!
+//! `ffmpeg` moves the times of a file so that its earliest stream starts at
+//! zero. Where that is sound that starts before the zero of the file, as some
+//! codecs' does, this would delay the picture, so the file's own zero is kept.
+//!
 //! A child never outlives its owner: it is killed on drop; if our process is
 //! killed itself, the closed pipe ends the child at its next frame, and the
 //! time limits given to network inputs end it where no frame comes.
@@ -292,6 +296,7 @@ fn read_log(
 ) {
     let mut line = Vec::new();
     let mut time_base = None;
+    let mut early = None;
     loop {
         line.clear();
         let read = (&mut log).take(MAX_LOG_LINE).read_until(b'\n', &mut line);
@@ -303,10 +308,14 @@ fn read_log(
         if text.starts_with("[Parsed_showinfo_") {
             if let Some(found) = time_base_from_line(text) {
                 time_base = Some(found);
-            } else if let Some(header) = header_from_line(text, time_base) {
+            } else if let Some(mut header) = header_from_line(text, time_base) {
+                let early = early.unwrap_or_default();
+                header.time = header.time.map(|time| time.saturating_sub(early));
                 // The receiver may be gone while the child still runs.
                 let _ = headers.send(header);
             }
+        } else if early.is_none() && text.starts_with("[info]   Duration: ") {
+            early = early_start_from_line(text);
         } else if let Some(message) = error_from_line(text) {
             let mut errors = locked(errors);
             if errors.len() == KEPT_LOG_LINES {
@@ -324,6 +333,19 @@ fn time_base_from_line(line: &str) -> Option<(u64, u64)> {
     let (numerator, denominator) = fraction.split(',').next()?.split_once('/')?;
     let denominator = denominator.parse().ok()?;
     (denominator > 0).then_some((numerator.parse().ok()?, denominator))
+}
+
+/// How long before zero an input starts, by the line
+/// `[info]   Duration: 00:00:02.02, start: -0.023000, bitrate: 4 kb/s`.
+fn early_start_from_line(line: &str) -> Option<Duration> {
+    let start = line.split_once(", start: ")?.1.split(',').next()?;
+    early_from_start(start)
+}
+
+/// How long before zero something starts that starts at so many seconds.
+pub(crate) fn early_from_start(seconds: &str) -> Option<Duration> {
+    let start: f64 = seconds.parse().ok()?;
+    Duration::try_from_secs_f64((-start).max(0.0)).ok()
 }
 
 /// `[Parsed_showinfo_1 @ 0x1] [info] n:   0 pts:    512 pts_time:0.04 ...
@@ -408,6 +430,19 @@ mod tests {
         assert_eq!(headers, expected);
         let errors: Vec<_> = errors.into_inner().unwrap().into();
         assert_eq!(errors, ["concealing 3 errors", "Conversion failed!"]);
+    }
+
+    #[test]
+    fn an_early_start_is_read() {
+        let early = |start: &str| {
+            early_start_from_line(&format!(
+                "[info]   Duration: N/A, start: {start}, bitrate: 4"
+            ))
+        };
+        assert_eq!(early("-0.023000"), Some(Duration::from_millis(23)));
+        assert_eq!(early("1.400000"), Some(Duration::ZERO));
+        assert_eq!(early("nan"), Some(Duration::ZERO));
+        assert_eq!(early("N/A"), None);
     }
 
     #[test]

@@ -13,11 +13,17 @@ pub mod camera;
 pub mod error;
 mod ffmpeg;
 pub mod frame;
+pub mod live;
 pub mod source;
+pub mod track;
 pub mod video;
+pub mod writer;
 
 pub use camera::{Camera, ListedCamera, cameras};
 pub use error::{Error, Result};
 pub use frame::{Frame, Frames};
+pub use live::{LiveInput, LiveOptions, LiveSource, LiveState, LiveStatus};
 pub use source::{MediaFile, MediaKind, Source, frames_of_files, image_frame};
+pub use track::{TrackId, Tracker, TrackerOptions};
 pub use video::{VideoFrames, VideoInfo, video_info};
+pub use writer::{Sound, VideoWriter};

@@ -159,7 +159,12 @@ fn files_that_match(pattern: &str) -> Result<Vec<MediaFile>> {
     let matches = glob::glob(pattern)
         .map_err(|error| Error::InvalidRequest(format!("{pattern}: {error}")))?;
     let paths = matches
-        .map(|path| path.map_err(|error| Error::io(error.path().to_owned(), error.into_error())))
+        .map(|path| {
+            path.map_err(|error| Error::Io {
+                path: error.path().to_owned(),
+                source: error.into(),
+            })
+        })
         .collect::<Result<Vec<_>>>()?;
     media_among(paths, || {
         format!("{pattern}: expected a pattern that images or videos match, found none")

@@ -13,8 +13,9 @@ use serde::Deserialize;
 use ssdlite_image::ImageSize;
 
 use crate::error::{Error, Result};
-use crate::ffmpeg::{Decoder, Ffmpeg, missing};
+use crate::ffmpeg::{Decoder, Ffmpeg, early_from_start, missing};
 use crate::frame::Frame;
+use crate::writer::Sound;
 
 /// `ffmpeg`'s names of the formats that hold their own pictures.
 const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,\
@@ -42,8 +43,8 @@ pub struct VideoInfo {
     /// The number of frames by the file's own words or by rate and duration,
     /// where known: for a progress bar, not for counting.
     pub frames: Option<u64>,
-    /// `ffmpeg`'s name of the sound's codec, if there is sound.
-    pub audio_codec: Option<String>,
+    /// Its sound, if it has any, to go with a written video.
+    pub sound: Option<Sound>,
 }
 
 impl VideoFrames {
@@ -168,7 +169,7 @@ pub fn video_info(path: &Path) -> Result<VideoInfo> {
     let probed: Probed =
         serde_json::from_slice(&output.stdout).map_err(|error| malformed(&error.to_string()))?;
     probed
-        .info()
+        .info(path)
         .ok_or_else(|| malformed("it holds no pictures"))
 }
 
@@ -184,6 +185,7 @@ struct Probed {
 #[derive(Deserialize, Default)]
 struct ProbedFormat {
     duration: Option<String>,
+    start_time: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -206,7 +208,7 @@ struct ProbedDisposition {
 }
 
 impl Probed {
-    fn info(&self) -> Option<VideoInfo> {
+    fn info(&self, path: &Path) -> Option<VideoInfo> {
         let of_type = |kind: &'static str| {
             self.streams.iter().filter(move |stream| {
                 stream.codec_type.as_deref() == Some(kind) && stream.disposition.attached_pic == 0
@@ -226,9 +228,13 @@ impl Probed {
             frames: (video.nb_frames.as_ref())
                 .and_then(|text| text.parse().ok())
                 .or_else(estimated),
-            audio_codec: of_type("audio")
-                .next()
-                .and_then(|stream| stream.codec_name.clone()),
+            sound: of_type("audio").next().map(|stream| Sound {
+                path: path.to_owned(),
+                codec: stream.codec_name.clone().unwrap_or_default(),
+                early: (self.format.start_time.as_deref())
+                    .and_then(early_from_start)
+                    .unwrap_or_default(),
+            }),
         })
     }
 }

@@ -1,0 +1,247 @@
+//! Video files: every frame, its time, and clear words for broken ones.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use ssdlite_image::ImageSize;
+use ssdlite_media::{Error, Frame, VideoFrames, video_info};
+
+use crate::fixtures::{ffmpeg, folder, probe, with_sound};
+
+fn frames(path: &Path) -> Vec<Frame> {
+    VideoFrames::open(path)
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+fn milliseconds(frames: &[Frame]) -> Vec<u128> {
+    frames.iter().map(|frame| frame.time.as_millis()).collect()
+}
+
+#[test]
+fn every_frame_comes_in_order_with_its_time() {
+    let Some(folder) = folder() else { return };
+    let path = with_sound(folder.path());
+    let found = frames(&path);
+    assert_eq!(found.len(), 50);
+    for (index, frame) in (0..).zip(&found) {
+        assert_eq!(frame.index, index);
+        assert_eq!(frame.time, Duration::from_millis(40) * index as u32);
+        assert_eq!(frame.image.size(), ImageSize::new(97, 61));
+    }
+    let info = video_info(&path).unwrap();
+    assert_eq!(info.stored, ImageSize::new(97, 61));
+    assert_eq!(info.frame_rate, Some(25.0));
+    assert_eq!(info.sound.unwrap().codec, "aac");
+    assert!(
+        info.frames
+            .is_some_and(|frames| (49..=51).contains(&frames))
+    );
+}
+
+#[test]
+fn pictures_are_the_encoded_ones() {
+    let Some(folder) = folder() else { return };
+    let path = folder.path().join("colors.mkv");
+    // A new colour each frame, without loss.
+    ffmpeg(
+        "-f lavfi -i color=red:size=32x18:rate=10:duration=0.1 -f lavfi -i \
+         color=lime:size=32x18:rate=10:duration=0.1 -filter_complex [0][1]concat,format=gbrp \
+         -c:v ffv1",
+        &path,
+    );
+    let colors: Vec<_> = frames(&path)
+        .iter()
+        .map(|frame| frame.image.pixel(31, 17).unwrap())
+        .collect();
+    assert_eq!(colors.len(), 2);
+    for (found, expected) in colors.iter().zip([[255, 0, 0], [0, 255, 0]]) {
+        // The source's own conversion rounds.
+        let near = found.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 2);
+        assert!(near, "{found:?} is not {expected:?}");
+    }
+}
+
+#[test]
+fn uneven_times_are_kept() {
+    let Some(folder) = folder() else { return };
+    let path = folder.path().join("uneven.mkv");
+    // Frame n is shown at n^2 / 25 s.
+    ffmpeg(
+        "-f lavfi -i testsrc=size=64x48:rate=25:duration=0.2 -vf setpts=N*N/25/TB \
+         -fps_mode passthrough -c:v ffv1",
+        &path,
+    );
+    assert_eq!(milliseconds(&frames(&path)), [0, 40, 160, 360, 640]);
+}
+
+#[test]
+fn a_late_start_is_kept() {
+    let Some(folder) = folder() else { return };
+    let path = folder.path().join("late.mkv");
+    ffmpeg(
+        "-f lavfi -i sine=duration=2 -itsoffset 0.5 -f lavfi -i \
+         testsrc=size=64x48:rate=10:duration=0.3 -map 0 -map 1 -c:v ffv1 -c:a pcm_s16le",
+        &path,
+    );
+    assert_eq!(milliseconds(&frames(&path)), [500, 600, 700]);
+}
+
+#[test]
+fn sound_that_starts_before_zero_does_not_delay_the_picture() {
+    let Some(folder) = folder() else { return };
+    let path = folder.path().join("early.mkv");
+    // Opus begins 7 ms early, and the format moves the picture by as much.
+    ffmpeg(
+        "-f lavfi -i testsrc=size=64x48:rate=10:duration=0.3 -f lavfi -i sine=duration=2 \
+         -c:v ffv1 -c:a libopus",
+        &path,
+    );
+    let start = probe("-show_entries format=start_time", &path);
+    assert_eq!(start, ["-0.007000"]);
+    assert_eq!(milliseconds(&frames(&path)), [7, 107, 207]);
+}
+
+#[test]
+fn a_rotation_is_applied() {
+    let Some(folder) = folder() else { return };
+    let straight = folder.path().join("straight.mp4");
+    ffmpeg(
+        "-f lavfi -i color=blue:size=64x48:rate=10:duration=0.3 -pix_fmt yuv420p",
+        &straight,
+    );
+    let mut bytes = fs::read(&straight).unwrap();
+    // ISO/IEC 14496-12, 8.3.2: the matrix of the track header, for a quarter
+    // turn clockwise.
+    let header = bytes.windows(4).position(|part| part == b"tkhd").unwrap();
+    let matrix: [i32; 5] = [0, 1 << 16, 0, -1 << 16, 0];
+    for (value, place) in matrix.iter().zip(bytes[header + 44..].chunks_exact_mut(4)) {
+        place.copy_from_slice(&value.to_be_bytes());
+    }
+    let turned = folder.path().join("turned.mp4");
+    fs::write(&turned, bytes).unwrap();
+    let found = frames(&turned);
+    assert_eq!(found.len(), 3);
+    assert_eq!(found[0].image.size(), ImageSize::new(48, 64));
+    assert_eq!(video_info(&turned).unwrap().stored, ImageSize::new(64, 48));
+}
+
+#[test]
+fn a_size_that_changes_within_the_file_is_followed() {
+    let Some(folder) = folder() else { return };
+    let part = |name: &str, size: &str| {
+        let path = folder.path().join(name);
+        let arguments = format!(
+            "-f lavfi -i testsrc=size={size}:rate=10:duration=0.3 -c:v mpeg2video -f mpegts"
+        );
+        ffmpeg(&arguments, &path);
+        fs::read(path).unwrap()
+    };
+    let both = [part("a.ts", "96x64"), part("b.ts", "64x80")].concat();
+    let path = folder.path().join("both.ts");
+    fs::write(&path, both).unwrap();
+    let mut sizes: Vec<_> = VideoFrames::open(&path)
+        .unwrap()
+        .filter_map(|frame| Some(frame.ok()?.image.size()))
+        .collect();
+    sizes.dedup();
+    assert_eq!(sizes, [ImageSize::new(96, 64), ImageSize::new(64, 80)]);
+}
+
+#[test]
+fn broken_files_are_told_apart() {
+    let Some(folder) = folder() else { return };
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let whole = folder.path().join("whole.mp4");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=96x64:rate=25:duration=2 -pix_fmt yuv420p -g 5",
+        &whole,
+    );
+    let bytes = fs::read(&whole).unwrap();
+
+    let empty = write("empty.mp4", b"");
+    let text = write(
+        "text.mp4",
+        b"this is no video, it only has the name of one\n",
+    );
+    let headless = write("headless.mp4", &bytes[..bytes.len() / 2]);
+    let playlist = write(
+        "list.mp4",
+        b"#EXTM3U\n#EXTINF:1,\nwhole.mp4\n#EXT-X-ENDLIST\n",
+    );
+    let sound = folder.path().join("sound.mp4");
+    ffmpeg("-f lavfi -i sine=duration=1 -c:a aac", &sound);
+    for path in [&empty, &text, &headless, &playlist, &sound] {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let error = match VideoFrames::open(path) {
+            Err(error) => error,
+            Ok(mut frames) => {
+                let error = frames.next().unwrap().unwrap_err();
+                assert!(frames.next().is_none(), "{name}");
+                error
+            }
+        };
+        assert!(matches!(error, Error::Malformed(_)), "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    for path in [&empty, &text, &headless, &playlist, &sound] {
+        assert!(matches!(video_info(path), Err(Error::Malformed(_))));
+    }
+    assert!(matches!(
+        VideoFrames::open(&folder.path().join("none.mp4")),
+        Err(Error::Io { .. })
+    ));
+}
+
+#[test]
+fn what_a_cut_file_still_holds_is_read_and_the_damage_told() {
+    let Some(folder) = folder() else { return };
+    let whole = folder.path().join("whole.mp4");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=96x64:rate=25:duration=2 -pix_fmt yuv420p -g 5 \
+         -movflags +faststart",
+        &whole,
+    );
+    let bytes = fs::read(&whole).unwrap();
+    let cut = folder.path().join("cut.mp4");
+    fs::write(&cut, &bytes[..bytes.len() * 3 / 4]).unwrap();
+    let found: Vec<_> = VideoFrames::open(&cut).unwrap().collect();
+    let (last, good) = found.split_last().unwrap();
+    assert!((10..50).contains(&good.len()), "{}", good.len());
+    assert!(good.iter().all(Result::is_ok));
+    let error = last.as_ref().unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+}
+
+#[test]
+fn a_name_that_looks_like_an_option_or_an_address_is_a_file() {
+    let Some(folder) = folder() else { return };
+    for name in ["-i.mkv", "a b%03d.mkv", "pipe:1.mkv"] {
+        let made = folder.path().join("made.mkv");
+        ffmpeg(
+            "-f lavfi -i testsrc=size=64x48:rate=10:duration=0.2 -c:v ffv1",
+            &made,
+        );
+        let path = folder.path().join(name);
+        fs::rename(&made, &path).unwrap();
+        assert_eq!(frames(&path).len(), 2, "{name}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_reader_that_stops_early_leaves_no_process() {
+    let Some(folder) = folder() else { return };
+    let path = with_sound(folder.path());
+    let mut reader = VideoFrames::open(&path).unwrap();
+    assert!(reader.next().unwrap().is_ok());
+    assert_eq!(crate::fixtures::processes_with(&path), 1);
+    drop(reader);
+    assert_eq!(crate::fixtures::processes_with(&path), 0);
+}

@@ -1,0 +1,185 @@
+//! Streams over loopback, with `ffmpeg` as the server.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ssdlite_image::ImageSize;
+use ssdlite_media::{LiveInput, LiveOptions, LiveSource, LiveState, Source};
+
+use crate::fixtures::{folder, with_sound};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server that sends a moving picture in real time to the one who asks.
+struct Server(Child);
+
+impl Server {
+    fn start(port: u16, size: &str) -> Self {
+        let child = Command::new("ffmpeg")
+            .args(["-hide_banner", "-loglevel", "quiet", "-nostdin", "-re"])
+            .args(["-f", "lavfi", "-i", &format!("testsrc=size={size}:rate=25")])
+            .args(["-c:v", "mpeg2video", "-g", "5", "-f", "mpegts"])
+            .args(["-listen", "1", &format!("http://127.0.0.1:{port}/served")])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn patient() -> LiveOptions {
+    LiveOptions {
+        first_pause: Duration::from_millis(20),
+        longest_pause: Duration::from_millis(100),
+        ..LiveOptions::default()
+    }
+}
+
+fn open(port: u16) -> LiveSource {
+    let source = Source::parse(&format!("http://127.0.0.1:{port}/served")).unwrap();
+    let input = LiveInput::from_source(source).unwrap();
+    LiveSource::open(&input, patient()).unwrap()
+}
+
+/// Waits for a frame of this size.
+fn wait_for(source: &LiveSource, size: ImageSize) {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        let frame = source.next_within(PATIENCE);
+        if frame.is_some_and(|frame| frame.image.size() == size) {
+            return;
+        }
+    }
+    panic!("no frame of {size}: {:?}", source.status());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stream_comes_back_fifty_times_and_nothing_leaks() {
+    let Some(_folder) = folder() else { return };
+    const ROUNDS: u32 = 50;
+    let port = free_port();
+    let source = open(port);
+    let mut after_first = None;
+    for round in 0..ROUNDS {
+        let (text, size) = if round % 2 == 0 {
+            ("64x48", ImageSize::new(64, 48))
+        } else {
+            ("96x80", ImageSize::new(96, 80))
+        };
+        let server = Server::start(port, text);
+        wait_for(&source, size);
+        drop(server);
+        if round == 1 {
+            after_first = Some(open_things());
+        }
+    }
+    assert!(source.status().losses >= u64::from(ROUNDS) - 1);
+    let (files, memory) = open_things();
+    let (files_before, memory_before) = after_first.unwrap();
+    assert!(
+        files <= files_before + 2,
+        "{files_before} -> {files} open files"
+    );
+    let growth = memory.saturating_sub(memory_before);
+    assert!(growth < 8 << 20, "{growth} bytes more");
+    drop(source);
+    let address = format!("-i\0http://127.0.0.1:{port}/served");
+    assert_eq!(crate::fixtures::processes_with(address), 0);
+}
+
+/// Open files and resident bytes of this process.
+#[cfg(target_os = "linux")]
+fn open_things() -> (usize, usize) {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    (files, pages * 4096)
+}
+
+#[test]
+fn a_slow_reader_gets_the_latest_frame_and_skipped_ones_are_counted() {
+    let Some(_folder) = folder() else { return };
+    let port = free_port();
+    let _server = Server::start(port, "64x48");
+    let source = open(port);
+    wait_for(&source, ImageSize::new(64, 48));
+    let start = Instant::now();
+    while source.status().skipped < 5 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", source.status());
+        std::thread::yield_now();
+    }
+    let frame = source.next_within(PATIENCE).unwrap();
+    let status = source.status();
+    assert!(
+        frame.index + 2 >= status.frames,
+        "{frame:?} is old: {status:?}"
+    );
+    assert!(source.elapsed() - frame.time < Duration::from_secs(1));
+}
+
+#[test]
+fn a_server_that_falls_silent_counts_as_stalled() {
+    let Some(_folder) = folder() else { return };
+    // It takes connections and says nothing.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let options = LiveOptions {
+        stall: Duration::from_millis(300),
+        ..patient()
+    };
+    let source = LiveSource::open(&LiveInput::Stream(address), options).unwrap();
+    let start = Instant::now();
+    while source.status().losses < 3 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", source.status());
+        assert!(source.next_within(Duration::from_millis(10)).is_none());
+    }
+}
+
+#[test]
+fn a_source_that_is_not_there_is_tried_again_with_growing_pauses() {
+    let Some(_folder) = folder() else { return };
+    let source = open(free_port());
+    let start = Instant::now();
+    let mut pauses = Vec::new();
+    while pauses.len() < 3 {
+        assert!(start.elapsed() < PATIENCE, "{pauses:?}");
+        if let LiveState::Lost { reason, retry_in } = source.status().state {
+            assert!(!reason.is_empty());
+            if pauses.last() != Some(&retry_in) {
+                pauses.push(retry_in);
+            }
+        }
+        assert!(source.next_within(Duration::from_millis(1)).is_none());
+    }
+    assert_eq!(pauses, [20, 40, 80].map(Duration::from_millis));
+}
+
+#[test]
+fn a_video_is_played_at_its_own_pace() {
+    let Some(folder) = folder() else { return };
+    let path = with_sound(folder.path());
+    let source = LiveSource::open(&LiveInput::Video(path), patient()).unwrap();
+    let first = source.next_within(PATIENCE).unwrap();
+    let later = loop {
+        let frame = source.next_within(PATIENCE).unwrap();
+        if frame.index >= first.index + 20 {
+            break frame;
+        }
+    };
+    let passed = (later.time - first.time).as_secs_f64();
+    assert!(passed > 0.5, "20 frames of 40 ms in {passed} s");
+}
