@@ -54,8 +54,8 @@ impl InvertedResidual {
             return self.narrow(self.widen(input));
         }
         let input = input.activations();
-        let output = self.narrow(self.widen(FeatureMap::Plain(input.clone())));
-        FeatureMap::Plain(output.activations_add(input))
+        let output = self.narrow(self.widen(input.clone().into()));
+        output.activations_add(input).into()
     }
 
     fn widen(&self, input: FeatureMap) -> FeatureMap {
@@ -66,10 +66,10 @@ impl InvertedResidual {
     }
 
     fn narrow(&self, widened: FeatureMap) -> FeatureMap {
-        let mut map = self.depthwise.forward(widened);
-        if let Some(layer) = &self.squeeze_excitation {
-            map = layer.forward(map);
-        }
+        let map = match &self.squeeze_excitation {
+            Some(layer) => self.depthwise.forward_excited(widened, layer),
+            None => self.depthwise.forward(widened),
+        };
         self.project.forward(map)
     }
 }
@@ -89,9 +89,9 @@ pub struct Backbone {
 pub struct BackboneMaps {
     /// The expansion inside the bottleneck of stride 32, at stride 16,
     /// `[N, C4, H / 16, W / 16]`.
-    pub c4: Tensor<4>,
+    pub c4: FeatureMap,
     /// The last map, `[N, C5, H / 32, W / 32]`.
-    pub c5: Tensor<4>,
+    pub c5: FeatureMap,
 }
 
 impl Backbone {
@@ -122,7 +122,7 @@ impl Backbone {
     /// From images `[N, 3, H, W]` to the last map, `[N, C5, H / 32, W / 32]`,
     /// sizes rounded up.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        let start = self.stem.forward(FeatureMap::Plain(images));
+        let start = self.stem.forward(images.into());
         let map = self
             .blocks
             .iter()
@@ -133,15 +133,15 @@ impl Backbone {
     /// From images `[N, 3, H, W]` to both maps, sizes rounded up.
     pub fn forward_maps(&self, images: Tensor<4>) -> BackboneMaps {
         let (before, from_c4) = self.blocks.split_at(self.c4_block);
-        let start = self.stem.forward(FeatureMap::Plain(images));
+        let start = self.stem.forward(images.into());
         let map = before.iter().fold(start, |map, block| block.forward(map));
         let (tapped, after) = (&from_c4[0], &from_c4[1..]);
-        let c4 = tapped.widen(map).activations();
-        let start = tapped.narrow(FeatureMap::Plain(c4.clone()));
+        let c4 = tapped.widen(map);
+        let start = tapped.narrow(c4.clone());
         let map = after.iter().fold(start, |map, block| block.forward(map));
         BackboneMaps {
             c4,
-            c5: self.last.forward(map).activations(),
+            c5: self.last.forward(map),
         }
     }
 }

@@ -44,10 +44,10 @@ impl ExtraBlock {
     }
 
     /// From `[N, Ci, H, W]` to `[N, Co, H / 2, W / 2]`, sizes rounded up.
-    pub fn forward(&self, map: Tensor<4>) -> Tensor<4> {
-        let map = self.squeeze.forward(FeatureMap::Plain(map));
+    pub fn forward(&self, map: FeatureMap) -> FeatureMap {
+        let map = self.squeeze.forward(map);
         let map = self.depthwise.forward(map);
-        self.expand.forward(map).activations()
+        self.expand.forward(map)
     }
 }
 
@@ -71,9 +71,8 @@ impl Head {
 
     /// From `[N, C, H, W]` to `[N, H * W * boxes a cell, numbers]`: rows of the
     /// map outermost, then columns, then the boxes of a cell.
-    pub fn forward(&self, map: Tensor<4>) -> Tensor<3> {
-        let map = self.depthwise.forward(FeatureMap::Plain(map));
-        let output = self.output.forward(map);
+    pub fn forward(&self, map: FeatureMap) -> Tensor<3> {
+        let output = self.output.forward(self.depthwise.forward(map));
         let [batch, channels, height, width] = output.dims();
         let boxes = height * width * channels / self.numbers;
         output
@@ -160,7 +159,7 @@ impl Detector {
     }
 
     /// The six maps that the heads read, largest first.
-    fn feature_maps(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+    fn feature_maps(&self, images: Tensor<4>) -> Vec<FeatureMap> {
         let backbone = self.backbone.forward_maps(images);
         let mut map = backbone.c5.clone();
         let mut maps = vec![backbone.c4, backbone.c5];

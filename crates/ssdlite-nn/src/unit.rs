@@ -7,8 +7,8 @@ use ssdlite_core::unit::{self as table, BATCH_NORM_EPS, Conv, ConvUnit, HeadConv
 
 use crate::buffer::Buffer;
 use crate::ops::{
-    Activation, Convolution, ConvolvedMap, ExcitationParameters, FeatureMap, Normalization,
-    Normalized, Statistics,
+    Activation, Convolution, ExcitationTensors, FeatureMap, NormSpec, StatisticsTensors,
+    UnitResult, UnitSpec, UnitTensors,
 };
 use crate::parameters::{ConvolutionFill, Fill, ParameterBuilder};
 
@@ -68,57 +68,34 @@ impl BatchNorm {
         self.training.is_enabled() && self.gamma.val().is_autodiff()
     }
 
-    fn with_running_statistics(&self, values: Tensor<4>, activation: Activation) -> FeatureMap {
-        let map = ConvolvedMap {
-            values,
-            mean: self.running_mean.value(),
-            variance: self.running_variance.value(),
-        };
-        self.normalized(map, Statistics::Running, activation)
-    }
-
-    fn with_batch_statistics(&self, map: ConvolvedMap, activation: Activation) -> FeatureMap {
-        self.update(&map);
-        self.normalized(map, Statistics::Batch, activation)
-    }
-
-    fn normalized(
-        &self,
-        map: ConvolvedMap,
-        statistics: Statistics,
-        activation: Activation,
-    ) -> FeatureMap {
-        FeatureMap::Normalized(Normalized {
-            values: map.values,
-            mean: map.mean,
-            variance: map.variance,
-            gamma: self.gamma.val(),
-            beta: self.beta.val(),
-            normalization: Normalization {
-                epsilon: BATCH_NORM_EPS,
-                statistics,
-                activation,
-            },
-        })
+    fn statistics(&self) -> StatisticsTensors {
+        if self.uses_batch_statistics() {
+            StatisticsTensors::Batch
+        } else {
+            StatisticsTensors::Running {
+                mean: self.running_mean.value(),
+                variance: self.running_variance.value(),
+            }
+        }
     }
 
     /// Moves the running statistics towards the batch's. Where a channel has a
     /// single value its unbiased variance is undefined, so the running one
     /// stays as it is; PyTorch refuses such a batch.
-    fn update(&self, map: &ConvolvedMap) {
-        let [batch, _, height, width] = map.values.dims();
+    fn update(&self, result: UnitResult) {
+        let [batch, _, height, width] = result.map.dims();
         let count = (batch * height * width) as f64;
         let moved = |running: &Buffer, newest: Tensor<1>, factor: f64| {
             let kept = running.value().mul_scalar(1.0 - self.momentum);
-            running.set(kept + newest.inner().mul_scalar(self.momentum * factor));
+            running.set(kept + newest.mul_scalar(self.momentum * factor));
         };
-        moved(&self.running_mean, map.mean.clone(), 1.0);
+        moved(&self.running_mean, result.mean, 1.0);
         if count > 1.0 {
             let unbiased = count / (count - 1.0);
-            moved(&self.running_variance, map.variance.clone(), unbiased);
+            moved(&self.running_variance, result.variance, unbiased);
         }
-        let seen = self.batches_tracked.value();
-        self.batches_tracked.set(seen.add_scalar(1.0));
+        self.batches_tracked
+            .set(self.batches_tracked.value().add_scalar(1.0));
     }
 }
 
@@ -161,18 +138,36 @@ impl Unit {
         }
     }
 
-    /// From `[N, Ci, H, W]` to `[N, Co, H', W']`. The output's normalisation
-    /// and activation are left to its reader.
+    /// From `[N, Ci, H, W]` to `[N, Co, H', W']`.
     pub fn forward(&self, input: FeatureMap) -> FeatureMap {
-        let weight = self.weight.val();
+        self.run(input, None)
+    }
+
+    /// The same with squeeze-and-excitation after the activation.
+    pub fn forward_excited(&self, input: FeatureMap, layer: &SqueezeExcitation) -> FeatureMap {
+        self.run(input, Some(layer.tensors()))
+    }
+
+    fn run(&self, input: FeatureMap, excitation: Option<ExcitationTensors>) -> FeatureMap {
+        let parameters = UnitTensors {
+            weight: self.weight.val(),
+            gamma: self.batch_norm.gamma.val(),
+            beta: self.batch_norm.beta.val(),
+            excitation,
+        };
+        let spec = UnitSpec {
+            convolution: self.convolution,
+            norm: NormSpec {
+                epsilon: BATCH_NORM_EPS,
+                activation: self.activation,
+            },
+        };
+        let result = input.unit(parameters, self.batch_norm.statistics(), spec);
+        let map = result.map.clone();
         if self.batch_norm.uses_batch_statistics() {
-            let map = input.convolve_statistics(weight, self.convolution);
-            self.batch_norm.with_batch_statistics(map, self.activation)
-        } else {
-            let values = input.convolve(weight, self.convolution);
-            self.batch_norm
-                .with_running_statistics(values, self.activation)
+            self.batch_norm.update(result);
         }
+        map
     }
 }
 
@@ -214,7 +209,7 @@ impl BiasedConvolution {
 
     /// From `[N, Ci, H, W]` to `[N, Co, H, W]`.
     pub fn forward(&self, input: FeatureMap) -> Tensor<4> {
-        input.convolve_bias(self.weight.val(), self.bias.val(), self.convolution)
+        input.biased_convolution(self.weight.val(), self.bias.val(), self.convolution)
     }
 }
 
@@ -243,23 +238,13 @@ impl SqueezeExcitation {
         }
     }
 
-    /// Leaves the scaling to the reader of a normalised map.
-    ///
-    /// # Panics
-    /// For any other map: the networks have none there.
-    pub fn forward(&self, input: FeatureMap) -> FeatureMap {
-        let FeatureMap::Normalized(map) = input else {
-            panic!("squeeze-and-excitation follows a unit");
-        };
-        FeatureMap::Excited(
-            map,
-            ExcitationParameters {
-                squeeze: self.squeeze.weight.val(),
-                squeeze_bias: self.squeeze.bias.val(),
-                expand: self.expand.weight.val(),
-                expand_bias: self.expand.bias.val(),
-            },
-        )
+    fn tensors(&self) -> ExcitationTensors {
+        ExcitationTensors {
+            squeeze: self.squeeze.weight.val(),
+            squeeze_bias: self.squeeze.bias.val(),
+            expand: self.expand.weight.val(),
+            expand_bias: self.expand.bias.val(),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The operations on autodiff tensors: the inputs are kept, the outputs'
-//! gradients come from [`NetworkGradients`].
+//! The operations on autodiff tensors: what the backward pass needs is kept,
+//! and [`NetworkGradients`] computes it.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -8,202 +8,198 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend};
 
-use super::gradients::{
-    ExcitationGradients, InputGradients, NetworkGradients, NormalizationGradients, Wanted,
+use super::gradients::{ExcitationGradients, NetworkGradients, NormGradients, UnitRecord, Wanted};
+use super::{
+    Convolution, Excitation, ExcitationParameters, Gate, GateValues, NetworkOps, PendingMap,
+    Statistics, UnitInput, UnitOutput, UnitParameters, UnitSpec,
 };
-use super::{Convolution, Convolved, Excitation, NetworkOps, NormalizedMap, UnitInput};
+
+type Tracked<B, C> = FloatTensor<Autodiff<B, C>>;
 
 impl<B, C> NetworkOps for Autodiff<B, C>
 where
     B: NetworkOps + NetworkGradients,
     C: CheckpointStrategy,
 {
-    fn unit_convolution(
+    fn unit(
         input: UnitInput<Self>,
-        weight: FloatTensor<Self>,
-        convolution: Convolution,
-    ) -> FloatTensor<Self> {
-        let step = ConvolutionStep::<B, C>::new(input, weight, convolution);
-        let output = B::unit_convolution(step.input(), step.weight(), convolution);
-        step.finish(output)
-    }
-
-    fn unit_convolution_statistics(
-        input: UnitInput<Self>,
-        weight: FloatTensor<Self>,
-        convolution: Convolution,
-    ) -> Convolved<Self> {
-        let step = ConvolutionStep::<B, C>::new(input, weight, convolution);
-        let output = B::unit_convolution_statistics(step.input(), step.weight(), convolution);
-        Convolved {
-            values: step.finish(output.values),
-            mean: Self::from_inner(output.mean),
-            variance: Self::from_inner(output.variance),
+        parameters: UnitParameters<Self>,
+        statistics: Statistics<Self>,
+        spec: UnitSpec,
+    ) -> UnitOutput<Self> {
+        let (input, input_node) = split_input(input);
+        let (parameters, nodes) = split_parameters(parameters);
+        let (statistics, batch_statistics) = match statistics {
+            Statistics::Batch => (Statistics::Batch, true),
+            Statistics::Running { mean, variance } => {
+                let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
+                (Statistics::Running { mean, variance }, false)
+            }
+        };
+        let output = B::unit(input.clone(), parameters.clone(), statistics, spec);
+        let (values, mean) = (output.values.clone(), output.mean.clone());
+        let (variance, gate) = (output.variance.clone(), output.gate.clone());
+        let record = UnitRecord {
+            input,
+            parameters,
+            output,
+            batch_statistics,
+            spec,
+        };
+        let [weight, gamma, beta] = nodes.unit;
+        let values = match nodes.excitation {
+            None => {
+                let nodes = [input_node, weight, gamma, beta];
+                register::<B, C, _, _, 4>(UnitBackward, nodes, record, values)
+            }
+            Some([squeeze, squeeze_bias, expand, expand_bias]) => {
+                let nodes = [
+                    input_node,
+                    weight,
+                    gamma,
+                    beta,
+                    squeeze,
+                    squeeze_bias,
+                    expand,
+                    expand_bias,
+                ];
+                register::<B, C, _, _, 8>(UnitBackward, nodes, record, values)
+            }
+        };
+        UnitOutput {
+            values,
+            mean: Self::from_inner(mean),
+            variance: Self::from_inner(variance),
+            gate: constant_gate(gate),
         }
     }
 
-    fn unit_convolution_bias(
+    fn biased_convolution(
         input: UnitInput<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         convolution: Convolution,
     ) -> FloatTensor<Self> {
-        let (bias, bias_node) = bias.into_parts();
-        let step = ConvolutionStep::<B, C>::new(input, weight, convolution);
-        let output = B::unit_convolution_bias(step.input(), step.weight(), bias, convolution);
-        step.finish_with_bias(bias_node, output)
-    }
-
-    fn unit_normalize(map: NormalizedMap<Self>) -> FloatTensor<Self> {
-        let (map, nodes) = split_map(map);
-        let output = B::unit_normalize(map.clone());
-        record::<B, C, _, _, 3>(NormalizationBackward, nodes, map, output)
-    }
-
-    fn unit_normalize_add(
-        map: NormalizedMap<Self>,
-        residual: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        let (map, [values, gamma, beta]) = split_map(map);
-        let (residual, residual_node) = residual.into_parts();
-        let output = B::unit_normalize_add(map.clone(), residual);
-        let nodes = [values, gamma, beta, residual_node];
-        record::<B, C, _, _, 4>(NormalizationBackward, nodes, map, output)
-    }
-}
-
-type Tracked<B, C> = FloatTensor<Autodiff<B, C>>;
-
-/// A convolution's inputs taken apart into values and graph nodes.
-struct ConvolutionStep<B: NetworkGradients, C> {
-    state: ConvolutionState<B>,
-    weight_node: NodeGuard,
-    input_nodes: InputNodes,
-    strategy: core::marker::PhantomData<C>,
-}
-
-/// The nodes of an input, in the order of [`input_gradients`].
-enum InputNodes {
-    Plain(NodeGuard),
-    Normalized([NodeGuard; 3]),
-    Excited([NodeGuard; 3], [NodeGuard; 4]),
-}
-
-/// What the backward pass of a convolution needs.
-#[derive(Clone, Debug)]
-struct ConvolutionState<B: NetworkGradients> {
-    input: UnitInput<B>,
-    weight: FloatTensor<B>,
-    convolution: Convolution,
-    /// Whether the second parent is a bias.
-    biased: bool,
-}
-
-impl<B: NetworkGradients, C: CheckpointStrategy> ConvolutionStep<B, C> {
-    fn new(
-        input: UnitInput<Autodiff<B, C>>,
-        weight: Tracked<B, C>,
-        convolution: Convolution,
-    ) -> Self {
+        let (input, input_node) = split_input(input);
         let (weight, weight_node) = weight.into_parts();
-        let (input, input_nodes) = match input {
-            UnitInput::Plain(values) => {
-                let (values, node) = values.into_parts();
-                (UnitInput::Plain(values), InputNodes::Plain(node))
-            }
-            UnitInput::Normalized(map) => {
-                let (map, nodes) = split_map(map);
-                (UnitInput::Normalized(map), InputNodes::Normalized(nodes))
-            }
-            UnitInput::Excited(map, excitation) => {
-                let (map, nodes) = split_map(map);
-                let (excitation, gate_nodes) = split_excitation(excitation);
-                (
-                    UnitInput::Excited(map, excitation),
-                    InputNodes::Excited(nodes, gate_nodes),
-                )
-            }
-        };
-        Self {
-            state: ConvolutionState {
-                input,
-                weight,
-                convolution,
-                biased: false,
-            },
-            weight_node,
-            input_nodes,
-            strategy: core::marker::PhantomData,
+        let (bias, bias_node) = bias.into_parts();
+        let output = B::biased_convolution(input.clone(), weight.clone(), bias, convolution);
+        let state = (input, weight, convolution);
+        let nodes = [input_node, weight_node, bias_node];
+        register::<B, C, _, _, 3>(BiasedConvolutionBackward, nodes, state, output)
+    }
+
+    fn activations(map: PendingMap<Self>) -> FloatTensor<Self> {
+        let (map, node) = split_map(map);
+        let output = B::activations(map);
+        register::<B, C, _, _, 1>(PassOn, [node], (), output)
+    }
+
+    fn activations_add(map: PendingMap<Self>, residual: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (map, node) = split_map(map);
+        let (residual, residual_node) = residual.into_parts();
+        let output = B::activations_add(map, residual);
+        register::<B, C, _, _, 2>(PassOn, [node, residual_node], (), output)
+    }
+}
+
+fn split_input<B: NetworkGradients, C: CheckpointStrategy>(
+    input: UnitInput<Autodiff<B, C>>,
+) -> (UnitInput<B>, NodeGuard) {
+    match input {
+        UnitInput::Plain(values) => {
+            let (values, node) = values.into_parts();
+            (UnitInput::Plain(values), node)
         }
-    }
-
-    fn input(&self) -> UnitInput<B> {
-        self.state.input.clone()
-    }
-
-    fn weight(&self) -> FloatTensor<B> {
-        self.state.weight.clone()
-    }
-
-    fn finish(self, output: FloatTensor<B>) -> Tracked<B, C> {
-        let (state, w) = (self.state, self.weight_node);
-        match self.input_nodes {
-            InputNodes::Plain(x) => {
-                record::<B, C, _, _, 2>(ConvolutionBackward, [w, x], state, output)
-            }
-            InputNodes::Normalized([x, g, b]) => {
-                record::<B, C, _, _, 4>(ConvolutionBackward, [w, x, g, b], state, output)
-            }
-            InputNodes::Excited([x, g, b], [s, sb, e, eb]) => {
-                let nodes = [w, x, g, b, s, sb, e, eb];
-                record::<B, C, _, _, 8>(ConvolutionBackward, nodes, state, output)
-            }
-        }
-    }
-
-    fn finish_with_bias(self, bias: NodeGuard, output: FloatTensor<B>) -> Tracked<B, C> {
-        let (mut state, w) = (self.state, self.weight_node);
-        state.biased = true;
-        match self.input_nodes {
-            InputNodes::Plain(x) => {
-                record::<B, C, _, _, 3>(ConvolutionBackward, [w, bias, x], state, output)
-            }
-            InputNodes::Normalized([x, g, b]) => {
-                record::<B, C, _, _, 5>(ConvolutionBackward, [w, bias, x, g, b], state, output)
-            }
-            InputNodes::Excited([x, g, b], [s, sb, e, eb]) => {
-                let nodes = [w, bias, x, g, b, s, sb, e, eb];
-                record::<B, C, _, _, 9>(ConvolutionBackward, nodes, state, output)
-            }
+        UnitInput::Pending(map) => {
+            let (map, node) = split_map(map);
+            (UnitInput::Pending(map), node)
         }
     }
 }
 
+/// A map's constants belong to the unit that made it: its readers' gradients go
+/// to the values alone.
 fn split_map<B: NetworkGradients, C: CheckpointStrategy>(
-    map: NormalizedMap<Autodiff<B, C>>,
-) -> (NormalizedMap<B>, [NodeGuard; 3]) {
-    let (values, values_node) = map.values.into_parts();
-    let (gamma, gamma_node) = map.gamma.into_parts();
-    let (beta, beta_node) = map.beta.into_parts();
-    let map = NormalizedMap {
+    map: PendingMap<Autodiff<B, C>>,
+) -> (PendingMap<B>, NodeGuard) {
+    let (values, node) = map.values.into_parts();
+    let gate = match map.gate {
+        Gate::Absent => Gate::Absent,
+        Gate::Present(gate) => Gate::Present(GateValues {
+            pooled: gate.pooled.into_primitive(),
+            hidden: gate.hidden.into_primitive(),
+            factors: gate.factors.into_primitive(),
+        }),
+    };
+    let map = PendingMap {
         values,
         mean: map.mean.into_primitive(),
         variance: map.variance.into_primitive(),
+        gamma: map.gamma.into_primitive(),
+        beta: map.beta.into_primitive(),
+        gate,
+        norm: map.norm,
+    };
+    (map, node)
+}
+
+fn constant_gate<B: NetworkGradients, C: CheckpointStrategy>(
+    gate: Gate<B>,
+) -> Gate<Autodiff<B, C>> {
+    let constant = <Autodiff<B, C> as AutodiffBackend>::from_inner;
+    match gate {
+        Gate::Absent => Gate::Absent,
+        Gate::Present(gate) => Gate::Present(GateValues {
+            pooled: constant(gate.pooled),
+            hidden: constant(gate.hidden),
+            factors: constant(gate.factors),
+        }),
+    }
+}
+
+/// Nodes of a unit's parameters.
+struct ParameterNodes {
+    /// Weight, gamma, beta.
+    unit: [NodeGuard; 3],
+    /// Squeeze, its bias, expand, its bias.
+    excitation: Option<[NodeGuard; 4]>,
+}
+
+fn split_parameters<B: NetworkGradients, C: CheckpointStrategy>(
+    parameters: UnitParameters<Autodiff<B, C>>,
+) -> (UnitParameters<B>, ParameterNodes) {
+    let (weight, weight_node) = parameters.weight.into_parts();
+    let (gamma, gamma_node) = parameters.gamma.into_parts();
+    let (beta, beta_node) = parameters.beta.into_parts();
+    let (excitation, excitation_nodes) = match parameters.excitation {
+        Excitation::Absent => (Excitation::Absent, None),
+        Excitation::Present(parameters) => {
+            let (parameters, nodes) = split_excitation(parameters);
+            (Excitation::Present(parameters), Some(nodes))
+        }
+    };
+    let nodes = ParameterNodes {
+        unit: [weight_node, gamma_node, beta_node],
+        excitation: excitation_nodes,
+    };
+    let parameters = UnitParameters {
+        weight,
         gamma,
         beta,
-        normalization: map.normalization,
+        excitation,
     };
-    (map, [values_node, gamma_node, beta_node])
+    (parameters, nodes)
 }
 
 fn split_excitation<B: NetworkGradients, C: CheckpointStrategy>(
-    excitation: Excitation<Autodiff<B, C>>,
-) -> (Excitation<B>, [NodeGuard; 4]) {
-    let (squeeze, squeeze_node) = excitation.squeeze.into_parts();
-    let (squeeze_bias, squeeze_bias_node) = excitation.squeeze_bias.into_parts();
-    let (expand, expand_node) = excitation.expand.into_parts();
-    let (expand_bias, expand_bias_node) = excitation.expand_bias.into_parts();
-    let excitation = Excitation {
+    parameters: ExcitationParameters<Autodiff<B, C>>,
+) -> (ExcitationParameters<B>, [NodeGuard; 4]) {
+    let (squeeze, squeeze_node) = parameters.squeeze.into_parts();
+    let (squeeze_bias, squeeze_bias_node) = parameters.squeeze_bias.into_parts();
+    let (expand, expand_node) = parameters.expand.into_parts();
+    let (expand_bias, expand_bias_node) = parameters.expand_bias.into_parts();
+    let parameters = ExcitationParameters {
         squeeze,
         squeeze_bias,
         expand,
@@ -215,11 +211,11 @@ fn split_excitation<B: NetworkGradients, C: CheckpointStrategy>(
         expand_node,
         expand_bias_node,
     ];
-    (excitation, nodes)
+    (parameters, nodes)
 }
 
 /// Adds a step to the graph; its state is dropped where no gradient is wanted.
-fn record<B, C, T, S, const N: usize>(
+fn register<B, C, T, S, const N: usize>(
     backward: T,
     nodes: [NodeGuard; N],
     state: S,
@@ -237,12 +233,12 @@ where
     }
 }
 
-/// Parents: weight, bias where there is one, then the input's nodes.
+/// Parents: input, weight, gamma, beta, then the four of an excitation.
 #[derive(Debug)]
-struct ConvolutionBackward;
+struct UnitBackward;
 
-impl<B: NetworkGradients, const N: usize> Backward<B, N> for ConvolutionBackward {
-    type State = ConvolutionState<B>;
+impl<B: NetworkGradients, const N: usize> Backward<B, N> for UnitBackward {
+    type State = UnitRecord<B>;
 
     fn backward(
         self,
@@ -250,32 +246,23 @@ impl<B: NetworkGradients, const N: usize> Backward<B, N> for ConvolutionBackward
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let output_gradient = grads.consume::<B>(&ops.node);
-        let state = ops.state;
-        let input_start = 1 + usize::from(state.biased);
+        let gradient = grads.consume::<B>(&ops.node);
         let wanted = Wanted {
-            weight: ops.parents[0].is_some(),
-            bias: state.biased && ops.parents[1].is_some(),
-            input: ops.parents[input_start..].iter().any(Option::is_some),
+            input: ops.parents[0].is_some(),
+            weight: ops.parents[1].is_some(),
         };
-        let gradients = B::unit_convolution_backward(
-            state.input,
-            state.weight,
-            state.convolution,
-            output_gradient,
-            wanted,
-        );
-        let mut list = vec![gradients.weight];
-        if state.biased {
-            list.push(gradients.bias);
+        let gradients = B::unit_backward(ops.state, gradient, wanted);
+        let NormGradients { gamma, beta } = gradients.norm;
+        let mut list = vec![gradients.input, gradients.weight, Some(gamma), Some(beta)];
+        if let Some(ExcitationGradients {
+            squeeze,
+            squeeze_bias,
+            expand,
+            expand_bias,
+        }) = gradients.excitation
+        {
+            list.extend([squeeze, squeeze_bias, expand, expand_bias].map(Some));
         }
-        list.extend(
-            gradients
-                .input
-                .into_iter()
-                .flat_map(input_gradients::<B>)
-                .map(Some),
-        );
         for (parent, gradient) in ops.parents.into_iter().zip(list) {
             if let (Some(node), Some(gradient)) = (parent, gradient) {
                 grads.register::<B>(node.id, gradient);
@@ -284,34 +271,42 @@ impl<B: NetworkGradients, const N: usize> Backward<B, N> for ConvolutionBackward
     }
 }
 
-fn input_gradients<B: NetworkGradients>(gradients: InputGradients<B>) -> Vec<FloatTensor<B>> {
-    match gradients {
-        InputGradients::Plain(values) => vec![values],
-        InputGradients::Normalized(map) => map_gradients::<B>(map).into(),
-        InputGradients::Excited(map, excitation) => {
-            let ExcitationGradients {
-                squeeze,
-                squeeze_bias,
-                expand,
-                expand_bias,
-            } = excitation;
-            let mut list = Vec::from(map_gradients::<B>(map));
-            list.extend([squeeze, squeeze_bias, expand, expand_bias]);
-            list
+/// Parents: input, weight, bias.
+#[derive(Debug)]
+struct BiasedConvolutionBackward;
+
+impl<B: NetworkGradients> Backward<B, 3> for BiasedConvolutionBackward {
+    type State = (UnitInput<B>, FloatTensor<B>, Convolution);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let wanted = Wanted {
+            input: ops.parents[0].is_some(),
+            weight: ops.parents[1].is_some(),
+        };
+        let (input, weight, convolution) = ops.state;
+        let gradients =
+            B::biased_convolution_backward(input, weight, convolution, gradient, wanted);
+        let list = [gradients.input, gradients.weight, Some(gradients.bias)];
+        for (parent, gradient) in ops.parents.into_iter().zip(list) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
         }
     }
 }
 
-fn map_gradients<B: NetworkGradients>(map: NormalizationGradients<B>) -> [FloatTensor<B>; 3] {
-    [map.values, map.gamma, map.beta]
-}
-
-/// Parents: values, gamma, beta and, for the sum, the residual.
+/// Every parent gets the output's gradient.
 #[derive(Debug)]
-struct NormalizationBackward;
+struct PassOn;
 
-impl<B: NetworkGradients, const N: usize> Backward<B, N> for NormalizationBackward {
-    type State = NormalizedMap<B>;
+impl<B: NetworkGradients, const N: usize> Backward<B, N> for PassOn {
+    type State = ();
 
     fn backward(
         self,
@@ -319,20 +314,9 @@ impl<B: NetworkGradients, const N: usize> Backward<B, N> for NormalizationBackwa
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let output_gradient = grads.consume::<B>(&ops.node);
-        let mut parents = ops.parents.into_iter();
-        let map_parents: Vec<_> = parents.by_ref().take(3).collect();
-        if let Some(Some(residual)) = parents.next() {
-            grads.register::<B>(residual.id, output_gradient.clone());
-        }
-        if map_parents.iter().all(Option::is_none) {
-            return;
-        }
-        let gradients = B::unit_normalize_backward(ops.state, output_gradient);
-        for (parent, gradient) in map_parents.into_iter().zip(map_gradients::<B>(gradients)) {
-            if let Some(node) = parent {
-                grads.register::<B>(node.id, gradient);
-            }
+        let gradient = grads.consume::<B>(&ops.node);
+        for node in ops.parents.into_iter().flatten() {
+            grads.register::<B>(node.id, gradient.clone());
         }
     }
 }

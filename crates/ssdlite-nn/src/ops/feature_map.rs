@@ -4,125 +4,175 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::{
-    Convolution, Convolved, Excitation, NetworkOps, Normalization, NormalizedMap, UnitInput,
+    Convolution, Excitation, ExcitationParameters, Gate, GateValues, NetworkOps, NormSpec,
+    PendingMap, Statistics, UnitInput, UnitOutput, UnitParameters, UnitSpec,
 };
 
-/// A feature map on its way from one convolution to the next.
+/// A feature map on its way from one operation to the next.
+#[derive(Clone, Debug)]
+pub struct FeatureMap(Form);
+
 #[derive(Clone, Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "there are two or three at a time, and a box would be allocated for every layer"
 )]
-pub enum FeatureMap {
+enum Form {
     /// Values as they are, `[N, C, H, W]`.
     Plain(Tensor<4>),
-    /// A convolution's raw output, to be normalised by its reader.
-    Normalized(Normalized),
-    /// The same, to be scaled by a squeeze-and-excitation gate as well.
-    Excited(Normalized, ExcitationParameters),
+    /// A unit's result, computed by its reader.
+    Pending(Pending),
 }
 
-/// A convolution's raw output with all that makes activations of it; see
-/// [`NormalizedMap`].
+/// See [`PendingMap`].
 #[derive(Clone, Debug)]
-pub struct Normalized {
-    /// Raw values, `[N, C, H, W]`.
-    pub values: Tensor<4>,
-    /// Mean of each channel, `[C]`.
-    pub mean: Tensor<1>,
-    /// Biased variance of each channel, `[C]`.
-    pub variance: Tensor<1>,
-    /// Learned scale of each channel, `[C]`.
+struct Pending {
+    values: Tensor<4>,
+    mean: Tensor<1>,
+    variance: Tensor<1>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    gate: Option<[Tensor<4>; 3]>,
+    norm: NormSpec,
+}
+
+/// A unit's parameters; see [`UnitParameters`].
+#[derive(Clone, Debug)]
+pub struct UnitTensors {
+    /// `[Co, Ci / groups, k, k]`
+    pub weight: Tensor<4>,
+    /// `[Co]`
     pub gamma: Tensor<1>,
-    /// Learned shift of each channel, `[C]`.
+    /// `[Co]`
     pub beta: Tensor<1>,
-    /// Epsilon, kind of statistics and activation.
-    pub normalization: Normalization,
+    /// Squeeze-and-excitation after the activation, if any.
+    pub excitation: Option<ExcitationTensors>,
 }
 
-/// Parameters of a gate; see [`Excitation`].
+/// Parameters of squeeze-and-excitation; see [`ExcitationParameters`].
 #[derive(Clone, Debug)]
-pub struct ExcitationParameters {
-    /// `[S, C, 1, 1]`.
+pub struct ExcitationTensors {
+    /// `[S, C, 1, 1]`
     pub squeeze: Tensor<4>,
-    /// `[S]`.
+    /// `[S]`
     pub squeeze_bias: Tensor<1>,
-    /// `[C, S, 1, 1]`.
+    /// `[C, S, 1, 1]`
     pub expand: Tensor<4>,
-    /// `[C]`.
+    /// `[C]`
     pub expand_bias: Tensor<1>,
 }
 
-/// A convolution's raw output with the statistics of its channels.
+/// Where batch norm's mean and variance come from; see [`Statistics`].
 #[derive(Clone, Debug)]
-pub struct ConvolvedMap {
-    /// `[N, C, H, W]`.
-    pub values: Tensor<4>,
-    /// Mean of each channel, `[C]`; not tracked by autodiff.
+pub enum StatisticsTensors {
+    /// From the batch.
+    Batch,
+    /// From earlier batches.
+    Running {
+        /// `[Co]`
+        mean: Tensor<1>,
+        /// `[Co]`
+        variance: Tensor<1>,
+    },
+}
+
+/// A unit's result with the statistics that it was normalised by.
+#[derive(Clone, Debug)]
+pub struct UnitResult {
+    /// `[N, Co, H', W']`
+    pub map: FeatureMap,
+    /// Mean of each channel, `[Co]`, without autodiff.
     pub mean: Tensor<1>,
-    /// Biased variance of each channel, `[C]`; not tracked by autodiff.
+    /// Biased variance of each channel, `[Co]`, without autodiff.
     pub variance: Tensor<1>,
 }
 
+impl From<Tensor<4>> for FeatureMap {
+    /// A map of values as they are, `[N, C, H, W]`.
+    fn from(values: Tensor<4>) -> Self {
+        Self(Form::Plain(values))
+    }
+}
+
 impl FeatureMap {
-    /// The activations, `[N, C, H, W]`.
-    ///
-    /// # Panics
-    /// For a map that waits for its gate: only a convolution applies that.
-    pub fn activations(self) -> Tensor<4> {
-        match self {
-            Self::Plain(values) => values,
-            Self::Normalized(map) => Tensor::from_dispatch(Dispatch::unit_normalize(map.into())),
-            Self::Excited(..) => panic!("a gated map is read by a convolution alone"),
+    /// `[N, C, H, W]`.
+    pub fn dims(&self) -> [usize; 4] {
+        match &self.0 {
+            Form::Plain(values) => values.dims(),
+            Form::Pending(map) => map.values.dims(),
         }
     }
 
-    /// The activations plus `residual`, both `[N, C, H, W]`.
-    ///
-    /// # Panics
-    /// As [`Self::activations`].
+    /// The values, `[N, C, H, W]`.
+    pub fn activations(self) -> Tensor<4> {
+        match self.0 {
+            Form::Plain(values) => values,
+            Form::Pending(map) => Tensor::from_dispatch(Dispatch::activations(map.into())),
+        }
+    }
+
+    /// The values plus `residual`, both `[N, C, H, W]`.
     pub fn activations_add(self, residual: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::Normalized(map) => Tensor::from_dispatch(Dispatch::unit_normalize_add(
+        match self.0 {
+            Form::Plain(values) => values + residual,
+            Form::Pending(map) => Tensor::from_dispatch(Dispatch::activations_add(
                 map.into(),
                 residual.into_dispatch(),
             )),
-            other => other.activations() + residual,
         }
     }
 
-    /// Convolution without bias: `[Co, Ci / groups, k, k]` gives
-    /// `[N, Co, H', W']`.
-    pub fn convolve(self, weight: Tensor<4>, convolution: Convolution) -> Tensor<4> {
-        Tensor::from_dispatch(Dispatch::unit_convolution(
-            self.into(),
-            weight.into_dispatch(),
-            convolution,
-        ))
-    }
-
-    /// Convolution without bias, with the statistics of its output.
-    pub fn convolve_statistics(self, weight: Tensor<4>, convolution: Convolution) -> ConvolvedMap {
-        let Convolved {
+    /// Convolution, batch norm, activation and squeeze-and-excitation: from
+    /// `[N, Ci, H, W]` to `[N, Co, H', W']`.
+    pub fn unit(
+        self,
+        parameters: UnitTensors,
+        statistics: StatisticsTensors,
+        spec: UnitSpec,
+    ) -> UnitResult {
+        // Readers see them as constants: their gradient is the unit's own.
+        let gamma = parameters.gamma.clone().inner();
+        let beta = parameters.beta.clone().inner();
+        let UnitOutput {
             values,
             mean,
             variance,
-        } = Dispatch::unit_convolution_statistics(self.into(), weight.into_dispatch(), convolution);
-        ConvolvedMap {
+            gate,
+        } = Dispatch::unit(self.into(), parameters.into(), statistics.into(), spec);
+        let mean = Tensor::<1>::from_dispatch(mean).inner();
+        let variance = Tensor::<1>::from_dispatch(variance).inner();
+        let gate = match gate {
+            Gate::Absent => None,
+            Gate::Present(gate) => {
+                let parts = [gate.pooled, gate.hidden, gate.factors];
+                Some(parts.map(|part| Tensor::from_dispatch(part).inner()))
+            }
+        };
+        let map = Pending {
             values: Tensor::from_dispatch(values),
-            mean: Tensor::from_dispatch(mean),
-            variance: Tensor::from_dispatch(variance),
+            mean: mean.clone(),
+            variance: variance.clone(),
+            gamma,
+            beta,
+            gate,
+            norm: spec.norm,
+        };
+        UnitResult {
+            map: Self(Form::Pending(map)),
+            mean,
+            variance,
         }
     }
 
-    /// Convolution with a bias, `[Co]`.
-    pub fn convolve_bias(
+    /// Convolution with a bias, `[Co]`, and nothing after it: from
+    /// `[N, Ci, H, W]` to `[N, Co, H', W']`.
+    pub fn biased_convolution(
         self,
         weight: Tensor<4>,
         bias: Tensor<1>,
         convolution: Convolution,
     ) -> Tensor<4> {
-        Tensor::from_dispatch(Dispatch::unit_convolution_bias(
+        Tensor::from_dispatch(Dispatch::biased_convolution(
             self.into(),
             weight.into_dispatch(),
             bias.into_dispatch(),
@@ -133,34 +183,63 @@ impl FeatureMap {
 
 impl From<FeatureMap> for UnitInput<Dispatch> {
     fn from(map: FeatureMap) -> Self {
-        match map {
-            FeatureMap::Plain(values) => Self::Plain(values.into_dispatch()),
-            FeatureMap::Normalized(map) => Self::Normalized(map.into()),
-            FeatureMap::Excited(map, excitation) => Self::Excited(map.into(), excitation.into()),
+        match map.0 {
+            Form::Plain(values) => Self::Plain(values.into_dispatch()),
+            Form::Pending(map) => Self::Pending(map.into()),
         }
     }
 }
 
-impl From<Normalized> for NormalizedMap<Dispatch> {
-    fn from(map: Normalized) -> Self {
+impl From<Pending> for PendingMap<Dispatch> {
+    fn from(map: Pending) -> Self {
+        let gate = match map.gate.map(|parts| parts.map(Tensor::into_dispatch)) {
+            None => Gate::Absent,
+            Some([pooled, hidden, factors]) => Gate::Present(GateValues {
+                pooled,
+                hidden,
+                factors,
+            }),
+        };
         Self {
             values: map.values.into_dispatch(),
             mean: map.mean.into_dispatch(),
             variance: map.variance.into_dispatch(),
             gamma: map.gamma.into_dispatch(),
             beta: map.beta.into_dispatch(),
-            normalization: map.normalization,
+            gate,
+            norm: map.norm,
         }
     }
 }
 
-impl From<ExcitationParameters> for Excitation<Dispatch> {
-    fn from(parameters: ExcitationParameters) -> Self {
+impl From<UnitTensors> for UnitParameters<Dispatch> {
+    fn from(parameters: UnitTensors) -> Self {
+        let excitation = match parameters.excitation {
+            None => Excitation::Absent,
+            Some(parameters) => Excitation::Present(ExcitationParameters {
+                squeeze: parameters.squeeze.into_dispatch(),
+                squeeze_bias: parameters.squeeze_bias.into_dispatch(),
+                expand: parameters.expand.into_dispatch(),
+                expand_bias: parameters.expand_bias.into_dispatch(),
+            }),
+        };
         Self {
-            squeeze: parameters.squeeze.into_dispatch(),
-            squeeze_bias: parameters.squeeze_bias.into_dispatch(),
-            expand: parameters.expand.into_dispatch(),
-            expand_bias: parameters.expand_bias.into_dispatch(),
+            weight: parameters.weight.into_dispatch(),
+            gamma: parameters.gamma.into_dispatch(),
+            beta: parameters.beta.into_dispatch(),
+            excitation,
+        }
+    }
+}
+
+impl From<StatisticsTensors> for Statistics<Dispatch> {
+    fn from(statistics: StatisticsTensors) -> Self {
+        match statistics {
+            StatisticsTensors::Batch => Self::Batch,
+            StatisticsTensors::Running { mean, variance } => Self::Running {
+                mean: mean.into_dispatch(),
+                variance: variance.into_dispatch(),
+            },
         }
     }
 }

@@ -2,235 +2,292 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Scalar, TensorMetadata};
-use burn::tensor::ops::ConvOptions;
 
-use super::{
-    Activation, Convolution, Excitation, Gate, NormalizedMap, Statistics, UnitInput, activate,
-    affine, channel_sums, hard_sigmoid, inverse_deviation, normalize, operand, per_channel,
+use super::primitives::{
+    Norm, activate, affine, channel_sums, hard_sigmoid, inverse_deviation, normalize, operand,
+    per_channel, pointwise_options,
 };
+use super::{
+    Activation, Convolution, Excitation, ExcitationParameters, Gate, GateValues, NormSpec,
+    UnitInput, UnitOutput, UnitParameters, UnitSpec,
+};
+
+/// What the forward pass of a unit keeps for its backward pass.
+#[derive(Clone, Debug)]
+pub struct UnitRecord<B: Backend> {
+    /// What it read.
+    pub input: UnitInput<B>,
+    /// With which parameters.
+    pub parameters: UnitParameters<B>,
+    /// What it made.
+    pub output: UnitOutput<B>,
+    /// Whether mean and variance are those of the batch, as opposed to
+    /// constants.
+    pub batch_statistics: bool,
+    /// Geometry, epsilon and activation.
+    pub spec: UnitSpec,
+}
 
 /// Which gradients somebody waits for; the others need not be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// The convolution's weight.
-    pub weight: bool,
-    /// The convolution's bias.
-    pub bias: bool,
-    /// Anything that the input is made of.
+    /// The input's.
     pub input: bool,
+    /// The convolution's weight's.
+    pub weight: bool,
 }
 
-/// Gradients of a convolution; `None` where they were not wanted.
+/// Gradients of a unit; `None` where they were not wanted.
 #[derive(Clone, Debug)]
-pub struct ConvolutionGradients<B: Backend> {
+pub struct UnitGradients<B: Backend> {
+    /// Of the input's result, `[N, Ci, H, W]`.
+    pub input: Option<FloatTensor<B>>,
     /// `[Co, Ci / groups, k, k]`.
     pub weight: Option<FloatTensor<B>>,
-    /// `[Co]`.
-    pub bias: Option<FloatTensor<B>>,
-    /// Of what the input is made of.
-    pub input: Option<InputGradients<B>>,
+    /// Of batch norm's parameters.
+    pub norm: NormGradients<B>,
+    /// Of the parameters of squeeze-and-excitation, where there is one.
+    pub excitation: Option<ExcitationGradients<B>>,
 }
 
-/// Gradients of the variants of [`UnitInput`].
+/// Gradients of batch norm's parameters.
 #[derive(Clone, Debug)]
-pub enum InputGradients<B: Backend> {
-    /// Of the values, `[N, C, H, W]`.
-    Plain(FloatTensor<B>),
-    /// Of a normalised map.
-    Normalized(NormalizationGradients<B>),
-    /// Of a normalised map and of the gate's parameters.
-    Excited(NormalizationGradients<B>, ExcitationGradients<B>),
-}
-
-/// Gradients of a [`NormalizedMap`].
-#[derive(Clone, Debug)]
-pub struct NormalizationGradients<B: Backend> {
-    /// Of the raw values, through the batch statistics as well, `[N, C, H, W]`.
-    pub values: FloatTensor<B>,
-    /// `[C]`.
+pub struct NormGradients<B: Backend> {
+    /// `[C]`
     pub gamma: FloatTensor<B>,
-    /// `[C]`.
+    /// `[C]`
     pub beta: FloatTensor<B>,
 }
 
-/// Gradients of an [`Excitation`], each of its parameter's shape.
+/// Gradients of [`ExcitationParameters`], each of its parameter's shape.
 #[derive(Clone, Debug)]
 pub struct ExcitationGradients<B: Backend> {
-    /// `[S, C, 1, 1]`.
+    /// `[S, C, 1, 1]`
     pub squeeze: FloatTensor<B>,
-    /// `[S]`.
+    /// `[S]`
     pub squeeze_bias: FloatTensor<B>,
-    /// `[C, S, 1, 1]`.
+    /// `[C, S, 1, 1]`
     pub expand: FloatTensor<B>,
-    /// `[C]`.
+    /// `[C]`
     pub expand_bias: FloatTensor<B>,
 }
 
-/// The backward operations. `output_gradient` is the gradient of the forward
-/// operation's output and has its shape.
+/// Gradients of a convolution with bias; `None` where they were not wanted.
+#[derive(Clone, Debug)]
+pub struct BiasedConvolutionGradients<B: Backend> {
+    /// Of the input's result, `[N, Ci, H, W]`.
+    pub input: Option<FloatTensor<B>>,
+    /// `[Co, Ci / groups, k, k]`.
+    pub weight: Option<FloatTensor<B>>,
+    /// `[Co]`.
+    pub bias: FloatTensor<B>,
+}
+
+/// The backward operations.
+///
+/// The two operations without parameters,
+/// [`activations`](super::NetworkOps::activations) and
+/// [`activations_add`](super::NetworkOps::activations_add), need none: a map's
+/// gradient is that of its result.
 pub trait NetworkGradients: Backend {
-    /// Gradients of the three convolutions of [`NetworkOps`](super::NetworkOps).
-    fn unit_convolution_backward(
+    /// Gradients of [`unit`](super::NetworkOps::unit), given that of its result,
+    /// `[N, Co, H', W']`.
+    fn unit_backward(
+        record: UnitRecord<Self>,
+        gradient: FloatTensor<Self>,
+        wanted: Wanted,
+    ) -> UnitGradients<Self> {
+        unit_backward(record, gradient, wanted)
+    }
+
+    /// Gradients of [`biased_convolution`](super::NetworkOps::biased_convolution),
+    /// given that of its output, `[N, Co, H', W']`.
+    fn biased_convolution_backward(
         input: UnitInput<Self>,
         weight: FloatTensor<Self>,
         convolution: Convolution,
-        output_gradient: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
         wanted: Wanted,
-    ) -> ConvolutionGradients<Self> {
-        let values = operand::<Self>(input.clone());
-        let bias = wanted
-            .bias
-            .then(|| channel_sums::<Self>(output_gradient.clone()));
-        let weight_gradient = wanted.weight.then(|| {
-            Self::conv2d_weight_backward(
-                values.clone(),
-                weight.clone(),
-                output_gradient.clone(),
-                convolution.options(),
-            )
-        });
-        let input = wanted.input.then(|| {
-            let gradient =
-                Self::conv2d_x_backward(values, weight, output_gradient, convolution.options());
-            operand_backward::<Self>(input, gradient)
-        });
-        ConvolutionGradients {
-            weight: weight_gradient,
-            bias,
+    ) -> BiasedConvolutionGradients<Self> {
+        let bias = channel_sums::<Self>(gradient.clone());
+        let (input, weight) =
+            convolution_backward::<Self>(input, weight, convolution, gradient, wanted);
+        BiasedConvolutionGradients {
             input,
+            weight,
+            bias,
         }
-    }
-
-    /// Gradients of [`unit_normalize`](super::NetworkOps::unit_normalize), and
-    /// of the map in [`unit_normalize_add`](super::NetworkOps::unit_normalize_add).
-    fn unit_normalize_backward(
-        map: NormalizedMap<Self>,
-        output_gradient: FloatTensor<Self>,
-    ) -> NormalizationGradients<Self> {
-        normalize_backward::<Self>(map, output_gradient)
     }
 }
 
-fn operand_backward<B: Backend>(
-    input: UnitInput<B>,
+fn unit_backward<B: Backend>(
+    record: UnitRecord<B>,
     gradient: FloatTensor<B>,
-) -> InputGradients<B> {
-    match input {
-        UnitInput::Plain(_) => InputGradients::Plain(gradient),
-        UnitInput::Normalized(map) => {
-            InputGradients::Normalized(normalize_backward::<B>(map, gradient))
+    wanted: Wanted,
+) -> UnitGradients<B> {
+    let UnitRecord {
+        input,
+        parameters,
+        output,
+        batch_statistics,
+        spec,
+    } = record;
+    let norm = Norm::<B> {
+        mean: output.mean,
+        variance: output.variance,
+        gamma: parameters.gamma,
+        beta: parameters.beta,
+    };
+    let (gradient, excitation) = match (output.gate, parameters.excitation) {
+        (Gate::Present(gate), Excitation::Present(excitation)) => {
+            let activations = normalize(output.values.clone(), norm.clone(), spec.norm);
+            let (gradient, gradients) = excite_backward(activations, gate, excitation, gradient);
+            (gradient, Some(gradients))
         }
-        UnitInput::Excited(map, excitation) => {
-            let (gradient, excitation) =
-                excite_backward::<B>(normalize::<B>(map.clone()), excitation, gradient);
-            InputGradients::Excited(normalize_backward::<B>(map, gradient), excitation)
-        }
+        _ => (gradient, None),
+    };
+    let (gradient, norm) =
+        norm_backward(output.values, norm, spec.norm, batch_statistics, gradient);
+    let (input, weight) =
+        convolution_backward::<B>(input, parameters.weight, spec.convolution, gradient, wanted);
+    UnitGradients {
+        input,
+        weight,
+        norm,
+        excitation,
     }
 }
 
-/// Gradients of `values * gate(values)`.
+/// Gradients of input and weight.
+fn convolution_backward<B: Backend>(
+    input: UnitInput<B>,
+    weight: FloatTensor<B>,
+    convolution: Convolution,
+    gradient: FloatTensor<B>,
+    wanted: Wanted,
+) -> (Option<FloatTensor<B>>, Option<FloatTensor<B>>) {
+    let values = operand(input);
+    let weight_gradient = wanted.weight.then(|| {
+        B::conv2d_weight_backward(
+            values.clone(),
+            weight.clone(),
+            gradient.clone(),
+            convolution.options(),
+        )
+    });
+    let input_gradient = wanted
+        .input
+        .then(|| B::conv2d_x_backward(values, weight, gradient, convolution.options()));
+    (input_gradient, weight_gradient)
+}
+
+/// From the gradient of `activations * gate(activations)` to that of the
+/// activations, `[N, C, H, W]`, and of the gate's parameters.
 fn excite_backward<B: Backend>(
-    values: FloatTensor<B>,
-    excitation: Excitation<B>,
+    activations: FloatTensor<B>,
+    gate: GateValues<B>,
+    excitation: ExcitationParameters<B>,
     gradient: FloatTensor<B>,
 ) -> (FloatTensor<B>, ExcitationGradients<B>) {
-    let options = || ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
-    let shape = values.shape();
+    let options = pointwise_options;
+    let shape = activations.shape();
     let pixels = (shape[2] * shape[3]) as f64;
-    let Gate {
-        squeezed,
-        hidden,
-        raw,
-        gate,
-    } = Gate::<B>::new(values.clone(), excitation.clone());
 
-    let gate_gradient = B::float_sum_dim(
-        B::float_sum_dim(B::float_mul(gradient.clone(), values), 3),
-        2,
-    );
-    let raw_gradient = B::float_mul_scalar(
-        B::float_mul(gate_gradient, inside::<B>(raw, -3.0, 3.0)),
+    let products = B::float_mul(gradient.clone(), activations);
+    let factors_gradient = B::float_sum_dim(B::float_sum_dim(products, 3), 2);
+    // The hard sigmoid is linear exactly where its value is inside 0 to 1.
+    let expanded_gradient = B::float_mul_scalar(
+        B::float_mul(
+            factors_gradient,
+            inside::<B>(gate.factors.clone(), 0.0, 1.0),
+        ),
         Scalar::Float(1.0 / 6.0),
     );
     let hidden_gradient = B::float_mul(
         B::conv2d_x_backward(
-            hidden.clone(),
+            gate.hidden.clone(),
             excitation.expand.clone(),
-            raw_gradient.clone(),
+            expanded_gradient.clone(),
             options(),
         ),
-        positive::<B>(hidden.clone()),
+        positive::<B>(gate.hidden.clone()),
     );
-    let squeezed_gradient = B::conv2d_x_backward(
-        squeezed.clone(),
+    let pooled_gradient = B::conv2d_x_backward(
+        gate.pooled.clone(),
         excitation.squeeze.clone(),
         hidden_gradient.clone(),
         options(),
     );
-    let values_gradient = B::float_add(
-        B::float_mul(gradient, gate),
-        B::float_mul_scalar(squeezed_gradient, Scalar::Float(1.0 / pixels)),
+    let activations_gradient = B::float_add(
+        B::float_mul(gradient, gate.factors),
+        B::float_mul_scalar(pooled_gradient, Scalar::Float(1.0 / pixels)),
     );
     let gradients = ExcitationGradients {
         squeeze_bias: channel_sums::<B>(hidden_gradient.clone()),
         squeeze: B::conv2d_weight_backward(
-            squeezed,
+            gate.pooled,
             excitation.squeeze,
             hidden_gradient,
             options(),
         ),
-        expand_bias: channel_sums::<B>(raw_gradient.clone()),
-        expand: B::conv2d_weight_backward(hidden, excitation.expand, raw_gradient, options()),
+        expand_bias: channel_sums::<B>(expanded_gradient.clone()),
+        expand: B::conv2d_weight_backward(
+            gate.hidden,
+            excitation.expand,
+            expanded_gradient,
+            options(),
+        ),
     };
-    (values_gradient, gradients)
+    (activations_gradient, gradients)
 }
 
+/// From the gradient of the activations to that of the convolution's output.
 /// With `x` the normalised values, `u = x * gamma + beta`, `d` the gradient of
-/// `u` and `M` the values a channel has:
+/// `u` and `M` the values that a channel has:
 ///
 /// ```text
-/// beta'  = sum d
-/// gamma' = sum d * x
+/// beta'   = sum d
+/// gamma'  = sum d * x
 /// values' = gamma / sqrt(variance + epsilon) * (d - beta' / M - x * gamma' / M)
 /// ```
 ///
 /// The two corrections come from the batch statistics (arXiv 1502.03167,
 /// section 3) and fall away for running ones.
-fn normalize_backward<B: Backend>(
-    map: NormalizedMap<B>,
+fn norm_backward<B: Backend>(
+    values: FloatTensor<B>,
+    norm: Norm<B>,
+    spec: NormSpec,
+    batch_statistics: bool,
     gradient: FloatTensor<B>,
-) -> NormalizationGradients<B> {
-    let normalization = map.normalization;
-    let shape = map.values.shape();
+) -> (FloatTensor<B>, NormGradients<B>) {
+    let shape = values.shape();
     let count = (shape[0] * shape[2] * shape[3]) as f64;
-    let affine_gradient =
-        activate_backward::<B>(affine::<B>(map.clone()), gradient, normalization.activation);
-    let inverse = inverse_deviation::<B>(map.variance, normalization.epsilon);
+    let gradient = activate_backward::<B>(
+        affine(values.clone(), norm.clone(), spec.epsilon),
+        gradient,
+        spec.activation,
+    );
+    let inverse = inverse_deviation::<B>(norm.variance, spec.epsilon);
     let normalized = B::float_mul(
-        B::float_sub(map.values, per_channel::<B>(map.mean)),
+        B::float_sub(values, per_channel::<B>(norm.mean)),
         per_channel::<B>(inverse.clone()),
     );
-    let beta = channel_sums::<B>(affine_gradient.clone());
-    let gamma = channel_sums::<B>(B::float_mul(affine_gradient.clone(), normalized.clone()));
-
-    let centered = match normalization.statistics {
-        Statistics::Running => affine_gradient,
-        Statistics::Batch => {
-            let mean_of = |sum: FloatTensor<B>| {
-                per_channel::<B>(B::float_mul_scalar(sum, Scalar::Float(1.0 / count)))
-            };
-            B::float_sub(
-                B::float_sub(affine_gradient, mean_of(beta.clone())),
-                B::float_mul(normalized, mean_of(gamma.clone())),
-            )
-        }
+    let beta = channel_sums::<B>(gradient.clone());
+    let gamma = channel_sums::<B>(B::float_mul(gradient.clone(), normalized.clone()));
+    let corrected = if batch_statistics {
+        let mean_of = |sum: FloatTensor<B>| {
+            per_channel::<B>(B::float_mul_scalar(sum, Scalar::Float(1.0 / count)))
+        };
+        B::float_sub(
+            B::float_sub(gradient, mean_of(beta.clone())),
+            B::float_mul(normalized, mean_of(gamma.clone())),
+        )
+    } else {
+        gradient
     };
-    let values = B::float_mul(centered, per_channel::<B>(B::float_mul(map.gamma, inverse)));
-    NormalizationGradients {
-        values,
-        gamma,
-        beta,
-    }
+    let scale = per_channel::<B>(B::float_mul(norm.gamma, inverse));
+    let gradients = NormGradients { gamma, beta };
+    (B::float_mul(corrected, scale), gradients)
 }
 
 fn activate_backward<B: Backend>(

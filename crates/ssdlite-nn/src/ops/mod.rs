@@ -1,19 +1,24 @@
 //! The operations that both networks consist of, as an extension of Burn's
 //! backends.
 //!
-//! A convolution here returns its raw output, and whoever reads that output
-//! normalises and activates it on the way: [`UnitInput::Normalized`] carries
-//! the raw values together with the statistics and parameters that turn them
-//! into activations. So a training step keeps one map per convolution, not a
-//! second and third one for the normalised and the activated values; the
-//! backward pass computes those again.
+//! A unit (convolution, batch norm, activation, sometimes
+//! squeeze-and-excitation) does not write its result. It hands over the
+//! convolution's raw output together with what makes the result of it, and
+//! whoever reads that ([`UnitInput`]) computes the result on the way. So a
+//! training step keeps one map for each convolution, not a second and third
+//! one for the normalised and the activated values.
+//!
+//! In the graph of autodiff the raw output stands for the result: its gradient
+//! is the *result's* gradient, which its readers add up, and the unit's own
+//! backward pass takes it through gate, activation and batch norm. Therefore a
+//! [`FeatureMap`] shows its raw values to nobody outside of this module.
 //!
 //! - [`NetworkOps`]: the forward operations, routed by Burn's dispatch. The
 //!   default bodies are made of Burn's primitives, serve every GPU backend and
 //!   define what any other implementation has to compute.
-//! - [`NetworkGradients`]: their gradients, on the backend below autodiff,
-//!   again with default bodies.
-//! - The implementation for `Autodiff` saves the inputs of the forward pass and
+//! - [`NetworkGradients`]: the backward operations, on the backend below
+//!   autodiff, again with default bodies.
+//! - The implementation for `Autodiff` keeps what the backward pass needs and
 //!   calls [`NetworkGradients`]; it is the same for every backend.
 //!
 //! Batch normalisation: arXiv 1502.03167. Squeeze-and-excitation: arXiv
@@ -22,18 +27,19 @@
 mod autodiff;
 mod feature_map;
 mod gradients;
+mod primitives;
 #[cfg(test)]
 mod tests;
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, ExtensionType, Scalar, Shape, TensorMetadata, backend_extension};
+use burn::backend::{Backend, ExtensionType, backend_extension};
 use burn::tensor::ops::ConvOptions;
 pub use ssdlite_core::Activation;
 
-pub use feature_map::{ConvolvedMap, ExcitationParameters, FeatureMap, Normalized};
+pub use feature_map::{ExcitationTensors, FeatureMap, StatisticsTensors, UnitResult, UnitTensors};
 pub use gradients::{
-    ConvolutionGradients, ExcitationGradients, InputGradients, NetworkGradients,
-    NormalizationGradients, Wanted,
+    BiasedConvolutionGradients, ExcitationGradients, NetworkGradients, NormGradients,
+    UnitGradients, UnitRecord, Wanted,
 };
 
 /// Geometry of a convolution; its kernel size and channel counts are those of
@@ -55,50 +61,52 @@ impl Convolution {
     }
 }
 
-/// Where the mean and variance of a normalisation come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Statistics {
-    /// From the very values that are normalised, so a gradient flows through
-    /// them too.
-    Batch,
-    /// From earlier batches; constants for the gradient.
-    Running,
+/// What a unit computes, besides its parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UnitSpec {
+    /// The convolution.
+    pub convolution: Convolution,
+    /// What follows it.
+    pub norm: NormSpec,
 }
 
-/// What turns a convolution's raw output into activations.
+/// Batch norm's constant and the activation after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normalization {
+pub struct NormSpec {
     /// Added to the variance before the square root.
     pub epsilon: f64,
-    /// Where mean and variance come from.
-    pub statistics: Statistics,
     /// Applied after scale and shift.
     pub activation: Activation,
 }
 
-/// A convolution's raw output and all that makes activations of it:
-/// `activation((values - mean) / sqrt(variance + epsilon) * gamma + beta)`.
+/// A unit's parameters.
 #[derive(Clone, Debug, ExtensionType)]
-pub struct NormalizedMap<B: Backend> {
-    /// Raw values, `[N, C, H, W]`.
-    pub values: FloatTensor<B>,
-    /// Mean of each channel, `[C]`.
-    pub mean: FloatTensor<B>,
-    /// Biased variance of each channel, `[C]`.
-    pub variance: FloatTensor<B>,
-    /// Learned scale of each channel, `[C]`.
+pub struct UnitParameters<B: Backend> {
+    /// The convolution's weight, `[Co, Ci / groups, k, k]`.
+    pub weight: FloatTensor<B>,
+    /// Batch norm's scale, `[Co]`.
     pub gamma: FloatTensor<B>,
-    /// Learned shift of each channel, `[C]`.
+    /// Batch norm's shift, `[Co]`.
     pub beta: FloatTensor<B>,
-    /// Epsilon, kind of statistics and activation.
-    pub normalization: Normalization,
+    /// Squeeze-and-excitation after the activation, if any.
+    #[extension_type]
+    pub excitation: Excitation<B>,
 }
 
-/// Parameters of a squeeze-and-excitation gate: with `s` the mean of a channel
-/// over the map, `gate = hard_sigmoid(expand * relu(squeeze * s + squeeze_bias)
-/// + expand_bias)`, which scales the channel.
+/// Squeeze-and-excitation: with `s` the mean of a channel over the map,
+/// `gate = hard_sigmoid(expand * relu(squeeze * s + squeeze_bias) + expand_bias)`
+/// scales the channel.
 #[derive(Clone, Debug, ExtensionType)]
-pub struct Excitation<B: Backend> {
+pub enum Excitation<B: Backend> {
+    /// None.
+    Absent,
+    /// With these parameters.
+    Present(#[extension_type] ExcitationParameters<B>),
+}
+
+/// Parameters of squeeze-and-excitation.
+#[derive(Clone, Debug, ExtensionType)]
+pub struct ExcitationParameters<B: Backend> {
     /// First 1x1 convolution, `[S, C, 1, 1]`.
     pub squeeze: FloatTensor<B>,
     /// Its bias, `[S]`.
@@ -109,90 +117,123 @@ pub struct Excitation<B: Backend> {
     pub expand_bias: FloatTensor<B>,
 }
 
-/// What a convolution reads.
+/// Where batch norm's mean and variance come from.
+#[derive(Clone, Debug, ExtensionType)]
+pub enum Statistics<B: Backend> {
+    /// From the convolution's output, so a gradient flows through them too.
+    Batch,
+    /// From earlier batches; constants for the gradient.
+    Running {
+        /// `[Co]`
+        mean: FloatTensor<B>,
+        /// `[Co]`
+        variance: FloatTensor<B>,
+    },
+}
+
+/// A unit's result, not yet computed:
+/// `activation((values - mean) / sqrt(variance + epsilon) * gamma + beta) * gate`.
+#[derive(Clone, Debug, ExtensionType)]
+pub struct PendingMap<B: Backend> {
+    /// The convolution's output, `[N, C, H, W]`. Under autodiff its gradient is
+    /// that of the result.
+    pub values: FloatTensor<B>,
+    /// Mean of each channel, `[C]`; a constant under autodiff.
+    pub mean: FloatTensor<B>,
+    /// Biased variance of each channel, `[C]`; a constant under autodiff.
+    pub variance: FloatTensor<B>,
+    /// Scale of each channel, `[C]`; a constant under autodiff.
+    pub gamma: FloatTensor<B>,
+    /// Shift of each channel, `[C]`; a constant under autodiff.
+    pub beta: FloatTensor<B>,
+    /// Factor of each channel, if any.
+    #[extension_type]
+    pub gate: Gate<B>,
+    /// Epsilon and activation.
+    pub norm: NormSpec,
+}
+
+/// The factors of squeeze-and-excitation; constants under autodiff.
+#[derive(Clone, Debug, ExtensionType)]
+pub enum Gate<B: Backend> {
+    /// None.
+    Absent,
+    /// These.
+    Present(#[extension_type] GateValues<B>),
+}
+
+/// The factors of squeeze-and-excitation and what their gradient needs.
+#[derive(Clone, Debug, ExtensionType)]
+pub struct GateValues<B: Backend> {
+    /// Mean of each channel over the map, `[N, C, 1, 1]`.
+    pub pooled: FloatTensor<B>,
+    /// After the first convolution and ReLU, `[N, S, 1, 1]`.
+    pub hidden: FloatTensor<B>,
+    /// The factors, 0 to 1, `[N, C, 1, 1]`.
+    pub factors: FloatTensor<B>,
+}
+
+/// What an operation reads.
 #[derive(Clone, Debug, ExtensionType)]
 pub enum UnitInput<B: Backend> {
     /// Values as they are, `[N, C, H, W]`.
     Plain(FloatTensor<B>),
-    /// Values to be normalised and activated on the way.
-    Normalized(#[extension_type] NormalizedMap<B>),
-    /// The same, then scaled channel by channel by a gate computed from them.
-    Excited(
-        #[extension_type] NormalizedMap<B>,
-        #[extension_type] Excitation<B>,
-    ),
+    /// A unit's result, to be computed on the way.
+    Pending(#[extension_type] PendingMap<B>),
 }
 
-/// A convolution's raw output with the statistics that batch normalisation
-/// needs. `mean` and `variance` are not tracked by autodiff: the gradient
-/// through them belongs to the operation that normalises.
+/// What a unit makes; the parts of a [`PendingMap`] that are not parameters.
 #[derive(Clone, Debug, ExtensionType)]
-pub struct Convolved<B: Backend> {
-    /// Raw output, `[N, C, H, W]`.
+pub struct UnitOutput<B: Backend> {
+    /// The convolution's output, `[N, Co, H', W']`; the one tracked tensor.
     pub values: FloatTensor<B>,
-    /// Mean of each channel over batch and space, `[C]`.
+    /// Mean of each channel over batch and space, or the running one, `[Co]`.
     pub mean: FloatTensor<B>,
-    /// Biased variance of each channel, `[C]`.
+    /// Biased variance of each channel, or the running one, `[Co]`.
     pub variance: FloatTensor<B>,
+    /// The factors of squeeze-and-excitation, if any.
+    #[extension_type]
+    pub gate: Gate<B>,
 }
 
 /// The forward operations. See the [module](self) for the scheme.
-///
-/// Shapes: input `[N, Ci, H, W]`, weight `[Co, Ci / groups, k, k]`, output
-/// `[N, Co, H', W']`.
 #[cfg_attr(feature = "vulkan", backend_extension(Flex, Cube, Autodiff))]
 #[cfg_attr(not(feature = "vulkan"), backend_extension(Flex, Autodiff))]
 pub trait NetworkOps: Backend {
-    /// Convolution without bias.
-    fn unit_convolution(
+    /// Convolution without bias, the statistics of its output and the gate of
+    /// its result: from `[N, Ci, H, W]` to `[N, Co, H', W']`.
+    fn unit(
         #[extension_type] input: UnitInput<Self>,
-        weight: FloatTensor<Self>,
-        convolution: Convolution,
-    ) -> FloatTensor<Self> {
-        Self::conv2d(operand::<Self>(input), weight, None, convolution.options())
+        #[extension_type] parameters: UnitParameters<Self>,
+        #[extension_type] statistics: Statistics<Self>,
+        spec: UnitSpec,
+    ) -> UnitOutput<Self> {
+        primitives::unit(input, parameters, statistics, spec)
     }
 
-    /// Convolution without bias, with the statistics of its output.
-    fn unit_convolution_statistics(
-        #[extension_type] input: UnitInput<Self>,
-        weight: FloatTensor<Self>,
-        convolution: Convolution,
-    ) -> Convolved<Self> {
-        let values = Self::unit_convolution(input, weight, convolution);
-        let (mean, variance) = statistics::<Self>(values.clone());
-        Convolved {
-            values,
-            mean,
-            variance,
-        }
-    }
-
-    /// Convolution with a bias, `[Co]`.
-    fn unit_convolution_bias(
+    /// Convolution with a bias, `[Co]`, and nothing after it: from
+    /// `[N, Ci, H, W]` to `[N, Co, H', W']`.
+    fn biased_convolution(
         #[extension_type] input: UnitInput<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         convolution: Convolution,
     ) -> FloatTensor<Self> {
-        Self::conv2d(
-            operand::<Self>(input),
-            weight,
-            Some(bias),
-            convolution.options(),
-        )
+        let values = primitives::operand(input);
+        Self::conv2d(values, weight, Some(bias), convolution.options())
     }
 
-    /// The activations of a map, `[N, C, H, W]`.
-    fn unit_normalize(#[extension_type] map: NormalizedMap<Self>) -> FloatTensor<Self> {
-        normalize::<Self>(map)
+    /// A unit's result, `[N, C, H, W]`.
+    fn activations(#[extension_type] map: PendingMap<Self>) -> FloatTensor<Self> {
+        primitives::operand(UnitInput::Pending(map))
     }
 
-    /// The activations of a map plus `residual`, both `[N, C, H, W]`.
-    fn unit_normalize_add(
-        #[extension_type] map: NormalizedMap<Self>,
+    /// A unit's result plus `residual`, both `[N, C, H, W]`.
+    fn activations_add(
+        #[extension_type] map: PendingMap<Self>,
         residual: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        Self::float_add(normalize::<Self>(map), residual)
+        Self::float_add(primitives::operand(UnitInput::Pending(map)), residual)
     }
 }
 
@@ -202,128 +243,3 @@ impl NetworkOps for burn::backend::Cube {}
 impl NetworkGradients for burn::backend::Cube {}
 impl NetworkOps for burn::backend::Flex {}
 impl NetworkGradients for burn::backend::Flex {}
-
-/// What the convolution multiplies with its weight.
-fn operand<B: Backend>(input: UnitInput<B>) -> FloatTensor<B> {
-    match input {
-        UnitInput::Plain(values) => values,
-        UnitInput::Normalized(map) => normalize::<B>(map),
-        UnitInput::Excited(map, excitation) => {
-            let values = normalize::<B>(map);
-            let gate = Gate::<B>::new(values.clone(), excitation).gate;
-            B::float_mul(values, gate)
-        }
-    }
-}
-
-fn normalize<B: Backend>(map: NormalizedMap<B>) -> FloatTensor<B> {
-    let activation = map.normalization.activation;
-    activate::<B>(affine::<B>(map), activation)
-}
-
-/// `(values - mean) / sqrt(variance + epsilon) * gamma + beta`.
-fn affine<B: Backend>(map: NormalizedMap<B>) -> FloatTensor<B> {
-    let scale = B::float_mul(
-        map.gamma,
-        inverse_deviation::<B>(map.variance, map.normalization.epsilon),
-    );
-    let centered = B::float_sub(map.values, per_channel::<B>(map.mean));
-    B::float_add(
-        B::float_mul(centered, per_channel::<B>(scale)),
-        per_channel::<B>(map.beta),
-    )
-}
-
-fn inverse_deviation<B: Backend>(variance: FloatTensor<B>, epsilon: f64) -> FloatTensor<B> {
-    B::float_recip(B::float_sqrt(B::float_add_scalar(
-        variance,
-        Scalar::Float(epsilon),
-    )))
-}
-
-fn activate<B: Backend>(values: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
-    match activation {
-        Activation::Identity => values,
-        Activation::Relu => B::float_clamp_min(values, Scalar::Float(0.0)),
-        Activation::Relu6 => B::float_clamp(values, Scalar::Float(0.0), Scalar::Float(6.0)),
-        Activation::HardSwish => B::float_mul(values.clone(), hard_sigmoid::<B>(values)),
-    }
-}
-
-/// `clamp(x + 3, 0, 6) / 6`.
-fn hard_sigmoid<B: Backend>(values: FloatTensor<B>) -> FloatTensor<B> {
-    let shifted = B::float_add_scalar(values, Scalar::Float(3.0));
-    B::float_mul_scalar(
-        B::float_clamp(shifted, Scalar::Float(0.0), Scalar::Float(6.0)),
-        Scalar::Float(1.0 / 6.0),
-    )
-}
-
-/// The gate of a squeeze-and-excitation with what its gradient needs.
-struct Gate<B: Backend> {
-    /// Mean of each channel over the map, `[N, C, 1, 1]`.
-    squeezed: FloatTensor<B>,
-    /// After the first convolution and ReLU, `[N, S, 1, 1]`.
-    hidden: FloatTensor<B>,
-    /// Before the hard sigmoid, `[N, C, 1, 1]`.
-    raw: FloatTensor<B>,
-    /// The factor of each channel, `[N, C, 1, 1]`.
-    gate: FloatTensor<B>,
-}
-
-impl<B: Backend> Gate<B> {
-    fn new(values: FloatTensor<B>, excitation: Excitation<B>) -> Self {
-        let options = || ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
-        let squeezed = B::float_mean_dim(B::float_mean_dim(values, 3), 2);
-        let hidden = B::conv2d(
-            squeezed.clone(),
-            excitation.squeeze,
-            Some(excitation.squeeze_bias),
-            options(),
-        );
-        let hidden = B::float_clamp_min(hidden, Scalar::Float(0.0));
-        let raw = B::conv2d(
-            hidden.clone(),
-            excitation.expand,
-            Some(excitation.expand_bias),
-            options(),
-        );
-        let gate = hard_sigmoid::<B>(raw.clone());
-        Self {
-            squeezed,
-            hidden,
-            raw,
-            gate,
-        }
-    }
-}
-
-/// Mean and biased variance of each channel, both `[C]`.
-fn statistics<B: Backend>(values: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
-    let mean = channel_means::<B>(values.clone());
-    let centered = B::float_sub(values, mean.clone());
-    let variance = channel_means::<B>(B::float_mul(centered.clone(), centered));
-    (vector::<B>(mean), vector::<B>(variance))
-}
-
-/// `[N, C, H, W]` to `[1, C, 1, 1]`.
-fn channel_means<B: Backend>(values: FloatTensor<B>) -> FloatTensor<B> {
-    [3, 2, 0].into_iter().fold(values, B::float_mean_dim)
-}
-
-/// `[N, C, H, W]` to `[C]`.
-fn channel_sums<B: Backend>(values: FloatTensor<B>) -> FloatTensor<B> {
-    vector::<B>([3, 2, 0].into_iter().fold(values, B::float_sum_dim))
-}
-
-/// `[C]` to `[1, C, 1, 1]`.
-fn per_channel<B: Backend>(vector: FloatTensor<B>) -> FloatTensor<B> {
-    let channels = vector.shape()[0];
-    B::float_reshape(vector, Shape::new([1, channels, 1, 1]))
-}
-
-/// `[1, C, 1, 1]` to `[C]`.
-fn vector<B: Backend>(map: FloatTensor<B>) -> FloatTensor<B> {
-    let channels = map.shape()[1];
-    B::float_reshape(map, Shape::new([channels]))
-}

@@ -6,8 +6,8 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use super::{
-    Activation, Convolution, ConvolvedMap, ExcitationParameters, FeatureMap, Normalization,
-    Normalized, Statistics,
+    Activation, Convolution, ExcitationTensors, FeatureMap, NormSpec, StatisticsTensors, UnitSpec,
+    UnitTensors,
 };
 use crate::weights::formula::signed;
 
@@ -95,6 +95,13 @@ const CASES: [Case; 7] = [
 
 const EPSILON: f64 = 1e-3;
 const SQUEEZED: usize = 2;
+/// Output channels of the convolution that reads a unit's result.
+const READER_OUT: usize = 3;
+const POINTWISE: Convolution = Convolution {
+    stride: 1,
+    padding: 0,
+    groups: 1,
+};
 
 struct Case {
     input: [usize; 4],
@@ -117,6 +124,41 @@ impl Case {
         let per_group = self.input[1] / self.convolution.groups;
         [self.out, per_group, self.kernel, self.kernel]
     }
+
+    fn output_shape(&self) -> [usize; 4] {
+        let [batch, _, height, width] = self.input;
+        let stride = self.convolution.stride;
+        [
+            batch,
+            self.out,
+            height.div_ceil(stride),
+            width.div_ceil(stride),
+        ]
+    }
+}
+
+/// What the unit under test does beside its convolution.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    activation: Activation,
+    batch_statistics: bool,
+    excited: bool,
+}
+
+fn kinds() -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for activation in ACTIVATIONS {
+        for batch_statistics in [false, true] {
+            for excited in [false, true] {
+                kinds.push(Kind {
+                    activation,
+                    batch_statistics,
+                    excited,
+                });
+            }
+        }
+    }
+    kinds
 }
 
 fn tensor<const D: usize>(name: &str, shape: [usize; D]) -> Tensor<D> {
@@ -131,77 +173,78 @@ fn leaf<const D: usize>(name: &str, shape: [usize; D]) -> Tensor<D> {
 /// Leaves of a graph: whatever an operation may read.
 struct Leaves {
     values: Tensor<4>,
+    weight: Tensor<4>,
     gamma: Tensor<1>,
     beta: Tensor<1>,
     squeeze: Tensor<4>,
     squeeze_bias: Tensor<1>,
     expand: Tensor<4>,
     expand_bias: Tensor<1>,
-    weight: Tensor<4>,
-    bias: Tensor<1>,
+    residual: Tensor<4>,
+    reader_weight: Tensor<4>,
+    reader_bias: Tensor<1>,
 }
 
 impl Leaves {
     fn new(case: &Case) -> Self {
-        let channels = case.input[1];
+        let out = case.out;
         Self {
             values: leaf("values", case.input),
-            gamma: leaf("gamma", [channels]),
-            beta: leaf("beta", [channels]),
-            squeeze: leaf("squeeze", [SQUEEZED, channels, 1, 1]),
-            squeeze_bias: leaf("squeeze_bias", [SQUEEZED]),
-            expand: leaf("expand", [channels, SQUEEZED, 1, 1]),
-            expand_bias: leaf("expand_bias", [channels]),
             weight: leaf("weight", case.weight_shape()),
-            bias: leaf("bias", [case.out]),
+            gamma: leaf("gamma", [out]),
+            beta: leaf("beta", [out]),
+            squeeze: leaf("squeeze", [SQUEEZED, out, 1, 1]),
+            squeeze_bias: leaf("squeeze_bias", [SQUEEZED]),
+            expand: leaf("expand", [out, SQUEEZED, 1, 1]),
+            expand_bias: leaf("expand_bias", [out]),
+            residual: leaf("residual", case.output_shape()),
+            reader_weight: leaf("reader weight", [READER_OUT, out, 1, 1]),
+            reader_bias: leaf("reader bias", [READER_OUT]),
         }
     }
 
     fn gradients(&self, gradients: &Gradients) -> Vec<(&'static str, Option<Vec<f32>>)> {
         fn of<const D: usize>(leaf: &Tensor<D>, gradients: &Gradients) -> Option<Vec<f32>> {
-            let gradient = leaf.grad(gradients)?;
-            Some(gradient.into_data().iter::<f32>().collect())
+            Some(floats(leaf.grad(gradients)?))
         }
         vec![
             ("values", of(&self.values, gradients)),
+            ("weight", of(&self.weight, gradients)),
             ("gamma", of(&self.gamma, gradients)),
             ("beta", of(&self.beta, gradients)),
             ("squeeze", of(&self.squeeze, gradients)),
             ("squeeze bias", of(&self.squeeze_bias, gradients)),
             ("expand", of(&self.expand, gradients)),
             ("expand bias", of(&self.expand_bias, gradients)),
-            ("weight", of(&self.weight, gradients)),
-            ("bias", of(&self.bias, gradients)),
+            ("residual", of(&self.residual, gradients)),
+            ("reader weight", of(&self.reader_weight, gradients)),
+            ("reader bias", of(&self.reader_bias, gradients)),
         ]
     }
 
-    fn excitation(&self) -> ExcitationParameters {
-        ExcitationParameters {
-            squeeze: self.squeeze.clone(),
-            squeeze_bias: self.squeeze_bias.clone(),
-            expand: self.expand.clone(),
-            expand_bias: self.expand_bias.clone(),
+    fn parameters(&self, kind: Kind) -> UnitTensors {
+        UnitTensors {
+            weight: self.weight.clone(),
+            gamma: self.gamma.clone(),
+            beta: self.beta.clone(),
+            excitation: kind.excited.then(|| ExcitationTensors {
+                squeeze: self.squeeze.clone(),
+                squeeze_bias: self.squeeze_bias.clone(),
+                expand: self.expand.clone(),
+                expand_bias: self.expand_bias.clone(),
+            }),
         }
     }
 }
 
-/// Kind of input of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Plain,
-    Normalized(Activation, Statistics),
-    Excited(Activation, Statistics),
+fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
 }
 
-fn kinds() -> Vec<Kind> {
-    let mut kinds = vec![Kind::Plain];
-    for activation in ACTIVATIONS {
-        for statistics in [Statistics::Batch, Statistics::Running] {
-            kinds.push(Kind::Normalized(activation, statistics));
-            kinds.push(Kind::Excited(activation, statistics));
-        }
-    }
-    kinds
+fn running(channels: usize) -> (Tensor<1>, Tensor<1>) {
+    let mean = tensor("running mean", [channels]);
+    let variance = tensor("running variance", [channels]).abs() + 0.5;
+    (mean, variance)
 }
 
 /// Mean and biased variance of each channel, `[1, C, 1, 1]`.
@@ -211,264 +254,245 @@ fn moments(values: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
     (mean, variance.mean_dim(0).mean_dim(2).mean_dim(3))
 }
 
-fn running(channels: usize) -> (Tensor<1>, Tensor<1>) {
-    let mean = tensor("running mean", [channels]);
-    let variance = tensor("running variance", [channels]).abs() + 0.5;
-    (mean, variance)
-}
-
 fn column(vector: Tensor<1>) -> Tensor<4> {
     let channels = vector.dims()[0];
     vector.reshape([1, channels, 1, 1])
-}
-
-fn activated(values: Tensor<4>, activation: Activation) -> Tensor<4> {
-    match activation {
-        Activation::Identity => values,
-        Activation::Relu => values.clamp_min(0.0),
-        Activation::Relu6 => values.clamp(0.0, 6.0),
-        Activation::HardSwish => values.clone() * hard_sigmoid(values),
-    }
 }
 
 fn hard_sigmoid(values: Tensor<4>) -> Tensor<4> {
     (values + 3.0).clamp(0.0, 6.0) / 6.0
 }
 
-fn expected_activations(
-    leaves: &Leaves,
-    activation: Activation,
-    statistics: Statistics,
-) -> Tensor<4> {
-    let values = leaves.values.clone();
-    let (mean, variance) = match statistics {
-        Statistics::Batch => moments(values.clone()),
-        Statistics::Running => {
-            let (mean, variance) = running(values.dims()[1]);
-            (column(mean), column(variance))
-        }
+fn convolved(values: Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>) -> Tensor<4> {
+    let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
+    conv2d(values, weight.clone(), bias.cloned(), options)
+}
+
+/// The unit's result in Burn's tensors.
+fn expected_unit(case: &Case, leaves: &Leaves, kind: Kind) -> Tensor<4> {
+    let (values, weight) = (leaves.values.clone(), leaves.weight.clone());
+    let values = conv2d(values, weight, None, case.convolution.options());
+    let (mean, variance) = if kind.batch_statistics {
+        moments(values.clone())
+    } else {
+        let (mean, variance) = running(case.out);
+        (column(mean), column(variance))
     };
     let normalized = (values - mean) / (variance + EPSILON).sqrt();
     let affine = normalized * column(leaves.gamma.clone()) + column(leaves.beta.clone());
-    activated(affine, activation)
-}
-
-fn expected_operand(leaves: &Leaves, kind: Kind) -> Tensor<4> {
-    match kind {
-        Kind::Plain => leaves.values.clone(),
-        Kind::Normalized(activation, statistics) => {
-            expected_activations(leaves, activation, statistics)
-        }
-        Kind::Excited(activation, statistics) => {
-            let values = expected_activations(leaves, activation, statistics);
-            let options = || ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
-            let pooled = values.clone().mean_dim(2).mean_dim(3);
-            let bias = Some(leaves.squeeze_bias.clone());
-            let hidden = conv2d(pooled, leaves.squeeze.clone(), bias, options()).clamp_min(0.0);
-            let bias = Some(leaves.expand_bias.clone());
-            let gate = hard_sigmoid(conv2d(hidden, leaves.expand.clone(), bias, options()));
-            values * gate
-        }
-    }
-}
-
-fn normalized(leaves: &Leaves, activation: Activation, statistics: Statistics) -> Normalized {
-    let values = leaves.values.clone();
-    let channels = values.dims()[1];
-    let (mean, variance) = match statistics {
-        Statistics::Batch => {
-            let (mean, variance) = moments(values.clone().detach());
-            (mean.reshape([channels]), variance.reshape([channels]))
-        }
-        Statistics::Running => running(channels),
+    let activations = match kind.activation {
+        Activation::Identity => affine,
+        Activation::Relu => affine.clamp_min(0.0),
+        Activation::Relu6 => affine.clamp(0.0, 6.0),
+        Activation::HardSwish => affine.clone() * hard_sigmoid(affine),
     };
-    Normalized {
-        values,
-        mean,
-        variance,
-        gamma: leaves.gamma.clone(),
-        beta: leaves.beta.clone(),
-        normalization: Normalization {
-            epsilon: EPSILON,
-            statistics,
-            activation,
-        },
+    if !kind.excited {
+        return activations;
     }
+    let pooled = activations.clone().mean_dim(2).mean_dim(3);
+    let hidden = convolved(pooled, &leaves.squeeze, Some(&leaves.squeeze_bias)).clamp_min(0.0);
+    let gate = hard_sigmoid(convolved(hidden, &leaves.expand, Some(&leaves.expand_bias)));
+    activations * gate
 }
 
-fn input(leaves: &Leaves, kind: Kind) -> FeatureMap {
-    match kind {
-        Kind::Plain => FeatureMap::Plain(leaves.values.clone()),
-        Kind::Normalized(activation, statistics) => {
-            FeatureMap::Normalized(normalized(leaves, activation, statistics))
-        }
-        Kind::Excited(activation, statistics) => FeatureMap::Excited(
-            normalized(leaves, activation, statistics),
-            leaves.excitation(),
-        ),
-    }
+/// The unit's result by the operation.
+fn unit(case: &Case, leaves: &Leaves, kind: Kind) -> FeatureMap {
+    let statistics = if kind.batch_statistics {
+        StatisticsTensors::Batch
+    } else {
+        let (mean, variance) = running(case.out);
+        StatisticsTensors::Running { mean, variance }
+    };
+    let spec = UnitSpec {
+        convolution: case.convolution,
+        norm: NormSpec {
+            epsilon: EPSILON,
+            activation: kind.activation,
+        },
+    };
+    let input = FeatureMap::from(leaves.values.clone());
+    input.unit(leaves.parameters(kind), statistics, spec).map
 }
 
 /// A loss whose gradient differs from element to element.
-fn loss<const D: usize>(output: Tensor<D>) -> Tensor<1> {
+fn loss(output: Tensor<4>) -> Tensor<1> {
     (output.clone() * tensor("loss", output.dims())).sum()
 }
 
 fn assert_close(found: &[f32], expected: &[f32], context: &str) {
     assert_eq!(found.len(), expected.len(), "{context}");
-    let scale = expected
-        .iter()
-        .fold(1.0_f32, |top, value| top.max(value.abs()));
+    let scale = expected.iter().fold(1.0_f32, |top, v| top.max(v.abs()));
     for (a, b) in found.iter().zip(expected) {
-        assert!(
-            (a - b).abs() < 2e-5 * scale,
-            "{context}: found {a}, expected {b}"
-        );
+        let close = (a - b).abs() < 3e-5 * scale;
+        assert!(close, "{context}: found {a}, expected {b}");
     }
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
-}
-
-/// Compares outputs and the gradients of all leaves.
-fn assert_same<const D: usize>(
-    case: &Case,
-    context: &str,
-    found: impl Fn(&Leaves) -> Tensor<D>,
-    expected: impl Fn(&Leaves) -> Tensor<D>,
+/// Compares what is computed from a unit's result, and the gradients of all
+/// leaves.
+fn assert_same(
+    read: impl Fn(&Leaves, FeatureMap) -> Tensor<4>,
+    expected: impl Fn(&Leaves, Tensor<4>) -> Tensor<4>,
 ) {
-    let (ours, theirs) = (Leaves::new(case), Leaves::new(case));
-    let (found, expected) = (found(&ours), expected(&theirs));
-    assert_close(&values(found.clone()), &values(expected.clone()), context);
-    let (found, expected) = (loss(found).backward(), loss(expected).backward());
-    for ((name, found), (_, expected)) in ours
-        .gradients(&found)
-        .into_iter()
-        .zip(theirs.gradients(&expected))
-    {
-        let context = format!("{context}: gradient of {name}");
-        match (found, expected) {
-            (Some(found), Some(expected)) => assert_close(&found, &expected, &context),
-            (None, None) => {}
-            (found, _) => panic!("{context}: one side has none, ours {found:?}"),
-        }
-    }
-}
-
-#[test]
-fn convolutions_and_their_gradients() {
     for (index, case) in CASES.iter().enumerate() {
         for kind in kinds() {
             let context = format!("case {index}, {kind:?}");
-            let convolve = |leaves: &Leaves, bias: Option<Tensor<1>>| {
-                let options = case.convolution.options();
-                conv2d(
-                    expected_operand(leaves, kind),
-                    leaves.weight.clone(),
-                    bias,
-                    options,
-                )
-            };
-            assert_same(
-                case,
-                &context,
-                |leaves| input(leaves, kind).convolve(leaves.weight.clone(), case.convolution),
-                |leaves| convolve(leaves, None),
-            );
-            assert_same(
-                case,
-                &format!("{context}, bias"),
-                |leaves| {
-                    let (weight, bias) = (leaves.weight.clone(), leaves.bias.clone());
-                    input(leaves, kind).convolve_bias(weight, bias, case.convolution)
-                },
-                |leaves| convolve(leaves, Some(leaves.bias.clone())),
-            );
-        }
-    }
-}
-
-#[test]
-fn statistics_are_those_of_the_output() {
-    for case in &CASES {
-        let leaves = Leaves::new(case);
-        let ConvolvedMap {
-            values: output,
-            mean,
-            variance,
-        } = FeatureMap::Plain(leaves.values.clone())
-            .convolve_statistics(leaves.weight.clone(), case.convolution);
-        assert!(!mean.is_tracked() && !variance.is_tracked());
-        let (expected_mean, expected_variance) = moments(output);
-        assert_close(&values(mean), &values(expected_mean), "mean");
-        assert_close(&values(variance), &values(expected_variance), "variance");
-    }
-}
-
-#[test]
-fn activations_and_their_gradients() {
-    for (index, case) in CASES.iter().enumerate() {
-        for activation in ACTIVATIONS {
-            for statistics in [Statistics::Batch, Statistics::Running] {
-                let context = format!("case {index}, {activation:?}, {statistics:?}");
-                let kind = Kind::Normalized(activation, statistics);
-                assert_same(
-                    case,
-                    &context,
-                    |leaves| input(leaves, kind).activations(),
-                    |leaves| expected_operand(leaves, kind),
-                );
-                // The residual is the raw values themselves: both paths add up.
-                assert_same(
-                    case,
-                    &format!("{context}, residual"),
-                    |leaves| input(leaves, kind).activations_add(leaves.values.clone()),
-                    |leaves| expected_operand(leaves, kind) + leaves.values.clone(),
-                );
+            let (ours, theirs) = (Leaves::new(case), Leaves::new(case));
+            let found = read(&ours, unit(case, &ours, kind));
+            let expected = expected(&theirs, expected_unit(case, &theirs, kind));
+            assert_close(&floats(found.clone()), &floats(expected.clone()), &context);
+            let (found, expected) = (loss(found).backward(), loss(expected).backward());
+            let ours = ours.gradients(&found).into_iter();
+            for ((name, found), (_, expected)) in ours.zip(theirs.gradients(&expected)) {
+                let context = format!("{context}: gradient of {name}");
+                match (found, expected) {
+                    (Some(found), Some(expected)) => assert_close(&found, &expected, &context),
+                    (None, None) => {}
+                    (found, _) => panic!("{context}: one side has none, ours {found:?}"),
+                }
             }
         }
     }
 }
 
 #[test]
-fn a_map_with_two_readers_gets_both_gradients() {
-    let case = &CASES[1];
-    let kind = Kind::Normalized(Activation::HardSwish, Statistics::Batch);
+fn a_result_that_is_read_as_it_is() {
+    assert_same(|_, map| map.activations(), |_, values| values);
+}
+
+#[test]
+fn a_result_that_a_residual_is_added_to() {
     assert_same(
-        case,
-        "two readers",
-        |leaves| {
-            let map = input(leaves, kind);
-            let convolved = map
-                .clone()
-                .convolve(leaves.weight.clone(), case.convolution);
-            convolved + map.activations()
+        |leaves, map| map.activations_add(leaves.residual.clone()),
+        |leaves, values| values + leaves.residual.clone(),
+    );
+}
+
+#[test]
+fn a_result_that_a_convolution_reads() {
+    assert_same(
+        |leaves, map| {
+            let (weight, bias) = (leaves.reader_weight.clone(), leaves.reader_bias.clone());
+            map.biased_convolution(weight, bias, POINTWISE)
         },
-        |leaves| {
-            let operand = expected_operand(leaves, kind);
-            let options = case.convolution.options();
-            conv2d(operand.clone(), leaves.weight.clone(), None, options) + operand
+        |leaves, values| convolved(values, &leaves.reader_weight, Some(&leaves.reader_bias)),
+    );
+}
+
+#[test]
+fn a_result_with_several_readers() {
+    assert_same(
+        |leaves, map| {
+            let (weight, bias) = (leaves.reader_weight.clone(), leaves.reader_bias.clone());
+            let convolved = map.clone().biased_convolution(weight, bias, POINTWISE);
+            let again = map.clone().activations().sum_dim(1);
+            convolved * again + map.activations().sum_dim(1)
+        },
+        |leaves, values| {
+            let bias = Some(&leaves.reader_bias);
+            let convolved = convolved(values.clone(), &leaves.reader_weight, bias);
+            convolved * values.clone().sum_dim(1) + values.sum_dim(1)
         },
     );
 }
 
 #[test]
-fn nothing_is_recorded_without_a_leaf_that_wants_its_gradient() {
-    let case = &CASES[0];
-    let values = tensor("values", case.input);
-    let weight = tensor("weight", case.weight_shape());
-    let output = FeatureMap::Plain(values).convolve(weight, case.convolution);
-    assert!(!output.is_tracked());
+fn a_result_that_the_next_unit_reads() {
+    let kind = Kind {
+        activation: Activation::HardSwish,
+        batch_statistics: true,
+        excited: false,
+    };
+    let spec = UnitSpec {
+        convolution: POINTWISE,
+        norm: NormSpec {
+            epsilon: EPSILON,
+            activation: Activation::Identity,
+        },
+    };
+    let running = |channels| {
+        let (mean, variance) = running(channels);
+        StatisticsTensors::Running { mean, variance }
+    };
+    assert_same(
+        |leaves, map| {
+            let parameters = UnitTensors {
+                weight: leaves.reader_weight.clone(),
+                gamma: leaves.reader_bias.clone(),
+                ..leaves.parameters(kind)
+            };
+            let parameters = UnitTensors {
+                beta: leaves.reader_bias.clone(),
+                ..parameters
+            };
+            map.unit(parameters, running(READER_OUT), spec)
+                .map
+                .activations()
+        },
+        |leaves, values| {
+            let values = convolved(values, &leaves.reader_weight, None);
+            let (mean, variance) = self::running(READER_OUT);
+            let normalized = (values - column(mean)) / (column(variance) + EPSILON).sqrt();
+            let bias = column(leaves.reader_bias.clone());
+            normalized * bias.clone() + bias
+        },
+    );
 }
 
 #[test]
-fn a_frozen_weight_gets_no_gradient_and_lets_others_pass() {
+fn statistics_are_those_of_the_convolution() {
+    let kind = Kind {
+        activation: Activation::Relu,
+        batch_statistics: true,
+        excited: false,
+    };
+    for case in &CASES {
+        let leaves = Leaves::new(case);
+        let spec = UnitSpec {
+            convolution: case.convolution,
+            norm: NormSpec {
+                epsilon: EPSILON,
+                activation: kind.activation,
+            },
+        };
+        let input = FeatureMap::from(leaves.values.clone());
+        let result = input.unit(leaves.parameters(kind), StatisticsTensors::Batch, spec);
+        assert!(!result.mean.is_autodiff() && !result.variance.is_autodiff());
+        let (values, weight) = (leaves.values, leaves.weight);
+        let (mean, variance) = moments(conv2d(values, weight, None, case.convolution.options()));
+        assert_close(&floats(result.mean), &floats(mean), "mean");
+        assert_close(&floats(result.variance), &floats(variance), "variance");
+    }
+}
+
+#[test]
+fn nothing_is_recorded_without_a_leaf_that_wants_its_gradient() {
+    let case = &CASES[0];
+    let leaves = Leaves {
+        values: tensor("values", case.input),
+        weight: tensor("weight", case.weight_shape()),
+        gamma: tensor("gamma", [case.out]),
+        beta: tensor("beta", [case.out]),
+        ..Leaves::new(case)
+    };
+    for kind in kinds().into_iter().filter(|kind| !kind.excited) {
+        assert!(!unit(case, &leaves, kind).activations().is_tracked());
+    }
+}
+
+#[test]
+fn a_frozen_unit_lets_gradients_pass() {
     let case = &CASES[3];
-    let values = leaf("values", case.input);
-    let weight = tensor("weight", case.weight_shape());
-    let output = FeatureMap::Plain(values.clone()).convolve(weight.clone(), case.convolution);
-    let gradients = loss(output).backward();
-    assert!(values.grad(&gradients).is_some());
-    assert!(weight.grad(&gradients).is_none());
+    let leaves = Leaves {
+        weight: tensor("weight", case.weight_shape()),
+        gamma: tensor("gamma", [case.out]),
+        beta: tensor("beta", [case.out]),
+        ..Leaves::new(case)
+    };
+    for kind in kinds().into_iter().filter(|kind| !kind.excited) {
+        let gradients = loss(unit(case, &leaves, kind).activations()).backward();
+        for (name, gradient) in leaves.gradients(&gradients) {
+            assert_eq!(gradient.is_some(), name == "values", "{name}");
+        }
+    }
 }
