@@ -1,0 +1,206 @@
+//! Measures a server under load: 64 clients over loopback against the same
+//! work without a server, on the same cores.
+//!
+//! `cargo run --release -p ssdlite-serve --example load -- [SECONDS]`
+//!
+//! Each client sends a JPEG of its own size again and again and checks that the
+//! answer is about that picture. The bare engine decodes and detects the same
+//! JPEGs in as many threads as the server has workers. Prints one JSON object.
+
+#![expect(clippy::print_stdout, reason = "the numbers are what this is for")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use ssdlite_core::{ClassNames, ImageSize, MobileNetV3, ModelInfo, Variant};
+use ssdlite_image::encode::jpeg_from_image;
+use ssdlite_image::{Limits, RgbImage, decode};
+use ssdlite_infer::bench::arbitrary_model;
+use ssdlite_serve::{Model, Server, ServerOptions};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const CLIENTS: u32 = 64;
+const DEFAULT_SECONDS: u64 = 60;
+const JPEG_QUALITY: u8 = 90;
+
+fn main() -> Result<(), Failure> {
+    let seconds = match std::env::args().nth(1) {
+        Some(text) => text.parse()?,
+        None => DEFAULT_SECONDS,
+    };
+    let duration = Duration::from_secs(seconds);
+    let workers = std::thread::available_parallelism()?;
+    let classes = ClassNames::new((1..=20).map(|class| format!("class {class}")))?;
+    let backbone = MobileNetV3::new(Variant::Large).with_reduced_tail();
+    let file = arbitrary_model(&ModelInfo::detector(backbone, classes, 320))?;
+    let model = Model::new("large", &file, NonZeroUsize::MIN)?;
+    let pictures: Vec<Vec<u8>> = (0..CLIENTS).map(picture).collect::<Result<_, _>>()?;
+
+    let bare = bare_throughput(&model, workers, &pictures, duration)?;
+    let mut options = ServerOptions::new(vec![model]);
+    options.address = SocketAddr::from(([127, 0, 0, 1], 0));
+    options.workers = workers;
+    let server = Server::bind(options, Arc::new(|_| {}))?;
+    let address = server.address();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = std::thread::spawn(move || {
+        server.run_until(async {
+            // Dropping the sender is a sign too.
+            let _ = stopped.await;
+        })
+    });
+    load(address, &pictures, duration / 10)?;
+    let resident_before = resident();
+    let mut times = load(address, &pictures, duration)?;
+    let growth = resident().saturating_sub(resident_before);
+    drop(stop);
+    running.join().map_err(|_| "the server panicked")??;
+
+    times.sort_unstable();
+    let served = times.len() as f64 / duration.as_secs_f64();
+    let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
+    println!(
+        "{}",
+        serde_json::json!({
+            "clients": CLIENTS,
+            "workers": workers,
+            "answers": times.len(),
+            "bare_per_second": bare,
+            "served_per_second": served,
+            "share_of_bare": served / bare,
+            "median_ms": at(0.5),
+            "p99_ms": at(0.99),
+            "resident_growth_bytes": growth,
+        })
+    );
+    Ok(())
+}
+
+/// A picture of a size that no other client has, with something to compress.
+fn picture(client: u32) -> Result<Vec<u8>, Failure> {
+    let size = ImageSize::new(608 + client, 480);
+    let pixels = (0..size.pixels() as u32)
+        .flat_map(|index| {
+            let (x, y) = (index % size.width, index / size.width);
+            [x / 3, y / 2, (x / 16 + y / 16) % 2 * 160].map(|value| value as u8)
+        })
+        .collect();
+    Ok(jpeg_from_image(
+        &RgbImage::new(size, pixels)?,
+        JPEG_QUALITY,
+    )?)
+}
+
+fn bare_throughput(
+    model: &Model,
+    threads: NonZeroUsize,
+    pictures: &[Vec<u8>],
+    duration: Duration,
+) -> Result<f64, Failure> {
+    let done = AtomicUsize::new(0);
+    let end = Instant::now() + duration;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads.get())
+            .map(|_| {
+                scope.spawn(|| -> Result<(), Failure> {
+                    for picture in pictures.iter().cycle() {
+                        if Instant::now() >= end {
+                            break;
+                        }
+                        let image = decode::decode(picture, &Limits::default())?;
+                        model.detector.detect(&image)?;
+                        done.fetch_add(1, Relaxed);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
+    })?;
+    Ok(done.load(Relaxed) as f64 / duration.as_secs_f64())
+}
+
+/// Asks from all clients at once; gives the time of every answer.
+fn load(
+    address: SocketAddr,
+    pictures: &[Vec<u8>],
+    duration: Duration,
+) -> Result<Vec<Duration>, Failure> {
+    let end = Instant::now() + duration;
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .zip(pictures)
+            .map(|(client, picture)| scope.spawn(move || ask(address, client, picture, end)))
+            .collect();
+        let mut times = Vec::new();
+        for client in clients {
+            times.extend(client.join().map_err(|_| "a client panicked")??);
+        }
+        Ok(times)
+    })
+}
+
+fn ask(
+    address: SocketAddr,
+    client: u32,
+    picture: &[u8],
+    end: Instant,
+) -> Result<Vec<Duration>, Failure> {
+    let head = format!(
+        "POST /v1/detect?score=0.9 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        picture.len()
+    );
+    let request = [head.as_bytes(), picture].concat();
+    let expected = format!("\"width\":{},", 608 + client);
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let mut times = Vec::new();
+    while Instant::now() < end {
+        let start = Instant::now();
+        stream.write_all(&request)?;
+        let answer = receive(&mut stream)?;
+        if !answer.starts_with("HTTP/1.1 200") || !answer.contains(&expected) {
+            return Err(format!("client {client}: {answer}").into());
+        }
+        times.push(start.elapsed());
+    }
+    Ok(times)
+}
+
+/// Reads one answer of stated length.
+fn receive(stream: &mut TcpStream) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 16 << 10];
+    loop {
+        let read = stream.read(&mut chunk)?;
+        if read == 0 {
+            return Err("the server closed the connection".into());
+        }
+        bytes.extend_from_slice(&chunk[..read]);
+        let text = std::str::from_utf8(&bytes)?;
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .ok_or("expected a content-length")?;
+        if body.len() >= length.parse()? {
+            return Ok(text.to_owned());
+        }
+    }
+}
+
+/// Resident bytes of this process; 0 where that can't be read.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0) * 4096
+}

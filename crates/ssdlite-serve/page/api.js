@@ -1,0 +1,35 @@
+// Requests to the server.
+
+async function answered(request) {
+  const response = await request;
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(body.error ?? `the server answered ${response.status}`);
+  return body;
+}
+
+export const getModels = () => answered(fetch("/v1/models"));
+export const getSources = () => answered(fetch("/v1/sources"));
+
+// All detections of an image file; the page filters them by score.
+export function detect(model, image) {
+  const query = new URLSearchParams({ model, score: 0.05 });
+  return answered(fetch(`/v1/detect?${query}`, { method: "POST", body: image }));
+}
+
+// Saves a picture with its boxes as training data.
+export function keepFrame(model, image, frame) {
+  const form = new FormData();
+  form.append("image", image, "frame");
+  form.append("frame", JSON.stringify(frame));
+  const query = new URLSearchParams({ model });
+  return answered(fetch(`/v1/keep?${query}`, { method: "POST", body: form }));
+}
+
+export function socketTo(path, parameters) {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  const socket = new WebSocket(
+    `${scheme}://${location.host}${path}?${new URLSearchParams(parameters)}`,
+  );
+  socket.binaryType = "arraybuffer";
+  return socket;
+}

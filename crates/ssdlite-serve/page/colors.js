@@ -1,0 +1,10 @@
+// A colour for each class, the same in list, boxes and pictures.
+
+// The golden angle puts neighbours in the list far apart on the wheel.
+const GOLDEN_ANGLE = 137.508;
+const FIRST_HUE = 172;
+
+export function classColor(index) {
+  const hue = (FIRST_HUE + index * GOLDEN_ANGLE) % 360;
+  return `hsl(${hue.toFixed(1)} 78% 46%)`;
+}

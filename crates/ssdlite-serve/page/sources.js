@@ -1,0 +1,243 @@
+// Where frames come from. A source calls
+//   show({ image, bitmap, width, height, detections, stages, delay, skipped })
+// for each frame, `image` being a Blob of the picture as it was detected in,
+// and state(kind, text) with "live", "wait", "bad" or "idle".
+// It has stop() and setPaused(paused).
+
+import { detect, socketTo } from "./api.js";
+
+const FRAME_QUALITY = 0.85;
+const LONGEST_SIDE = 1280;
+const RECONNECT_MS = [500, 1000, 2000, 4000, 8000];
+
+// One of the server's sources: notes and JPEGs over a WebSocket.
+export function serverSource({ id, model, show, state }) {
+  let socket;
+  let stopped = false;
+  let paused = false;
+  let tries = 0;
+  let timer;
+  let owed = 0;
+
+  function connect() {
+    state("wait", "Connecting…");
+    owed = 0;
+    socket = socketTo("/v1/live", { source: id, model });
+    socket.onmessage = ({ data }) =>
+      typeof data === "string" ? onStatus(JSON.parse(data)) : onFrame(data);
+    socket.onclose = () => {
+      if (stopped) return;
+      const pause = RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)];
+      state("bad", `Connection lost, trying again in ${pause / 1000} s`);
+      timer = setTimeout(connect, pause);
+    };
+  }
+
+  function onStatus(status) {
+    tries = 0;
+    if (status.state === "playing") state("live", "Live");
+    if (status.state === "opening") state("wait", "Opening the source…");
+    if (status.state === "lost") {
+      state("bad", `${status.reason}; trying again in ${status.retry_seconds} s`);
+    }
+    if (status.state === "failed") state("bad", status.reason);
+  }
+
+  async function onFrame(data) {
+    const arrived = performance.now();
+    const from = socket;
+    const length = new DataView(data).getUint32(0, true);
+    const note = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+    const image = new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" });
+    const bitmap = await createImageBitmap(image);
+    if (stopped) return bitmap.close();
+    const { wait, detect, encode } = note.milliseconds;
+    const draw = show({
+      image,
+      bitmap,
+      width: note.width,
+      height: note.height,
+      detections: note.detections,
+      skipped: note.skipped,
+      stages: { wait, detect, encode, draw: performance.now() - arrived },
+      delay: wait + detect + encode + performance.now() - arrived,
+    });
+    await draw;
+    if (paused) owed += 1;
+    else if (from.readyState === WebSocket.OPEN) from.send("drawn");
+  }
+
+  connect();
+  return {
+    setPaused(value) {
+      paused = value;
+      if (paused) return;
+      for (; owed > 0; owed -= 1) {
+        if (socket.readyState === WebSocket.OPEN) socket.send("drawn");
+      }
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+      socket.close();
+    },
+  };
+}
+
+// A playing <video> in the page, of the camera or a file: its frames go to the
+// server one by one, the next when the answer to the last has come.
+function videoSource({ video, model, show, state, onStop, isLive }) {
+  const canvas = document.createElement("canvas");
+  const context = canvas.getContext("2d");
+  let socket;
+  let stopped = false;
+  let paused = false;
+  let tries = 0;
+  let timer;
+  let sent;
+
+  function connect() {
+    socket = socketTo("/v1/camera", { model });
+    socket.onopen = () => {
+      tries = 0;
+      state("live", isLive ? "Live" : "Playing");
+      sendSoon();
+    };
+    socket.onmessage = ({ data }) => onAnswer(JSON.parse(data));
+    socket.onclose = () => {
+      if (stopped) return;
+      sent = undefined;
+      const pause = RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)];
+      state("bad", `Connection lost, trying again in ${pause / 1000} s`);
+      timer = setTimeout(connect, pause);
+    };
+  }
+
+  // Waits for a frame that is newer than the last one sent.
+  function sendSoon() {
+    if (stopped || paused || sent) return;
+    const next = () => void sendFrame();
+    if (video.requestVideoFrameCallback && !video.paused) video.requestVideoFrameCallback(next);
+    else setTimeout(next, 40);
+  }
+
+  async function sendFrame() {
+    if (stopped || paused || sent || socket.readyState !== WebSocket.OPEN) return;
+    if (!video.videoWidth) return sendSoon();
+    const start = performance.now();
+    const scale = Math.min(1, LONGEST_SIDE / Math.max(video.videoWidth, video.videoHeight));
+    canvas.width = Math.round(video.videoWidth * scale);
+    canvas.height = Math.round(video.videoHeight * scale);
+    context.drawImage(video, 0, 0, canvas.width, canvas.height);
+    sent = { start };
+    const [image, bitmap] = await Promise.all([
+      new Promise((done) => canvas.toBlob(done, "image/jpeg", FRAME_QUALITY)),
+      createImageBitmap(canvas),
+    ]);
+    if (stopped || !image || socket.readyState !== WebSocket.OPEN) {
+      sent = undefined;
+      return;
+    }
+    sent = { start, image, bitmap, encoded: performance.now() };
+    socket.send(image);
+  }
+
+  function onAnswer(answer) {
+    const frame = sent;
+    sent = undefined;
+    if (!frame || stopped) return;
+    if (answer.error) {
+      frame.bitmap.close();
+      state("wait", answer.error);
+      timer = setTimeout(sendSoon, 500);
+      return;
+    }
+    state("live", isLive ? "Live" : "Playing");
+    const { wait, decode, detect } = answer.milliseconds;
+    const now = performance.now();
+    const travel = Math.max(0, now - frame.encoded - wait - decode - detect);
+    show({
+      image: frame.image,
+      bitmap: frame.bitmap,
+      width: answer.width,
+      height: answer.height,
+      detections: answer.detections,
+      stages: { encode: frame.encoded - frame.start, travel, wait, decode, detect },
+      delay: now - frame.start,
+    });
+    sendSoon();
+  }
+
+  connect();
+  return {
+    setPaused(value) {
+      paused = value;
+      if (!isLive) value ? video.pause() : void video.play();
+      if (!paused) sendSoon();
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+      socket.close();
+      video.pause();
+      onStop();
+    },
+  };
+}
+
+// The browser's own camera.
+export async function cameraSource(options) {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    throw new Error("The browser gives its camera only to pages of localhost or https.");
+  }
+  options.state("wait", "Waiting for the camera…");
+  const stream = await navigator.mediaDevices.getUserMedia({
+    video: { facingMode: "environment", width: { ideal: LONGEST_SIDE } },
+  });
+  const video = document.createElement("video");
+  video.playsInline = true;
+  video.muted = true;
+  video.srcObject = stream;
+  await video.play();
+  const onStop = () => stream.getTracks().forEach((track) => track.stop());
+  return videoSource({ ...options, video, onStop, isLive: true });
+}
+
+// A video file that was dropped or opened.
+export async function videoFileSource({ file, ...options }) {
+  const address = URL.createObjectURL(file);
+  const video = document.createElement("video");
+  video.playsInline = true;
+  video.muted = true;
+  video.loop = true;
+  video.src = address;
+  try {
+    await video.play();
+  } catch {
+    URL.revokeObjectURL(address);
+    throw new Error(`${file.name}: the browser can’t play this video.`);
+  }
+  const onStop = () => URL.revokeObjectURL(address);
+  return videoSource({ ...options, video, onStop, isLive: false });
+}
+
+// An image file that was dropped or opened.
+export async function imageSource({ file, model, show, state }) {
+  state("wait", "Detecting…");
+  const start = performance.now();
+  const answer = await detect(model, file);
+  const bitmap = await createImageBitmap(file);
+  const { wait, decode, detect: detected } = answer.milliseconds;
+  const delay = performance.now() - start;
+  await show({
+    image: file,
+    bitmap,
+    width: answer.width,
+    height: answer.height,
+    detections: answer.detections,
+    stages: { travel: Math.max(0, delay - wait - decode - detected), wait, decode, detect: detected },
+    delay,
+  });
+  state("idle", file.name);
+  return { setPaused() {}, stop() {} };
+}

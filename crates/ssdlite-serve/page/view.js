@@ -1,0 +1,52 @@
+// Draws a frame with its boxes.
+
+const LINE = 2.5;
+const FONT = 14;
+
+export function createView(canvas, colorOf) {
+  const context = canvas.getContext("2d");
+
+  // `scale` is how many picture pixels one pixel of the page shows, so that
+  // lines and letters look the same whatever the picture's size.
+  function drawOn(target, scale, frame, detections) {
+    target.drawImage(frame.bitmap, 0, 0, frame.width, frame.height);
+    target.lineJoin = "round";
+    target.textBaseline = "middle";
+    target.font = `600 ${FONT * scale}px system-ui, "DejaVu Sans", sans-serif`;
+    for (const { class: name, score, box: [x1, y1, x2, y2] } of detections) {
+      const color = colorOf(name);
+      target.lineWidth = LINE * scale;
+      target.strokeStyle = color;
+      target.strokeRect(x1, y1, x2 - x1, y2 - y1);
+      const text = `${name} ${Math.round(score * 100)}`;
+      const width = target.measureText(text).width + 10 * scale;
+      const height = (FONT + 7) * scale;
+      const left = Math.max(0, Math.min(x1 - (LINE / 2) * scale, frame.width - width));
+      const top = y1 >= height ? y1 - height : y1;
+      target.fillStyle = color;
+      target.fillRect(left, top, width, height);
+      target.fillStyle = "#ffffff";
+      target.fillText(text, left + 5 * scale, top + height / 2 + scale);
+    }
+  }
+
+  return {
+    draw(frame, detections) {
+      if (canvas.width !== frame.width || canvas.height !== frame.height) {
+        canvas.width = frame.width;
+        canvas.height = frame.height;
+      }
+      const shown = canvas.getBoundingClientRect();
+      const fit = Math.min(shown.width / frame.width, shown.height / frame.height) || 1;
+      drawOn(context, 1 / fit, frame, detections);
+    },
+    // The picture with its boxes as a PNG.
+    snapshot(frame, detections) {
+      const copy = document.createElement("canvas");
+      copy.width = frame.width;
+      copy.height = frame.height;
+      drawOn(copy.getContext("2d"), Math.max(1, frame.width / 1000), frame, detections);
+      return new Promise((done) => copy.toBlob(done, "image/png"));
+    },
+  };
+}

@@ -1,0 +1,34 @@
+//! The error of this crate, sorted by whose fault it is. What goes wrong with
+//! a single request is answered over HTTP instead; see [`crate::refusal`].
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why a server can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller asked for something that can't be had, such as two models
+    /// of one name.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// A model can't be used.
+    #[error("{0}")]
+    Model(#[from] ssdlite_infer::Error),
+    /// A source of frames can't be used.
+    #[error("{0}")]
+    Media(#[from] ssdlite_media::Error),
+    /// The address can't be listened on.
+    #[error("{address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The operating system refused threads, timers or signals.
+    #[error("{0}")]
+    System(io::Error),
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

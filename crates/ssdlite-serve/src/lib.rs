@@ -1,0 +1,31 @@
+//! HTTP: the live page and the detection API.
+//!
+//! [`Server`] answers `POST /v1/detect` with the objects in a picture, serves a
+//! page that shows a source's frames with their boxes, and keeps frames as
+//! training data. It is told by [`ServerOptions`] what it runs and whom it lets
+//! in. Whatever comes from outside is bounded: bodies, pictures, the queue,
+//! connections and times.
+//!
+//! It listens and never connects; it prints nothing and never exits. TLS is
+//! left to a proxy in front of it.
+
+mod access;
+mod answer;
+pub mod error;
+mod feed;
+mod keep;
+mod metrics;
+pub mod model;
+pub mod options;
+mod page;
+mod refusal;
+mod routes;
+mod server;
+mod sockets;
+mod state;
+mod workers;
+
+pub use error::{Error, Result};
+pub use model::{Detect, LEAST_SCORE, Model};
+pub use options::{Access, DEFAULT_PORT, Limits, Log, ServerOptions};
+pub use server::Server;

@@ -1,0 +1,105 @@
+//! Detectors by name.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use ssdlite_core::{ClassNames, Detection, ImageSize, ModelInfo, PostProcessing, Task};
+use ssdlite_image::RgbImage;
+use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
+
+use crate::error::{Error, Result};
+
+/// Least score of what detectors of a server find: clients and the page's
+/// slider choose above it.
+pub const LEAST_SCORE: f32 = 0.05;
+
+/// What finds objects in pictures. [`Detector`] does; tests bring others.
+pub trait Detect: Send + Sync {
+    /// What the model is.
+    fn info(&self) -> &ModelInfo;
+
+    /// The objects in a picture whose score is [`LEAST_SCORE`] or more, best
+    /// first, in its pixels.
+    ///
+    /// # Errors
+    /// A message if the detector is broken.
+    fn detect(&self, image: &RgbImage) -> std::result::Result<Vec<Detection>, String>;
+}
+
+impl Detect for Detector {
+    fn info(&self) -> &ModelInfo {
+        self.info()
+    }
+
+    fn detect(&self, image: &RgbImage) -> std::result::Result<Vec<Detection>, String> {
+        self.detect(image).map_err(|error| error.to_string())
+    }
+}
+
+/// A detector with its name.
+#[derive(Clone)]
+pub struct Model {
+    /// The name by which clients ask for it.
+    pub name: String,
+    /// The least score of an answer where the client names none, 0 to 1.
+    pub score_threshold: f32,
+    /// What finds the objects.
+    pub detector: Arc<dyn Detect>,
+}
+
+impl Model {
+    /// Reads a model file; its name without the ending becomes the model's.
+    ///
+    /// # Errors
+    /// Those of [`Model::new`]; [`Error::Model`] for a file that can't be read,
+    /// [`Error::InvalidRequest`] for a name that is not UTF-8.
+    pub fn load(path: &Path, threads: NonZeroUsize) -> Result<Self> {
+        let name = path.file_stem().and_then(|stem| stem.to_str());
+        let name = name.ok_or_else(|| {
+            Error::InvalidRequest(format!("{}: expected a name in UTF-8", path.display()))
+        })?;
+        let file = ModelFile::read(path)?;
+        Self::new(name, &file, threads).map_err(|error| match error {
+            Error::Model(error) => Error::Model(error.in_file(path)),
+            other => other,
+        })
+    }
+
+    /// A detector from a model file that was read.
+    ///
+    /// `threads` share the work of each picture. A server that many ask at
+    /// once gets most done with one; a live picture comes soonest with as many
+    /// as the machine has.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a file that is no detector.
+    pub fn new(name: &str, file: &ModelFile, threads: NonZeroUsize) -> Result<Self> {
+        let shown = match file.info().task {
+            Task::Detect(settings) => settings.post_processing,
+            Task::Classify => PostProcessing::default(),
+        };
+        let options = DetectorOptions {
+            run: RunOptions::threads(threads),
+            post_processing: Some(PostProcessing {
+                score_threshold: LEAST_SCORE,
+                ..shown
+            }),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            score_threshold: shown.score_threshold.max(LEAST_SCORE),
+            detector: Arc::new(Detector::new(file, &options)?),
+        })
+    }
+
+    /// The class names.
+    pub(crate) fn classes(&self) -> &ClassNames {
+        &self.detector.info().classes
+    }
+
+    /// The size of the network's input.
+    pub(crate) fn input(&self) -> ImageSize {
+        self.detector.info().preprocessing.size
+    }
+}

@@ -1,0 +1,148 @@
+//! How a server is run.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssdlite_image::Limits as ImageLimits;
+use ssdlite_media::{LiveInput, LiveOptions};
+
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+/// The port unless another is asked for.
+pub const DEFAULT_PORT: u16 = 8765;
+
+/// Takes lines for people.
+pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Who may use a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Programs and people of this machine; the address must be a loopback.
+    LocalOnly,
+    /// Whoever has this token.
+    Token(String),
+    /// Everybody who reaches the address.
+    Open,
+}
+
+/// What a server refuses to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes of a request's body or of a frame that a page sends.
+    pub body_bytes: usize,
+    /// The largest picture.
+    pub image: ImageLimits,
+    /// The most pictures that wait for a worker.
+    pub queue: usize,
+    /// The most connections at once.
+    pub connections: usize,
+    /// How long a request's body may take to arrive.
+    pub body_time: Duration,
+    /// How long a picture may take from its arrival to its answer.
+    pub answer_time: Duration,
+}
+
+impl Default for Limits {
+    /// 20 MiB a body, 40 megapixels a picture; 128 pictures waiting, 1024
+    /// connections; 15 s to send a body, 30 s to an answer.
+    fn default() -> Self {
+        Self {
+            body_bytes: 20 << 20,
+            image: ImageLimits {
+                max_pixels: 40_000_000,
+                ..ImageLimits::default()
+            },
+            queue: 128,
+            connections: 1024,
+            body_time: Duration::from_secs(15),
+            answer_time: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How a server is run.
+pub struct ServerOptions {
+    /// Where it listens; port 0 picks a free one.
+    pub address: SocketAddr,
+    /// Who may use it.
+    pub access: Access,
+    /// The detectors, at least one, each under a name of its own; the first
+    /// answers where a request names none.
+    pub models: Vec<Model>,
+    /// A source for the page besides this machine's cameras.
+    pub source: Option<LiveInput>,
+    /// How patient it is with sources.
+    pub live: LiveOptions,
+    /// The folder in which frames are kept as VOC data; without one the page
+    /// can't keep frames.
+    pub keep: Option<PathBuf>,
+    /// What it refuses to take.
+    pub limits: Limits,
+    /// Threads that decode and detect for requests.
+    pub workers: NonZeroUsize,
+    /// How long work in flight may take to end after the server is told to.
+    pub drain: Duration,
+}
+
+impl ServerOptions {
+    /// A server of these models for this machine alone, on
+    /// [`DEFAULT_PORT`], without a source, with as many workers as the machine
+    /// runs threads and 10 s to end.
+    pub fn new(models: Vec<Model>) -> Self {
+        Self {
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT),
+            access: Access::LocalOnly,
+            models,
+            source: None,
+            live: LiveOptions::default(),
+            keep: None,
+            limits: Limits::default(),
+            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            drain: Duration::from_secs(10),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |message: String| Err(Error::InvalidRequest(message));
+        if self.access == Access::LocalOnly && !self.address.ip().is_loopback() {
+            return refuse(format!(
+                "{} lets other machines in: give a token that they must show, or say that no \
+                 token is wanted",
+                self.address
+            ));
+        }
+        if let Access::Token(token) = &self.access {
+            let is_sound = token.len() >= MIN_TOKEN_BYTES
+                && token
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+            if !is_sound {
+                return refuse(format!(
+                    "expected a token of at least {MIN_TOKEN_BYTES} letters, digits or `-._~`"
+                ));
+            }
+        }
+        if self.models.is_empty() {
+            return refuse("expected at least one model".into());
+        }
+        for (index, model) in self.models.iter().enumerate() {
+            if self.models[..index]
+                .iter()
+                .any(|other| other.name == model.name)
+            {
+                return refuse(format!(
+                    "two models are called `{}`; rename one of the files",
+                    model.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Shorter tokens are guessed.
+const MIN_TOKEN_BYTES: usize = 8;

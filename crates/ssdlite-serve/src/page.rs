@@ -1,0 +1,65 @@
+//! The page's files, which are part of the program.
+
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::refusal::Refusal;
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// What the page may load: its own files, and pictures that it made itself.
+const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
+                      connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; \
+                      form-action 'self'";
+
+/// The files under `/page/`, with their types.
+const ASSETS: [(&str, &str, &str); 9] = [
+    ("style.css", CSS, include_str!("../page/style.css")),
+    ("icon.svg", SVG, include_str!("../page/icon.svg")),
+    ("main.js", SCRIPT, include_str!("../page/main.js")),
+    ("api.js", SCRIPT, include_str!("../page/api.js")),
+    ("sources.js", SCRIPT, include_str!("../page/sources.js")),
+    ("view.js", SCRIPT, include_str!("../page/view.js")),
+    ("colors.js", SCRIPT, include_str!("../page/colors.js")),
+    ("panel.js", SCRIPT, include_str!("../page/panel.js")),
+    ("stats.js", SCRIPT, include_str!("../page/stats.js")),
+];
+
+pub(crate) async fn index() -> Response {
+    file(HTML, include_str!("../page/index.html"))
+}
+
+pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, Refusal> {
+    ASSETS
+        .iter()
+        .find(|(known, ..)| *known == name)
+        .map(|(_, kind, text)| file(kind, text))
+        .ok_or_else(|| Refusal::Unknown(format!("the page has no file `{name}`")))
+}
+
+pub(crate) async fn openapi() -> Response {
+    file("application/json", include_str!("../page/openapi.json"))
+}
+
+/// Asks a person for the token.
+pub(crate) fn token_form() -> Response {
+    let mut response = file(HTML, include_str!("../page/token.html"));
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    response
+}
+
+fn file(kind: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        // A newer program has newer files under the same names.
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, text).into_response()
+}

@@ -1,0 +1,90 @@
+//! What a client is told when its request can't be answered.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// Seconds after which a client may try again when the server is full.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Why a request is not answered with what it asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// 400: it breaks its own format.
+    Malformed(String),
+    /// 401: it has no token, or a wrong one.
+    Unauthorized,
+    /// 403: it comes from a page of another site.
+    Forbidden(String),
+    /// 404: there is no such model, source or path.
+    Unknown(String),
+    /// 408: its body came too slowly.
+    TooSlow(String),
+    /// 413: its body is too long.
+    TooLong(String),
+    /// 422: its picture can't be used, and why.
+    Unusable(String),
+    /// 429: as many requests are waiting as may wait.
+    Full,
+    /// 500: our own fault.
+    Broken(String),
+    /// 503: the server is about to end, or too slow.
+    Unavailable(String),
+}
+
+impl Refusal {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Full => StatusCode::TOO_MANY_REQUESTS,
+            Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Unauthorized => "expected the server's token as `Authorization: Bearer TOKEN`",
+            Self::Full => "as many requests are waiting as may wait; try again soon",
+            Self::Malformed(message)
+            | Self::Forbidden(message)
+            | Self::Unknown(message)
+            | Self::TooSlow(message)
+            | Self::TooLong(message)
+            | Self::Unusable(message)
+            | Self::Broken(message)
+            | Self::Unavailable(message) => message,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "error": self.message() }));
+        let mut response = (self.status(), body).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::Full | Self::Unavailable(_) => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            Self::Unauthorized => {
+                let scheme = HeaderValue::from_static("Bearer");
+                headers.insert(header::WWW_AUTHENTICATE, scheme);
+            }
+            // The rest of the body is not waited for.
+            Self::TooSlow(_) | Self::TooLong(_) => {
+                let close = HeaderValue::from_static("close");
+                headers.insert(header::CONNECTION, close);
+            }
+            _ => {}
+        }
+        response
+    }
+}

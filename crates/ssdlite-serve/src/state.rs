@@ -1,0 +1,95 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use axum::body::Bytes;
+use tokio::sync::watch;
+
+use crate::feed::{Feeds, ListedSource};
+use crate::keep::Keeper;
+use crate::metrics::Metrics;
+use crate::model::Model;
+use crate::options::{Access, Limits};
+use crate::refusal::Refusal;
+use crate::workers::{Found, Workers};
+
+/// What all requests share.
+pub(crate) struct AppState {
+    pub(crate) access: Access,
+    pub(crate) models: Vec<Arc<Model>>,
+    pub(crate) workers: Workers,
+    pub(crate) feeds: Arc<Feeds>,
+    pub(crate) keeper: Option<Keeper>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Limits,
+    /// Set when the server is told to end: nothing new is begun.
+    pub(crate) draining: AtomicBool,
+    /// Set at the same time, for those who wait.
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+impl AppState {
+    /// The model of this name, or the first.
+    pub(crate) fn model(&self, name: Option<&str>) -> Result<Arc<Model>, Refusal> {
+        let found = match name {
+            None => self.models.first(),
+            Some(name) => self.models.iter().find(|model| model.name == name),
+        };
+        found.cloned().ok_or_else(|| {
+            let names: Vec<_> = self
+                .models
+                .iter()
+                .map(|model| model.name.as_str())
+                .collect();
+            Refusal::Unknown(format!(
+                "expected one of the models {}, found `{}`",
+                names.join(", "),
+                name.unwrap_or_default()
+            ))
+        })
+    }
+
+    /// The source of this id.
+    pub(crate) async fn source(&self, id: &str) -> Result<ListedSource, Refusal> {
+        let sources = self.sources().await?;
+        sources
+            .into_iter()
+            .find(|source| source.id == id)
+            .ok_or_else(|| Refusal::Unknown(format!("there is no source `{id}`")))
+    }
+
+    /// The sources that a page may choose.
+    pub(crate) async fn sources(&self) -> Result<Vec<ListedSource>, Refusal> {
+        let feeds = Arc::clone(&self.feeds);
+        tokio::task::spawn_blocking(move || feeds.sources())
+            .await
+            .map_err(|error| Refusal::Broken(error.to_string()))
+    }
+
+    /// Finds the objects in an image file.
+    pub(crate) async fn detect(&self, model: &Arc<Model>, bytes: Bytes) -> Result<Found, Refusal> {
+        if self.is_draining() {
+            return Err(Refusal::Unavailable("the server is about to end".into()));
+        }
+        let answer = self.workers.submit(Arc::clone(model), bytes)?;
+        match tokio::time::timeout(self.limits.answer_time, answer).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(_)) => Err(Refusal::Unavailable("the server is about to end".into())),
+            Err(_) => Err(Refusal::Unavailable(format!(
+                "no answer within {} s",
+                self.limits.answer_time.as_secs_f32()
+            ))),
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+}
+
+/// Waits until the server is told to end, or is gone.
+pub(crate) async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    // An error says that the server is gone.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

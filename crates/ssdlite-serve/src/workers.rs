@@ -1,0 +1,194 @@
+//! The threads that decode and detect, and the bounded queue before them.
+//!
+//! Requests do not share a batch: on a CPU the engine's work grows in step
+//! with the pictures, so waiting for others would only add delay.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use ssdlite_core::{Detection, ImageSize};
+use ssdlite_image::{Limits as ImageLimits, decode};
+use tokio::sync::oneshot;
+
+use crate::metrics::Metrics;
+use crate::model::{Detect, Model};
+use crate::refusal::Refusal;
+
+/// What was found in a picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// The picture's size as shown.
+    pub(crate) size: ImageSize,
+    pub(crate) detections: Vec<Detection>,
+    pub(crate) times: Times,
+}
+
+/// How long the stages took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    pub(crate) waited: Duration,
+    pub(crate) decoded: Duration,
+    pub(crate) detected: Duration,
+}
+
+struct Job {
+    model: Arc<Model>,
+    bytes: Bytes,
+    queued: Instant,
+    answer: oneshot::Sender<Result<Found, Refusal>>,
+}
+
+struct Queue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+    length: usize,
+}
+
+struct QueueState {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+/// The threads that decode and detect. Dropping it ends them after the work
+/// that is queued.
+pub(crate) struct Workers {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts that many threads, before which `length` pictures may wait.
+    pub(crate) fn start(
+        threads: NonZeroUsize,
+        length: usize,
+        limits: ImageLimits,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let queue = Arc::new(Queue {
+            state: Mutex::new(QueueState {
+                jobs: VecDeque::new(),
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            length,
+        });
+        let threads = (0..threads.get())
+            .map(|_| {
+                let (queue, metrics) = (Arc::clone(&queue), Arc::clone(metrics));
+                std::thread::spawn(move || work(&queue, &limits, &metrics))
+            })
+            .collect();
+        Self { queue, threads }
+    }
+
+    /// Queues a picture; an error at once if the queue is full. Letting go of
+    /// the receiver takes the picture out again.
+    pub(crate) fn submit(
+        &self,
+        model: Arc<Model>,
+        bytes: Bytes,
+    ) -> Result<oneshot::Receiver<Result<Found, Refusal>>, Refusal> {
+        let (answer, receiver) = oneshot::channel();
+        let mut state = self.queue.lock();
+        if state.jobs.len() >= self.queue.length {
+            // Those who went away still stand in the queue.
+            state.jobs.retain(|job| !job.answer.is_closed());
+        }
+        if state.jobs.len() >= self.queue.length {
+            return Err(Refusal::Full);
+        }
+        state.jobs.push_back(Job {
+            model,
+            bytes,
+            queued: Instant::now(),
+            answer,
+        });
+        drop(state);
+        self.queue.changed.notify_one();
+        Ok(receiver)
+    }
+
+    /// The pictures that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.lock().jobs.len()
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // A panic of a worker is caught within; there is none to hear of.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next picture that somebody waits for; none when it is time to end.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            match state.jobs.pop_front() {
+                Some(job) if job.answer.is_closed() => continue,
+                Some(job) => return Some(job),
+                None if state.closed => return None,
+                None => {}
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn work(queue: &Queue, limits: &ImageLimits, metrics: &Metrics) {
+    while let Some(job) = queue.next() {
+        let waited = job.queued.elapsed();
+        // One bad picture must not take the thread from all the others.
+        let found = catch_unwind(AssertUnwindSafe(|| {
+            found_in(job.model.detector.as_ref(), &job.bytes, limits)
+        }));
+        let found = found.unwrap_or_else(|_| Err(broken()));
+        let found = found.map(|mut found| {
+            found.times.waited = waited;
+            metrics.observe(&found.times);
+            found
+        });
+        // The client may have gone away meanwhile.
+        let _ = job.answer.send(found);
+    }
+}
+
+fn broken() -> Refusal {
+    Refusal::Broken("the detector failed on this picture".into())
+}
+
+fn found_in(detector: &dyn Detect, bytes: &[u8], limits: &ImageLimits) -> Result<Found, Refusal> {
+    let start = Instant::now();
+    let image =
+        decode::decode(bytes, limits).map_err(|error| Refusal::Unusable(error.to_string()))?;
+    let decoded = start.elapsed();
+    let start = Instant::now();
+    let detections = detector.detect(&image).map_err(Refusal::Broken)?;
+    Ok(Found {
+        size: image.size(),
+        detections,
+        times: Times {
+            decoded,
+            detected: start.elapsed(),
+            ..Times::default()
+        },
+    })
+}

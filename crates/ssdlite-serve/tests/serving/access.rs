@@ -1,0 +1,117 @@
+//! Who is let in.
+
+use std::net::SocketAddr;
+
+use ssdlite_serve::{Access, Error, Server};
+
+use crate::client::{get, post, send};
+use crate::fixtures::{ColorDetector, Running, model, options, png, two_objects};
+
+const TOKEN: &str = "a-long-enough-token";
+
+fn with_token() -> Running {
+    let mut options = options(vec![model("colors", ColorDetector::new())]);
+    options.access = Access::Token(TOKEN.into());
+    Running::start(options)
+}
+
+#[test]
+fn without_the_token_nothing_but_health_is_told() {
+    let server = with_token();
+    for path in [
+        "/v1/models",
+        "/v1/sources",
+        "/metrics",
+        "/openapi.json",
+        "/v2",
+        "/none",
+        "/",
+    ] {
+        assert_eq!(get(server.address, path).status, 401, "{path}");
+    }
+    assert_eq!(
+        post(server.address, "/v1/detect", &png(&two_objects())).status,
+        401
+    );
+    for path in ["/v2/health/live", "/v2/health/ready"] {
+        assert_eq!(get(server.address, path).status, 200);
+    }
+}
+
+#[test]
+fn the_token_opens_and_a_wrong_one_does_not() {
+    let server = with_token();
+    let body = png(&two_objects());
+    for (token, status) in [(TOKEN, 200), ("a-long-enough-tokem", 401), ("", 401)] {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str())];
+        let answer = send(server.address, "POST /v1/detect", &headers, &body);
+        assert_eq!(answer.status, status, "{token}");
+    }
+}
+
+#[test]
+fn a_browser_gets_a_cookie_for_the_token() {
+    let server = with_token();
+    assert_eq!(get(server.address, "/?token=wrong-token").status, 401);
+    let answer = get(server.address, &format!("/?token={TOKEN}"));
+    assert_eq!(answer.status, 303);
+    assert_eq!(answer.header("location"), Some("/"));
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"));
+    let cookie = cookie.split(';').next().unwrap();
+    let page = send(server.address, "GET /", &[("Cookie", cookie)], b"");
+    assert_eq!(page.status, 200);
+}
+
+#[test]
+fn pages_of_other_sites_and_other_names_are_refused() {
+    let server = Running::colors();
+    let body = png(&two_objects());
+    for headers in [
+        [
+            ("Host", "localhost"),
+            ("Origin", "http://elsewhere.example"),
+        ],
+        [("Host", "elsewhere.example"), ("Accept", "*/*")],
+    ] {
+        let answer = send(server.address, "POST /v1/detect", &headers, &body);
+        assert_eq!(answer.status, 403);
+    }
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused() {
+    let refusal = |change: &dyn Fn(&mut ssdlite_serve::ServerOptions)| {
+        let mut options = options(vec![model("colors", ColorDetector::new())]);
+        change(&mut options);
+        let server = Server::bind(options, std::sync::Arc::new(|_| {}));
+        match server.err() {
+            Some(Error::InvalidRequest(message)) => message,
+            other => panic!("expected a refusal, found {other:?}"),
+        }
+    };
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let message = refusal(&|options| options.address = everywhere);
+    assert!(message.contains("token"), "{message}");
+    refusal(&|options| options.access = Access::Token("short".into()));
+    refusal(&|options| options.access = Access::Token("with a space in it".into()));
+    refusal(&|options| options.models.clear());
+    refusal(&|options| options.models.push(model("colors", ColorDetector::new())));
+
+    let mut open = options(vec![model("colors", ColorDetector::new())]);
+    open.address = everywhere;
+    open.access = Access::Open;
+    assert!(Server::bind(open, std::sync::Arc::new(|_| {})).is_ok());
+}
+
+#[test]
+fn an_address_that_is_taken_is_an_error() {
+    let server = Running::colors();
+    let mut second = options(vec![model("colors", ColorDetector::new())]);
+    second.address = server.address;
+    let error = Server::bind(second, std::sync::Arc::new(|_| {}))
+        .err()
+        .unwrap();
+    assert!(matches!(error, Error::Listen { .. }), "{error}");
+}

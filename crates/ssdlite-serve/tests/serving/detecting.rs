@@ -1,0 +1,199 @@
+//! What a well-meant request is answered.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::client::{get, multipart, post, send};
+use crate::fixtures::{
+    ColorDetector, PanickingDetector, Running, jpeg, model, options, png, two_objects,
+};
+
+fn classes(answer: &Value) -> Vec<&str> {
+    let detections = answer["detections"].as_array().unwrap();
+    detections
+        .iter()
+        .map(|found| found["class"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn objects_are_told_in_pixels_of_the_picture() {
+    let server = Running::colors();
+    let answer = post(server.address, "/v1/detect", &png(&two_objects()));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let json = answer.json();
+    assert_eq!(json["model"], "colors");
+    assert_eq!((&json["width"], &json["height"]), (&json!(97), &json!(61)));
+    assert_eq!(classes(&json), ["red", "green"]);
+    let red = &json["detections"][0];
+    assert_eq!(red["box"], json!([8.0, 16.0, 40.0, 32.0]));
+    assert!((red["score"].as_f64().unwrap() - 0.9).abs() < 1e-6);
+    assert!(json["milliseconds"]["detect"].as_f64().is_some());
+}
+
+#[test]
+fn formats_are_told_by_content_and_multipart_is_read() {
+    let server = Running::colors();
+    let image = two_objects();
+    for body in [png(&image), jpeg(&image)] {
+        let answer = send(
+            server.address,
+            "POST /v1/detect",
+            &[("Content-Type", "application/octet-stream")],
+            &body,
+        );
+        assert_eq!(classes(&answer.json()).len(), 2);
+    }
+    for parts in [
+        vec![
+            ("note", None, &b"first"[..]),
+            ("upload", Some("a.png"), &png(&image)[..]),
+        ],
+        vec![("image", None, &jpeg(&image)[..])],
+    ] {
+        let (kind, body) = multipart(&parts);
+        let kind = [("Content-Type", kind.as_str())];
+        let answer = send(server.address, "POST /v1/detect", &kind, &body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(classes(&answer.json()).len(), 2);
+    }
+    let (kind, body) = multipart(&[("note", None, b"no picture")]);
+    let kind = [("Content-Type", kind.as_str())];
+    assert_eq!(
+        send(server.address, "POST /v1/detect", &kind, &body).status,
+        400
+    );
+}
+
+#[test]
+fn score_and_model_are_chosen_by_the_client() {
+    let models = vec![
+        model("colors", ColorDetector::new()),
+        model("other", ColorDetector::new()),
+    ];
+    let server = Running::start(options(models));
+    let body = png(&two_objects());
+    let answer = post(server.address, "/v1/detect?score=0.5&model=other", &body);
+    assert_eq!(answer.json()["model"], "other");
+    assert_eq!(classes(&answer.json()), ["red"]);
+    let none = post(server.address, "/v1/detect?score=1", &body);
+    assert!(classes(&none.json()).is_empty());
+    for (query, status) in [
+        ("score=1.5", 400),
+        ("score=NaN", 400),
+        ("score=x", 400),
+        ("model=none", 404),
+    ] {
+        let answer = post(server.address, &format!("/v1/detect?{query}"), &body);
+        assert_eq!(answer.status, status, "{query}");
+    }
+}
+
+#[test]
+fn models_describe_themselves_also_by_the_open_inference_protocol() {
+    let server = Running::colors();
+    let json = |path| {
+        let answer = get(server.address, path);
+        assert_eq!(answer.status, 200, "{path}");
+        answer.json()
+    };
+    let models = json("/v1/models");
+    assert_eq!(models["models"][0]["classes"], json!(["red", "green"]));
+    assert_eq!(json("/v2/health/live")["live"], true);
+    assert_eq!(json("/v2/health/ready")["ready"], true);
+    assert_eq!(json("/v2")["name"], "ssdlite");
+    assert_eq!(json("/v2/models/colors")["name"], "colors");
+    assert_eq!(json("/v2/models/colors/ready")["ready"], true);
+    assert_eq!(get(server.address, "/v2/models/none").status, 404);
+    assert_eq!(get(server.address, "/v2/models/none/ready").status, 404);
+}
+
+#[test]
+fn requests_are_counted_by_path_and_status() {
+    let server = Running::colors();
+    post(server.address, "/v1/detect", &png(&two_objects()));
+    post(server.address, "/v1/detect", b"no picture");
+    get(server.address, "/no/such/path");
+    let text = get(server.address, "/metrics").text();
+    for expected in [
+        "ssdlite_requests_total{path=\"/v1/detect\",status=\"200\"} 1",
+        "ssdlite_requests_total{path=\"/v1/detect\",status=\"422\"} 1",
+        "ssdlite_requests_total{path=\"other\",status=\"404\"} 1",
+        "ssdlite_detect_seconds_count 1",
+    ] {
+        assert!(
+            text.lines().any(|line| line == expected),
+            "{expected}\n{text}"
+        );
+    }
+}
+
+#[test]
+fn the_description_knows_every_path_and_no_other() {
+    let server = Running::colors();
+    let document = get(server.address, "/openapi.json").json();
+    let described: BTreeSet<&str> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let source = include_str!("../../src/routes.rs");
+    let served: BTreeSet<&str> = source
+        .split(".route(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|path| *path != "/" && !path.starts_with("/page/"))
+        .collect();
+    assert_eq!(described, served);
+    for path in described.iter().filter(|path| !path.contains('{')) {
+        assert_ne!(get(server.address, path).status, 404, "{path}");
+    }
+    let references = document.to_string();
+    for name in references.split("\"#/components/").skip(1) {
+        let pointer = format!("/components/{}", name.split('"').next().unwrap());
+        assert!(document.pointer(&pointer).is_some(), "{pointer}");
+    }
+}
+
+#[test]
+fn the_page_finds_all_its_files() {
+    let server = Running::colors();
+    let page = get(server.address, "/");
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-security-policy").is_some());
+    let mut texts = vec![page.text()];
+    while let Some(text) = texts.pop() {
+        for quoted in text.split('"') {
+            let path = match quoted.strip_prefix("./") {
+                Some(module) => format!("/page/{module}"),
+                None if quoted.starts_with("/page/") => quoted.to_owned(),
+                None => continue,
+            };
+            let file = get(server.address, &path);
+            assert_eq!(file.status, 200, "{path}");
+            if path.ends_with("main.js") {
+                texts.push(file.text());
+            }
+        }
+    }
+    assert_eq!(get(server.address, "/page/../Cargo.toml").status, 404);
+}
+
+#[test]
+fn a_detector_that_panics_harms_its_own_request_alone() {
+    let models = vec![
+        model("colors", ColorDetector::new()),
+        model("broken", PanickingDetector::new()),
+    ];
+    let server = Running::start(options(models));
+    let body = png(&two_objects());
+    for _ in 0..5 {
+        assert_eq!(
+            post(server.address, "/v1/detect?model=broken", &body).status,
+            500
+        );
+    }
+    assert_eq!(post(server.address, "/v1/detect", &body).status, 200);
+}

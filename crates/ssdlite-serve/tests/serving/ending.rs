@@ -1,0 +1,62 @@
+//! A server that is told to end.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use crate::client::{connect, get, post, receive, request};
+use crate::fixtures::{Running, WaitingDetector, model, options, png, two_objects};
+
+#[test]
+fn work_in_flight_ends_and_nothing_new_begins() {
+    let (detector, begun, let_go) = WaitingDetector::new();
+    let mut server = Running::start(options(vec![model("waiting", detector)]));
+    let mut in_flight = connect(server.address);
+    let body = request("POST /v1/detect", &[], &png(&two_objects()));
+    in_flight.write_all(&body).unwrap();
+    begun.recv().unwrap();
+    assert_eq!(get(server.address, "/v2/health/ready").status, 200);
+
+    server.tell_to_end();
+    while get(server.address, "/v2/health/ready").status != 503 {}
+    assert_eq!(get(server.address, "/v2/health/live").status, 200);
+    assert_eq!(
+        post(server.address, "/v1/detect", &png(&two_objects())).status,
+        503
+    );
+
+    let_go.send(()).unwrap();
+    assert_eq!(receive(&mut in_flight).status, 200);
+    server.join();
+}
+
+#[test]
+fn idle_connections_do_not_hold_it_up() {
+    let server = Running::colors();
+    let mut idle = connect(server.address);
+    idle.write_all(&request("GET /v2/health/live", &[], b""))
+        .unwrap();
+    assert_eq!(receive(&mut idle).status, 200);
+    let _silent = connect(server.address);
+    let start = Instant::now();
+    server.join();
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn what_does_not_end_is_cut_off() {
+    let (detector, begun, let_go) = WaitingDetector::new();
+    let mut options = options(vec![model("waiting", detector)]);
+    options.drain = Duration::from_millis(100);
+    let mut server = Running::start(options);
+    let mut stuck = connect(server.address);
+    let body = request("POST /v1/detect", &[], &png(&two_objects()));
+    stuck.write_all(&body).unwrap();
+    begun.recv().unwrap();
+    server.tell_to_end();
+    // The connection ends without an answer, before the detector is let go.
+    let mut answer = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut stuck, &mut answer);
+    assert!(answer.is_empty());
+    let_go.send(()).unwrap();
+    server.join();
+}

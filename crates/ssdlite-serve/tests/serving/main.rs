@@ -1,0 +1,15 @@
+//! The server over loopback, with a detector that finds coloured rectangles.
+
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+mod access;
+mod browser;
+mod client;
+mod detecting;
+mod devtools;
+mod ending;
+mod fixtures;
+mod hostile;
+mod keeping;
+mod load;
+mod sockets;
