@@ -7,8 +7,8 @@ use ssdlite_core::unit::{self as table, BATCH_NORM_EPS, Conv, ConvUnit, HeadConv
 
 use crate::buffer::Buffer;
 use crate::ops::{
-    Activation, Convolution, ExcitationTensors, FeatureMap, NormSpec, StatisticsTensors,
-    UnitResult, UnitSpec, UnitTensors,
+    Activation, Convolution, ExcitationTensors, FeatureMap, NormSpec, RunningTensors, UnitResult,
+    UnitSpec, UnitTensors,
 };
 use crate::parameters::{ConvolutionFill, Fill, ParameterBuilder};
 
@@ -68,15 +68,12 @@ impl BatchNorm {
         self.training.is_enabled() && self.gamma.val().is_autodiff()
     }
 
-    fn statistics(&self) -> StatisticsTensors {
-        if self.uses_batch_statistics() {
-            StatisticsTensors::Batch
-        } else {
-            StatisticsTensors::Running {
-                mean: self.running_mean.value(),
-                variance: self.running_variance.value(),
-            }
-        }
+    /// The running statistics, unless the batch's own are due.
+    fn running(&self) -> Option<RunningTensors> {
+        (!self.uses_batch_statistics()).then(|| RunningTensors {
+            mean: self.running_mean.value(),
+            variance: self.running_variance.value(),
+        })
     }
 
     /// Moves the running statistics towards the batch's. Where a channel has a
@@ -162,7 +159,7 @@ impl Unit {
                 activation: self.activation,
             },
         };
-        let result = input.unit(parameters, self.batch_norm.statistics(), spec);
+        let result = input.unit(parameters, self.batch_norm.running(), spec);
         let map = result.map.clone();
         if self.batch_norm.uses_batch_statistics() {
             self.batch_norm.update(result);

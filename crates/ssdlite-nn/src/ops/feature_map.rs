@@ -62,18 +62,13 @@ pub struct ExcitationTensors {
     pub expand_bias: Tensor<1>,
 }
 
-/// Where batch norm's mean and variance come from; see [`Statistics`].
+/// Statistics of earlier batches.
 #[derive(Clone, Debug)]
-pub enum StatisticsTensors {
-    /// From the batch.
-    Batch,
-    /// From earlier batches.
-    Running {
-        /// `[Co]`
-        mean: Tensor<1>,
-        /// `[Co]`
-        variance: Tensor<1>,
-    },
+pub struct RunningTensors {
+    /// `[Co]`
+    pub mean: Tensor<1>,
+    /// `[Co]`
+    pub variance: Tensor<1>,
 }
 
 /// A unit's result with the statistics that it was normalised by.
@@ -123,22 +118,27 @@ impl FeatureMap {
     }
 
     /// Convolution, batch norm, activation and squeeze-and-excitation: from
-    /// `[N, Ci, H, W]` to `[N, Co, H', W']`.
+    /// `[N, Ci, H, W]` to `[N, Co, H', W']`. Batch norm takes the `running`
+    /// statistics, or those of the batch where there are none.
     pub fn unit(
         self,
         parameters: UnitTensors,
-        statistics: StatisticsTensors,
+        running: Option<RunningTensors>,
         spec: UnitSpec,
     ) -> UnitResult {
         // Readers see them as constants: their gradient is the unit's own.
         let gamma = parameters.gamma.clone().inner();
         let beta = parameters.beta.clone().inner();
+        let statistics = running.map_or(Statistics::Batch, |running| Statistics::Running {
+            mean: running.mean.into_dispatch(),
+            variance: running.variance.into_dispatch(),
+        });
         let UnitOutput {
             values,
             mean,
             variance,
             gate,
-        } = Dispatch::unit(self.into(), parameters.into(), statistics.into(), spec);
+        } = Dispatch::unit(self.into(), parameters.into(), statistics, spec);
         let mean = Tensor::<1>::from_dispatch(mean).inner();
         let variance = Tensor::<1>::from_dispatch(variance).inner();
         let gate = match gate {
@@ -228,18 +228,6 @@ impl From<UnitTensors> for UnitParameters<Dispatch> {
             gamma: parameters.gamma.into_dispatch(),
             beta: parameters.beta.into_dispatch(),
             excitation,
-        }
-    }
-}
-
-impl From<StatisticsTensors> for Statistics<Dispatch> {
-    fn from(statistics: StatisticsTensors) -> Self {
-        match statistics {
-            StatisticsTensors::Batch => Self::Batch,
-            StatisticsTensors::Running { mean, variance } => Self::Running {
-                mean: mean.into_dispatch(),
-                variance: variance.into_dispatch(),
-            },
         }
     }
 }

@@ -36,7 +36,7 @@ use burn::backend::{Backend, ExtensionType, backend_extension};
 use burn::tensor::ops::ConvOptions;
 pub use ssdlite_core::Activation;
 
-pub use feature_map::{ExcitationTensors, FeatureMap, StatisticsTensors, UnitResult, UnitTensors};
+pub use feature_map::{ExcitationTensors, FeatureMap, RunningTensors, UnitResult, UnitTensors};
 pub use gradients::{
     BiasedConvolutionGradients, ExcitationGradients, NetworkGradients, NormGradients,
     UnitGradients, UnitRecord, Wanted,

@@ -6,7 +6,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use super::{
-    Activation, Convolution, ExcitationTensors, FeatureMap, NormSpec, StatisticsTensors, UnitSpec,
+    Activation, Convolution, ExcitationTensors, FeatureMap, NormSpec, RunningTensors, UnitSpec,
     UnitTensors,
 };
 use crate::weights::formula::signed;
@@ -297,12 +297,8 @@ fn expected_unit(case: &Case, leaves: &Leaves, kind: Kind) -> Tensor<4> {
 
 /// The unit's result by the operation.
 fn unit(case: &Case, leaves: &Leaves, kind: Kind) -> FeatureMap {
-    let statistics = if kind.batch_statistics {
-        StatisticsTensors::Batch
-    } else {
-        let (mean, variance) = running(case.out);
-        StatisticsTensors::Running { mean, variance }
-    };
+    let running = (!kind.batch_statistics).then(|| running(case.out));
+    let running = running.map(|(mean, variance)| RunningTensors { mean, variance });
     let spec = UnitSpec {
         convolution: case.convolution,
         norm: NormSpec {
@@ -311,7 +307,7 @@ fn unit(case: &Case, leaves: &Leaves, kind: Kind) -> FeatureMap {
         },
     };
     let input = FeatureMap::from(leaves.values.clone());
-    input.unit(leaves.parameters(kind), statistics, spec).map
+    input.unit(leaves.parameters(kind), running, spec).map
 }
 
 /// A loss whose gradient differs from element to element.
@@ -412,7 +408,7 @@ fn a_result_that_the_next_unit_reads() {
     };
     let running = |channels| {
         let (mean, variance) = running(channels);
-        StatisticsTensors::Running { mean, variance }
+        Some(RunningTensors { mean, variance })
     };
     assert_same(
         |leaves, map| {
@@ -456,7 +452,7 @@ fn statistics_are_those_of_the_convolution() {
             },
         };
         let input = FeatureMap::from(leaves.values.clone());
-        let result = input.unit(leaves.parameters(kind), StatisticsTensors::Batch, spec);
+        let result = input.unit(leaves.parameters(kind), None, spec);
         assert!(!result.mean.is_autodiff() && !result.variance.is_autodiff());
         let (values, weight) = (leaves.values, leaves.weight);
         let (mean, variance) = moments(conv2d(values, weight, None, case.convolution.options()));
