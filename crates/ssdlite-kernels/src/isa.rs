@@ -88,6 +88,11 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     /// `ptr` must be valid for writes of `len` numbers, `len <= LANES`.
     unsafe fn store_partial(self, ptr: *mut f32, x: Self::F32, len: usize);
 
+    /// Asks for the cache line at `ptr`, which need not be valid, before it is
+    /// read.
+    #[inline(always)]
+    fn prefetch(self, _ptr: *const f32) {}
+
     /// `a + b`
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a - b`

@@ -90,3 +90,74 @@ macro_rules! for_vectors {
     }};
 }
 pub(crate) use for_vectors;
+
+/// As [`for_vectors`], but for groups of `$group` vectors, a constant, as long
+/// as there are whole ones: a row's group is contiguous, and its vectors'
+/// sums don't wait for each other.
+macro_rules! for_groups {
+    ($simd:ty, $len:expr, |$offset:ident, $width:ident, $group:ident| $body:expr) => {{
+        let len: usize = $len;
+        let lanes = <$simd as $crate::isa::Simd>::LANES;
+        let mut $offset = 0;
+        if <$simd as $crate::isa::Simd>::REGISTERS >= 32 {
+            const $group: usize = 4;
+            while $offset + $group * lanes <= len {
+                let $width = $crate::width::Full;
+                $body;
+                $offset += $group * lanes;
+            }
+        } else {
+            const $group: usize = 2;
+            while $offset + $group * lanes <= len {
+                let $width = $crate::width::Full;
+                $body;
+                $offset += $group * lanes;
+            }
+        }
+        const $group: usize = 1;
+        while $offset + lanes <= len {
+            let $width = $crate::width::Full;
+            $body;
+            $offset += lanes;
+        }
+        if $offset < len {
+            let $width = $crate::width::Part(len - $offset);
+            $body;
+        }
+    }};
+}
+pub(crate) use for_groups;
+
+/// The vectors of a group, the first at `ptr`.
+///
+/// # Safety
+/// `ptr` must be valid for reads of `N` vectors of this width; `N` is 1 unless
+/// they are whole.
+#[inline(always)]
+pub(crate) unsafe fn load_group<S: Simd, W: Width, const N: usize>(
+    s: S,
+    width: W,
+    ptr: *const f32,
+) -> [S::F32; N] {
+    let mut group = [s.zero(); N];
+    for (v, vector) in group.iter_mut().enumerate() {
+        // SAFETY: as promised by the caller.
+        *vector = unsafe { width.load(s, ptr.add(v * S::LANES)) };
+    }
+    group
+}
+
+/// # Safety
+/// As [`load_group`], for writes.
+#[inline(always)]
+pub(crate) unsafe fn store_group<S: Simd, W: Width, const N: usize>(
+    s: S,
+    width: W,
+    ptr: *mut f32,
+    group: [S::F32; N],
+) {
+    for (v, vector) in group.into_iter().enumerate() {
+        // SAFETY: as promised by the caller.
+        unsafe { width.store(s, ptr.add(v * S::LANES), vector) };
+    }
+}

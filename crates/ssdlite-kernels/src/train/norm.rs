@@ -29,7 +29,7 @@ use crate::Context;
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
 use crate::memory::Shared;
-use crate::width::{Width, for_vectors};
+use crate::width::{Width, for_groups, for_vectors, load_group, store_group};
 
 /// Numbers in the blocks that the element-wise passes hand out to threads.
 const GRAIN: usize = 16 * 1024;
@@ -291,33 +291,42 @@ unsafe fn add_norm_sums<S: Simd, F: Function>(
     let start = rows.start;
     for_runs!(layout, rows, sum_run(c), |run, image| {
         let (first, second) = sums.before_adding(run.len());
-        for_vectors!(S, c, |i, width| {
+        let excite = excite.map(|excite| {
+            let start = image * c;
+            (
+                excite.scale[start..start + c].as_ptr(),
+                excite.shift[start..start + c].as_ptr(),
+            )
+        });
+        for_groups!(S, c, |i, width, G| {
             // SAFETY: rows are the caller's promise, the vectors per channel
             // hold `c` numbers.
             unsafe {
-                let scale = width.load(s, scale.add(i));
-                let shift = width.load(s, shift.add(i));
-                let mean = width.load(s, norm.mean.as_ptr().add(i));
-                let mut a = width.load(s, first.add(i));
-                let mut b = width.load(s, second.add(i));
-                let (factor, through) = match excite {
-                    Some(excite) => (
-                        width.load(s, excite.scale.as_ptr().add(image * c + i)),
-                        width.load(s, excite.shift.as_ptr().add(image * c + i)),
-                    ),
-                    None => (s.splat(1.0), s.zero()),
-                };
-                let (dy, z) = (dy.add(i), z.add(i));
+                let (first, second) = (first.add(i), second.add(i));
+                let scale: [_; G] = load_group(s, width, scale.add(i));
+                let shift: [_; G] = load_group(s, width, shift.add(i));
+                let mean: [_; G] = load_group(s, width, norm.mean.as_ptr().add(i));
+                let mut a: [_; G] = load_group(s, width, first);
+                let mut b: [_; G] = load_group(s, width, second);
                 for row in run.clone() {
-                    let row = row - start;
-                    let z = width.load(s, z.add(row * c));
-                    let dy = s.mul_add(width.load(s, dy.add(row * c)), factor, through);
-                    let du = F::backward(s, s.mul_add(z, scale, shift), dy);
-                    a = s.add(a, du);
-                    b = s.mul_add(du, s.sub(z, mean), b);
+                    let at = (row - start) * c + i;
+                    let z: [_; G] = load_group(s, width, z.add(at));
+                    let mut dy: [_; G] = load_group(s, width, dy.add(at));
+                    if let Some((factor, through)) = excite {
+                        let factor: [_; G] = load_group(s, width, factor.add(i));
+                        let through: [_; G] = load_group(s, width, through.add(i));
+                        for v in 0..G {
+                            dy[v] = s.mul_add(dy[v], factor[v], through[v]);
+                        }
+                    }
+                    for v in 0..G {
+                        let du = F::backward(s, s.mul_add(z[v], scale[v], shift[v]), dy[v]);
+                        a[v] = s.add(a[v], du);
+                        b[v] = s.mul_add(du, s.sub(z[v], mean[v]), b[v]);
+                    }
                 }
-                width.store(s, first.add(i), a);
-                width.store(s, second.add(i), b);
+                store_group(s, width, first, a);
+                store_group(s, width, second, b);
             }
         })
     });
@@ -425,9 +434,7 @@ impl Kernel for NormBackwardRows<'_> {
         let dy = self.dy.as_mut_ptr();
         let place = Place::rows::<S>(self.layout.channels);
         // SAFETY: `z` was checked, `dy` holds the rows, one after the other.
-        unsafe {
-            self.norm.fill(s, self.layout, self.rows, dy, (dy, place));
-        }
+        unsafe { self.norm.fill(s, self.layout, self.rows, dy, (dy, place)) };
     }
 }
 

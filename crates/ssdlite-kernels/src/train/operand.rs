@@ -13,9 +13,8 @@ use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
 use crate::width::{Width, for_vectors};
 
-/// Numbers of a block of rows that the element-wise loops walk channel vector
-/// by channel vector, with the channel's coefficients in registers.
-const BLOCK: usize = 1024;
+/// How far ahead of its reading a tensor is asked for, in numbers.
+const AHEAD: usize = 1024;
 
 /// The input of a convolution, `[pixels, channels]`.
 #[derive(Clone, Copy, Debug)]
@@ -255,7 +254,7 @@ macro_rules! for_runs {
         let mut $image = row / layout.pixels;
         while row < rows.end {
             let image_end = ($image + 1) * layout.pixels;
-            let end = rows.end.min(image_end).min(row + most);
+            let end = rows.end.min(image_end).min(row.saturating_add(most));
             let $run = row..end;
             $body;
             row = end;
@@ -372,20 +371,15 @@ unsafe fn copy_rows<S: Simd>(
     place: Place,
 ) {
     let c = layout.channels;
-    let first = rows.start;
-    for_runs!(layout, rows, (BLOCK / c).max(1), |run, _image| {
+    for (r, row) in rows.enumerate() {
         for_vectors!(S, c, |i, width| {
             // SAFETY: as in `fill_normalised`.
             unsafe {
-                let x = x.as_ptr().add(i);
-                let dst = dst.add(place.channel::<S>(i));
-                for row in run.clone() {
-                    let x = width.load(s, x.add(row * c));
-                    width.store(s, dst.add((row - first) * place.row), x);
-                }
+                let dst = dst.add(r * place.row + place.channel::<S>(i));
+                width.store(s, dst, width.load(s, x.as_ptr().add(row * c + i)));
             }
-        })
-    });
+        });
+    }
 }
 
 /// # Safety
@@ -402,33 +396,33 @@ unsafe fn fill_normalised<S: Simd, F: Function>(
     let c = layout.channels;
     let (scale, shift) = n.affine.pointers();
     let first = rows.start;
-    for_runs!(layout, rows, (BLOCK / c).max(1), |run, image| {
-        for_vectors!(S, c, |i, width| {
+    for_runs!(layout, rows, usize::MAX, |run, image| {
+        let factor = n
+            .image_scale
+            .map(|factor| factor[image * c..][..c].as_ptr());
+        for row in run {
             // SAFETY: rows of `z`, and channel `i` of each vector, are in
             // bounds by `check`; `dst` is the caller's promise.
             unsafe {
-                let a = width.load(s, scale.add(i));
-                let b = width.load(s, shift.add(i));
-                let z = n.z.as_ptr().add(i);
-                let dst = dst.add(place.channel::<S>(i));
-                match n.image_scale {
-                    None => {
-                        for row in run.clone() {
-                            let u = s.mul_add(width.load(s, z.add(row * c)), a, b);
-                            width.store(s, dst.add((row - first) * place.row), F::value(s, u));
-                        }
-                    }
-                    Some(factor) => {
-                        let factor = width.load(s, factor.as_ptr().add(image * c + i));
-                        for row in run.clone() {
-                            let u = s.mul_add(width.load(s, z.add(row * c)), a, b);
-                            let y = s.mul(F::value(s, u), factor);
-                            width.store(s, dst.add((row - first) * place.row), y);
-                        }
-                    }
+                let z = n.z.as_ptr().add(row * c);
+                let dst = dst.add((row - first) * place.row);
+                match factor {
+                    None => for_vectors!(S, c, |i, width| {
+                        let (a, b) = (width.load(s, scale.add(i)), width.load(s, shift.add(i)));
+                        s.prefetch(z.wrapping_add(i + AHEAD));
+                        let u = s.mul_add(width.load(s, z.add(i)), a, b);
+                        width.store(s, dst.add(place.channel::<S>(i)), F::value(s, u));
+                    }),
+                    Some(factor) => for_vectors!(S, c, |i, width| {
+                        let (a, b) = (width.load(s, scale.add(i)), width.load(s, shift.add(i)));
+                        s.prefetch(z.wrapping_add(i + AHEAD));
+                        let u = s.mul_add(width.load(s, z.add(i)), a, b);
+                        let y = s.mul(F::value(s, u), width.load(s, factor.add(i)));
+                        width.store(s, dst.add(place.channel::<S>(i)), y);
+                    }),
                 }
             }
-        })
+        }
     });
 }
 
@@ -447,44 +441,50 @@ unsafe fn fill_gradient<S: Simd, F: Function>(
     let (scale, shift) = n.affine.pointers();
     let [of_du, of_z, of_one] = n.gradient.pointers();
     let first = rows.start;
-    for_runs!(layout, rows, (BLOCK / c).max(1), |run, image| {
-        for_vectors!(S, c, |i, width| {
+    for_runs!(layout, rows, usize::MAX, |run, image| {
+        let excite = n.excite.map(|excite| {
+            let start = image * c;
+            (
+                excite.scale[start..start + c].as_ptr(),
+                excite.shift[start..start + c].as_ptr(),
+            )
+        });
+        for row in run {
             // SAFETY: as in `fill_normalised`.
             unsafe {
-                let a = width.load(s, scale.add(i));
-                let b = width.load(s, shift.add(i));
-                let of_du = width.load(s, of_du.add(i));
-                let of_z = width.load(s, of_z.add(i));
-                let of_one = width.load(s, of_one.add(i));
-                let z = n.z.as_ptr().add(i);
-                let dy = dy.add(i);
-                let dst = dst.add(place.channel::<S>(i));
-                match n.excite {
-                    None => {
-                        for row in run.clone() {
-                            let z = width.load(s, z.add(row * c));
-                            let dy = width.load(s, dy.add((row - first) * c));
-                            let du = F::backward(s, s.mul_add(z, a, b), dy);
-                            let dz = s.mul_add(z, of_z, of_one);
-                            let dz = s.mul_add(du, of_du, dz);
-                            width.store(s, dst.add((row - first) * place.row), dz);
-                        }
-                    }
-                    Some(excite) => {
-                        let factor = width.load(s, excite.scale.as_ptr().add(image * c + i));
-                        let through = width.load(s, excite.shift.as_ptr().add(image * c + i));
-                        for row in run.clone() {
-                            let z = width.load(s, z.add(row * c));
-                            let dy = width.load(s, dy.add((row - first) * c));
-                            let dy = s.mul_add(dy, factor, through);
-                            let du = F::backward(s, s.mul_add(z, a, b), dy);
-                            let dz = s.mul_add(z, of_z, of_one);
-                            let dz = s.mul_add(du, of_du, dz);
-                            width.store(s, dst.add((row - first) * place.row), dz);
-                        }
-                    }
+                let z = n.z.as_ptr().add(row * c);
+                let dy = dy.add((row - first) * c);
+                let dst = dst.add((row - first) * place.row);
+                match excite {
+                    None => for_vectors!(S, c, |i, width| {
+                        s.prefetch(z.wrapping_add(i + AHEAD));
+                        s.prefetch(dy.wrapping_add(i + AHEAD));
+                        let z = width.load(s, z.add(i));
+                        let (a, b) = (width.load(s, scale.add(i)), width.load(s, shift.add(i)));
+                        let du = F::backward(s, s.mul_add(z, a, b), width.load(s, dy.add(i)));
+                        let dz =
+                            s.mul_add(z, width.load(s, of_z.add(i)), width.load(s, of_one.add(i)));
+                        let dz = s.mul_add(du, width.load(s, of_du.add(i)), dz);
+                        width.store(s, dst.add(place.channel::<S>(i)), dz);
+                    }),
+                    Some((factor, through)) => for_vectors!(S, c, |i, width| {
+                        s.prefetch(z.wrapping_add(i + AHEAD));
+                        s.prefetch(dy.wrapping_add(i + AHEAD));
+                        let z = width.load(s, z.add(i));
+                        let (a, b) = (width.load(s, scale.add(i)), width.load(s, shift.add(i)));
+                        let dy = s.mul_add(
+                            width.load(s, dy.add(i)),
+                            width.load(s, factor.add(i)),
+                            width.load(s, through.add(i)),
+                        );
+                        let du = F::backward(s, s.mul_add(z, a, b), dy);
+                        let dz =
+                            s.mul_add(z, width.load(s, of_z.add(i)), width.load(s, of_one.add(i)));
+                        let dz = s.mul_add(du, width.load(s, of_du.add(i)), dz);
+                        width.store(s, dst.add(place.channel::<S>(i)), dz);
+                    }),
                 }
             }
-        })
+        }
     });
 }

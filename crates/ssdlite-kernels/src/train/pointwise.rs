@@ -20,6 +20,9 @@ use crate::width::{Width, for_vectors};
 /// copy of it for each thread would be the larger part of the work.
 const FEW_ROWS: usize = 512;
 
+/// Numbers in a cache line.
+const LINE: usize = 16;
+
 /// The shape of a pointwise convolution. A linear layer has one pixel an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pointwise {
@@ -236,7 +239,15 @@ impl<R: Rows> Block<R> {
     pub(super) unsafe fn rows<S: Simd>(&mut self, s: S, rows: Range<usize>) -> RowsPtr {
         let stride = self.layout.channels;
         let ptr = match self.input.plain() {
-            Some(x) => x[rows.start * stride..].as_ptr(),
+            Some(x) => {
+                // The tiles walk down columns; asked for in the order of
+                // memory, the block comes sooner.
+                let x = &x[rows.start * stride..rows.end * stride];
+                for i in (0..x.len()).step_by(LINE) {
+                    s.prefetch(x.as_ptr().wrapping_add(i));
+                }
+                x.as_ptr()
+            }
             None => {
                 let dst = self.scratch.as_mut_ptr();
                 // SAFETY: the rows exist and the scratch memory holds them.

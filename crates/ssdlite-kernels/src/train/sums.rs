@@ -7,7 +7,7 @@ use super::norm::{Moments, NormSums};
 use super::operand::{Layout, for_runs};
 use crate::isa::{Kernel, Simd};
 use crate::memory::Scratch;
-use crate::width::{Width, for_vectors};
+use crate::width::{for_groups, load_group, store_group};
 
 /// Rows whose sums are added up in `f32` before they go to `f64`.
 const FLUSH_ROWS: usize = 256;
@@ -56,15 +56,19 @@ impl ChannelSums {
         };
         for_runs!(layout, 0..rows, sum_run(c), |run, _image| {
             let (first, _) = self.before_adding(run.len());
-            for_vectors!(S, c, |i, width| {
+            for_groups!(S, c, |i, width, G| {
                 // SAFETY: rows of `x` are the caller's promise, the partial
                 // sum holds `c` numbers.
                 unsafe {
-                    let mut sum = width.load(s, first.add(i));
+                    let first = first.add(i);
+                    let mut sum: [_; G] = load_group(s, width, first);
                     for row in run.clone() {
-                        sum = s.add(sum, width.load(s, x.add(row * c + i)));
+                        let x: [_; G] = load_group(s, width, x.add(row * c + i));
+                        for v in 0..G {
+                            sum[v] = s.add(sum[v], x[v]);
+                        }
                     }
-                    width.store(s, first.add(i), sum);
+                    store_group(s, width, first, sum);
                 }
             })
         });
@@ -183,21 +187,24 @@ impl Kernel for AddMoments<'_> {
         };
         for_runs!(layout, 0..rows, sum_run(c), |run, _image| {
             let (first, second) = sums.sums.before_adding(run.len());
-            for_vectors!(S, c, |i, width| {
+            for_groups!(S, c, |i, width, G| {
                 // SAFETY: who made this has checked the rows of `z`; `shift`
                 // and both partial sums hold `c` numbers.
                 unsafe {
-                    let shift = width.load(s, sums.shift.as_ptr().add(i));
-                    let mut a = width.load(s, first.add(i));
-                    let mut b = width.load(s, second.add(i));
-                    let z = z.add(i);
+                    let (first, second) = (first.add(i), second.add(i));
+                    let shift: [_; G] = load_group(s, width, sums.shift.as_ptr().add(i));
+                    let mut a: [_; G] = load_group(s, width, first);
+                    let mut b: [_; G] = load_group(s, width, second);
                     for row in run.clone() {
-                        let d = s.sub(width.load(s, z.add(row * c)), shift);
-                        a = s.add(a, d);
-                        b = s.mul_add(d, d, b);
+                        let z: [_; G] = load_group(s, width, z.add(row * c + i));
+                        for v in 0..G {
+                            let d = s.sub(z[v], shift[v]);
+                            a[v] = s.add(a[v], d);
+                            b[v] = s.mul_add(d, d, b[v]);
+                        }
                     }
-                    width.store(s, first.add(i), a);
-                    width.store(s, second.add(i), b);
+                    store_group(s, width, first, a);
+                    store_group(s, width, second, b);
                 }
             })
         });
