@@ -109,18 +109,27 @@ pub trait NetworkGradients: Backend {
         gradient: FloatTensor<Self>,
         wanted: Wanted,
     ) -> BiasedConvolutionGradients<Self> {
-        let bias = channel_sums::<Self>(gradient.clone());
-        let (input, weight) =
-            convolution_backward::<Self>(input, weight, convolution, gradient, wanted);
-        BiasedConvolutionGradients {
-            input,
-            weight,
-            bias,
-        }
+        biased_convolution_backward(input, weight, convolution, gradient, wanted)
     }
 }
 
-fn unit_backward<B: Backend>(
+pub(super) fn biased_convolution_backward<B: Backend>(
+    input: UnitInput<B>,
+    weight: FloatTensor<B>,
+    convolution: Convolution,
+    gradient: FloatTensor<B>,
+    wanted: Wanted,
+) -> BiasedConvolutionGradients<B> {
+    let bias = channel_sums::<B>(gradient.clone());
+    let (input, weight) = convolution_backward::<B>(input, weight, convolution, gradient, wanted);
+    BiasedConvolutionGradients {
+        input,
+        weight,
+        bias,
+    }
+}
+
+pub(super) fn unit_backward<B: Backend>(
     record: UnitRecord<B>,
     gradient: FloatTensor<B>,
     wanted: Wanted,

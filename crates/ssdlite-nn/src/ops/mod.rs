@@ -26,6 +26,7 @@
 
 mod autodiff;
 mod feature_map;
+mod flex;
 mod gradients;
 mod primitives;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use burn::tensor::ops::ConvOptions;
 pub use ssdlite_core::Activation;
 
 pub use feature_map::{ExcitationTensors, FeatureMap, RunningTensors, UnitResult, UnitTensors};
+pub use flex::set_cpu_threads;
 pub use gradients::{
     BiasedConvolutionGradients, ExcitationGradients, NetworkGradients, NormGradients,
     UnitGradients, UnitRecord, Wanted,
@@ -241,5 +243,3 @@ pub trait NetworkOps: Backend {
 impl NetworkOps for burn::backend::Cube {}
 #[cfg(feature = "vulkan")]
 impl NetworkGradients for burn::backend::Cube {}
-impl NetworkOps for burn::backend::Flex {}
-impl NetworkGradients for burn::backend::Flex {}

@@ -2,7 +2,7 @@
 //!
 //! A map's numbers lie channels-last; its tensor, `[N, C, H, W]`, is a permuted
 //! view of them, so nothing is rearranged between two operations. Convolutions
-//! that neither network has (other kernels, groups or strides) go to the
+//! that neither network has (other kernels, groups or strides) are left to the
 //! default bodies.
 
 mod backward;
@@ -12,23 +12,23 @@ mod tensors;
 mod threads;
 
 use burn::backend::Flex;
+use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::FloatTensor;
 use ssdlite_kernels::Context;
-use ssdlite_kernels::train::map::MapShape;
-use ssdlite_kernels::train::norm::{self, Affine, Moments};
+use ssdlite_kernels::train::norm::{Affine, normalise};
 use ssdlite_kernels::train::operand::{Input, Normalised};
-use ssdlite_kernels::train::squeeze_excite::{Excite, Excited, excite_forward};
+use ssdlite_kernels::train::pointwise::pointwise_forward;
+use ssdlite_kernels::train::squeeze_excite::excite_forward;
 
 use self::convolution::Kernel;
 use self::memory::Buffer;
-use self::tensors::{Map, Numbers, Source, constant, fitting, kernel_activation};
+use self::tensors::{ExcitationNumbers, Map, Numbers, Source, fitting, kernel_activation};
 use super::{
-    Convolution, Excitation, ExcitationParameters, Gate, GateValues, NetworkOps, NormSpec,
-    PendingMap, Statistics, UnitInput, UnitOutput, UnitParameters, UnitSpec, primitives,
+    Convolution, Excitation, ExcitationParameters, Gate, GateValues, NetworkOps, PendingMap,
+    Statistics, UnitInput, UnitOutput, UnitParameters, UnitSpec, primitives,
 };
 
 pub use threads::set_cpu_threads;
-pub(super) use threads::with_context;
 
 impl NetworkOps for Flex {
     fn unit(
@@ -39,7 +39,16 @@ impl NetworkOps for Flex {
     ) -> UnitOutput<Self> {
         match Kernel::new(&input, &parameters.weight, spec.convolution) {
             None => primitives::unit(input, parameters, statistics, spec),
-            Some(kernel) => with_context(|cx| unit(cx, kernel, input, parameters, statistics, spec)),
+            Some(kernel) => threads::with_context(|cx| {
+                unit(
+                    cx,
+                    &kernel,
+                    Source::new(input),
+                    parameters,
+                    statistics,
+                    spec,
+                )
+            }),
         }
     }
 
@@ -49,25 +58,25 @@ impl NetworkOps for Flex {
         bias: FloatTensor<Self>,
         convolution: Convolution,
     ) -> FloatTensor<Self> {
-        match Kernel::new(&input, &weight, convolution) {
-            Some(Kernel::Pointwise(kernel)) => with_context(|cx| {
-                let source = Source::new(input);
-                let (weight, bias) = (Numbers::new(weight), Numbers::new(bias));
-                let mut z = Buffer::take(kernel.shape.output_size());
-                fitting(ssdlite_kernels::train::pointwise::pointwise_forward(
-                    cx,
-                    kernel.shape,
-                    source.input(),
-                    (&weight, Some(&bias)),
-                    &mut z,
-                ));
-                Map::new(z, kernel.output).into_tensor()
-            }),
-            _ => {
-                let values = primitives::operand(input);
-                Self::conv2d_with_bias(values, weight, bias, convolution)
-            }
-        }
+        let kernel = Kernel::new(&input, &weight, convolution);
+        let Some((size, shape)) = kernel.and_then(|k| Some((k.output(), k.as_pointwise()?))) else {
+            let values = primitives::operand(input);
+            return Self::conv2d(values, weight, Some(bias), convolution.options());
+        };
+        let source = Source::new(input);
+        let (weight, bias) = (Numbers::new(weight), Numbers::new(bias));
+        let mut output = Buffer::take(size.len());
+        threads::with_context(|cx| {
+            let weights: (&[f32], Option<&[f32]>) = (&weight, Some(&bias));
+            fitting(pointwise_forward(
+                cx,
+                shape,
+                source.input(),
+                weights,
+                &mut output,
+            ));
+        });
+        output.into_map(size)
     }
 
     fn activations(map: PendingMap<Self>) -> FloatTensor<Self> {
@@ -77,4 +86,88 @@ impl NetworkOps for Flex {
     fn activations_add(map: PendingMap<Self>, residual: FloatTensor<Self>) -> FloatTensor<Self> {
         activations(map, Some(residual))
     }
+}
+
+fn unit(
+    cx: Context<'_>,
+    kernel: &Kernel,
+    source: Source,
+    parameters: UnitParameters<Flex>,
+    statistics: Statistics<Flex>,
+    spec: UnitSpec,
+) -> UnitOutput<Flex> {
+    let size = kernel.output();
+    let weight = Numbers::new(parameters.weight);
+    let mut values = Buffer::take(size.len());
+    let (mean, variance) = match statistics {
+        Statistics::Batch => {
+            let moments = kernel.forward_moments(cx, source.input(), &weight, &mut values);
+            (
+                Numbers::from_vec(moments.mean),
+                Numbers::from_vec(moments.variance),
+            )
+        }
+        Statistics::Running { mean, variance } => {
+            kernel.forward(cx, source.input(), &weight, &mut values);
+            (Numbers::new(mean), Numbers::new(variance))
+        }
+    };
+    let gate = match parameters.excitation {
+        Excitation::Absent => Gate::Absent,
+        Excitation::Present(excitation) => {
+            let (gamma, beta) = (
+                Numbers::new(parameters.gamma),
+                Numbers::new(parameters.beta),
+            );
+            let epsilon = spec.norm.epsilon as f32;
+            let affine = fitting(Affine::from_norm(&mean, &variance, &gamma, &beta, epsilon));
+            let input = Input::Normalised(Normalised {
+                z: &values,
+                affine: &affine,
+                activation: kernel_activation(spec.norm.activation),
+                image_scale: None,
+            });
+            Gate::Present(gate(cx, kernel, input, excitation))
+        }
+    };
+    UnitOutput {
+        values: values.into_map(size),
+        mean: mean.into_tensor(),
+        variance: variance.into_tensor(),
+        gate,
+    }
+}
+
+fn gate(
+    cx: Context<'_>,
+    kernel: &Kernel,
+    input: Input<'_>,
+    parameters: ExcitationParameters<Flex>,
+) -> GateValues<Flex> {
+    let size = kernel.output();
+    let parameters = ExcitationNumbers::new(parameters);
+    let excited = fitting(excite_forward(cx, size.shape(), input, parameters.excite()));
+    let squeezed = parameters.squeeze_bias.len();
+    let tensor = |values: Vec<f32>, channels: usize| {
+        Numbers::from_vec(values).into_tensor_of([size.images, channels, 1, 1])
+    };
+    GateValues {
+        pooled: tensor(excited.pooled, size.channels),
+        hidden: tensor(excited.hidden, squeezed),
+        factors: tensor(excited.scale, size.channels),
+    }
+}
+
+fn activations(map: PendingMap<Flex>, residual: Option<FloatTensor<Flex>>) -> FloatTensor<Flex> {
+    let source = Source::new(UnitInput::Pending(map));
+    let residual = residual.map(Map::new);
+    let size = source.size();
+    let mut output = Buffer::take(size.len());
+    if let Input::Normalised(input) = source.input() {
+        let residual = residual.as_deref();
+        threads::with_context(|cx| {
+            fitting(normalise(cx, size.shape(), input, residual, &mut output));
+        });
+    }
+    output.into_map(size)
 }
