@@ -11,6 +11,7 @@
 #![allow(clippy::print_stdout)]
 
 use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use ssdlite_core::mobilenet::{Backbone, MobileNetV3, Variant};
@@ -276,16 +277,56 @@ fn random(len: usize, state: &mut u32) -> Vec<f32> {
         .collect()
 }
 
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// Numbers that begin at a cache line, as the tensors of a step should.
+#[derive(Clone)]
+struct Aligned {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Aligned {
+    fn new(values: &[f32]) -> Self {
+        let mut lines = vec![Line([0.0; 16]); values.len().div_ceil(16)];
+        for (line, values) in lines.iter_mut().zip(values.chunks(16)) {
+            line.0[..values.len()].copy_from_slice(values);
+        }
+        Self {
+            lines,
+            len: values.len(),
+        }
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: the lines hold `len` numbers, without gaps.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above, and borrowed for writing.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
 /// A layer with its own buffers.
 struct Prepared {
     layer: Layer,
-    input: Vec<f32>,
+    input: Aligned,
     moments: Moments,
     gamma: Vec<f32>,
     affine: Affine,
     weight: Vec<f32>,
     squeeze: [Vec<f32>; 4],
-    output: Vec<f32>,
+    output: Aligned,
     excited: Option<ssdlite_kernels::train::squeeze_excite::Excited>,
     dweight: Vec<f32>,
     forward: Vec<f64>,
@@ -332,12 +373,12 @@ impl Prepared {
             affine,
             weight: random(weight_len, state),
             squeeze: [squeezed * c, squeezed, squeezed * c, c].map(|len| random(len, state)),
-            output: vec![0.0; output_len],
+            output: Aligned::new(&vec![0.0; output_len]),
             excited: None,
             dweight: vec![0.0; weight_len],
             forward: Vec::new(),
             backward: Vec::new(),
-            input,
+            input: Aligned::new(&input),
             layer,
         }
     }
@@ -373,7 +414,8 @@ impl Prepared {
             let input = Input::Normalised(self.operand(activation));
             self.excited = Some(excite_forward(cx, map, input, self.excite())?);
         }
-        let mut output = std::mem::take(&mut self.output);
+        let empty = Aligned::new(&[]);
+        let mut output = std::mem::replace(&mut self.output, empty);
         match self.layer.work {
             Work::Conv(conv, reads) => {
                 let input = match reads {
@@ -539,7 +581,7 @@ fn measure(cx: Context<'_>, clock: Clock, layers: Vec<Layer>, rounds: usize) {
         .map(|layer| layer.input.len().max(layer.output.len()))
         .max()
         .unwrap_or(0);
-    let gradient = random(most, &mut state);
+    let gradient = Aligned::new(&random(most, &mut state));
     let (mut dz, mut dx) = (gradient.clone(), gradient);
     for round in 0..=rounds {
         for layer in &mut layers {
