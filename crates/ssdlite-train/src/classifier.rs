@@ -1,0 +1,263 @@
+//! A classifier's training run.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use ssdlite_core::ModelInfo;
+use ssdlite_data::ClassificationSet;
+use ssdlite_data::augment::ClassifierAugment;
+use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
+use ssdlite_data::loader::{
+    ClassificationBatch, ClassificationRecipe, Loader, LoaderOptions, Pass,
+};
+use ssdlite_data::split::Split;
+use ssdlite_image::encode::save;
+use ssdlite_nn::Classifier;
+
+use crate::charts;
+use crate::config::{ClassifierConfig, Freeze};
+use crate::detector::cache_bytes;
+use crate::error::Result;
+use crate::evaluate::{
+    ClassifierEvaluator, EvaluationLoading, Validation, Watch, floats, images_tensor,
+};
+use crate::initial::classifier_from_file;
+use crate::loss::{CrossEntropy, surrogate};
+use crate::observer::{Losses, Observer};
+use crate::pictures;
+use crate::run_folder::{RunFolder, write_aside};
+use crate::trainer::{Outcome, Plan, Session, Start, StepOutput, Task, Trainer};
+
+/// Trains a classifier as `config` says. On a resumed run, `config` must be
+/// that of the run's folder.
+///
+/// # Errors
+/// As [`crate::train_detector`].
+pub fn train_classifier(
+    config: &ClassifierConfig,
+    start: &Start,
+    run: &mut Session<'_>,
+) -> Result<Outcome> {
+    config.validate()?;
+    let data = Data::read(config, run.observer)?;
+    let info = info_from_config(config, &data.training);
+    let device = run.device.clone().autodiff();
+    let seed = config.training.seed;
+    let (network, weights) = match start {
+        Start::Weights(path) => {
+            let (network, report) = classifier_from_file(&info, path, seed, &device)?;
+            (network, Some(report))
+        }
+        Start::Random | Start::Resume => {
+            let table = info.backbone.classifier(info.classes.len());
+            (Classifier::new(&table, seed, &device), None)
+        }
+    };
+    let network = match config.training.freeze {
+        Freeze::None => network,
+        Freeze::Backbone | Freeze::AllButHeads => network.freeze_backbone(),
+    };
+    let task = ClassifierTask::new(config, &data, info, run)?;
+    if *start != Start::Resume {
+        write_aside(&run.folder.config(), config.to_toml()?.as_bytes())?;
+        task.draw_data(run.folder)?;
+    }
+    let plan = Plan {
+        training: &config.training,
+        evaluate_every: config.evaluation.every,
+        training_images: data.training.images.len(),
+        validation_images: data.validation.as_ref().map(|set| set.images.len()),
+        weights,
+    };
+    Trainer::new(&task, plan, start, &network, run)?.train(network)
+}
+
+/// The pictures of a run.
+struct Data {
+    training: Arc<ClassificationSet>,
+    validation: Option<Arc<ClassificationSet>>,
+}
+
+impl Data {
+    fn read(config: &ClassifierConfig, observer: &mut dyn Observer) -> Result<Self> {
+        let folder = ImageFolder::open(&config.data.path)?;
+        let options = ImageFolderOptions::default();
+        let mut read = |split: Split| -> Result<Arc<ClassificationSet>> {
+            let reading = folder.read(split, &options)?;
+            for finding in &reading.findings {
+                observer.warning(&finding.to_string());
+            }
+            if !reading.losses.is_none() {
+                observer.warning(&format!("{split}: {}", reading.losses));
+            }
+            Ok(Arc::new(reading.set))
+        };
+        let training = read(Split::Train)?;
+        let validation = if folder.has_split(Split::Val) {
+            Some(read(Split::Val)?)
+        } else {
+            None
+        };
+        if validation.is_none() {
+            observer.warning("there is no val folder: the last network counts as the best");
+        }
+        Ok(Self {
+            training,
+            validation,
+        })
+    }
+}
+
+fn info_from_config(config: &ClassifierConfig, set: &ClassificationSet) -> ModelInfo {
+    let mut info = ModelInfo::classifier(
+        config.model.mobilenet(),
+        set.classes.clone(),
+        config.model.size,
+    );
+    let training = &config.training;
+    for (name, value) in [
+        ("epochs", training.epochs.to_string()),
+        ("batch", training.batch.to_string()),
+        ("optimizer", format!("{:?}", training.optimizer)),
+        ("lr", training.lr.to_string()),
+        ("seed", training.seed.to_string()),
+        ("weights", config.model.weights.to_string()),
+        ("images", set.images.len().to_string()),
+    ] {
+        info.training.insert(name.into(), value);
+    }
+    info
+}
+
+struct ClassifierTask {
+    set: Arc<ClassificationSet>,
+    loader: Loader<ClassificationBatch>,
+    info: ModelInfo,
+    loss: CrossEntropy,
+    /// With autodiff.
+    device: Device,
+    /// Without.
+    plain_device: Device,
+    evaluator: Option<ClassifierEvaluator>,
+}
+
+impl ClassifierTask {
+    fn new(
+        config: &ClassifierConfig,
+        data: &Data,
+        info: ModelInfo,
+        run: &Session<'_>,
+    ) -> Result<Self> {
+        let recipe = ClassificationRecipe {
+            set: Arc::clone(&data.training),
+            preprocessing: info.preprocessing,
+            augment: Some(ClassifierAugment {
+                padding: config.augment.padding,
+                mirror: config.augment.mirror,
+            }),
+        };
+        let options = LoaderOptions {
+            batch_size: config.training.batch,
+            pass: Pass::Training {
+                seed: config.training.seed,
+                devices: 1,
+            },
+            workers: config.loader.workers,
+            cache_bytes: cache_bytes(config.loader.cache),
+        };
+        let loading = EvaluationLoading {
+            batch: NonZeroUsize::new(config.training.batch).unwrap_or(NonZeroUsize::MIN),
+            workers: config.loader.workers,
+            cache_bytes: cache_bytes(config.loader.cache),
+        };
+        let evaluator = data
+            .validation
+            .as_ref()
+            .map(|set| ClassifierEvaluator::new(&info, Arc::clone(set), loading))
+            .transpose()?;
+        Ok(Self {
+            set: Arc::clone(&data.training),
+            loader: Loader::for_classification(recipe, options)?,
+            info,
+            loss: CrossEntropy {
+                label_smoothing: config.loss.label_smoothing,
+            },
+            device: run.device.clone().autodiff(),
+            plain_device: run.device.clone(),
+            evaluator,
+        })
+    }
+
+    fn draw_data(&self, folder: &RunFolder) -> Result<()> {
+        if let Some(batch) = self.loader.epoch(0, 0)?.next().transpose()? {
+            let grid = pictures::grid_of_inputs(&batch, &self.info);
+            save(&folder.train_batch_jpg(), &grid)?;
+        }
+        save(
+            &folder.labels_png(),
+            &charts::labels_of_classification(&self.set),
+        )?;
+        Ok(())
+    }
+}
+
+impl Task for ClassifierTask {
+    type Network = Classifier;
+    type Batch = ClassificationBatch;
+
+    fn loader(&self) -> &Loader<ClassificationBatch> {
+        &self.loader
+    }
+
+    fn step(&self, network: &Classifier, batch: ClassificationBatch) -> Result<StepOutput> {
+        let count = batch.labels.len();
+        let images = images_tensor(batch.pixels, count, batch.input, &self.device);
+        let logits = network.forward(images);
+        let loss = self.loss.evaluate(&floats(logits.clone()), &batch.labels);
+        Ok(StepOutput {
+            losses: Losses {
+                classification: loss.loss,
+                regression: None,
+            },
+            objective: surrogate(logits, loss.gradient),
+        })
+    }
+
+    fn images(&self, batch: &ClassificationBatch) -> usize {
+        batch.samples.len()
+    }
+
+    fn paths(&self, batch: &ClassificationBatch) -> Vec<PathBuf> {
+        let paths = batch
+            .samples
+            .iter()
+            .map(|&n| self.set.images[n].path.clone());
+        paths.collect()
+    }
+
+    fn has_validation(&self) -> bool {
+        self.evaluator.is_some()
+    }
+
+    fn validate(&self, network: &Classifier, run: &mut Session<'_>) -> Result<Option<Validation>> {
+        let Some(evaluator) = &self.evaluator else {
+            return Ok(None);
+        };
+        let mut watch = Watch {
+            stop: run.stop,
+            warn: &mut |message| run.observer.warning(message),
+        };
+        let report = evaluator.evaluate(network, &self.plain_device, &mut watch)?;
+        Ok(report.as_ref().map(Validation::from_classification))
+    }
+
+    fn draw_best(&self, _network: &Classifier, _folder: &RunFolder) -> Result<()> {
+        Ok(())
+    }
+
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+}

@@ -1,0 +1,191 @@
+//! A classifier's configuration.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{ModelOptions, Weights};
+use super::training::{LoaderOptions, TrainingOptions};
+use super::{check_probability, check_share, from_toml, over_defaults, to_toml, wrong};
+use crate::error::{Error, Result};
+
+/// Which pictures a classifier learns from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClassifierDataOptions {
+    /// The data set's folder: one folder a class under `train/`, `val/` and
+    /// `test/`, or one folder a class alone, which is then divided by the
+    /// default shares.
+    pub path: PathBuf,
+}
+
+/// How pictures are changed while a classifier is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClassifierAugmentOptions {
+    /// Width of the border before the random crop in shares of the input's
+    /// side; 1/14, 16 pixels at 224.
+    pub padding: f32,
+    /// Probability of swapping left and right.
+    pub mirror: f32,
+}
+
+impl Default for ClassifierAugmentOptions {
+    fn default() -> Self {
+        Self {
+            padding: 1.0 / 14.0,
+            mirror: 0.5,
+        }
+    }
+}
+
+/// The cross entropy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClassifierLossOptions {
+    /// Share of the target that is spread over all classes.
+    pub label_smoothing: f32,
+}
+
+/// How a classifier is evaluated while it trains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClassifierEvaluationOptions {
+    /// Epochs from one evaluation to the next; the last epoch has one anyway.
+    pub every: u32,
+}
+
+impl Default for ClassifierEvaluationOptions {
+    fn default() -> Self {
+        Self { every: 1 }
+    }
+}
+
+/// All that a classifier's training run needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClassifierConfig {
+    /// Which pictures.
+    pub data: ClassifierDataOptions,
+    /// Which network.
+    #[serde(default = "ModelOptions::classifier")]
+    pub model: ModelOptions,
+    /// How it is trained.
+    #[serde(default = "TrainingOptions::classifier")]
+    pub training: TrainingOptions,
+    /// How pictures get into memory.
+    #[serde(default)]
+    pub loader: LoaderOptions,
+    /// How pictures are changed.
+    #[serde(default)]
+    pub augment: ClassifierAugmentOptions,
+    /// The loss.
+    #[serde(default)]
+    pub loss: ClassifierLossOptions,
+    /// How it is evaluated.
+    #[serde(default)]
+    pub evaluation: ClassifierEvaluationOptions,
+}
+
+impl ClassifierConfig {
+    /// The defaults for the data set in this folder.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            data: ClassifierDataOptions { path: path.into() },
+            model: ModelOptions::classifier(),
+            training: TrainingOptions::classifier(),
+            loader: LoaderOptions::default(),
+            augment: ClassifierAugmentOptions::default(),
+            loss: ClassifierLossOptions::default(),
+            evaluation: ClassifierEvaluationOptions::default(),
+        }
+    }
+
+    /// Reads a `config.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with line and key for anything that is not such a
+    /// file, and what [`Self::validate`] finds.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        // The first reading is for its errors, which show the line. Its
+        // defaults of half-filled sections are a detector's, so the second
+        // one lays the text over a classifier's.
+        let read: Self = from_toml(text)?;
+        let config = over_defaults(&Self::new(read.data.path), text)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The text of a `config.toml` that [`Self::from_toml`] reads back.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a path that is not UTF-8.
+    pub fn to_toml(&self) -> Result<String> {
+        to_toml(self)
+    }
+
+    /// Checks all options.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first wrong option.
+    pub fn validate(&self) -> Result<()> {
+        self.model.validate()?;
+        self.training.validate()?;
+        check_probability("augment.mirror", f64::from(self.augment.mirror))?;
+        if !(0.0..=0.5).contains(&self.augment.padding) {
+            return Err(wrong("augment.padding", "0 to 0.5", self.augment.padding));
+        }
+        check_share("loss.label-smoothing", f64::from(self.loss.label_smoothing))?;
+        if self.evaluation.every == 0 {
+            return Err(wrong("evaluation.every", "at least one epoch", 0));
+        }
+        if self.model.weights == Weights::Coco {
+            let expected = "none, imagenet or a file for a classifier";
+            return Err(wrong("model.weights", expected, "coco"));
+        }
+        if self.training.extra_layers_lr.is_some() {
+            return Err(Error::Config(
+                "training.extra-layers-lr: a classifier has no extra layers".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_sound_and_come_back() {
+        let config = ClassifierConfig::new("photos");
+        let text = config.to_toml().unwrap();
+        assert_eq!(ClassifierConfig::from_toml(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn half_filled_sections_keep_a_classifiers_defaults() {
+        let text = "[data]\npath = \"photos\"\n[model]\nwidth = 0.5\n[training]\nlr = 1\n";
+        let config = ClassifierConfig::from_toml(text).unwrap();
+        assert_eq!((config.model.size, config.model.width), (224, 0.5));
+        assert_eq!((config.training.batch, config.training.lr), (32, 1.0));
+    }
+
+    #[test]
+    fn errors_name_the_option() {
+        for (section, name) in [
+            ("val-share = 1.0", "val-share"),
+            ("[model]\nweights = \"coco\"", "model.weights"),
+            (
+                "[training]\nextra-layers-lr = 0.1",
+                "training.extra-layers-lr",
+            ),
+            ("[augment]\niou-crop = true", "iou-crop"),
+            ("[augment]\npadding = 0.6", "augment.padding"),
+        ] {
+            let text = format!("[data]\npath = \"photos\"\n{section}");
+            let error = ClassifierConfig::from_toml(&text).unwrap_err().to_string();
+            assert!(error.contains(name), "{section}: {error}");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! A detector's configuration.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use ssdlite_core::{PostProcessing, Suppression};
+use ssdlite_data::split::Split;
+
+use super::model::ModelOptions;
+use super::training::{LoaderOptions, TrainingOptions};
+use super::{check_not_negative, check_probability, check_share, from_toml, to_toml, wrong};
+use crate::error::{Error, Result};
+
+/// Which pictures a detector learns from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DetectorDataOptions {
+    /// The data set's folder, in VOC layout.
+    pub path: PathBuf,
+    /// Whether the annotations count pixels from 0 with exclusive ends.
+    #[serde(default)]
+    pub voc_zero_based: bool,
+    /// The split to learn from.
+    #[serde(default = "train_split")]
+    pub train_split: Split,
+    /// The split that picks the best weights. Without its list file the last
+    /// weights are the best.
+    #[serde(default = "val_split")]
+    pub val_split: Split,
+    /// Whether objects marked difficult are learnt too.
+    #[serde(default)]
+    pub train_difficult: bool,
+}
+
+fn train_split() -> Split {
+    Split::Train
+}
+
+fn val_split() -> Split {
+    Split::Val
+}
+
+/// How pictures are changed while a detector is trained: arXiv 1512.02325,
+/// sections 2.2 and 3.6.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DetectorAugmentOptions {
+    /// Probability of each of the photometric distortions.
+    pub photometric: f32,
+    /// Probability of expanding the picture's frame.
+    pub zoom_out: f32,
+    /// Whether pictures are cropped around objects.
+    pub iou_crop: bool,
+    /// Probability of swapping left and right.
+    pub mirror: f32,
+}
+
+impl Default for DetectorAugmentOptions {
+    fn default() -> Self {
+        Self {
+            photometric: 0.5,
+            zoom_out: 0.5,
+            iou_crop: true,
+            mirror: 0.5,
+        }
+    }
+}
+
+/// The multibox loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DetectorLossOptions {
+    /// Background boxes that count for each matched one.
+    pub negative_ratio: f64,
+    /// Background boxes that count in a picture without objects; 0 as in the
+    /// paper, where such a picture teaches nothing.
+    pub empty_negatives: usize,
+    /// Share of the target that is spread over all classes.
+    pub label_smoothing: f32,
+}
+
+impl Default for DetectorLossOptions {
+    fn default() -> Self {
+        Self {
+            negative_ratio: 3.0,
+            empty_negatives: 3,
+            label_smoothing: 0.0,
+        }
+    }
+}
+
+/// How a detector is evaluated while it trains, and by default afterwards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DetectorEvaluationOptions {
+    /// Epochs from one evaluation to the next; the last epoch has one anyway.
+    pub every: u32,
+    /// Least score of a detection that counts.
+    pub score: f32,
+    /// IoU above which the worse of two boxes of a class goes.
+    pub nms: f32,
+    /// Most boxes a class that compete.
+    pub candidates: usize,
+    /// Most detections a picture.
+    pub max_detections: usize,
+}
+
+impl Default for DetectorEvaluationOptions {
+    fn default() -> Self {
+        let usual = PostProcessing::default();
+        Self {
+            every: 1,
+            score: PostProcessing::EVALUATION_SCORE_THRESHOLD,
+            nms: 0.45,
+            candidates: usual.candidates_per_class,
+            max_detections: usual.max_detections,
+        }
+    }
+}
+
+impl DetectorEvaluationOptions {
+    /// The same as post-processing.
+    pub const fn post_processing(&self) -> PostProcessing {
+        PostProcessing {
+            score_threshold: self.score,
+            suppression: Suppression::Hard { max_iou: self.nms },
+            candidates_per_class: self.candidates,
+            max_detections: self.max_detections,
+        }
+    }
+}
+
+/// All that a detector's training run needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DetectorConfig {
+    /// Which pictures.
+    pub data: DetectorDataOptions,
+    /// Which network.
+    #[serde(default)]
+    pub model: ModelOptions,
+    /// How it is trained.
+    #[serde(default)]
+    pub training: TrainingOptions,
+    /// How pictures get into memory.
+    #[serde(default)]
+    pub loader: LoaderOptions,
+    /// How pictures are changed.
+    #[serde(default)]
+    pub augment: DetectorAugmentOptions,
+    /// The loss.
+    #[serde(default)]
+    pub loss: DetectorLossOptions,
+    /// How it is evaluated.
+    #[serde(default)]
+    pub evaluation: DetectorEvaluationOptions,
+}
+
+impl DetectorConfig {
+    /// The defaults for the data set in this folder.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            data: DetectorDataOptions {
+                path: path.into(),
+                voc_zero_based: false,
+                train_split: train_split(),
+                val_split: val_split(),
+                train_difficult: false,
+            },
+            model: ModelOptions::detector(),
+            training: TrainingOptions::detector(),
+            loader: LoaderOptions::default(),
+            augment: DetectorAugmentOptions::default(),
+            loss: DetectorLossOptions::default(),
+            evaluation: DetectorEvaluationOptions::default(),
+        }
+    }
+
+    /// Reads a `config.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with line and key for anything that is not such a
+    /// file, and what [`Self::validate`] finds.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let config: Self = from_toml(text)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The text of a `config.toml` that [`Self::from_toml`] reads back.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a path that is not UTF-8.
+    pub fn to_toml(&self) -> Result<String> {
+        to_toml(self)
+    }
+
+    /// Checks all options.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first wrong option.
+    pub fn validate(&self) -> Result<()> {
+        self.model.validate()?;
+        self.training.validate()?;
+        for (option, value) in [
+            ("augment.photometric", self.augment.photometric),
+            ("augment.zoom-out", self.augment.zoom_out),
+            ("augment.mirror", self.augment.mirror),
+        ] {
+            check_probability(option, f64::from(value))?;
+        }
+        check_not_negative("loss.negative-ratio", self.loss.negative_ratio)?;
+        check_share("loss.label-smoothing", f64::from(self.loss.label_smoothing))?;
+        if self.evaluation.every == 0 {
+            return Err(wrong("evaluation.every", "at least one epoch", 0));
+        }
+        self.evaluation
+            .post_processing()
+            .validate()
+            .map_err(|error| Error::Config(format!("evaluation: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Freeze, OptimizerKind, ScheduleKind, Weights};
+
+    #[test]
+    fn defaults_are_sound_and_come_back() {
+        let config = DetectorConfig::new("photos");
+        let text = config.to_toml().unwrap();
+        assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+        let short = "[data]\npath = \"photos\"\n";
+        assert_eq!(DetectorConfig::from_toml(short).unwrap(), config);
+    }
+
+    #[test]
+    fn every_section_comes_back() {
+        let mut config = DetectorConfig::new("photos");
+        config.data.train_split = Split::TrainVal;
+        config.model.weights = Weights::File("a/b.pth".into());
+        config.model.width = 0.75;
+        config.training.optimizer = OptimizerKind::Sgd;
+        config.training.schedule = ScheduleKind::MultiStep;
+        config.training.milestones = vec![20.0, 27.5];
+        config.training.freeze = Freeze::AllButHeads;
+        config.training.base_net_lr = Some(0.0);
+        config.loader.cache = 0;
+        config.augment.iou_crop = false;
+        config.loss.label_smoothing = 0.1;
+        config.evaluation.every = 7;
+        let text = config.to_toml().unwrap();
+        assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+    }
+
+    fn error_of(section: &str) -> String {
+        let text = format!("[data]\npath = \"photos\"\n{section}");
+        DetectorConfig::from_toml(&text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn errors_name_the_option() {
+        for (section, name) in [
+            ("[training]\nlearning-rate = 1.0", "learning-rate"),
+            ("[training]\nlr = \"high\"", "lr = \"high\""),
+            ("[training]\nlr = -1.0", "training.lr"),
+            ("[training]\nlr = nan", "training.lr"),
+            ("[training]\nema = 1.0", "training.ema"),
+            ("[training]\nnesterov = true", "training.nesterov"),
+            (
+                "[training]\nschedule = \"multi-step\"",
+                "training.milestones",
+            ),
+            ("[training]\nmilestones = [3.0, 2.0]", "training.milestones"),
+            ("[model]\nsize = 5", "model.size"),
+            ("[model]\nwidth = 0.0", "model.width"),
+            ("[augment]\nmirror = 1.5", "augment.mirror"),
+            ("[evaluation]\nnms = 2.0", "evaluation"),
+            ("[loss]\nnegative-ratio = -1.0", "loss.negative-ratio"),
+        ] {
+            let error = error_of(section);
+            assert!(error.contains(name), "{section}: {error}");
+        }
+        let without_data = DetectorConfig::from_toml("").unwrap_err().to_string();
+        assert!(without_data.contains("data"), "{without_data}");
+    }
+
+    #[test]
+    fn schedules_count_in_steps_of_the_run() {
+        let mut training = TrainingOptions::detector();
+        training.epochs = 10;
+        training.warmup = 0.1;
+        training.schedule = ScheduleKind::MultiStep;
+        training.milestones = vec![5.0, 7.5];
+        let schedule = training.schedule(20);
+        assert_eq!((schedule.steps, schedule.warmup_steps), (200, 20));
+        assert!((schedule.factor(99) - 1.0).abs() < 1e-12);
+        assert!((schedule.factor(100) - 0.1).abs() < 1e-12);
+        assert!((schedule.factor(150) - 0.01).abs() < 1e-12);
+    }
+}

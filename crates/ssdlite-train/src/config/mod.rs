@@ -1,0 +1,96 @@
+//! Everything that a training run needs to be repeated, as a TOML file.
+//!
+//! A key has the name of its command-line option. The sections `[model]` and
+//! `[training]` are the same for detectors and classifiers. A key that is left
+//! out takes its default; a key that doesn't exist is an error.
+
+mod classifier;
+mod detector;
+mod model;
+mod training;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use classifier::{
+    ClassifierAugmentOptions, ClassifierConfig, ClassifierDataOptions, ClassifierEvaluationOptions,
+    ClassifierLossOptions,
+};
+pub use detector::{
+    DetectorAugmentOptions, DetectorConfig, DetectorDataOptions, DetectorEvaluationOptions,
+    DetectorLossOptions,
+};
+pub use model::{ModelOptions, Weights};
+pub use training::{Freeze, LoaderOptions, OptimizerKind, ScheduleKind, TrainingOptions};
+
+use crate::error::{Error, Result};
+
+/// Reads a configuration; the error shows the line and the key.
+fn from_toml<C: DeserializeOwned>(text: &str) -> Result<C> {
+    toml::from_str(text).map_err(|error| Error::Config(error.to_string()))
+}
+
+/// Reads a configuration whose missing keys are taken from `defaults`.
+fn over_defaults<C: Serialize + DeserializeOwned>(defaults: &C, text: &str) -> Result<C> {
+    let fault = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
+    let mut table = toml::Table::try_from(defaults).map_err(|error| fault(&error))?;
+    let given: toml::Table = text.parse().map_err(|error| fault(&error))?;
+    lay_over(&mut table, given);
+    table.try_into().map_err(|error| fault(&error))
+}
+
+fn lay_over(table: &mut toml::Table, given: toml::Table) {
+    for (key, value) in given {
+        match (table.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(given)) => lay_over(inner, given),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+fn to_toml<C: Serialize>(config: &C) -> Result<String> {
+    toml::to_string(config).map_err(|error| Error::Config(error.to_string()))
+}
+
+/// An error about an option: `training.lr: expected ..., found ...`.
+fn wrong(option: &str, expected: &str, found: impl std::fmt::Display) -> Error {
+    Error::Config(format!("{option}: expected {expected}, found {found}"))
+}
+
+/// Checks that a number is finite and at least 0.
+fn check_not_negative(option: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        Ok(())
+    } else {
+        Err(wrong(option, "a number of 0 or more", value))
+    }
+}
+
+/// Checks that a number is finite and above 0.
+fn check_positive(option: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        Ok(())
+    } else {
+        Err(wrong(option, "a number above 0", value))
+    }
+}
+
+/// Checks that a number is at least 0 and less than 1.
+fn check_share(option: &str, value: f64) -> Result<()> {
+    if (0.0..1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(wrong(option, "a number of 0 or more and below 1", value))
+    }
+}
+
+/// Checks that a number is 0 to 1.
+fn check_probability(option: &str, value: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(wrong(option, "a number of 0 to 1", value))
+    }
+}

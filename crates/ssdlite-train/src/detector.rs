@@ -1,0 +1,342 @@
+//! A detector's training run.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use ssdlite_core::{ImageSize, ModelInfo, PostProcessing, Preprocessing};
+use ssdlite_data::DetectionSet;
+use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
+use ssdlite_data::loader::{
+    DetectionBatch, DetectionRecipe, DifficultObjects, Loader, LoaderOptions, Pass, TargetEncoder,
+};
+use ssdlite_data::split::Split;
+use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
+use ssdlite_image::encode::save;
+use ssdlite_nn::{Detector, Frozen};
+
+use crate::charts;
+use crate::config::{DetectorConfig, Freeze};
+use crate::error::{Error, Result};
+use crate::evaluate::{
+    DetectorEvaluator, EvaluationLoading, OutputReader, Validation, Watch, floats, images_tensor,
+};
+use crate::initial::detector_from_file;
+use crate::loss::{MultiboxLoss, MultiboxTargets, surrogate};
+use crate::observer::{Losses, Observer};
+use crate::pictures;
+use crate::run_folder::{RunFolder, write_aside};
+use crate::threads::threads_from_option;
+use crate::trainer::{Outcome, Plan, Session, Start, StepOutput, Task, Trainer};
+
+/// Trains a detector as `config` says. On a resumed run, `config` must be that
+/// of the run's folder.
+///
+/// # Errors
+/// [`Error::Config`] for a wrong option, [`Error::Data`] for data that can't be
+/// read, [`Error::NotFinite`] for a loss that is no number, and whatever
+/// reading weights and writing the run's files may find.
+pub fn train_detector(
+    config: &DetectorConfig,
+    start: &Start,
+    run: &mut Session<'_>,
+) -> Result<Outcome> {
+    config.validate()?;
+    let data = Data::read(config, run.observer)?;
+    let info = info_from_config(config, &data.training);
+    let device = run.device.clone().autodiff();
+    let seed = config.training.seed;
+    let (network, weights) = match start {
+        Start::Weights(path) => {
+            let (network, report) = detector_from_file(&info, path, seed, &device)?;
+            (network, Some(report))
+        }
+        Start::Random | Start::Resume => {
+            let table = info.backbone.detector(info.classes.len());
+            (Detector::new(&table, seed, &device), None)
+        }
+    };
+    let network = match config.training.freeze {
+        Freeze::None => network,
+        Freeze::Backbone => network.freeze_parts(Frozen::Backbone),
+        Freeze::AllButHeads => network.freeze_parts(Frozen::AllButHeads),
+    };
+    let task = DetectorTask::new(config, &data, info, run)?;
+    if *start != Start::Resume {
+        write_aside(&run.folder.config(), config.to_toml()?.as_bytes())?;
+        task.draw_data(run.folder)?;
+    }
+    let plan = Plan {
+        training: &config.training,
+        evaluate_every: config.evaluation.every,
+        training_images: data.training.images.len(),
+        validation_images: data.validation.as_ref().map(|set| set.images.len()),
+        weights,
+    };
+    Trainer::new(&task, plan, start, &network, run)?.train(network)
+}
+
+/// The pictures of a run.
+struct Data {
+    training: Arc<DetectionSet>,
+    validation: Option<Arc<DetectionSet>>,
+}
+
+impl Data {
+    fn read(config: &DetectorConfig, observer: &mut dyn Observer) -> Result<Self> {
+        let folder = VocFolder::open(&config.data.path)?;
+        let options = VocOptions {
+            coordinates: if config.data.voc_zero_based {
+                Coordinates::ZeroBased
+            } else {
+                Coordinates::OneBased
+            },
+            classes: None,
+        };
+        let mut read = |split: Split| -> Result<Arc<DetectionSet>> {
+            let reading = folder.read(split, &options)?;
+            for finding in &reading.findings {
+                observer.warning(&finding.to_string());
+            }
+            if !reading.losses.is_none() {
+                observer.warning(&format!("{split}: {}", reading.losses));
+            }
+            Ok(Arc::new(reading.set))
+        };
+        let training = read(config.data.train_split)?;
+        let validation = if folder.has_split(config.data.val_split) {
+            Some(read(config.data.val_split)?)
+        } else {
+            None
+        };
+        if validation.is_none() {
+            observer.warning(&format!(
+                "there is no split {}: the last network counts as the best",
+                config.data.val_split
+            ));
+        }
+        Ok(Self {
+            training,
+            validation,
+        })
+    }
+}
+
+fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
+    let mut info = ModelInfo::detector(
+        config.model.mobilenet(),
+        set.classes.clone(),
+        config.model.size,
+    );
+    info.preprocessing = Preprocessing::detector(ImageSize::square(config.model.size));
+    let training = &config.training;
+    for (name, value) in [
+        ("epochs", training.epochs.to_string()),
+        ("batch", training.batch.to_string()),
+        ("optimizer", format!("{:?}", training.optimizer)),
+        ("lr", training.lr.to_string()),
+        ("seed", training.seed.to_string()),
+        ("weights", config.model.weights.to_string()),
+        ("split", config.data.train_split.to_string()),
+        ("images", set.images.len().to_string()),
+    ] {
+        info.training.insert(name.into(), value);
+    }
+    info
+}
+
+fn augment_from_config(config: &DetectorConfig) -> DetectorAugment {
+    let options = &config.augment;
+    DetectorAugment {
+        photometric: (options.photometric > 0.0).then(|| PhotometricDistort {
+            probability: options.photometric,
+            ..PhotometricDistort::default()
+        }),
+        zoom_out: (options.zoom_out > 0.0).then(|| ZoomOut {
+            probability: options.zoom_out,
+            ..ZoomOut::default()
+        }),
+        iou_crop: options.iou_crop.then(IouCrop::default),
+        mirror: options.mirror,
+    }
+}
+
+/// Mebibytes of the cache in bytes.
+pub(crate) fn cache_bytes(mebibytes: u64) -> u64 {
+    mebibytes.saturating_mul(1 << 20)
+}
+
+struct DetectorTask {
+    set: Arc<DetectionSet>,
+    loader: Loader<DetectionBatch>,
+    targets: TargetEncoder,
+    info: ModelInfo,
+    loss: MultiboxLoss,
+    threads: NonZeroUsize,
+    /// With autodiff.
+    device: Device,
+    /// Without.
+    plain_device: Device,
+    evaluator: Option<DetectorEvaluator>,
+    validation: Option<Arc<DetectionSet>>,
+}
+
+impl DetectorTask {
+    fn new(
+        config: &DetectorConfig,
+        data: &Data,
+        info: ModelInfo,
+        run: &Session<'_>,
+    ) -> Result<Self> {
+        let wrong_task = || Error::InvalidRequest("expected a detector".into());
+        let default_boxes = info.default_boxes().ok_or_else(wrong_task)?;
+        let targets = TargetEncoder {
+            default_boxes,
+            coder: ssdlite_core::BoxCoder::default(),
+            difficult: if config.data.train_difficult {
+                DifficultObjects::Train
+            } else {
+                DifficultObjects::LeaveOut
+            },
+        };
+        let recipe = DetectionRecipe {
+            set: Arc::clone(&data.training),
+            preprocessing: info.preprocessing,
+            augment: Some(augment_from_config(config)),
+            targets: targets.clone(),
+        };
+        let options = LoaderOptions {
+            batch_size: config.training.batch,
+            pass: Pass::Training {
+                seed: config.training.seed,
+                devices: 1,
+            },
+            workers: config.loader.workers,
+            cache_bytes: cache_bytes(config.loader.cache),
+        };
+        let loading = EvaluationLoading {
+            batch: NonZeroUsize::new(config.training.batch).unwrap_or(NonZeroUsize::MIN),
+            workers: config.loader.workers,
+            cache_bytes: cache_bytes(config.loader.cache),
+        };
+        let settings = config.evaluation.post_processing();
+        let evaluator = data
+            .validation
+            .as_ref()
+            .map(|set| DetectorEvaluator::new(&info, settings, Arc::clone(set), loading))
+            .transpose()?;
+        Ok(Self {
+            set: Arc::clone(&data.training),
+            loader: Loader::for_detection(recipe, options)?,
+            targets,
+            info,
+            loss: MultiboxLoss {
+                negative_ratio: config.loss.negative_ratio,
+                empty_negatives: config.loss.empty_negatives,
+                label_smoothing: config.loss.label_smoothing,
+            },
+            threads: threads_from_option(config.training.threads),
+            device: run.device.clone().autodiff(),
+            plain_device: run.device.clone(),
+            evaluator,
+            validation: data.validation.clone(),
+        })
+    }
+
+    fn draw_data(&self, folder: &RunFolder) -> Result<()> {
+        if let Some(batch) = self.loader.epoch(0, 0)?.next().transpose()? {
+            let grid = pictures::grid_of_batch(&batch, &self.info, &self.targets);
+            save(&folder.train_batch_jpg(), &grid)?;
+        }
+        save(
+            &folder.labels_png(),
+            &charts::labels_of_detection(&self.set),
+        )?;
+        Ok(())
+    }
+}
+
+impl Task for DetectorTask {
+    type Network = Detector;
+    type Batch = DetectionBatch;
+
+    fn loader(&self) -> &Loader<DetectionBatch> {
+        &self.loader
+    }
+
+    fn step(&self, network: &Detector, batch: DetectionBatch) -> Result<StepOutput> {
+        let count = batch.samples.len();
+        let images = images_tensor(batch.pixels, count, batch.input, &self.device);
+        let output = network.forward(images);
+        let targets = MultiboxTargets {
+            labels: &batch.labels,
+            regressions: &batch.regression,
+            images: NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN),
+        };
+        let loss = self.loss.evaluate(
+            &floats(output.logits.clone()),
+            &floats(output.regressions.clone()),
+            targets,
+            self.threads,
+        );
+        let objective = surrogate(output.logits, loss.logit_gradient)
+            + surrogate(output.regressions, loss.regression_gradient);
+        Ok(StepOutput {
+            losses: Losses {
+                classification: loss.classification,
+                regression: Some(loss.regression),
+            },
+            objective,
+        })
+    }
+
+    fn images(&self, batch: &DetectionBatch) -> usize {
+        batch.samples.len()
+    }
+
+    fn paths(&self, batch: &DetectionBatch) -> Vec<PathBuf> {
+        let paths = batch
+            .samples
+            .iter()
+            .map(|&n| self.set.images[n].path.clone());
+        paths.collect()
+    }
+
+    fn has_validation(&self) -> bool {
+        self.evaluator.is_some()
+    }
+
+    fn validate(&self, network: &Detector, run: &mut Session<'_>) -> Result<Option<Validation>> {
+        let Some(evaluator) = &self.evaluator else {
+            return Ok(None);
+        };
+        let mut watch = Watch {
+            stop: run.stop,
+            warn: &mut |message| run.observer.warning(message),
+        };
+        let evaluation = evaluator.evaluate(network, &self.plain_device, &mut watch)?;
+        Ok(evaluation.as_ref().map(Validation::from_detections))
+    }
+
+    fn draw_best(&self, network: &Detector, folder: &RunFolder) -> Result<()> {
+        let Some(set) = &self.validation else {
+            return Ok(());
+        };
+        let reader = OutputReader::new(&self.info, PostProcessing::default())?;
+        let grid = pictures::grid_of_detections(
+            set,
+            &self.info,
+            |images, sizes| reader.detect(network, images, sizes),
+            &self.plain_device,
+        )?;
+        if let Some(grid) = grid {
+            save(&folder.validation_batch_jpg(), &grid)?;
+        }
+        Ok(())
+    }
+
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+}

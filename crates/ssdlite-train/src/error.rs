@@ -1,0 +1,82 @@
+//! The error of this crate, sorted by whose fault it is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a training run can't start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An option of the run is wrong; the message names it.
+    #[error("{0}")]
+    Config(String),
+    /// A file that was read breaks its own format.
+    #[error("{0}")]
+    Malformed(String),
+    /// The caller asked for something that can't be had, such as to overwrite
+    /// a run without saying so.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// Weights or a checkpoint don't fit the network.
+    #[error("{0}")]
+    WeightsMismatch(String),
+    /// The loss or its gradient stopped being a number. The parameters are
+    /// those from before the step.
+    #[error(
+        "step {step}: expected a finite {what}, found {value}; the batch holds {}",
+        list(images)
+    )]
+    NotFinite {
+        /// The step, counted from 1 over all epochs.
+        step: u64,
+        /// `loss` or `norm of the gradients`.
+        what: &'static str,
+        /// What it came to.
+        value: f64,
+        /// The files that the batch was made of.
+        images: Vec<PathBuf>,
+    },
+    /// A file or folder can't be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A model can't be described.
+    #[error(transparent)]
+    Core(#[from] ssdlite_core::Error),
+    /// The data can't be read.
+    #[error(transparent)]
+    Data(#[from] ssdlite_data::Error),
+    /// The evaluation refuses what it got.
+    #[error(transparent)]
+    Evaluation(#[from] ssdlite_eval::Error),
+    /// A picture can't be drawn or written.
+    #[error(transparent)]
+    Image(#[from] ssdlite_image::Error),
+    /// The network's weights can't be read, written or fitted.
+    #[error(transparent)]
+    Network(#[from] ssdlite_nn::Error),
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An I/O error at `path`.
+    pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::Io {
+            path: path.as_ref().to_owned(),
+            source,
+        }
+    }
+}
+
+fn list(images: &[PathBuf]) -> String {
+    let names: Vec<String> = images
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    names.join(", ")
+}

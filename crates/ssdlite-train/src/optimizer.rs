@@ -1,0 +1,308 @@
+//! SGD and AdamW on flat parameters, with the moving average in the same pass.
+//!
+//! Why not Burn's: its `Optimizer` sees one parameter at a time, so the norm of
+//! all gradients can't be clipped, and it takes each step as a dozen operations
+//! on whole tensors. Here a parameter is read and written once a step.
+
+use crate::config::{OptimizerKind, TrainingOptions};
+
+/// AdamW's decays of the moments and the number that keeps it from dividing by
+/// 0: the paper's, and PyTorch's defaults.
+const BETA_1: f32 = 0.9;
+const BETA_2: f32 = 0.999;
+const EPSILON: f32 = 1e-8;
+
+/// How parameters follow their gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Optimizer {
+    /// As PyTorch's `SGD`: `b = momentum * b + g + weight_decay * p`,
+    /// `p -= lr * b`, with Nesterov `p -= lr * (g + weight_decay * p +
+    /// momentum * b)`.
+    Sgd {
+        /// Share of the last step that goes on.
+        momentum: f32,
+        /// Whether the step looks ahead.
+        nesterov: bool,
+    },
+    /// As PyTorch's `AdamW`, arXiv 1711.05101.
+    AdamW,
+}
+
+impl Optimizer {
+    /// The optimizer that these options name.
+    pub fn new(options: &TrainingOptions) -> Self {
+        match options.optimizer {
+            OptimizerKind::Sgd => Self::Sgd {
+                momentum: options.momentum as f32,
+                nesterov: options.nesterov,
+            },
+            OptimizerKind::AdamW => Self::AdamW,
+        }
+    }
+}
+
+/// Numbers of one step, the same for all parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepSettings {
+    /// Factor on all gradients, such as clipping gives.
+    pub gradient_scale: f32,
+    /// Steps taken before this one.
+    pub step: u64,
+    /// Decay of the moving average in this step.
+    pub average_decay: f32,
+}
+
+/// Numbers of one step for parameters of a kind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GroupSettings {
+    /// Learning rate.
+    pub lr: f32,
+    /// Weight decay.
+    pub weight_decay: f32,
+}
+
+/// Parameters of one kind, all slices of the same length.
+#[derive(Debug)]
+pub struct ParameterSlices<'a> {
+    /// The parameters.
+    pub values: &'a mut [f32],
+    /// The loss's gradient by them.
+    pub gradients: &'a [f32],
+    /// SGD's momentum, AdamW's first moment; 0 at first.
+    pub first_moments: &'a mut [f32],
+    /// AdamW's second moment; 0 at first, and untouched by SGD.
+    pub second_moments: &'a mut [f32],
+    /// Their moving average.
+    pub averages: &'a mut [f32],
+}
+
+impl Optimizer {
+    /// Takes a step.
+    ///
+    /// # Panics
+    /// If the slices' lengths differ.
+    pub fn update(
+        &self,
+        parameters: ParameterSlices<'_>,
+        step: StepSettings,
+        group: GroupSettings,
+    ) {
+        let length = parameters.values.len();
+        assert_eq!(parameters.gradients.len(), length);
+        assert_eq!(parameters.first_moments.len(), length);
+        assert_eq!(parameters.second_moments.len(), length);
+        assert_eq!(parameters.averages.len(), length);
+        match *self {
+            Self::Sgd { momentum, nesterov } => {
+                let lead = if nesterov { 1.0 } else { 0.0 };
+                sgd(parameters, step, group, Momentum { momentum, lead });
+            }
+            Self::AdamW => adam_w(parameters, step, group),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Momentum {
+    momentum: f32,
+    /// 1 for Nesterov's rule, else 0.
+    lead: f32,
+}
+
+fn sgd(
+    parameters: ParameterSlices<'_>,
+    step: StepSettings,
+    group: GroupSettings,
+    Momentum { momentum, lead }: Momentum,
+) {
+    let keep = 1.0 - step.average_decay;
+    // The step is `own * g + moved * b`.
+    let (own, moved) = (lead, 1.0 + lead * (momentum - 1.0));
+    let rows = parameters
+        .values
+        .iter_mut()
+        .zip(parameters.gradients)
+        .zip(parameters.first_moments)
+        .zip(parameters.averages);
+    for (((value, gradient), moment), average) in rows {
+        let gradient = gradient * step.gradient_scale + group.weight_decay * *value;
+        *moment = momentum * *moment + gradient;
+        *value -= group.lr * (own * gradient + moved * *moment);
+        *average += keep * (*value - *average);
+    }
+}
+
+fn adam_w(parameters: ParameterSlices<'_>, step: StepSettings, group: GroupSettings) {
+    let keep = 1.0 - step.average_decay;
+    let taken = (step.step + 1).min(i32::MAX as u64) as i32;
+    let first_correction = 1.0 - f64::from(BETA_1).powi(taken);
+    let second_correction = 1.0 - f64::from(BETA_2).powi(taken);
+    let rate = (f64::from(group.lr) / first_correction) as f32;
+    let second_scale = (1.0 / second_correction.sqrt()) as f32;
+    let shrink = 1.0 - group.lr * group.weight_decay;
+    let rows = parameters
+        .values
+        .iter_mut()
+        .zip(parameters.gradients)
+        .zip(parameters.first_moments)
+        .zip(parameters.second_moments)
+        .zip(parameters.averages);
+    for ((((value, gradient), first), second), average) in rows {
+        let gradient = gradient * step.gradient_scale;
+        *first += (1.0 - BETA_1) * (gradient - *first);
+        *second += (1.0 - BETA_2) * (gradient * gradient - *second);
+        let deviation = second.sqrt() * second_scale + EPSILON;
+        *value = *value * shrink - rate * *first / deviation;
+        *average += keep * (*value - *average);
+    }
+}
+
+/// The decay of a moving average after `step` steps: `decay` in the end, less
+/// at first, so that the first weights don't linger:
+/// `min(decay, (1 + step) / (10 + step))`, as TensorFlow's
+/// `ExponentialMovingAverage`.
+pub fn average_decay(decay: f64, step: u64) -> f32 {
+    decay.min((1.0 + step as f64) / (10.0 + step as f64)) as f32
+}
+
+/// The factor that brings gradients of this norm down to `max_norm`, as
+/// PyTorch's `clip_grad_norm_`; 1 for a `max_norm` of 0.
+pub fn clipping_factor(norm: f64, max_norm: f64) -> f32 {
+    if max_norm == 0.0 {
+        return 1.0;
+    }
+    (max_norm / (norm + 1e-6)).min(1.0) as f32
+}
+
+/// The Euclidean norm of all numbers, summed in a fixed order.
+pub fn norm(values: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let mut sums = [0.0_f32; LANES];
+    let mut total = 0.0_f64;
+    // Short runs in f32, so that their sums stay exact enough.
+    for run in values.chunks(LANES * 64) {
+        let mut chunks = run.chunks_exact(LANES);
+        for chunk in &mut chunks {
+            for (sum, value) in sums.iter_mut().zip(chunk) {
+                *sum += value * value;
+            }
+        }
+        total += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
+        total += chunks
+            .remainder()
+            .iter()
+            .map(|&v| f64::from(v).powi(2))
+            .sum::<f64>();
+        sums = [0.0; LANES];
+    }
+    total.sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: [f32; 3] = [1.0, -2.0, 0.5];
+    const GRADIENTS: [[f32; 3]; 3] = [[0.3, -0.1, 2.0], [-0.4, 0.2, 1.0], [0.1, 0.1, -3.0]];
+    const GROUP: GroupSettings = GroupSettings {
+        lr: 0.1,
+        weight_decay: 0.05,
+    };
+
+    struct State {
+        values: [f32; 3],
+        first: [f32; 3],
+        second: [f32; 3],
+        averages: [f32; 3],
+    }
+
+    fn run(optimizer: Optimizer, average: f32) -> State {
+        let mut state = State {
+            values: START,
+            first: [0.0; 3],
+            second: [0.0; 3],
+            averages: START,
+        };
+        for (step, gradients) in GRADIENTS.iter().enumerate() {
+            let slices = ParameterSlices {
+                values: &mut state.values,
+                gradients,
+                first_moments: &mut state.first,
+                second_moments: &mut state.second,
+                averages: &mut state.averages,
+            };
+            let settings = StepSettings {
+                gradient_scale: 1.0,
+                step: step as u64,
+                average_decay: average,
+            };
+            optimizer.update(slices, settings, GROUP);
+        }
+        state
+    }
+
+    fn assert_close(found: [f32; 3], expected: [f32; 3]) {
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 2e-6, "{found} {expected}");
+        }
+    }
+
+    /// Three steps of `torch.optim.SGD(lr=0.1, momentum=0.9,
+    /// weight_decay=0.05)`, then of the same with `nesterov=True`.
+    #[test]
+    fn sgd_is_pytorchs() {
+        let sgd = |nesterov| Optimizer::Sgd {
+            momentum: 0.9,
+            nesterov,
+        };
+        assert_close(run(sgd(false), 0.0).values, TORCH_SGD);
+        assert_close(run(sgd(true), 0.0).values, TORCH_NESTEROV);
+    }
+
+    /// Three steps of `torch.optim.AdamW(lr=0.1, weight_decay=0.05)`.
+    #[test]
+    fn adam_w_is_pytorchs() {
+        assert_close(run(Optimizer::AdamW, 0.0).values, TORCH_ADAM_W);
+    }
+
+    const TORCH_SGD: [f32; 3] = [0.9571391, -1.9651295, 0.0583299];
+    const TORCH_NESTEROV: [f32; 3] = [0.9471494, -1.9591659, 0.1033196];
+    const TORCH_ADAM_W: [f32; 3] = [0.9074578, -1.9594986, 0.3089807];
+
+    #[test]
+    fn the_average_follows_the_values() {
+        for optimizer in [
+            Optimizer::AdamW,
+            Optimizer::Sgd {
+                momentum: 0.0,
+                nesterov: false,
+            },
+        ] {
+            let at_once = run(optimizer, 0.0);
+            assert_eq!(at_once.averages, at_once.values);
+            assert_eq!(run(optimizer, 1.0).averages, START);
+            let half = run(optimizer, 0.5).averages;
+            assert_ne!(half, at_once.values);
+            assert_ne!(half, START);
+        }
+    }
+
+    #[test]
+    fn clipping_shortens_and_never_lengthens() {
+        let gradients = [3.0_f32, 0.0, -4.0];
+        assert!((norm(&gradients) - 5.0).abs() < 1e-12);
+        assert!((clipping_factor(5.0, 2.5) - 0.5).abs() < 1e-6);
+        assert_eq!(clipping_factor(5.0, 7.0), 1.0);
+        assert_eq!(clipping_factor(5.0, 0.0), 1.0);
+        let many = vec![0.5_f32; 1_000_003];
+        assert!((norm(&many) - (1_000_003.0_f64 * 0.25).sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_average_forgets_its_start() {
+        assert_eq!(average_decay(0.0, 1000), 0.0);
+        assert!((average_decay(0.999, 0) - 0.1).abs() < 1e-7);
+        assert!((average_decay(0.999, 80) - 0.9).abs() < 1e-7);
+        assert!((average_decay(0.999, 1_000_000) - 0.999).abs() < 1e-7);
+    }
+}

@@ -1,0 +1,157 @@
+//! Pictures of what a run does: the first batch with its targets, and what the
+//! best network finds.
+
+use burn::tensor::{Device, Tensor};
+use ssdlite_core::detector::BOX_NUMBERS;
+use ssdlite_core::{
+    ClassId, ClassNames, Detection, GroundTruth, ImageSize, ModelInfo, PixelBox, Preprocessing,
+};
+use ssdlite_data::DetectionSet;
+use ssdlite_data::loader::{ClassificationBatch, DetectionBatch, TargetEncoder};
+use ssdlite_image::decode::decode_file;
+use ssdlite_image::draw::grid;
+use ssdlite_image::{LabelledBox, Layout, Limits, Preprocessor, RgbImage, draw_boxes};
+
+use crate::error::Result;
+use crate::evaluate::images_tensor;
+
+/// Pictures in a grid.
+const SHOWN: usize = 16;
+const COLUMNS: u32 = 4;
+
+/// Side of a picture in a grid, in pixels.
+const CELL: u32 = 320;
+
+/// The first pictures of a batch with the boxes that its targets describe.
+pub(crate) fn grid_of_batch(
+    batch: &DetectionBatch,
+    info: &ModelInfo,
+    targets: &TargetEncoder,
+) -> RgbImage {
+    let boxes = targets.default_boxes.len();
+    let pictures = inputs_as_pictures(&batch.pixels, batch.input, &info.preprocessing);
+    let labels = batch.labels.chunks(boxes.max(1));
+    let regressions = batch.regression.chunks((boxes * BOX_NUMBERS).max(1));
+    let drawn: Vec<RgbImage> = pictures
+        .zip(labels.zip(regressions))
+        .map(|(mut picture, (labels, regressions))| {
+            let objects = objects_from_targets(labels, regressions, targets, batch.input);
+            draw_objects(&mut picture, &objects, &info.classes);
+            picture
+        })
+        .collect();
+    grid_of(&drawn)
+}
+
+/// The first pictures of a classifier's batch.
+pub(crate) fn grid_of_inputs(batch: &ClassificationBatch, info: &ModelInfo) -> RgbImage {
+    let pictures = inputs_as_pictures(&batch.pixels, batch.input, &info.preprocessing);
+    grid_of(&pictures.collect::<Vec<_>>())
+}
+
+/// The first pictures of a set with what `detect` finds in the network's
+/// inputs, given the sizes of the pictures; none if none can be read.
+pub(crate) fn grid_of_detections(
+    set: &DetectionSet,
+    info: &ModelInfo,
+    detect: impl Fn(Tensor<4>, &[ImageSize]) -> Result<Vec<Vec<Detection>>>,
+    device: &Device,
+) -> Result<Option<RgbImage>> {
+    let mut preprocessor = Preprocessor::new(&info.preprocessing)?;
+    let input = info.preprocessing.size;
+    let numbers = input.width as usize * input.height as usize * 3;
+    let mut pixels = Vec::new();
+    let mut pictures = Vec::new();
+    for image in set.images.iter().take(SHOWN) {
+        // A picture that can't be read was reported by the evaluation.
+        let Ok(picture) = decode_file(&image.path, &Limits::default()) else {
+            continue;
+        };
+        let start = pixels.len();
+        pixels.resize(start + numbers, 0.0);
+        preprocessor.write_input(&picture, Layout::Hwc, &mut pixels[start..]);
+        pictures.push(picture);
+    }
+    if pictures.is_empty() {
+        return Ok(None);
+    }
+    let sizes: Vec<ImageSize> = pictures.iter().map(RgbImage::size).collect();
+    let images = images_tensor(pixels, pictures.len(), input, device);
+    let found = detect(images, &sizes)?;
+    for (picture, detections) in pictures.iter_mut().zip(found) {
+        // The most certain come last and lie on top.
+        let boxes = detections.iter().rev();
+        let boxes: Vec<LabelledBox> = boxes
+            .map(|detection| LabelledBox::of_detection(detection, &info.classes))
+            .collect();
+        draw_boxes(picture, &boxes);
+    }
+    Ok(Some(grid_of(&pictures)))
+}
+
+fn grid_of(pictures: &[RgbImage]) -> RgbImage {
+    grid(pictures, ImageSize::square(CELL), COLUMNS)
+}
+
+/// The pictures that a batch's normalised pixels were made from.
+fn inputs_as_pictures<'a>(
+    pixels: &'a [f32],
+    size: ImageSize,
+    preprocessing: &'a Preprocessing,
+) -> impl Iterator<Item = RgbImage> + 'a {
+    let numbers = size.width as usize * size.height as usize * 3;
+    pixels.chunks_exact(numbers).take(SHOWN).map(move |input| {
+        let Preprocessing { mean, std, .. } = preprocessing;
+        let mut picture = RgbImage::filled(size, [0; 3]);
+        for (index, (byte, value)) in picture.pixels_mut().iter_mut().zip(input).enumerate() {
+            let channel = index % 3;
+            *byte = ((value * std[channel] + mean[channel]) * 255.0).round() as u8;
+        }
+        picture
+    })
+}
+
+/// The objects that default boxes are matched to, each once.
+fn objects_from_targets(
+    labels: &[i32],
+    regressions: &[f32],
+    targets: &TargetEncoder,
+    input: ImageSize,
+) -> Vec<GroundTruth> {
+    let mut objects: Vec<GroundTruth> = Vec::new();
+    let rows = labels
+        .iter()
+        .zip(regressions.chunks_exact(BOX_NUMBERS))
+        .zip(targets.default_boxes.centers());
+    for ((&label, numbers), default) in rows {
+        if label <= 0 {
+            continue;
+        }
+        let numbers = [numbers[0], numbers[1], numbers[2], numbers[3]];
+        let bbox = targets.coder.decode(numbers, default).to_pixels(input);
+        let class = ClassId::from_index(label as usize - 1);
+        let known = |object: &GroundTruth| object.class == class && is_near(object.bbox, bbox);
+        if !objects.iter().any(known) {
+            objects.push(GroundTruth {
+                class,
+                bbox,
+                difficult: false,
+            });
+        }
+    }
+    objects
+}
+
+/// Whether two boxes differ by rounding alone.
+fn is_near(a: PixelBox, b: PixelBox) -> bool {
+    let pairs = a.to_array().into_iter().zip(b.to_array());
+    pairs.into_iter().all(|(a, b)| (a - b).abs() < 0.5)
+}
+
+fn draw_objects(picture: &mut RgbImage, objects: &[GroundTruth], classes: &ClassNames) {
+    let boxes = objects.iter();
+    let boxes: Vec<LabelledBox> = boxes
+        .map(|object| LabelledBox::of_ground_truth(object, classes))
+        .collect();
+    draw_boxes(picture, &boxes);
+}

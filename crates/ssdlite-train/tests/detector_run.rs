@@ -1,0 +1,158 @@
+//! Whole runs of a tiny detector on sample data.
+
+mod common;
+
+use std::fs;
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use common::{Notes, run};
+use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
+use ssdlite_train::{
+    DetectorConfig, End, Error, Outcome, Result, RunFolder, Start, train_detector,
+};
+
+/// Three steps an epoch, two epochs.
+fn config(data: &Path) -> DetectorConfig {
+    let options = DetectionSampleOptions {
+        images: 18,
+        seed: 3,
+    };
+    write_detection_sample(data, &options).unwrap();
+    let mut config = DetectorConfig::new(data);
+    config.model.width = 0.1;
+    config.model.size = 64;
+    config.training.epochs = 2;
+    config.training.batch = 4;
+    config.training.threads = 2;
+    config.loader.workers = 1;
+    config.evaluation.every = 2;
+    config
+}
+
+fn train(
+    config: &DetectorConfig,
+    path: &Path,
+    start: &Start,
+    notes: &mut Notes,
+) -> Result<Outcome> {
+    run(path, start, notes, |start, session| {
+        train_detector(config, start, session)
+    })
+}
+
+#[test]
+fn a_resumed_run_is_the_uninterrupted_one_to_the_bit() {
+    let parent = tempfile::tempdir().unwrap();
+    let config = config(&parent.path().join("data"));
+    let (straight, stopped) = (
+        parent.path().join("straight"),
+        parent.path().join("stopped"),
+    );
+    let mut whole = Notes::default();
+    let outcome = train(&config, &straight, &Start::Random, &mut whole).unwrap();
+    assert_eq!((outcome.end, outcome.epochs), (End::Finished, 2));
+    assert_eq!(whole.losses.len(), 6);
+
+    // Once within the first epoch, once with the second one's last step done.
+    let mut losses = Vec::new();
+    for (start, steps) in [(Start::Random, 2), (Start::Resume, 6), (Start::Resume, 99)] {
+        let mut notes = Notes::stopping_after(steps);
+        let outcome = train(&config, &stopped, &start, &mut notes).unwrap();
+        let expected = if steps < 99 {
+            End::Stopped
+        } else {
+            End::Finished
+        };
+        assert_eq!(outcome.end, expected);
+        losses.extend(notes.losses);
+    }
+    assert_eq!(losses, whole.losses);
+    let read = |folder: &Path, name: &str| fs::read(folder.join(name)).unwrap();
+    for name in ["last.safetensors", "best.safetensors", "config.toml"] {
+        assert!(read(&straight, name) == read(&stopped, name), "{name}");
+    }
+}
+
+#[test]
+fn a_run_leaves_what_it_promises() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    config.evaluation.every = 1;
+    let path = parent.path().join("run");
+    train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();
+    let folder = RunFolder::open(&path).unwrap();
+    let text = fs::read_to_string(folder.config()).unwrap();
+    assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+    let csv = fs::read_to_string(folder.results_csv()).unwrap();
+    assert_eq!(csv.lines().count(), 3);
+    assert!(csv.starts_with("epoch,step,loss,classification_loss,regression_loss,"));
+    for file in [
+        folder.results_png(),
+        folder.labels_png(),
+        folder.train_batch_jpg(),
+        folder.validation_batch_jpg(),
+        folder.last_model(),
+        folder.best_model(),
+    ] {
+        assert!(file.metadata().unwrap().len() > 1000, "{}", file.display());
+    }
+    assert_eq!(fs::read_dir(folder.checkpoints()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_damaged_checkpoint_costs_a_warning_and_an_epoch() {
+    let parent = tempfile::tempdir().unwrap();
+    let config = config(&parent.path().join("data"));
+    let path = parent.path().join("run");
+    let mut first = Notes::stopping_after(4);
+    train(&config, &path, &Start::Random, &mut first).unwrap();
+    let newest = path.join("checkpoints/step-0000000004.safetensors");
+    let bytes = fs::read(&newest).unwrap();
+    fs::write(&newest, &bytes[..bytes.len() - 9]).unwrap();
+    let mut second = Notes::default();
+    let outcome = train(&config, &path, &Start::Resume, &mut second).unwrap();
+    assert_eq!(outcome.end, End::Finished);
+    assert!(
+        second
+            .warnings
+            .iter()
+            .any(|text| text.contains("step-0000000004")),
+        "{:?}",
+        second.warnings
+    );
+    // The fourth step was done again, and came to the same.
+    assert_eq!(second.losses.len(), 3);
+    assert_eq!(second.losses[0], first.losses[3]);
+}
+
+#[test]
+fn a_loss_that_is_no_number_names_the_pictures() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    config.training.lr = 1e30;
+    config.training.clip_norm = 0.0;
+    config.training.warmup = 0.0;
+    let path = parent.path().join("run");
+    let error = train(&config, &path, &Start::Random, &mut Notes::default()).unwrap_err();
+    let Error::NotFinite { step, images, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(*step > 1);
+    assert_eq!(images.len(), 4);
+    assert!(error.to_string().contains("sample_000"), "{error}");
+}
+
+#[test]
+fn patience_ends_a_run_that_does_not_get_better() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    config.training.epochs = 9;
+    config.training.lr = 1e-12;
+    config.training.patience = NonZeroU32::new(2);
+    config.evaluation.every = 1;
+    let path = parent.path().join("run");
+    let outcome = train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();
+    assert_eq!(outcome.end, End::OutOfPatience);
+    assert!(outcome.epochs < 9);
+}
