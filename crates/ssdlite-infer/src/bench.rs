@@ -24,6 +24,22 @@ const WARM_UP_RUNS: usize = 5;
 const PEAK_TIME: Duration = Duration::from_millis(10);
 const PEAK_MEASUREMENTS: usize = 5;
 
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BenchOptions {
+    /// Runs that count.
+    pub runs: usize,
+    /// Pictures of a run. Threads share a picture where there are fewer
+    /// pictures than threads, and else take one each.
+    pub batch: usize,
+}
+
+impl Default for BenchOptions {
+    fn default() -> Self {
+        Self { runs: 50, batch: 1 }
+    }
+}
+
 /// What was measured.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -33,11 +49,11 @@ pub struct Report {
     pub median: Duration,
     /// Shortest time of a run.
     pub min: Duration,
-    /// Multiplications with addition of a run.
+    /// Multiplications with addition of a picture.
     pub macs: u64,
     /// Multiplications and additions that the threads can do in a second.
     pub peak_flops: f64,
-    /// Median times of the layers, from runs of their own.
+    /// Median times of the layers, from runs of their own on one picture.
     pub layers: Vec<LayerTime>,
 }
 
@@ -61,16 +77,16 @@ impl LayerTime {
 ///
 /// # Errors
 /// None so far.
-pub fn detector(detector: &Detector, runs: usize) -> Result<Report> {
-    report(detector.engine(), runs)
+pub fn detector(detector: &Detector, options: BenchOptions) -> Result<Report> {
+    report(detector.engine(), options)
 }
 
 /// Measures a classifier's network.
 ///
 /// # Errors
 /// None so far.
-pub fn classifier(classifier: &Classifier, runs: usize) -> Result<Report> {
-    report(classifier.engine(), runs)
+pub fn classifier(classifier: &Classifier, options: BenchOptions) -> Result<Report> {
+    report(classifier.engine(), options)
 }
 
 /// A model with weights that are arbitrary and keep all numbers in range, for
@@ -111,16 +127,18 @@ pub fn arbitrary_model(info: &ModelInfo) -> Result<ModelFile> {
     ModelFile::from_tensors(info, tensors.collect::<Vec<_>>())
 }
 
-fn report(engine: &Engine, runs: usize) -> Result<Report> {
-    let runs = runs.max(1);
+fn report(engine: &Engine, options: BenchOptions) -> Result<Report> {
+    let runs = options.runs.max(1);
     let picture = RgbImage::filled(engine.input_size(), [97, 130, 201]);
+    let batch = vec![&picture; options.batch.max(1)];
+    let run = || engine.for_each(&batch, |picture| engine.run_network(picture, &mut |_| {}));
     for _ in 0..WARM_UP_RUNS {
-        engine.run_network(&picture, &mut |_| {})?;
+        run()?;
     }
     let mut times = Vec::with_capacity(runs);
     for _ in 0..runs {
         let start = Instant::now();
-        engine.run_network(&picture, &mut |_| {})?;
+        run()?;
         times.push(start.elapsed());
     }
     let mut layer_times = vec![Vec::with_capacity(runs); engine.layers().len()];

@@ -22,12 +22,14 @@ mod fold;
 mod model_file;
 mod options;
 mod plan;
+mod safetensors;
 
 pub use classifier::{ClassScore, Classifier};
 pub use detector::{Detector, DetectorOutputs};
 pub use engine::LayerInfo;
 pub use error::{Error, Result};
-pub use model_file::{MAX_HEADER_BYTES, MAX_MODEL_BYTES, ModelFile, NamedTensor};
+pub use model_file::{MAX_MODEL_BYTES, ModelFile, NamedTensor};
 pub use options::{DetectorOptions, RunOptions};
+pub use safetensors::MAX_HEADER_BYTES;
 
 pub use ssdlite_kernels::Isa;

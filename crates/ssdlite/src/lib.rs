@@ -1,1 +1,50 @@
-//! Detect objects in images on the CPU: the stable library.
+//! Detect objects in pictures, and classify pictures, on the CPU.
+//!
+//! A model is one file, made by `ssdlite train` or `ssdlite import`. Loading
+//! checks it and prepares it for the machine's instruction set; after that a
+//! [`Detector`] or a [`Classifier`] may be shared by any number of threads.
+//!
+//! ```no_run
+//! use ssdlite::image::decode::decode_file;
+//! use ssdlite::{Detector, Limits};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let detector = Detector::load("blood_cells.safetensors")?;
+//! let image = decode_file("smear.jpg".as_ref(), &Limits::default())?;
+//! for found in detector.detect(&image)? {
+//!     let name = detector.classes().get(found.class).unwrap_or("?");
+//!     let [x1, y1, x2, y2] = found.bbox.to_array();
+//!     println!("{name} {:.2} at {x1:.0} {y1:.0} {x2:.0} {y2:.0}", found.score);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Pixels from elsewhere, such as a camera, become an [`RgbImage`] without a
+//! file:
+//!
+//! ```
+//! use ssdlite::{ImageSize, RgbImage};
+//!
+//! let size = ImageSize::new(4, 2);
+//! let image = RgbImage::new(size, vec![128; 4 * 2 * 3])?;
+//! assert_eq!(image.size(), size);
+//! # Ok::<(), ssdlite::image::Error>(())
+//! ```
+//!
+//! This crate re-exports what the project promises to keep stable: running
+//! models ([`Detector`], [`Classifier`]) and, with the feature `eval`, judging
+//! what they find. Training is the command line's.
+
+pub use ssdlite_core::{
+    ClassId, ClassNames, Detection, GroundTruth, ImageSize, ModelInfo, PixelBox, PostProcessing,
+    Suppression,
+};
+#[cfg(feature = "eval")]
+pub use ssdlite_eval as eval;
+pub use ssdlite_image as image;
+pub use ssdlite_image::{Limits, RgbImage};
+pub use ssdlite_infer::{
+    ClassScore, Classifier, Detector, DetectorOptions, DetectorOutputs, Error, Isa, ModelFile,
+    Result, RunOptions, bench,
+};

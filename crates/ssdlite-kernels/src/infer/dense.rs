@@ -1,6 +1,6 @@
 //! Layers on vectors: linear layers, squeeze-and-excite, averages.
 
-use super::finish::{Finish, clamp, hard_sigmoid, hard_swish};
+use super::finish::{Finish, hard_sigmoid, hard_swish, relu, relu6};
 use super::map::{BLOCK, Block, MapRef, blocks};
 use super::packed::Pointwise;
 use super::share;
@@ -278,9 +278,8 @@ impl Panels<'_> {
         match self.finish {
             DenseFinish::HardSigmoid => hard_sigmoid(s, x),
             DenseFinish::Plain(Finish::None) => x,
-            DenseFinish::Plain(Finish::Clamp { low, high }) => {
-                clamp(s, x, s.splat(low), s.splat(high))
-            }
+            DenseFinish::Plain(Finish::Relu) => relu(s, x),
+            DenseFinish::Plain(Finish::Relu6) => relu6(s, x),
             DenseFinish::Plain(Finish::HardSwish) => hard_swish(s, x),
         }
     }

@@ -1,6 +1,6 @@
 //! One row of a depthwise convolution.
 
-use super::finish::{Finish, clamp, hard_swish};
+use super::finish::{Finish, hard_swish, relu, relu6};
 use super::map::BLOCK;
 use super::packed::Depthwise;
 use crate::isa::{Kernel, Simd};
@@ -104,10 +104,14 @@ impl DepthwiseRow<'_> {
             }
             match Finish::from(self.weights.activation) {
                 Finish::None => {}
-                Finish::Clamp { low, high } => {
-                    let (low, high) = (s.splat(low), s.splat(high));
+                Finish::Relu => {
                     for x in &mut sums {
-                        *x = clamp(s, *x, low, high);
+                        *x = relu(s, *x);
+                    }
+                }
+                Finish::Relu6 => {
+                    for x in &mut sums {
+                        *x = relu6(s, *x);
                     }
                 }
                 Finish::HardSwish => {
@@ -119,7 +123,11 @@ impl DepthwiseRow<'_> {
             let out = self.out.add(x * BLOCK + lane);
             for (o, x) in sums.into_iter().enumerate() {
                 s.store(out.add(o * BLOCK), x);
-                sum = s.add(sum, x);
+            }
+            if self.sum.is_some() {
+                for x in sums {
+                    sum = s.add(sum, x);
+                }
             }
         }
         sum

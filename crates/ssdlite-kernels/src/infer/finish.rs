@@ -8,7 +8,8 @@ use crate::train::activation::Activation;
 #[derive(Clone, Copy)]
 pub(super) enum Finish {
     None,
-    Clamp { low: f32, high: f32 },
+    Relu,
+    Relu6,
     HardSwish,
 }
 
@@ -16,29 +17,28 @@ impl From<Activation> for Finish {
     fn from(activation: Activation) -> Self {
         match activation {
             Activation::None => Self::None,
-            Activation::Relu => Self::Clamp {
-                low: 0.0,
-                high: f32::INFINITY,
-            },
-            Activation::Relu6 => Self::Clamp {
-                low: 0.0,
-                high: 6.0,
-            },
+            Activation::Relu => Self::Relu,
+            Activation::Relu6 => Self::Relu6,
             Activation::HardSwish => Self::HardSwish,
         }
     }
 }
 
 #[inline(always)]
-pub(super) fn clamp<S: Simd>(s: S, x: S::F32, low: S::F32, high: S::F32) -> S::F32 {
-    s.min(high, s.max(low, x))
+pub(super) fn relu<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    s.max(s.zero(), x)
+}
+
+#[inline(always)]
+pub(super) fn relu6<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    s.min(s.splat(6.0), relu(s, x))
 }
 
 /// `min(max(x / 6 + 1 / 2, 0), 1)`
 #[inline(always)]
 pub(super) fn hard_sigmoid<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let line = s.mul_add(x, s.splat(1.0 / 6.0), s.splat(0.5));
-    clamp(s, line, s.zero(), s.splat(1.0))
+    s.min(s.splat(1.0), relu(s, line))
 }
 
 #[inline(always)]

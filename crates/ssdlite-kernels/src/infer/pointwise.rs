@@ -82,7 +82,9 @@ pub fn pointwise(
     let threads = context.pool.threads();
     let stride = layer.weights.len();
     let scaling = scale.map(|scale| {
-        let by_weights = layer.out_channels <= shape.pixels() / threads;
+        // Whichever is less to scale. Threads split the pixels, and each scales
+        // all weights; but the choice must not depend on their number.
+        let by_weights = 2 * layer.out_channels <= shape.pixels();
         assert!(
             !by_weights || scratch.len() >= threads * stride,
             "scratch of {}",

@@ -4,7 +4,7 @@
 //! `MR` is the number of pixels of a tile, `NV` of vectors: at most 14 x 2 or
 //! 9 x 3 in 32 registers, 6 x 2 or 2 x 4 in 16.
 
-use super::finish::{Finish, clamp, hard_swish};
+use super::finish::{Finish, hard_swish, relu, relu6};
 use super::map::BLOCK;
 use super::packed::Pointwise;
 use crate::isa::{Kernel, Simd};
@@ -280,11 +280,17 @@ impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
     ) {
         match Finish::from(self.product.weights.activation) {
             Finish::None => {}
-            Finish::Clamp { low, high } => {
-                let (low, high) = (s.splat(low), s.splat(high));
+            Finish::Relu => {
                 for row in &mut sums {
                     for x in row {
-                        *x = clamp(s, *x, low, high);
+                        *x = relu(s, *x);
+                    }
+                }
+            }
+            Finish::Relu6 => {
+                for row in &mut sums {
+                    for x in row {
+                        *x = relu6(s, *x);
                     }
                 }
             }

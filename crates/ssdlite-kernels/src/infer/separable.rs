@@ -9,7 +9,7 @@ use super::depthwise::{DepthwiseRow, MOST_ROWS};
 use super::map::{BLOCK, Block, MapMut, MapRef, MapShape, View};
 use super::packed::{Depthwise, Pointwise, Stem};
 use super::pointwise::OutputView;
-use super::product::{Matrix, Product, RowBreaks, Target};
+use super::product::{self, Matrix, Product, RowBreaks, Target};
 use super::stem::{self, StemRows};
 use super::{Output, share};
 use crate::Context;
@@ -455,7 +455,7 @@ impl Work<'_> {
             let mut first = range.start;
             while first < range.end {
                 let lanes = self.context.isa.lanes();
-                let chunk = super::product::group(lanes, range.end - first);
+                let chunk = product::group(lanes, range.end - first);
                 self.chunk(thread, first..first + chunk, all_rows.clone());
                 first += chunk;
             }
@@ -490,22 +490,33 @@ impl Work<'_> {
             },
         };
         let first = (rows.start * stride).saturating_sub(margin);
-        let mut filler = Filler::new(self, chunk.clone(), ring, first);
+        let mut filler = Filler::new(self, chunk.start, ring, first);
         let mut y = rows.start;
         while y < rows.end {
             let band_end = (y + self.band).min(rows.end);
             for out_y in y..band_end {
                 let end = (out_y * stride + margin + 1).min(sizes.expanded.height);
-                filler.fill(end);
-                for block in chunk.clone() {
-                    let out = match self.end {
-                        End::Depthwise(view) => view.at(block, out_y),
-                        End::Project { .. } => band.at(block, out_y - y),
-                    };
-                    self.depthwise_row(held, block, out_y, out);
-                    if let End::Depthwise(view) = self.end
-                        && view.margin > 0
-                    {
+                let mut block = chunk.start;
+                while block < chunk.end {
+                    // A few blocks at a time, which are read back from the
+                    // first-level cache.
+                    let lanes = self.context.isa.lanes();
+                    let blocks = block..block + product::group(lanes, chunk.end - block);
+                    filler.fill(&blocks, end);
+                    for block in blocks.clone() {
+                        let out = match self.end {
+                            End::Depthwise(view) => view.at(block, out_y),
+                            End::Project { .. } => band.at(block, out_y - y),
+                        };
+                        self.depthwise_row(held, block, out_y, out);
+                    }
+                    block = blocks.end;
+                }
+                filler.filled(end);
+                if let End::Depthwise(view) = self.end
+                    && view.margin > 0
+                {
+                    for block in chunk.clone() {
                         // SAFETY: this thread alone has this row of this block.
                         unsafe { view.clear_margins(block, out_y) };
                     }
@@ -582,7 +593,8 @@ struct Held<'a> {
 /// Puts rows into the ring of a thread, one after the other.
 struct Filler<'w, 'a> {
     work: &'w Work<'a>,
-    chunk: Range<usize>,
+    /// The ring's first block of channels.
+    first_block: usize,
     ring: View<'w>,
     /// The next row.
     next: usize,
@@ -590,7 +602,7 @@ struct Filler<'w, 'a> {
 }
 
 impl<'w, 'a> Filler<'w, 'a> {
-    fn new(work: &'w Work<'a>, chunk: Range<usize>, ring: View<'w>, first: usize) -> Self {
+    fn new(work: &'w Work<'a>, first_block: usize, ring: View<'w>, first: usize) -> Self {
         let stem = match work.source {
             Source::Pixels {
                 layer,
@@ -601,55 +613,78 @@ impl<'w, 'a> Filler<'w, 'a> {
         };
         Self {
             work,
-            chunk,
+            first_block,
             ring,
             next: first,
             stem,
         }
     }
 
-    /// Goes on up to row `end`, or further where the ring holds all rows.
-    fn fill(&mut self, end: usize) {
+    /// Fills in some blocks of the rows up to `end`, or of all rows where the
+    /// ring holds them.
+    fn fill(&mut self, blocks: &Range<usize>, end: usize) {
         if let Source::Expanded { layer, input } = self.work.source {
             let view = input.view();
-            let height = self.work.sizes.expanded.height;
-            let holds_all = self.work.sizes.ring_rows == height && view.margin == 0;
-            while self.next < end {
-                let rows = if holds_all { height } else { 1 };
-                self.expand(layer, view, rows);
-                self.next += rows;
+            if self.holds_all() && view.margin == 0 {
+                if self.next == 0 {
+                    self.expand(layer, blocks, view, 0, self.work.sizes.expanded.height);
+                }
+                return;
+            }
+            for y in self.next..end {
+                self.expand(layer, blocks, view, y, 1);
             }
         } else if let Some(stem) = &mut self.stem {
-            while self.next < end {
+            // It makes all blocks of a row at once.
+            for _ in self.next..end {
                 // SAFETY: this thread alone has its ring.
                 unsafe { stem.next(self.ring) };
-                self.next += 1;
             }
+            self.next = self.next.max(end);
         }
     }
 
-    /// Expands the next `rows` rows.
-    fn expand(&self, layer: &Pointwise, input: View<'_>, rows: usize) {
+    /// All blocks of the rows up to `end` are filled in.
+    fn filled(&mut self, end: usize) {
+        self.next = self.next.max(end);
+    }
+
+    fn holds_all(&self) -> bool {
+        self.work.sizes.ring_rows == self.work.sizes.expanded.height
+    }
+
+    /// Expands some blocks of `rows` rows from `y` on.
+    fn expand(
+        &self,
+        layer: &Pointwise,
+        blocks: &Range<usize>,
+        input: View<'_>,
+        y: usize,
+        rows: usize,
+    ) {
         let ring = self.ring;
-        let first = self.chunk.start * ring.block;
         self.work.context.isa.run(Product::<BLOCK> {
             weights: layer,
             panels_ptr: layer.weights.as_ptr().cast(),
-            first_panel: self.chunk.start,
-            panels: self.chunk.len(),
+            first_panel: blocks.start,
+            panels: blocks.len(),
             input: Matrix {
-                ptr: input.at(0, self.next),
+                ptr: input.at(0, y),
                 segment_len: BLOCK,
                 segment: input.block,
             },
             pixels: rows * input.width,
             target: Target::Blocks {
-                ptr: ring.at(0, self.next).wrapping_sub(first),
+                ptr: ring.at(0, y).wrapping_sub(self.first_block * ring.block),
                 block: ring.block,
-                rows: RowBreaks {
-                    column: 0,
-                    width: ring.width,
-                    gap: 2 * ring.margin,
+                rows: if rows == 1 {
+                    RowBreaks::NONE
+                } else {
+                    RowBreaks {
+                        column: 0,
+                        width: ring.width,
+                        gap: 2 * ring.margin,
+                    }
                 },
                 residual: None,
             },

@@ -1,0 +1,163 @@
+//! Model files that are broken in every way end in an error that says how.
+
+use ssdlite_core::{ImageSize, MobileNetV3, ModelInfo, Variant};
+use ssdlite_infer::{
+    Classifier, Detector, DetectorOptions, Error, ModelFile, NamedTensor, RunOptions,
+};
+
+use crate::formula::model;
+use crate::golden::classes;
+
+/// The smallest network there is: reading it is quick.
+fn info() -> ModelInfo {
+    let network = MobileNetV3 {
+        width_multiplier: 0.1,
+        ..MobileNetV3::new(Variant::Small)
+    };
+    ModelInfo::detector(network, classes(2), 32)
+}
+
+fn tensors(info: &ModelInfo) -> Vec<NamedTensor> {
+    let file = model(info);
+    let specs = info.tensors().into_iter();
+    specs
+        .filter_map(|spec| {
+            let numbers = file.numbers(&spec.key)?;
+            Some(NamedTensor {
+                key: spec.key,
+                shape: spec.shape,
+                numbers,
+            })
+        })
+        .collect()
+}
+
+/// The message of the error that changed tensors give.
+fn message(change: impl FnOnce(&mut Vec<NamedTensor>)) -> String {
+    let info = info();
+    let mut tensors = tensors(&info);
+    change(&mut tensors);
+    let error = ModelFile::from_tensors(&info, tensors).expect_err("a broken model");
+    error.to_string()
+}
+
+#[test]
+fn bytes_come_back() {
+    let info = info();
+    let file = model(&info);
+    let back = ModelFile::from_bytes(file.as_bytes().to_vec()).expect("a sound file");
+    assert_eq!(back.info(), &info);
+    for tensor in tensors(&info) {
+        assert_eq!(back.numbers(&tensor.key), Some(tensor.numbers));
+    }
+}
+
+#[test]
+fn wrong_tensors_are_named() {
+    let stem = "backbone.features.0.0.0.weight";
+    let missing = message(|tensors| tensors.retain(|tensor| tensor.key != stem));
+    assert_eq!(
+        missing,
+        format!("expected f32[8,3,3,3] for {stem}, found no such tensor")
+    );
+    let shape = message(|tensors| {
+        let tensor = tensors.iter_mut().find(|tensor| tensor.key == stem);
+        tensor.expect("a stem").shape = vec![8, 27];
+    });
+    assert_eq!(
+        shape,
+        format!("expected f32[8,3,3,3] for {stem}, found f32[8,27]")
+    );
+    let unexpected = message(|tensors| {
+        tensors.push(NamedTensor {
+            key: "head.more".into(),
+            shape: vec![1],
+            numbers: vec![0.0],
+        });
+    });
+    assert!(unexpected.contains("head.more"), "{unexpected}");
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let found = message(|tensors| tensors[3].numbers[1] = bad);
+        assert!(found.starts_with("expected finite numbers in "), "{found}");
+    }
+    let negative = message(|tensors| {
+        let key = "backbone.features.0.0.1.running_var";
+        let tensor = tensors.iter_mut().find(|tensor| tensor.key == key);
+        tensor.expect("a variance").numbers[0] = -1.0;
+    });
+    assert!(negative.contains("a variance of at least 0"), "{negative}");
+}
+
+#[test]
+fn weights_that_overflow_when_folded_are_refused() {
+    let info = info();
+    let mut tensors = tensors(&info);
+    for tensor in &mut tensors {
+        if tensor.key.starts_with("backbone.features.0.0.") {
+            tensor.numbers.fill(1e38);
+        }
+    }
+    let file = ModelFile::from_tensors(&info, tensors).expect("finite numbers");
+    let error = Detector::new(&file, &DetectorOptions::default()).expect_err("an overflow");
+    assert!(matches!(error, Error::Malformed(_)), "{error}");
+}
+
+#[test]
+fn every_truncation_and_many_damages_are_errors_or_models() {
+    let bytes = model(&info()).as_bytes().to_vec();
+    let header = 8 + u64::from_le_bytes(*bytes.first_chunk().expect("a length")) as usize;
+    for len in (0..header + 64).step_by(97).chain([bytes.len() - 1]) {
+        assert!(
+            ModelFile::from_bytes(bytes[..len].to_vec()).is_err(),
+            "{len}"
+        );
+    }
+    for at in (0..header).step_by(61) {
+        for byte in [0, b'"', b'}', b'9', 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[at] = byte;
+            // A damaged file may still be sound, such as with another digit
+            // in a metric; all that counts is that nothing panics.
+            if let Ok(file) = ModelFile::from_bytes(damaged) {
+                let _ = Detector::new(&file, &DetectorOptions::default());
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_that_lie_are_errors() {
+    let sound = model(&info()).as_bytes().to_vec();
+    for length in [0, 1, u64::MAX, u64::MAX / 2, 1 << 40] {
+        let mut bytes = sound.clone();
+        bytes[..8].copy_from_slice(&length.to_le_bytes());
+        assert!(ModelFile::from_bytes(bytes).is_err(), "{length}");
+    }
+    let nested = format!("{{\"__metadata__\":{}", "[".repeat(100_000));
+    let mut bytes = (nested.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(nested.bytes());
+    assert!(ModelFile::from_bytes(bytes).is_err());
+}
+
+#[test]
+fn tasks_are_told_apart() {
+    let detector = model(&info());
+    let error = Classifier::new(&detector, RunOptions::default()).expect_err("a detector's file");
+    assert!(matches!(error, Error::Unsupported(_)), "{error}");
+    let mut info = ModelInfo::classifier(info().backbone, classes(2), 32);
+    info.preprocessing.size = ImageSize::square(32);
+    let error =
+        Detector::new(&model(&info), &DetectorOptions::default()).expect_err("a classifier's file");
+    assert!(matches!(error, Error::Unsupported(_)), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Detector::load("no/such/model.safetensors").expect_err("no file");
+    assert!(matches!(error, Error::Io { .. }));
+    assert!(error.to_string().starts_with("no/such/model.safetensors: "));
+}

@@ -1,0 +1,45 @@
+//! Prints the objects in pictures.
+//!
+//! ```text
+//! cargo run --release -p ssdlite --example detect -- MODEL PICTURE...
+//! ```
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+
+use ssdlite::image::decode::decode_file;
+use ssdlite::{Detector, Limits};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((model, pictures)) = arguments.split_first() else {
+        eprintln!("usage: detect MODEL PICTURE...");
+        return ExitCode::from(2);
+    };
+    match detect(model, pictures) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn detect(model: &str, pictures: &[String]) -> Result<(), Box<dyn Error>> {
+    let detector = Detector::load(model)?;
+    for path in pictures {
+        let picture = decode_file(Path::new(path), &Limits::default())?;
+        for found in detector.detect(&picture)? {
+            let name = detector.classes().get(found.class).unwrap_or("?");
+            let [x1, y1, x2, y2] = found.bbox.to_array();
+            println!(
+                "{path}: {name} {:.2} {x1:.0} {y1:.0} {x2:.0} {y2:.0}",
+                found.score
+            );
+        }
+    }
+    Ok(())
+}
