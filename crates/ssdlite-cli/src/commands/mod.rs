@@ -1,5 +1,6 @@
 //! The commands, a module each.
 
+mod bench;
 mod classifier;
 mod data;
 mod demo;
@@ -61,6 +62,9 @@ pub(crate) enum Command {
     Import(import::ImportArgs),
     /// Show what a model file holds.
     Inspect(inspect::InspectArgs),
+    /// Measure how long a network takes on this machine.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
 }
 
 impl Command {
@@ -74,6 +78,7 @@ impl Command {
             Self::Detect(args) => args.run(),
             Self::Import(args) => args.run(),
             Self::Inspect(args) => args.run(),
+            Self::Bench(command) => command.run(),
         }
     }
 }
