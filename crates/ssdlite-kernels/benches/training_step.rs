@@ -11,7 +11,6 @@
 #![allow(clippy::print_stdout)]
 
 use std::num::NonZeroUsize;
-use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use ssdlite_core::mobilenet::{Backbone, MobileNetV3, Variant};
@@ -23,17 +22,17 @@ use ssdlite_kernels::train::depthwise::{
 use ssdlite_kernels::train::gradient::{After, ConvGradients, InputGradient};
 use ssdlite_kernels::train::map::MapShape;
 use ssdlite_kernels::train::norm::{
-    Affine, Moments, NormContext, norm_backward, norm_backward_sums, normalise,
+    Affine, Moments, NormContext, NormSums, norm_backward_sums, normalise,
 };
 use ssdlite_kernels::train::operand::{
     ExciteGradient, Input, NormBackward, Normalised, OutputGradient,
 };
 use ssdlite_kernels::train::pointwise::{Pointwise, pointwise_backward, pointwise_forward_moments};
 use ssdlite_kernels::train::squeeze_excite::{
-    Excite, average_pool, average_pool_backward, excite_backward, excite_forward,
+    Excite, Excited, average_pool, average_pool_backward, excite_backward, excite_forward,
 };
 use ssdlite_kernels::train::stem::{Stem, stem_backward, stem_forward_moments};
-use ssdlite_kernels::{Context, Error, Pool};
+use ssdlite_kernels::{Buffer, Context, Error, Pool};
 
 const EPSILON: f32 = 1e-3;
 
@@ -94,13 +93,27 @@ fn thread_seconds() -> f64 {
 enum Reads {
     Plain,
     Normalised(Activation),
-    /// With squeeze-and-excite of so many channels in the middle.
+    /// Normalised and scaled by squeeze-and-excite.
+    Excited(Activation),
+}
+
+/// What follows a convolution, and where its batch norm's sums come from in the
+/// backward pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Then {
+    /// There is no batch norm.
+    Nothing,
+    /// The one convolution that reads its output gathers them.
+    Gathered(Activation),
+    /// A pass of their own.
+    Summed(Activation),
+    /// The same, with squeeze-and-excite of so many channels in the middle.
     Excited(Activation, usize),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Work {
-    Conv(Conv, Reads),
+    Conv(Conv, Reads, Then),
     /// Batch norm into memory, plus a residual.
     Normalise(Activation),
     /// Average over the map.
@@ -170,17 +183,14 @@ impl Collector {
             channels,
             images: self.images,
         });
-        if let Work::Conv(conv, _) = work {
+        if let Work::Conv(conv, ..) = work {
             self.map = self.map.strided(conv.stride);
         }
     }
 
-    fn unit(&mut self, unit: &ConvUnit, reads: Reads) {
-        self.add(
-            &unit.key,
-            Work::Conv(unit.conv, reads),
-            unit.conv.in_channels,
-        );
+    fn unit(&mut self, unit: &ConvUnit, reads: Reads, then: Then) {
+        let work = Work::Conv(unit.conv, reads, then);
+        self.add(&unit.key, work, unit.conv.in_channels);
     }
 
     fn normalise(&mut self, unit: &ConvUnit) {
@@ -190,36 +200,53 @@ impl Collector {
 
     /// Returns the map of C4.
     fn backbone(&mut self, backbone: &Backbone) -> MapSize {
-        self.unit(&backbone.stem, Reads::Plain);
-        let mut reads = Reads::Normalised(activation(&backbone.stem));
+        let stem = activation(&backbone.stem);
+        self.unit(&backbone.stem, Reads::Plain, Then::Gathered(stem));
+        let mut reads = Reads::Normalised(stem);
         let mut c4 = self.map;
         for (index, block) in backbone.blocks.iter().enumerate() {
             if let Some(expand) = &block.expand {
-                self.unit(expand, reads);
-                reads = Reads::Normalised(activation(expand));
+                let activation = activation(expand);
+                // A detector's heads read C4 too.
+                let then = if index == backbone.c4_block {
+                    Then::Summed(activation)
+                } else {
+                    Then::Gathered(activation)
+                };
+                self.unit(expand, reads, then);
+                reads = Reads::Normalised(activation);
             }
             if index == backbone.c4_block {
                 c4 = self.map;
             }
-            self.unit(&block.depthwise, reads);
             let activation = activation(&block.depthwise);
-            reads = match &block.squeeze_excite {
-                Some(se) => Reads::Excited(activation, se.squeeze_channels),
-                None => Reads::Normalised(activation),
-            };
-            self.unit(&block.project, reads);
+            match &block.squeeze_excite {
+                Some(se) => {
+                    let then = Then::Excited(activation, se.squeeze_channels);
+                    self.unit(&block.depthwise, reads, then);
+                    reads = Reads::Excited(activation);
+                }
+                None => {
+                    self.unit(&block.depthwise, reads, Then::Gathered(activation));
+                    reads = Reads::Normalised(activation);
+                }
+            }
+            self.unit(&block.project, reads, Then::Summed(Activation::None));
             self.normalise(&block.project);
             reads = Reads::Plain;
         }
-        self.unit(&backbone.last, reads);
+        let then = Then::Summed(activation(&backbone.last));
+        self.unit(&backbone.last, reads, then);
         c4
     }
 
-    fn head(&mut self, map: MapSize, depthwise: &ConvUnit, output: (&str, Conv), reads: Reads) {
+    fn head(&mut self, map: MapSize, depthwise: &ConvUnit, (key, output): (&str, Conv)) {
         self.map = map;
-        self.unit(depthwise, reads);
-        let read = Reads::Normalised(activation(depthwise));
-        self.add(output.0, Work::Conv(output.1, read), output.1.in_channels);
+        let activation = activation(depthwise);
+        let reads = Reads::Normalised(Activation::HardSwish);
+        self.unit(depthwise, reads, Then::Gathered(activation));
+        let work = Work::Conv(output, Reads::Normalised(activation), Then::Nothing);
+        self.add(key, work, output.in_channels);
     }
 }
 
@@ -238,11 +265,8 @@ fn layers(variant: Variant, side: usize, images: usize, classes: Option<usize>) 
         collector.map = MapSize::new(1, 1);
         for linear in [&network.hidden, &network.output] {
             let conv = Conv::pointwise(linear.in_features, linear.out_features);
-            collector.add(
-                &linear.key,
-                Work::Conv(conv, Reads::Plain),
-                linear.in_features,
-            );
+            let work = Work::Conv(conv, Reads::Plain, Then::Nothing);
+            collector.add(&linear.key, work, linear.in_features);
         }
         return collector.layers;
     };
@@ -251,17 +275,21 @@ fn layers(variant: Variant, side: usize, images: usize, classes: Option<usize>) 
     let mut maps = vec![c4, collector.map];
     let mut reads = Reads::Normalised(activation(&detector.backbone.last));
     for extra in &detector.extra {
-        for unit in [&extra.squeeze, &extra.depthwise, &extra.expand] {
-            collector.unit(unit, reads);
-            reads = Reads::Normalised(activation(unit));
-        }
+        let then = Then::Gathered(activation(&extra.squeeze));
+        collector.unit(&extra.squeeze, reads, then);
+        reads = Reads::Normalised(activation(&extra.squeeze));
+        let then = Then::Gathered(activation(&extra.depthwise));
+        collector.unit(&extra.depthwise, reads, then);
+        reads = Reads::Normalised(activation(&extra.depthwise));
+        let then = Then::Summed(activation(&extra.expand));
+        collector.unit(&extra.expand, reads, then);
+        reads = Reads::Normalised(activation(&extra.expand));
         maps.push(collector.map);
     }
     for heads in [&detector.classification, &detector.regression] {
         for (&map, head) in maps.iter().zip(heads) {
-            let reads = Reads::Normalised(Activation::HardSwish);
             let output = (&head.output.key[..], head.output.conv);
-            collector.head(map, &head.depthwise, output, reads);
+            collector.head(map, &head.depthwise, output);
         }
     }
     collector.layers
@@ -277,57 +305,51 @@ fn random(len: usize, state: &mut u32) -> Vec<f32> {
         .collect()
 }
 
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
-
-/// Numbers that begin at a cache line, as the tensors of a step should.
-#[derive(Clone)]
-struct Aligned {
-    lines: Vec<Line>,
-    len: usize,
+fn buffer(values: &[f32]) -> Buffer {
+    let mut buffer = Buffer::zeroed(values.len());
+    buffer.copy_from_slice(values);
+    buffer
 }
 
-impl Aligned {
-    fn new(values: &[f32]) -> Self {
-        let mut lines = vec![Line([0.0; 16]); values.len().div_ceil(16)];
-        for (line, values) in lines.iter_mut().zip(values.chunks(16)) {
-            line.0[..values.len()].copy_from_slice(values);
-        }
+/// A batch norm with made-up statistics of its input.
+struct Norm {
+    moments: Moments,
+    gamma: Vec<f32>,
+    affine: Affine,
+}
+
+impl Norm {
+    fn new(channels: usize, count: usize) -> Self {
+        let moments = Moments {
+            mean: vec![0.0; channels],
+            variance: vec![0.33; channels],
+            count,
+        };
+        let gamma = vec![1.0; channels];
+        let (mean, variance) = (&moments.mean, &moments.variance);
+        let affine = Affine::from_norm(mean, variance, &gamma, &vec![0.1; channels], EPSILON)
+            .expect("equal lengths");
         Self {
-            lines,
-            len: values.len(),
+            moments,
+            gamma,
+            affine,
         }
-    }
-}
-
-impl Deref for Aligned {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        // SAFETY: the lines hold `len` numbers, without gaps.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
-    }
-}
-
-impl DerefMut for Aligned {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above, and borrowed for writing.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 }
 
 /// A layer with its own buffers.
 struct Prepared {
     layer: Layer,
-    input: Aligned,
-    moments: Moments,
-    gamma: Vec<f32>,
-    affine: Affine,
+    input: Buffer,
+    input_norm: Norm,
+    factors: Vec<f32>,
     weight: Vec<f32>,
+    output: Buffer,
+    output_norm: Norm,
+    /// Parameters of the squeeze-and-excite that follows.
     squeeze: [Vec<f32>; 4],
-    output: Aligned,
-    excited: Option<ssdlite_kernels::train::squeeze_excite::Excited>,
+    excited: Option<Excited>,
+    sums: NormSums,
     dweight: Vec<f32>,
     forward: Vec<f64>,
     backward: Vec<f64>,
@@ -335,50 +357,37 @@ struct Prepared {
 
 impl Prepared {
     fn new(layer: Layer, state: &mut u32) -> Self {
-        let c = layer.channels;
-        let input = random(layer.images * layer.input.cells() * c, state);
-        let moments = Moments {
-            mean: vec![0.0; c],
-            variance: vec![0.33; c],
-            count: layer.images * layer.input.cells(),
-        };
-        let gamma = vec![1.0; c];
-        let affine = Affine::from_norm(
-            &moments.mean,
-            &moments.variance,
-            &gamma,
-            &vec![0.1; c],
-            EPSILON,
-        )
-        .expect("equal lengths");
-        let (weight_len, output_len, squeezed) = match layer.work {
-            Work::Conv(conv, reads) => {
-                let output = layer.input.strided(conv.stride).cells() * conv.out_channels;
-                let squeezed = match reads {
-                    Reads::Excited(_, squeezed) => squeezed,
+        let (images, pixels, c) = (layer.images, layer.input.cells(), layer.channels);
+        let (weight_len, out_pixels, outputs, squeezed) = match layer.work {
+            Work::Conv(conv, _, then) => {
+                let squeezed = match then {
+                    Then::Excited(_, squeezed) => squeezed,
                     _ => 0,
                 };
-                (
-                    conv.weight_shape().iter().product(),
-                    layer.images * output,
-                    squeezed,
-                )
+                let out_pixels = layer.input.strided(conv.stride).cells();
+                let weight_len = conv.weight_shape().iter().product();
+                (weight_len, out_pixels, conv.out_channels, squeezed)
             }
-            Work::Normalise(_) => (0, input.len(), 0),
-            Work::Pool => (0, layer.images * c, 0),
+            Work::Normalise(_) => (0, pixels, c, 0),
+            Work::Pool => (0, 1, c, 0),
         };
         Self {
-            moments,
-            gamma,
-            affine,
+            input: buffer(&random(images * pixels * c, state)),
+            input_norm: Norm::new(c, images * pixels),
+            factors: random(images * c, state),
             weight: random(weight_len, state),
-            squeeze: [squeezed * c, squeezed, squeezed * c, c].map(|len| random(len, state)),
-            output: Aligned::new(&vec![0.0; output_len]),
+            output: Buffer::zeroed(images * out_pixels * outputs),
+            output_norm: Norm::new(outputs, images * out_pixels),
+            squeeze: [squeezed * outputs, squeezed, squeezed * outputs, outputs]
+                .map(|len| random(len, state)),
             excited: None,
+            sums: NormSums {
+                du: vec![1.0; outputs],
+                du_centred: vec![1.0; outputs],
+            },
             dweight: vec![0.0; weight_len],
             forward: Vec::new(),
             backward: Vec::new(),
-            input: Aligned::new(&input),
             layer,
         }
     }
@@ -388,13 +397,24 @@ impl Prepared {
         MapShape::new(self.layer.images, pixels, self.layer.channels).expect("a possible shape")
     }
 
-    fn operand(&self, activation: Activation) -> Normalised<'_> {
-        Normalised {
+    fn output_map(&self) -> MapShape {
+        let channels = self.output_norm.gamma.len();
+        let pixels = self.output.len() / channels / self.layer.images;
+        MapShape::new(self.layer.images, pixels, channels).expect("a possible shape")
+    }
+
+    fn input(&self, reads: Reads) -> Input<'_> {
+        let (activation, image_scale) = match reads {
+            Reads::Plain => return Input::Plain(&self.input),
+            Reads::Normalised(activation) => (activation, None),
+            Reads::Excited(activation) => (activation, Some(&self.factors[..])),
+        };
+        Input::Normalised(Normalised {
             z: &self.input,
-            affine: &self.affine,
+            affine: &self.input_norm.affine,
             activation,
-            image_scale: self.excited.as_ref().map(|excited| &excited.scale[..]),
-        }
+            image_scale,
+        })
     }
 
     fn excite(&self) -> Excite<'_> {
@@ -409,43 +429,46 @@ impl Prepared {
 
     fn run_forward(&mut self, cx: Context<'_>) -> Result<(), Error> {
         let map = self.map();
-        self.excited = None;
-        if let Work::Conv(_, Reads::Excited(activation, _)) = self.layer.work {
-            let input = Input::Normalised(self.operand(activation));
-            self.excited = Some(excite_forward(cx, map, input, self.excite())?);
-        }
-        let empty = Aligned::new(&[]);
-        let mut output = std::mem::replace(&mut self.output, empty);
+        let mut output = std::mem::take(&mut self.output);
         match self.layer.work {
-            Work::Conv(conv, reads) => {
-                let input = match reads {
-                    Reads::Plain => Input::Plain(&self.input),
-                    Reads::Normalised(activation) | Reads::Excited(activation, _) => {
-                        Input::Normalised(self.operand(activation))
-                    }
-                };
+            Work::Conv(conv, reads, _) => {
+                let (input, weight) = (self.input(reads), &self.weight);
                 match conv.kind {
                     ConvKind::Full => {
                         let shape = self.stem(conv)?;
-                        stem_forward_moments(cx, shape, &self.input, &self.weight, &mut output)?;
+                        stem_forward_moments(cx, shape, &self.input, weight, &mut output)?;
                     }
                     ConvKind::Depthwise => {
                         let shape = self.depthwise(conv)?;
-                        depthwise_forward_moments(cx, shape, input, &self.weight, &mut output)?;
+                        depthwise_forward_moments(cx, shape, input, weight, &mut output)?;
                     }
                     ConvKind::Pointwise => {
                         let shape = Pointwise::new(map, conv.out_channels)?;
-                        pointwise_forward_moments(cx, shape, input, &self.weight, &mut output)?;
+                        pointwise_forward_moments(cx, shape, input, weight, &mut output)?;
                     }
                 }
             }
             Work::Normalise(activation) => {
-                let input = self.operand(activation);
+                let input = Normalised {
+                    z: &self.input,
+                    affine: &self.input_norm.affine,
+                    activation,
+                    image_scale: None,
+                };
                 normalise(cx, map, input, Some(&self.input), &mut output)?;
             }
             Work::Pool => average_pool(cx, map, Input::Plain(&self.input), &mut output)?,
         }
         self.output = output;
+        if let Work::Conv(_, _, Then::Excited(activation, _)) = self.layer.work {
+            let input = Input::Normalised(Normalised {
+                z: &self.output,
+                affine: &self.output_norm.affine,
+                activation,
+                image_scale: None,
+            });
+            self.excited = Some(excite_forward(cx, self.output_map(), input, self.excite())?);
+        }
         Ok(())
     }
 
@@ -465,108 +488,104 @@ impl Prepared {
         })
     }
 
-    /// Of `dz`, the output's gradient, makes `dx`, the input's.
-    fn run_backward(
-        &mut self,
-        cx: Context<'_>,
-        dz: &mut [f32],
-        dx: &mut [f32],
-    ) -> Result<(), Error> {
-        let map = self.map();
-        let dz = &mut dz[..self.output.len()];
+    /// Of `dy`, the gradient of what follows the output, makes `dx`, that of
+    /// what was read.
+    fn run_backward(&mut self, cx: Context<'_>, dy: &[f32], dx: &mut [f32]) -> Result<(), Error> {
+        let dy = &dy[..self.output.len()];
         let dx = &mut dx[..self.input.len()];
-        let (conv, reads) = match self.layer.work {
-            Work::Conv(conv, reads) => (conv, reads),
-            Work::Normalise(activation) => {
-                return self.norm_backward(cx, activation, None, dz);
-            }
-            Work::Pool => return average_pool_backward(cx, map, dz, dx),
+        let (conv, reads, then) = match self.layer.work {
+            Work::Conv(conv, reads, then) => (conv, reads, then),
+            // The residual's gradient and the norm's are `dy` itself.
+            Work::Normalise(_) => return Ok(()),
+            Work::Pool => return average_pool_backward(cx, self.map(), dy, dx),
         };
         let mut dweight = std::mem::take(&mut self.dweight);
-        let mut dscale = vec![0.0; self.layer.images * self.layer.channels];
-        let (input, after) = match reads {
-            Reads::Plain => (Input::Plain(&self.input), After::Nothing),
-            Reads::Normalised(activation) => {
-                let mean = &self.moments.mean;
-                let after = After::NormSums { mean };
-                (Input::Normalised(self.operand(activation)), after)
-            }
-            Reads::Excited(activation, _) => {
-                let after = After::ImageScale(&mut dscale);
-                (Input::Normalised(self.operand(activation)), after)
-            }
+        let activation = match then {
+            Then::Nothing => Activation::None,
+            Then::Gathered(activation)
+            | Then::Summed(activation)
+            | Then::Excited(activation, _) => activation,
         };
-        let gradients = ConvGradients {
-            input: Some(InputGradient { dx, after }),
-            weight: Some(&mut dweight),
-            bias: None,
+        let excite_gradients = match (&self.excited, then) {
+            (Some(excited), Then::Excited(..)) => {
+                let dscale = &excited.scale;
+                let map = self.output_map();
+                Some(excite_backward(cx, map, self.excite(), excited, dscale)?)
+            }
+            _ => None,
         };
-        let output = OutputGradient::Plain(dz);
-        let sums = match conv.kind {
-            ConvKind::Full => {
-                let shape = self.stem(conv)?;
-                stem_backward(cx, shape, &self.input, output, &mut dweight)?;
-                None
-            }
-            ConvKind::Depthwise => {
-                let shape = self.depthwise(conv)?;
-                depthwise_backward(cx, shape, input, output, &self.weight, gradients)?
-            }
-            ConvKind::Pointwise => {
-                let shape = Pointwise::new(map, conv.out_channels)?;
-                pointwise_backward(cx, shape, input, output, &self.weight, gradients)?
-            }
-        };
-        match (reads, &self.excited) {
-            (Reads::Normalised(activation), _) => {
-                if let Some(sums) = sums {
-                    let gradient = sums.gradient(&self.moments, &self.gamma, EPSILON)?;
-                    let norm = NormBackward {
-                        z: &self.input,
-                        affine: &self.affine,
-                        activation,
-                        gradient: &gradient,
-                        excite: None,
-                    };
-                    norm_backward(cx, map, norm, dx)?;
-                }
-            }
-            (Reads::Excited(activation, _), Some(excited)) => {
-                let gradients = excite_backward(cx, map, self.excite(), excited, &dscale)?;
-                let through = ExciteGradient {
+        let excite =
+            self.excited
+                .as_ref()
+                .zip(excite_gradients.as_ref())
+                .map(|(excited, gradients)| ExciteGradient {
                     scale: &excited.scale,
                     shift: &gradients.shift,
+                });
+        let norm = &self.output_norm;
+        let sums = match then {
+            Then::Nothing | Then::Gathered(_) => self.sums.clone(),
+            Then::Summed(_) | Then::Excited(..) => {
+                let context = NormContext {
+                    affine: &norm.affine,
+                    mean: &norm.moments.mean,
+                    activation,
                 };
-                self.norm_backward(cx, activation, Some(through), dx)?;
+                norm_backward_sums(cx, self.output_map(), context, (dy, &self.output), excite)?
             }
-            _ => {}
-        }
+        };
+        let gradient = sums.gradient(&norm.moments, &norm.gamma, EPSILON)?;
+        let output = match then {
+            Then::Nothing => OutputGradient::Plain(dy),
+            _ => OutputGradient::Normalised {
+                dy,
+                norm: NormBackward {
+                    z: &self.output,
+                    affine: &norm.affine,
+                    activation,
+                    gradient: &gradient,
+                    excite,
+                },
+            },
+        };
+        self.convolution_backward(cx, (conv, reads), output, dx, &mut dweight)?;
         self.dweight = dweight;
         Ok(())
     }
 
-    fn norm_backward(
+    fn convolution_backward(
         &self,
         cx: Context<'_>,
-        activation: Activation,
-        excite: Option<ExciteGradient<'_>>,
-        dy: &mut [f32],
+        (conv, reads): (Conv, Reads),
+        output: OutputGradient<'_>,
+        dx: &mut [f32],
+        dweight: &mut [f32],
     ) -> Result<(), Error> {
-        let context = NormContext {
-            affine: &self.affine,
-            mean: &self.moments.mean,
-            activation,
+        let mut dscale = vec![0.0; self.factors.len()];
+        let after = match reads {
+            Reads::Plain => After::Nothing,
+            Reads::Normalised(_) => After::NormSums {
+                mean: &self.input_norm.moments.mean,
+            },
+            Reads::Excited(_) => After::ImageScale(&mut dscale),
         };
-        let sums = norm_backward_sums(cx, self.map(), context, (dy, &self.input), excite)?;
-        let gradient = sums.gradient(&self.moments, &self.gamma, EPSILON)?;
-        let norm = NormBackward {
-            z: &self.input,
-            affine: &self.affine,
-            activation,
-            gradient: &gradient,
-            excite,
+        let input = self.input(reads);
+        if conv.kind == ConvKind::Full {
+            return stem_backward(cx, self.stem(conv)?, &self.input, output, dweight);
+        }
+        let gradients = ConvGradients {
+            input: Some(InputGradient { dx, after }),
+            weight: Some(dweight),
+            bias: None,
         };
-        norm_backward(cx, self.map(), norm, dy)
+        if conv.kind == ConvKind::Depthwise {
+            let shape = self.depthwise(conv)?;
+            depthwise_backward(cx, shape, input, output, &self.weight, gradients)?;
+        } else {
+            let shape = Pointwise::new(self.map(), conv.out_channels)?;
+            pointwise_backward(cx, shape, input, output, &self.weight, gradients)?;
+        }
+        Ok(())
     }
 }
 
@@ -581,8 +600,8 @@ fn measure(cx: Context<'_>, clock: Clock, layers: Vec<Layer>, rounds: usize) {
         .map(|layer| layer.input.len().max(layer.output.len()))
         .max()
         .unwrap_or(0);
-    let gradient = Aligned::new(&random(most, &mut state));
-    let (mut dz, mut dx) = (gradient.clone(), gradient);
+    let mut dy = buffer(&random(most, &mut state));
+    let mut dx = buffer(&dy);
     for round in 0..=rounds {
         for layer in &mut layers {
             let start = clock.seconds();
@@ -591,11 +610,9 @@ fn measure(cx: Context<'_>, clock: Clock, layers: Vec<Layer>, rounds: usize) {
         }
         for layer in layers.iter_mut().rev() {
             let start = clock.seconds();
-            layer
-                .run_backward(cx, &mut dz, &mut dx)
-                .expect("lengths fit");
+            layer.run_backward(cx, &dy, &mut dx).expect("lengths fit");
             layer.backward.push(clock.seconds() - start);
-            std::mem::swap(&mut dz, &mut dx);
+            std::mem::swap(&mut dy, &mut dx);
         }
         if round == 0 {
             // The first round faults the pages in.
@@ -618,10 +635,10 @@ fn report(layers: &mut [Prepared]) {
     for prepared in layers {
         let layer = &prepared.layer;
         let (macs, what) = match layer.work {
-            Work::Conv(conv, reads) => {
+            Work::Conv(conv, reads, then) => {
                 let macs = conv.macs(layer.input) as f64 * layer.images as f64;
                 let what = format!(
-                    "{}x{} {}->{} k{} s{} {reads:?}",
+                    "{}x{} {}->{} k{} s{} {reads:?} {then:?}",
                     layer.input.height,
                     layer.input.width,
                     conv.in_channels,

@@ -12,6 +12,7 @@
 //! This crate alone may contain `unsafe`; it knows nothing of networks, files
 //! or frameworks.
 
+pub mod buffer;
 mod error;
 mod gemm;
 pub mod infer;
@@ -24,6 +25,7 @@ mod testing;
 pub mod train;
 mod width;
 
+pub use buffer::Buffer;
 pub use error::Error;
 pub use isa::Isa;
 pub use pool::Pool;
