@@ -15,10 +15,12 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use ssdlite_core::{ClassId, Detection, PixelBox};
 
 /// The number of an object that is followed, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
 pub struct TrackId(pub u64);
 
 /// How objects are followed.

@@ -6,5 +6,6 @@ const FIRST_HUE = 172;
 
 export function classColor(index) {
   const hue = (FIRST_HUE + index * GOLDEN_ANGLE) % 360;
-  return `hsl(${hue.toFixed(1)} 78% 46%)`;
+  // One lightness for all hues, on which white letters can be read.
+  return `oklch(0.56 0.17 ${hue.toFixed(1)})`;
 }

@@ -15,6 +15,7 @@ let keepFolder = null;
 let running = null;
 let started = 0;
 let frame = null;
+let file = null;
 let paused = false;
 
 const panel = createPanel(redraw);
@@ -111,7 +112,7 @@ async function start(open) {
 function startChosen() {
   const chosen = sourceMenu.value;
   if (chosen === "browser") return start(cameraSource);
-  if (chosen === "file") return element("file").click();
+  if (chosen === "file") return openFile(file);
   if (chosen.startsWith("server:")) {
     const id = chosen.slice("server:".length);
     return start(async (options) => serverSource({ id, ...options }));
@@ -120,8 +121,12 @@ function startChosen() {
   setState("idle", "Idle");
 }
 
-function openFile(file) {
-  if (!file) return;
+function openFile(chosen) {
+  if (!chosen) return;
+  file = chosen;
+  let entry = sourceMenu.querySelector("[value=file]");
+  if (!entry) sourceMenu.append((entry = option("file", "")));
+  entry.textContent = file.name;
   sourceMenu.value = "file";
   const open = file.type.startsWith("video/") ? videoFileSource : imageSource;
   return start((options) => open({ file, ...options }));
@@ -159,7 +164,7 @@ function listen() {
   sourceMenu.addEventListener("change", startChosen);
   modelMenu.addEventListener("change", () => {
     panel.setModel(models.find((model) => model.name === modelMenu.value));
-    if (sourceMenu.value !== "file") startChosen();
+    startChosen();
   });
   pauseButton.addEventListener("click", () => setPaused(!paused));
   snapshotButton.addEventListener("click", snapshot);
@@ -168,7 +173,9 @@ function listen() {
     sourceMenu.value = "browser";
     startChosen();
   });
-  element("open-file").addEventListener("click", () => element("file").click());
+  for (const id of ["open-file", "open-other"]) {
+    element(id).addEventListener("click", () => element("file").click());
+  }
   element("file").addEventListener("change", ({ target }) => {
     openFile(target.files[0]);
     target.value = "";
@@ -209,7 +216,6 @@ async function begin() {
       option("", "Choose…"),
       ...sources.map(({ id, title }) => option(`server:${id}`, title)),
       option("browser", "This browser’s camera"),
-      option("file", "An image or video file…"),
     );
     if (sources[0]?.id === "given") {
       sourceMenu.value = "server:given";

@@ -2,6 +2,9 @@
 
 const LINE = 2.5;
 const FONT = 14;
+// On a picture narrower than this the letters are smaller.
+const NARROW = 500;
+const SMALL_FONT = 11;
 
 export function createView(canvas, colorOf) {
   const context = canvas.getContext("2d");
@@ -9,21 +12,25 @@ export function createView(canvas, colorOf) {
   // `scale` is how many picture pixels one pixel of the page shows, so that
   // lines and letters look the same whatever the picture's size.
   function drawOn(target, scale, frame, detections) {
+    const font = frame.width / scale < NARROW ? SMALL_FONT : FONT;
     target.drawImage(frame.bitmap, 0, 0, frame.width, frame.height);
     target.lineJoin = "round";
     target.textBaseline = "middle";
-    target.font = `600 ${FONT * scale}px system-ui, "DejaVu Sans", sans-serif`;
-    for (const { class: name, score, box: [x1, y1, x2, y2] } of detections) {
-      const color = colorOf(name);
-      target.lineWidth = LINE * scale;
-      target.strokeStyle = color;
+    target.font = `600 ${font * scale}px system-ui, "DejaVu Sans", sans-serif`;
+    target.lineWidth = LINE * scale;
+    // The best is drawn last, over the others.
+    const fromWorst = [...detections].reverse();
+    for (const { class: name, box: [x1, y1, x2, y2] } of fromWorst) {
+      target.strokeStyle = colorOf(name);
       target.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    }
+    for (const { class: name, score, box: [x1, y1] } of fromWorst) {
       const text = `${name} ${Math.round(score * 100)}`;
       const width = target.measureText(text).width + 10 * scale;
-      const height = (FONT + 7) * scale;
+      const height = (font + 7) * scale;
       const left = Math.max(0, Math.min(x1 - (LINE / 2) * scale, frame.width - width));
       const top = y1 >= height ? y1 - height : y1;
-      target.fillStyle = color;
+      target.fillStyle = colorOf(name);
       target.fillRect(left, top, width, height);
       target.fillStyle = "#ffffff";
       target.fillText(text, left + 5 * scale, top + height / 2 + scale);

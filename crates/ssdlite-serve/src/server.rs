@@ -31,6 +31,10 @@ use crate::workers::Workers;
 /// How long a request's head may take to arrive, and a connection be idle.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
+/// The same for who comes while the server ends: long enough for a health check
+/// of a machine nearby.
+const LAST_HEAD_TIME: Duration = Duration::from_secs(1);
+
 /// The most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
@@ -208,17 +212,22 @@ impl Connections {
 }
 
 async fn connection(stream: TcpStream, app: Router, mut stop: watch::Receiver<bool>) {
+    let ending = *stop.borrow_and_update();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        .header_read_timeout(if ending { LAST_HEAD_TIME } else { HEAD_TIME })
         .max_buf_size(MAX_HEAD_BYTES)
+        // Who comes while the server ends gets one answer.
+        .keep_alive(!ending)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
         .with_upgrades();
     tokio::pin!(connection);
-    tokio::select! {
-        // How a client goes away is its own affair.
-        _ = connection.as_mut() => return,
-        () = told_to_stop(&mut stop) => connection.as_mut().graceful_shutdown(),
+    if !ending {
+        tokio::select! {
+            // How a client goes away is its own affair.
+            _ = connection.as_mut() => return,
+            () = told_to_stop(&mut stop) => connection.as_mut().graceful_shutdown(),
+        }
     }
     let _ = connection.await;
 }

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -54,11 +53,11 @@ struct QueueState {
     closed: bool,
 }
 
-/// The threads that decode and detect. Dropping it ends them after the work
-/// that is queued.
+/// The threads that decode and detect. Dropping it ends each after the picture
+/// that it has; nobody waits for that, so that none can hold up the server's
+/// end.
 pub(crate) struct Workers {
     queue: Arc<Queue>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
@@ -77,13 +76,11 @@ impl Workers {
             changed: Condvar::new(),
             length,
         });
-        let threads = (0..threads.get())
-            .map(|_| {
-                let (queue, metrics) = (Arc::clone(&queue), Arc::clone(metrics));
-                std::thread::spawn(move || work(&queue, &limits, &metrics))
-            })
-            .collect();
-        Self { queue, threads }
+        for _ in 0..threads.get() {
+            let (queue, metrics) = (Arc::clone(&queue), Arc::clone(metrics));
+            std::thread::spawn(move || work(&queue, &limits, &metrics));
+        }
+        Self { queue }
     }
 
     /// Queues a picture; an error at once if the queue is full. Letting go of
@@ -121,12 +118,11 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.queue.lock().closed = true;
+        let mut state = self.queue.lock();
+        state.closed = true;
+        state.jobs.clear();
+        drop(state);
         self.queue.changed.notify_all();
-        for thread in self.threads.drain(..) {
-            // A panic of a worker is caught within; there is none to hear of.
-            let _ = thread.join();
-        }
     }
 }
 

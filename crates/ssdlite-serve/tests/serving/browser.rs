@@ -30,6 +30,9 @@ fn objects_are(count: u32) -> String {
     format!("document.querySelector('#objects').textContent === '{count}'")
 }
 
+/// Whether the page has heard from the server.
+const IS_READY: &str = "document.querySelectorAll('#classes li').length === 2";
+
 /// A text that tells one picture on the canvas from another.
 const PICTURE: &str = "document.querySelector('#picture').toDataURL()";
 
@@ -58,6 +61,7 @@ impl Page {
         options.keep = Some(folder.path().join("kept"));
         let server = Running::start(options);
         browser.open(&format!("http://localhost:{}/", server.address.port()));
+        browser.wait_until(IS_READY);
         Some(Self {
             browser,
             server,
@@ -91,8 +95,7 @@ fn the_camera_is_watched_and_every_control_does_what_it_says() {
         page.browser.resize(width, height);
         let address = format!("http://localhost:{}/", page.server.address.port());
         page.browser.open(&address);
-        page.browser
-            .wait_until("document.querySelectorAll('#classes li').length === 2");
+        page.browser.wait_until(IS_READY);
         page.check_nothing_went_wrong();
         page.watch_camera();
         page.screenshot(name);

@@ -1,10 +1,15 @@
 //! A server that is told to end.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ssdlite_serve::Server;
+
 use crate::client::{connect, get, post, receive, request};
-use crate::fixtures::{Running, WaitingDetector, model, options, png, two_objects};
+use crate::fixtures::{ColorDetector, Running, WaitingDetector, model, options, png, two_objects};
 
 #[test]
 fn work_in_flight_ends_and_nothing_new_begins() {
@@ -17,7 +22,7 @@ fn work_in_flight_ends_and_nothing_new_begins() {
     assert_eq!(get(server.address, "/v2/health/ready").status, 200);
 
     server.tell_to_end();
-    while get(server.address, "/v2/health/ready").status != 503 {}
+    while !is_told_not_ready(server.address) {}
     assert_eq!(get(server.address, "/v2/health/live").status, 200);
     assert_eq!(
         post(server.address, "/v1/detect", &png(&two_objects())).status,
@@ -27,6 +32,17 @@ fn work_in_flight_ends_and_nothing_new_begins() {
     let_go.send(()).unwrap();
     assert_eq!(receive(&mut in_flight).status, 200);
     server.join();
+}
+
+/// Whether the server says that it is not ready. A connection that is made
+/// just before it is told to end may be closed without an answer.
+fn is_told_not_ready(address: SocketAddr) -> bool {
+    let mut stream = connect(address);
+    let headers = [("Connection", "close")];
+    let _ = stream.write_all(&request("GET /v2/health/ready", &headers, b""));
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer.starts_with(b"HTTP/1.1 503")
 }
 
 #[test]
@@ -55,8 +71,27 @@ fn what_does_not_end_is_cut_off() {
     server.tell_to_end();
     // The connection ends without an answer, before the detector is let go.
     let mut answer = Vec::new();
-    let _ = std::io::Read::read_to_end(&mut stuck, &mut answer);
+    let _ = stuck.read_to_end(&mut answer);
     assert!(answer.is_empty());
     let_go.send(()).unwrap();
     server.join();
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_it() {
+    let options = options(vec![model("colors", ColorDetector::new())]);
+    let server = Server::bind(options, Arc::new(|_| {})).unwrap();
+    let address = server.address();
+    let thread = std::thread::spawn(move || server.run());
+    // From the first answer on the server waits for the signal too.
+    assert_eq!(get(address, "/v2/health/ready").status, 200);
+    let own_id = std::process::id().to_string();
+    let sent = Command::new("kill")
+        .args(["-TERM", &own_id])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    thread.join().unwrap().unwrap();
+    assert!(std::net::TcpStream::connect(address).is_err());
 }
