@@ -264,9 +264,18 @@ mod tests {
     #[test]
     fn options_are_checked() {
         for options in [
-            BenchTrainOptions { batch: 0, ..SMALLEST },
-            BenchTrainOptions { steps: 0, ..SMALLEST },
-            BenchTrainOptions { size: 0, ..SMALLEST },
+            BenchTrainOptions {
+                batch: 0,
+                ..SMALLEST
+            },
+            BenchTrainOptions {
+                steps: 0,
+                ..SMALLEST
+            },
+            BenchTrainOptions {
+                size: 0,
+                ..SMALLEST
+            },
             BenchTrainOptions {
                 task: BenchTask::Detect,
                 classes: 1,

@@ -32,7 +32,7 @@ fn exp_not_positive(x: f32) -> f32 {
         8.333_452e-3,
         4.166_579_6e-2,
         1.666_666_5e-1,
-        5.000_000_1e-1,
+        5e-1,
     ] {
         sum = sum * rest + coefficient;
     }
