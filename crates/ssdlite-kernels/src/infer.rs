@@ -50,7 +50,7 @@ pub use crate::train::activation::Activation;
 
 /// Multiplications with addition below which a second thread doesn't pay for
 /// waking it: a fork and a join take about a microsecond. Tests share all work.
-const LEAST_MACS_TO_SHARE: usize = if cfg!(test) { 0 } else { 200_000 };
+const LEAST_MACS_TO_SHARE: usize = if cfg!(test) { 1 } else { 200_000 };
 
 /// Calls `part` with ranges of `0..items`, on all threads if the work pays.
 fn share(
