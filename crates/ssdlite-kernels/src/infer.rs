@@ -31,6 +31,7 @@ mod packed;
 mod peak;
 mod pointwise;
 mod product;
+mod ring;
 mod separable;
 mod stem;
 #[cfg(test)]
@@ -48,8 +49,8 @@ pub use separable::{
 pub use crate::train::activation::Activation;
 
 /// Multiplications with addition below which a second thread doesn't pay for
-/// waking it: a fork and a join take about a microsecond.
-const LEAST_MACS_TO_SHARE: usize = 200_000;
+/// waking it: a fork and a join take about a microsecond. Tests share all work.
+const LEAST_MACS_TO_SHARE: usize = if cfg!(test) { 1 } else { 200_000 };
 
 /// Calls `part` with ranges of `0..items`, on all threads if the work pays.
 fn share(

@@ -6,10 +6,13 @@ use ssdlite_core::mobilenet::Variant;
 use ssdlite_train::{BenchTask, BenchTrainOptions, BenchTrainReport, bench_train};
 
 use super::Outcome;
+use super::bench_infer::BenchInferArgs;
 use crate::console;
 
 #[derive(Subcommand)]
 pub(crate) enum BenchCommand {
+    /// Time a network on pictures in memory
+    Infer(BenchInferArgs),
     /// Time training steps on random pictures.
     Train(BenchTrainArgs),
 }
@@ -17,19 +20,20 @@ pub(crate) enum BenchCommand {
 impl BenchCommand {
     pub(crate) fn run(self) -> Result<Outcome> {
         match self {
+            Self::Infer(args) => args.run(),
             Self::Train(args) => args.run(),
         }
     }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum TaskArg {
+pub(crate) enum TaskArg {
     Detect,
     Classify,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum BackboneArg {
+pub(crate) enum BackboneArg {
     Small,
     Large,
 }

@@ -1,6 +1,7 @@
 //! The commands, a module each.
 
 mod bench;
+mod bench_infer;
 mod classifier;
 mod data;
 mod demo;

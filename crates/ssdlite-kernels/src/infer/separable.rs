@@ -9,8 +9,9 @@ use super::depthwise::{DepthwiseRow, MOST_ROWS};
 use super::map::{BLOCK, Block, MapMut, MapRef, MapShape, View};
 use super::packed::{Depthwise, Pointwise, Stem};
 use super::pointwise::OutputView;
-use super::product::{self, Matrix, Product, RowBreaks, Target};
-use super::stem::{self, StemRows};
+use super::product::{self, Matrix, Product};
+use super::ring::Filler;
+use super::stem;
 use super::{Output, share};
 use crate::Context;
 use std::ops::Range;
@@ -490,7 +491,13 @@ impl Work<'_> {
             },
         };
         let first = (rows.start * stride).saturating_sub(margin);
-        let mut filler = Filler::new(self, chunk.start, ring, first);
+        let mut filler = Filler::new(
+            self.context.isa,
+            self.source,
+            ring,
+            chunk.start,
+            (first, sizes.expanded.height),
+        );
         let mut y = rows.start;
         while y < rows.end {
             let band_end = (y + self.band).min(rows.end);
@@ -588,106 +595,4 @@ struct Held<'a> {
     view: View<'a>,
     /// The block of channels that comes first in the view.
     first_block: usize,
-}
-
-/// Puts rows into the ring of a thread, one after the other.
-struct Filler<'w, 'a> {
-    work: &'w Work<'a>,
-    /// The ring's first block of channels.
-    first_block: usize,
-    ring: View<'w>,
-    /// The next row.
-    next: usize,
-    stem: Option<StemRows<'a>>,
-}
-
-impl<'w, 'a> Filler<'w, 'a> {
-    fn new(work: &'w Work<'a>, first_block: usize, ring: View<'w>, first: usize) -> Self {
-        let stem = match work.source {
-            Source::Pixels {
-                layer,
-                pixels,
-                width,
-            } => Some(StemRows::new(work.context.isa, layer, pixels, width, first)),
-            _ => None,
-        };
-        Self {
-            work,
-            first_block,
-            ring,
-            next: first,
-            stem,
-        }
-    }
-
-    /// Fills in some blocks of the rows up to `end`, or of all rows where the
-    /// ring holds them.
-    fn fill(&mut self, blocks: &Range<usize>, end: usize) {
-        if let Source::Expanded { layer, input } = self.work.source {
-            let view = input.view();
-            if self.holds_all() && view.margin == 0 {
-                if self.next == 0 {
-                    self.expand(layer, blocks, view, 0, self.work.sizes.expanded.height);
-                }
-                return;
-            }
-            for y in self.next..end {
-                self.expand(layer, blocks, view, y, 1);
-            }
-        } else if let Some(stem) = &mut self.stem {
-            // It makes all blocks of a row at once.
-            for _ in self.next..end {
-                // SAFETY: this thread alone has its ring.
-                unsafe { stem.next(self.ring) };
-            }
-            self.next = self.next.max(end);
-        }
-    }
-
-    /// All blocks of the rows up to `end` are filled in.
-    fn filled(&mut self, end: usize) {
-        self.next = self.next.max(end);
-    }
-
-    fn holds_all(&self) -> bool {
-        self.work.sizes.ring_rows == self.work.sizes.expanded.height
-    }
-
-    /// Expands some blocks of `rows` rows from `y` on.
-    fn expand(
-        &self,
-        layer: &Pointwise,
-        blocks: &Range<usize>,
-        input: View<'_>,
-        y: usize,
-        rows: usize,
-    ) {
-        let ring = self.ring;
-        self.work.context.isa.run(Product::<BLOCK> {
-            weights: layer,
-            panels_ptr: layer.weights.as_ptr().cast(),
-            first_panel: blocks.start,
-            panels: blocks.len(),
-            input: Matrix {
-                ptr: input.at(0, y),
-                segment_len: BLOCK,
-                segment: input.block,
-            },
-            pixels: rows * input.width,
-            target: Target::Blocks {
-                ptr: ring.at(0, y).wrapping_sub(self.first_block * ring.block),
-                block: ring.block,
-                rows: if rows == 1 {
-                    RowBreaks::NONE
-                } else {
-                    RowBreaks {
-                        column: 0,
-                        width: ring.width,
-                        gap: 2 * ring.margin,
-                    }
-                },
-                residual: None,
-            },
-        });
-    }
 }
