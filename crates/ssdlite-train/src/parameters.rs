@@ -408,9 +408,11 @@ mod tests {
             parameters.update(&options, step, 1.0, norm);
             network = parameters.write(network);
         }
+        let after = parameters.state();
+        // The network agrees with the master copy.
+        assert!(network.valid().state_dict() == after);
         let last: f32 = loss(&network).into_scalar();
         assert!(last < first, "{last} {first}");
-        let after = parameters.state();
         for (spec, _) in parameters.layout() {
             let moved = before.get(&spec.key).unwrap() != after.get(&spec.key).unwrap();
             let expected = match Group::from_key(&spec.key) {
@@ -420,8 +422,6 @@ mod tests {
             };
             assert_eq!(moved, expected, "{}", spec.key);
         }
-        // The network agrees with the master copy.
-        assert_eq!(network.valid().state_dict(), after);
     }
 
     #[test]
