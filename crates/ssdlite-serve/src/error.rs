@@ -1,5 +1,5 @@
 //! The error of this crate, sorted by whose fault it is. What goes wrong with
-//! a single request is answered over HTTP instead; see [`crate::refusal`].
+//! a single request is answered over HTTP instead; see the module `refusal`.
 
 use std::io;
 use std::net::SocketAddr;
