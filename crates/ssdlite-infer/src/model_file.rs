@@ -63,7 +63,7 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`Error::OverLimit`] for more than [`MAX_MODEL_BYTES`] or a header of
-    /// more than [`MAX_HEADER_BYTES`]; [`Error::Malformed`] for bytes that are
+    /// more than the longest header; [`Error::Malformed`] for bytes that are
     /// no safetensors file, lack the project's metadata, or hold numbers that
     /// are not finite; [`Error::WrongWeights`] for tensors that are missing,
     /// unexpected, or of another type or shape.
