@@ -53,9 +53,9 @@ impl InvertedResidual {
         if !self.residual {
             return self.narrow(self.widen(input));
         }
-        let input = input.activations();
-        let output = self.narrow(self.widen(input.clone().into()));
-        output.activations_add(input).into()
+        let input = input.stored();
+        let output = self.narrow(self.widen(input.clone()));
+        output.activations_add(input)
     }
 
     fn widen(&self, input: FeatureMap) -> FeatureMap {
@@ -121,13 +121,13 @@ impl Backbone {
 
     /// From images `[N, 3, H, W]` to the last map, `[N, C5, H / 32, W / 32]`,
     /// sizes rounded up.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+    pub fn forward(&self, images: Tensor<4>) -> FeatureMap {
         let start = self.stem.forward(images.into());
         let map = self
             .blocks
             .iter()
             .fold(start, |map, block| block.forward(map));
-        self.last.forward(map).activations()
+        self.last.forward(map)
     }
 
     /// From images `[N, 3, H, W]` to both maps, sizes rounded up.
@@ -178,8 +178,8 @@ impl Classifier {
     /// From images `[N, 3, H, W]`, normalised by ImageNet's mean and deviation,
     /// to logits `[N, classes]`. Dropout draws from the device's generator.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let map = self.backbone.forward(images);
-        let pooled = map.mean_dim(3).mean_dim(2).flatten::<2>(1, 3);
+        let pooled = self.backbone.forward(images).average_pool();
+        let pooled = pooled.flatten::<2>(1, 3);
         let hidden = self.hidden.forward(pooled);
         let gate = hidden
             .clone()

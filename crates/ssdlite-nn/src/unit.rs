@@ -266,6 +266,12 @@ impl Linear {
 
     /// From `[N, in]` to `[N, out]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        input.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
+        let [batch, _] = input.dims();
+        let weight = self.weight.val();
+        let [outputs, inputs] = weight.dims();
+        let map = FeatureMap::from(input.reshape([batch, inputs, 1, 1]));
+        let weight = weight.reshape([outputs, inputs, 1, 1]);
+        map.biased_convolution(weight, self.bias.val(), Convolution::POINTWISE)
+            .reshape([batch, outputs])
     }
 }

@@ -1,12 +1,17 @@
 //! The operations on autodiff tensors: what the backward pass needs is kept,
 //! and [`NetworkGradients`] computes it.
 
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Shape};
 
 use super::gradients::{ExcitationGradients, NetworkGradients, NormGradients, UnitRecord, Wanted};
 use super::{
@@ -89,17 +94,86 @@ where
         register::<B, C, _, _, 3>(BiasedConvolutionBackward, nodes, state, output)
     }
 
-    fn activations(map: PendingMap<Self>) -> FloatTensor<Self> {
-        let (map, node) = split_map(map);
-        let output = B::activations(map);
-        register::<B, C, _, _, 1>(PassOn, [node], (), output)
+    fn activations(input: UnitInput<Self>) -> FloatTensor<Self> {
+        let (input, node) = split_input(input);
+        let state = [Route::of(&input)];
+        register::<B, C, _, _, 1>(PassOn, [node], state, B::activations(input))
     }
 
-    fn activations_add(map: PendingMap<Self>, residual: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn activations_add(map: PendingMap<Self>, residual: UnitInput<Self>) -> FloatTensor<Self> {
         let (map, node) = split_map(map);
-        let (residual, residual_node) = residual.into_parts();
+        let (residual, residual_node) = split_input(residual);
+        let state = [Route::Map, Route::of(&residual)];
         let output = B::activations_add(map, residual);
-        register::<B, C, _, _, 2>(PassOn, [node, residual_node], (), output)
+        register::<B, C, _, _, 2>(PassOn, [node, residual_node], state, output)
+    }
+
+    fn average_pool(input: UnitInput<Self>) -> FloatTensor<Self> {
+        let (input, node) = split_input(input);
+        let state = (Route::of(&input), input.shape());
+        register::<B, C, _, _, 1>(AveragePoolBackward, [node], state, B::average_pool(input))
+    }
+}
+
+/// Gradients of the maps that this module's operations alone read, by the node
+/// of the map. Each is a `FloatTensor` of the backend below autodiff.
+///
+/// Burn's container adds up the gradients of a tensor's readers as if they lay
+/// row-major, and doesn't tell an operation whether it has any. A map is made
+/// and read by operations of this module, which all run in the same backward
+/// pass, so none is left behind.
+static MAP_GRADIENTS: Mutex<BTreeMap<u64, Box<dyn Any + Send>>> = Mutex::new(BTreeMap::new());
+
+fn map_gradients() -> MutexGuard<'static, BTreeMap<u64, Box<dyn Any + Send>>> {
+    MAP_GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the gradient of an operation's input goes.
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    /// To Burn's container.
+    Tensor,
+    /// To [`MAP_GRADIENTS`].
+    Map,
+}
+
+impl Route {
+    fn of<B: Backend>(input: &UnitInput<B>) -> Self {
+        match input {
+            UnitInput::Plain(_) => Self::Tensor,
+            UnitInput::Stored(_) | UnitInput::Pending(_) => Self::Map,
+        }
+    }
+
+    fn put<B: NetworkGradients>(
+        self,
+        grads: &mut Gradients,
+        node: NodeId,
+        gradient: FloatTensor<B>,
+    ) {
+        match self {
+            Self::Tensor => grads.register::<B>(node, gradient),
+            Self::Map => {
+                let others = map_gradients().remove(&node.value);
+                let gradient = match others.and_then(|others| others.downcast().ok()) {
+                    Some(others) => B::accumulate(*others, gradient),
+                    None => gradient,
+                };
+                map_gradients().insert(node.value, Box::new(gradient));
+            }
+        }
+    }
+}
+
+/// The gradient of an operation's output.
+fn take_gradient<B: NetworkGradients, S, const N: usize>(
+    grads: &mut Gradients,
+    ops: &Ops<S, N>,
+) -> FloatTensor<B> {
+    let of_map = map_gradients().remove(&ops.node.id.value);
+    match of_map.and_then(|gradient| gradient.downcast().ok()) {
+        Some(gradient) => *gradient,
+        None => grads.consume::<B>(&ops.node),
     }
 }
 
@@ -110,6 +184,10 @@ fn split_input<B: NetworkGradients, C: CheckpointStrategy>(
         UnitInput::Plain(values) => {
             let (values, node) = values.into_parts();
             (UnitInput::Plain(values), node)
+        }
+        UnitInput::Stored(values) => {
+            let (values, node) = values.into_parts();
+            (UnitInput::Stored(values), node)
         }
         UnitInput::Pending(map) => {
             let (map, node) = split_map(map);
@@ -246,14 +324,16 @@ impl<B: NetworkGradients, const N: usize> Backward<B, N> for UnitBackward {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let gradient = grads.consume::<B>(&ops.node);
+        let gradient = take_gradient::<B, _, _>(grads, &ops);
         let wanted = Wanted {
             input: ops.parents[0].is_some(),
             weight: ops.parents[1].is_some(),
         };
+        let route = Route::of(&ops.state.input);
+        let parents = ops.parents.map(|parent| parent.map(|node| node.id));
         let gradients = B::unit_backward(ops.state, gradient, wanted);
         let NormGradients { gamma, beta } = gradients.norm;
-        let mut list = vec![gradients.input, gradients.weight, Some(gamma), Some(beta)];
+        let mut list = vec![gradients.weight, Some(gamma), Some(beta)];
         if let Some(ExcitationGradients {
             squeeze,
             squeeze_bias,
@@ -263,11 +343,7 @@ impl<B: NetworkGradients, const N: usize> Backward<B, N> for UnitBackward {
         {
             list.extend([squeeze, squeeze_bias, expand, expand_bias].map(Some));
         }
-        for (parent, gradient) in ops.parents.into_iter().zip(list) {
-            if let (Some(node), Some(gradient)) = (parent, gradient) {
-                grads.register::<B>(node.id, gradient);
-            }
-        }
+        put_all::<B>(grads, parents, (route, gradients.input), list);
     }
 }
 
@@ -284,20 +360,18 @@ impl<B: NetworkGradients> Backward<B, 3> for BiasedConvolutionBackward {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let gradient = grads.consume::<B>(&ops.node);
+        let gradient = take_gradient::<B, _, _>(grads, &ops);
         let wanted = Wanted {
             input: ops.parents[0].is_some(),
             weight: ops.parents[1].is_some(),
         };
         let (input, weight, convolution) = ops.state;
+        let route = Route::of(&input);
+        let parents = ops.parents.map(|parent| parent.map(|node| node.id));
         let gradients =
             B::biased_convolution_backward(input, weight, convolution, gradient, wanted);
-        let list = [gradients.input, gradients.weight, Some(gradients.bias)];
-        for (parent, gradient) in ops.parents.into_iter().zip(list) {
-            if let (Some(node), Some(gradient)) = (parent, gradient) {
-                grads.register::<B>(node.id, gradient);
-            }
-        }
+        let parameters = [gradients.weight, Some(gradients.bias)];
+        put_all::<B>(grads, parents, (route, gradients.input), parameters);
     }
 }
 
@@ -306,7 +380,7 @@ impl<B: NetworkGradients> Backward<B, 3> for BiasedConvolutionBackward {
 struct PassOn;
 
 impl<B: NetworkGradients, const N: usize> Backward<B, N> for PassOn {
-    type State = ();
+    type State = [Route; N];
 
     fn backward(
         self,
@@ -314,9 +388,51 @@ impl<B: NetworkGradients, const N: usize> Backward<B, N> for PassOn {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let gradient = grads.consume::<B>(&ops.node);
-        for node in ops.parents.into_iter().flatten() {
-            grads.register::<B>(node.id, gradient.clone());
+        let gradient = take_gradient::<B, _, _>(grads, &ops);
+        for (parent, route) in ops.parents.into_iter().zip(ops.state) {
+            if let Some(node) = parent {
+                route.put::<B>(grads, node.id, gradient.clone());
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AveragePoolBackward;
+
+impl<B: NetworkGradients> Backward<B, 1> for AveragePoolBackward {
+    type State = (Route, Shape);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = take_gradient::<B, _, _>(grads, &ops);
+        let (route, shape) = ops.state;
+        let [parent] = ops.parents;
+        if let Some(node) = parent {
+            let gradient = B::average_pool_backward(shape, gradient);
+            route.put::<B>(grads, node.id, gradient);
+        }
+    }
+}
+
+/// Hands the gradients of input and parameters to those that wait for them.
+fn put_all<B: NetworkGradients>(
+    grads: &mut Gradients,
+    parents: impl IntoIterator<Item = Option<NodeId>>,
+    (route, input): (Route, Option<FloatTensor<B>>),
+    parameters: impl IntoIterator<Item = Option<FloatTensor<B>>>,
+) {
+    let mut parents = parents.into_iter();
+    if let (Some(Some(node)), Some(gradient)) = (parents.next(), input) {
+        route.put::<B>(grads, node, gradient);
+    }
+    for (parent, gradient) in parents.zip(parameters) {
+        if let (Some(node), Some(gradient)) = (parent, gradient) {
+            grads.register::<B>(node, gradient);
         }
     }
 }

@@ -18,8 +18,10 @@ pub struct FeatureMap(Form);
     reason = "there are two or three at a time, and a box would be allocated for every layer"
 )]
 enum Form {
-    /// Values as they are, `[N, C, H, W]`.
+    /// Values as they are, `[N, C, H, W]`, of a tensor that others may read.
     Plain(Tensor<4>),
+    /// Values as they are, which nobody else has.
+    Stored(Tensor<4>),
     /// A unit's result, computed by its reader.
     Pending(Pending),
 }
@@ -93,7 +95,7 @@ impl FeatureMap {
     /// `[N, C, H, W]`.
     pub fn dims(&self) -> [usize; 4] {
         match &self.0 {
-            Form::Plain(values) => values.dims(),
+            Form::Plain(values) | Form::Stored(values) => values.dims(),
             Form::Pending(map) => map.values.dims(),
         }
     }
@@ -102,19 +104,35 @@ impl FeatureMap {
     pub fn activations(self) -> Tensor<4> {
         match self.0 {
             Form::Plain(values) => values,
-            Form::Pending(map) => Tensor::from_dispatch(Dispatch::activations(map.into())),
+            form => Tensor::from_dispatch(Dispatch::activations(Self(form).into())),
         }
     }
 
-    /// The values plus `residual`, both `[N, C, H, W]`.
-    pub fn activations_add(self, residual: Tensor<4>) -> Tensor<4> {
+    /// The same map; its values are computed now, once for all readers.
+    #[must_use]
+    pub fn stored(self) -> Self {
         match self.0 {
-            Form::Plain(values) => values + residual,
-            Form::Pending(map) => Tensor::from_dispatch(Dispatch::activations_add(
-                map.into(),
-                residual.into_dispatch(),
-            )),
+            Form::Pending(_) => Self(Form::Stored(self.activations())),
+            form => Self(form),
         }
+    }
+
+    /// The map plus `residual`, both `[N, C, H, W]`.
+    #[must_use]
+    pub fn activations_add(self, residual: Self) -> Self {
+        match self.0 {
+            Form::Pending(map) => {
+                let sum = Dispatch::activations_add(map.into(), residual.into());
+                Self(Form::Stored(Tensor::from_dispatch(sum)))
+            }
+            form => (Self(form).activations() + residual.activations()).into(),
+        }
+    }
+
+    /// The mean of each channel over the map: from `[N, C, H, W]` to
+    /// `[N, C, 1, 1]`.
+    pub fn average_pool(self) -> Tensor<4> {
+        Tensor::from_dispatch(Dispatch::average_pool(self.into()))
     }
 
     /// Convolution, batch norm, activation and squeeze-and-excitation: from
@@ -185,6 +203,7 @@ impl From<FeatureMap> for UnitInput<Dispatch> {
     fn from(map: FeatureMap) -> Self {
         match map.0 {
             Form::Plain(values) => Self::Plain(values.into_dispatch()),
+            Form::Stored(values) => Self::Stored(values.into_dispatch()),
             Form::Pending(map) => Self::Pending(map.into()),
         }
     }

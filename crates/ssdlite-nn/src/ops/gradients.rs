@@ -1,7 +1,7 @@
 //! Gradients of the operations, on the backend below autodiff.
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Scalar, TensorMetadata};
+use burn::backend::{Backend, Scalar, Shape, TensorMetadata};
 
 use super::primitives::{
     Norm, activate, affine, channel_sums, hard_sigmoid, inverse_deviation, normalize, operand,
@@ -110,6 +110,20 @@ pub trait NetworkGradients: Backend {
         wanted: Wanted,
     ) -> BiasedConvolutionGradients<Self> {
         biased_convolution_backward(input, weight, convolution, gradient, wanted)
+    }
+
+    /// The gradient of what [`average_pool`](super::NetworkOps::average_pool)
+    /// read, of this shape, `[N, C, H, W]`, given that of its output,
+    /// `[N, C, 1, 1]`.
+    fn average_pool_backward(shape: Shape, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        let pixels = (shape[2] * shape[3]) as f64;
+        let share = Self::float_mul_scalar(gradient, Scalar::Float(1.0 / pixels));
+        Self::float_expand(share, shape)
+    }
+
+    /// The sum of two readers' gradients of a map, both `[N, C, H, W]`.
+    fn accumulate(one: FloatTensor<Self>, other: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_add(one, other)
     }
 }
 

@@ -33,7 +33,7 @@ mod primitives;
 mod tests;
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, ExtensionType, backend_extension};
+use burn::backend::{Backend, ExtensionType, Shape, TensorMetadata, backend_extension};
 use burn::tensor::ops::ConvOptions;
 pub use ssdlite_core::Activation;
 
@@ -57,6 +57,13 @@ pub struct Convolution {
 }
 
 impl Convolution {
+    /// One pixel at a time, which is a linear layer on each.
+    pub const POINTWISE: Self = Self {
+        stride: 1,
+        padding: 0,
+        groups: 1,
+    };
+
     /// The same geometry as Burn's options.
     pub fn options(self) -> ConvOptions<2> {
         ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], self.groups)
@@ -180,8 +187,20 @@ pub struct GateValues<B: Backend> {
 pub enum UnitInput<B: Backend> {
     /// Values as they are, `[N, C, H, W]`.
     Plain(FloatTensor<B>),
+    /// The same, where the operations of this module are the only readers.
+    Stored(FloatTensor<B>),
     /// A unit's result, to be computed on the way.
     Pending(#[extension_type] PendingMap<B>),
+}
+
+impl<B: Backend> UnitInput<B> {
+    /// `[N, C, H, W]`
+    fn shape(&self) -> Shape {
+        match self {
+            Self::Plain(values) | Self::Stored(values) => values.shape(),
+            Self::Pending(map) => map.values.shape(),
+        }
+    }
 }
 
 /// What a unit makes; the parts of a [`PendingMap`] that are not parameters.
@@ -225,17 +244,26 @@ pub trait NetworkOps: Backend {
         Self::conv2d(values, weight, Some(bias), convolution.options())
     }
 
-    /// A unit's result, `[N, C, H, W]`.
-    fn activations(#[extension_type] map: PendingMap<Self>) -> FloatTensor<Self> {
-        primitives::operand(UnitInput::Pending(map))
+    /// The values of a map, `[N, C, H, W]`.
+    fn activations(#[extension_type] input: UnitInput<Self>) -> FloatTensor<Self> {
+        primitives::operand(input)
     }
 
     /// A unit's result plus `residual`, both `[N, C, H, W]`.
     fn activations_add(
         #[extension_type] map: PendingMap<Self>,
-        residual: FloatTensor<Self>,
+        #[extension_type] residual: UnitInput<Self>,
     ) -> FloatTensor<Self> {
-        Self::float_add(primitives::operand(UnitInput::Pending(map)), residual)
+        Self::float_add(
+            primitives::operand(UnitInput::Pending(map)),
+            primitives::operand(residual),
+        )
+    }
+
+    /// The mean of each channel over the map: from `[N, C, H, W]` to
+    /// `[N, C, 1, 1]`.
+    fn average_pool(#[extension_type] input: UnitInput<Self>) -> FloatTensor<Self> {
+        primitives::average_pool::<Self>(primitives::operand(input))
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn unit<B: Backend>(
 /// The values that an operation computes with.
 pub(super) fn operand<B: Backend>(input: UnitInput<B>) -> FloatTensor<B> {
     let map = match input {
-        UnitInput::Plain(values) => return values,
+        UnitInput::Plain(values) | UnitInput::Stored(values) => return values,
         UnitInput::Pending(map) => map,
     };
     let PendingMap {
@@ -138,7 +138,7 @@ fn gate_values<B: Backend>(
     activations: FloatTensor<B>,
     excitation: ExcitationParameters<B>,
 ) -> GateValues<B> {
-    let pooled = B::float_mean_dim(B::float_mean_dim(activations, 3), 2);
+    let pooled = average_pool::<B>(activations);
     let hidden = B::conv2d(
         pooled.clone(),
         excitation.squeeze,
@@ -157,6 +157,11 @@ fn gate_values<B: Backend>(
         hidden,
         factors: hard_sigmoid::<B>(expanded),
     }
+}
+
+/// `[N, C, H, W]` to `[N, C, 1, 1]`.
+pub(super) fn average_pool<B: Backend>(values: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_mean_dim(B::float_mean_dim(values, 3), 2)
 }
 
 pub(super) fn pointwise_options() -> ConvOptions<2> {

@@ -1,13 +1,14 @@
 //! The gradients of the operations.
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Flex, TensorMetadata};
+use burn::backend::{Flex, Shape, TensorMetadata};
 use ssdlite_kernels::Context;
+use ssdlite_kernels::train::activation::Activation as KernelActivation;
 use ssdlite_kernels::train::gradient::{After, ConvGradients, InputGradient};
 use ssdlite_kernels::train::norm::{
-    Affine, Moments, NormContext, NormGradient, norm_backward_sums,
+    Affine, Moments, NormContext, NormGradient, norm_backward_sums, normalise,
 };
-use ssdlite_kernels::train::operand::{ExciteGradient, NormBackward, OutputGradient};
+use ssdlite_kernels::train::operand::{ExciteGradient, NormBackward, Normalised, OutputGradient};
 use ssdlite_kernels::train::squeeze_excite::{self as kernels, Excited};
 
 use super::super::gradients;
@@ -17,7 +18,9 @@ use super::super::{
 };
 use super::convolution::Kernel;
 use super::memory::{Buffer, Note, take_note};
-use super::tensors::{ExcitationNumbers, Map, Numbers, Source, fitting, kernel_activation};
+use super::tensors::{
+    ExcitationNumbers, Map, MapSize, Numbers, Source, fitting, kernel_activation,
+};
 use super::threads;
 
 impl NetworkGradients for Flex {
@@ -80,6 +83,45 @@ impl NetworkGradients for Flex {
             bias: Numbers::from_vec(bias).into_tensor(),
         }
     }
+
+    fn average_pool_backward(shape: Shape, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        let size = MapSize::of_shape(&shape);
+        let pooled = Numbers::new(gradient);
+        let mut gradient = Buffer::take(size.len());
+        threads::with_context(|cx| {
+            let shape = size.shape();
+            fitting(kernels::average_pool_backward(
+                cx,
+                shape,
+                &pooled,
+                &mut gradient,
+            ));
+        });
+        gradient.into_map(size)
+    }
+
+    fn accumulate(one: FloatTensor<Self>, other: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (one, other) = (Map::new(one), Map::new(other));
+        threads::with_context(|cx| sum(cx, &one, &other))
+    }
+}
+
+/// One plus the other, and what is known of both.
+fn sum(cx: Context<'_>, one: &Map, other: &Map) -> FloatTensor<Flex> {
+    let channels = one.size.channels;
+    let (zeros, ones) = (vec![0.0; channels], vec![1.0; channels]);
+    let affine = fitting(Affine::from_norm(&zeros, &ones, &ones, &zeros, 0.0));
+    let unchanged = Normalised {
+        z: one,
+        affine: &affine,
+        activation: KernelActivation::None,
+        image_scale: None,
+    };
+    let note = Note::of_sum(take_note(one), take_note(other));
+    let mut sum = Buffer::take(one.len());
+    let shape = one.size.shape();
+    fitting(normalise(cx, shape, unchanged, Some(other), &mut sum));
+    sum.into_noted_map(one.size, note)
 }
 
 /// What has been gathered of a unit's gradient.

@@ -6,13 +6,14 @@
 //! most that was in use at a time.
 
 use std::collections::HashMap;
-use std::ops::{Deref, DerefMut};
+use std::ops::{AddAssign, Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::backend::Flex;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
+use ssdlite_kernels::Buffer as Memory;
 use ssdlite_kernels::train::norm::NormSums;
 
 use super::tensors::MapSize;
@@ -24,7 +25,7 @@ static STORE: Mutex<Store> = Mutex::new(Store::new());
 
 struct Store {
     /// Oldest first.
-    free: Vec<Vec<f32>>,
+    free: Vec<Memory>,
     free_len: usize,
     used_len: usize,
     most_used: usize,
@@ -38,6 +39,30 @@ pub(super) enum Note {
     Norm(NormSums),
     /// The gradient of the factors of squeeze-and-excitation, `[N, C]`.
     Factors(Vec<f32>),
+}
+
+impl Note {
+    /// The note on the sum of two gradients, if both have one.
+    pub(super) fn of_sum(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one?, other?) {
+            (Self::Norm(mut one), Self::Norm(other)) => {
+                add(&mut one.du, &other.du);
+                add(&mut one.du_centred, &other.du_centred);
+                Some(Self::Norm(one))
+            }
+            (Self::Factors(mut one), Self::Factors(other)) => {
+                add(&mut one, &other);
+                Some(Self::Factors(one))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn add<T: Copy + AddAssign>(sums: &mut [T], others: &[T]) {
+    for (sum, &other) in sums.iter_mut().zip(others) {
+        *sum += other;
+    }
 }
 
 impl Store {
@@ -56,8 +81,8 @@ impl Store {
     }
 
     /// The smallest free buffer of at least `len` numbers that isn't too long.
-    fn take(&mut self, len: usize) -> Option<Vec<f32>> {
-        let fits = |buffer: &Vec<f32>| buffer.len() >= len && buffer.len() <= LEAST_USE * len;
+    fn take(&mut self, len: usize) -> Option<Memory> {
+        let fits = |buffer: &Memory| buffer.len() >= len && buffer.len() <= LEAST_USE * len;
         let candidates = self.free.iter().enumerate();
         let (index, _) = candidates
             .filter(|(_, buffer)| fits(buffer))
@@ -72,11 +97,11 @@ impl Store {
         self.most_used = self.most_used.max(self.used_len);
     }
 
-    fn give_back(&mut self, buffer: Vec<f32>) -> Vec<Vec<f32>> {
+    fn give_back(&mut self, buffer: Memory) -> Vec<Memory> {
         self.used_len -= buffer.len();
         self.free_len += buffer.len();
         self.free.push(buffer);
-        let bound = self.most_used + self.most_used / 8;
+        let bound = self.most_used + self.most_used / 2;
         let mut surplus = Vec::new();
         while self.used_len + self.free_len > bound && !self.free.is_empty() {
             let oldest = self.free.remove(0);
@@ -91,7 +116,7 @@ impl Store {
 #[derive(Debug)]
 pub(super) struct Buffer {
     /// At least `len` numbers.
-    values: Vec<f32>,
+    values: Memory,
     len: usize,
 }
 
@@ -100,9 +125,9 @@ impl Buffer {
     pub(super) fn take(len: usize) -> Self {
         let mut store = Store::lock();
         let found = store.take(len);
-        store.count_use(found.as_ref().map_or(len, Vec::len));
+        store.count_use(found.as_ref().map_or(len, |buffer| buffer.len()));
         drop(store);
-        let values = found.unwrap_or_else(|| vec![0.0; len]);
+        let values = found.unwrap_or_else(|| Memory::zeroed(len));
         Self { values, len }
     }
 

@@ -48,7 +48,11 @@ pub(super) struct MapSize {
 impl MapSize {
     /// Of a tensor `[N, C, H, W]`.
     pub(super) fn of(tensor: &FloatTensor<Flex>) -> Self {
-        let shape = tensor.shape();
+        Self::of_shape(&tensor.shape())
+    }
+
+    /// `[N, C, H, W]`
+    pub(super) fn of_shape(shape: &Shape) -> Self {
         Self {
             images: shape[0],
             height: shape[2],
@@ -157,7 +161,7 @@ struct PendingSource {
 impl Source {
     pub(super) fn new(input: UnitInput<Flex>) -> Self {
         match input {
-            UnitInput::Plain(values) => Self {
+            UnitInput::Plain(values) | UnitInput::Stored(values) => Self {
                 values: Map::new(values),
                 pending: None,
             },
