@@ -49,22 +49,22 @@ DETECTOR_PARAMETERS = [
     "backbone.features.0.0.1.bias",
     "backbone.features.0.4.block.1.0.weight",
     "backbone.features.0.5.block.2.fc1.weight",
-    "backbone.features.0.13.0.weight",
+    "backbone.features.0.9.0.weight",
     "backbone.features.1.0.1.0.weight",
     "backbone.features.1.0.2.fc2.bias",
     "backbone.features.1.3.1.weight",
     "backbone.extra.0.0.0.weight",
-    "backbone.extra.3.1.0.weight",
+    "backbone.extra.2.1.0.weight",
     "head.classification_head.module_list.0.0.0.weight",
     "head.classification_head.module_list.1.1.weight",
-    "head.classification_head.module_list.5.1.bias",
+    "head.classification_head.module_list.3.1.bias",
     "head.regression_head.module_list.0.1.weight",
     "head.regression_head.module_list.2.0.1.bias",
 ]
 DETECTOR_NORMS = [
     "backbone.features.0.0.1",
     "backbone.features.1.3.1",
-    "backbone.extra.3.2.1",
+    "backbone.extra.2.2.1",
     "head.classification_head.module_list.0.0.1",
 ]
 
@@ -136,9 +136,9 @@ def detector_targets(batch, boxes, classes, width, height):
 
 
 def detector_step():
-    shape, outputs = (4, 3, 192, 320), 6
+    shape, outputs = (4, 3, 352, 576), 6
     batch, _, height, width = shape
-    model = detector("large", outputs, size=(width, height)).double().train()
+    model = detector("small", outputs, size=(width, height)).double().train()
     inputs = images(shape).double()
     features = [map.detach() for map in model.eval().backbone(inputs).values()]
     model.train()
@@ -166,7 +166,7 @@ def detector_step():
         return model.compute_loss(tensors, heads, anchors, matched_idxs)
 
     return {
-        "variant": "large",
+        "variant": "small",
         "outputs": outputs,
         "input": list(shape),
         "boxes": boxes,
