@@ -145,6 +145,13 @@ impl NormSums {
         check_len("mean", &moments.mean, channels)?;
         check_len("variance", &moments.variance, channels)?;
         check_len("gamma", gamma, channels)?;
+        if self.du_centred.len() != channels {
+            return Err(Error::Length {
+                what: "sums of du * (z - mean)",
+                expected: channels,
+                found: self.du_centred.len(),
+            });
+        }
         let mut gradient = NormGradient::zeros(channels);
         let count = moments.count as f64;
         for (c, &gamma) in gamma.iter().enumerate() {
