@@ -101,7 +101,7 @@ impl Store {
         self.used_len -= buffer.len();
         self.free_len += buffer.len();
         self.free.push(buffer);
-        let bound = self.most_used + self.most_used / 2;
+        let bound = self.most_used + self.most_used / 4;
         let mut surplus = Vec::new();
         while self.used_len + self.free_len > bound && !self.free.is_empty() {
             let oldest = self.free.remove(0);
