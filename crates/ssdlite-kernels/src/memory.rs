@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
+use std::sync::MutexGuard;
 
 const LINE_FLOATS: usize = 16;
 
@@ -23,6 +24,9 @@ thread_local! {
 pub(crate) struct Scratch {
     lines: Vec<Line>,
     len: usize,
+    /// Not `Send`: given back on another thread, it would be missing on the
+    /// first and pile up on the other.
+    stays: PhantomData<MutexGuard<'static, ()>>,
 }
 
 impl Scratch {
@@ -33,7 +37,17 @@ impl Scratch {
         if lines.len() < wanted {
             lines.resize(wanted, Line([0.0; LINE_FLOATS]));
         }
-        Self { lines, len }
+        Self {
+            lines,
+            len,
+            stays: PhantomData,
+        }
+    }
+
+    /// Buffers on this thread's free list.
+    #[cfg(test)]
+    pub(crate) fn free_on_this_thread() -> usize {
+        FREE.with_borrow(Vec::len)
     }
 
     /// A buffer of `len` zeros.

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use super::norm::{Moments, NormSums};
 use super::operand::{Layout, for_runs};
+use crate::buffer::Buffer;
 use crate::isa::{Kernel, Simd};
-use crate::memory::Scratch;
 use crate::width::{for_groups, load_group, store_group};
 
 /// Rows whose sums are added up in `f32` before they go to `f64`.
@@ -15,7 +15,7 @@ const FLUSH_ROWS: usize = 256;
 /// Two sums per channel over rows that come in blocks: in `f32` over
 /// [`FLUSH_ROWS`] rows, in `f64` beyond.
 pub(crate) struct ChannelSums {
-    partial: Scratch,
+    partial: Buffer,
     pending: usize,
     pub(crate) first: Vec<f64>,
     pub(crate) second: Vec<f64>,
@@ -24,7 +24,7 @@ pub(crate) struct ChannelSums {
 impl ChannelSums {
     pub(crate) fn new(channels: usize) -> Self {
         Self {
-            partial: Scratch::zeroed(2 * channels),
+            partial: Buffer::zeroed(2 * channels),
             pending: 0,
             first: vec![0.0; channels],
             second: vec![0.0; channels],

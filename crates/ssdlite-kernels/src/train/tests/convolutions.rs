@@ -4,7 +4,7 @@
 use super::super::depthwise::{
     Depthwise, DepthwiseOptions, depthwise_backward, depthwise_forward_moments,
 };
-use super::super::gradient::{ConvGradients, InputGradient};
+use super::super::gradient::{After, ConvGradients, InputGradient};
 use super::super::map::MapShape;
 use super::super::norm::Moments;
 use super::super::operand::{Input, OutputGradient};
@@ -14,6 +14,7 @@ use super::super::pointwise::{
 use super::super::stem::{Stem, stem_backward, stem_forward_moments};
 use super::{NormalisedInput, assert_close_f64, f64s, for_each_context};
 use crate::Error;
+use crate::memory::Scratch;
 use crate::reference::{self, Convolution};
 use crate::testing::Numbers;
 
@@ -336,4 +337,35 @@ fn impossible_shapes_are_errors() {
     ] {
         assert!(Depthwise::new(impossible).is_err());
     }
+}
+
+#[test]
+fn scratch_memory_stays_the_same_from_step_to_step() {
+    for_each_context(|cx| {
+        let map = MapShape::new(2, 9, 40).expect("a possible shape");
+        let shape = Pointwise::new(map, 24).expect("a possible shape");
+        let mut numbers = Numbers::new(5);
+        let x = NormalisedInput::random(&mut numbers, 2, 9, 40);
+        let (weight, dz) = (numbers.take(24 * 40), numbers.take(2 * 9 * 24));
+        let (mut dx, mut dweight) = (vec![0.0; 2 * 9 * 40], vec![0.0; weight.len()]);
+        let mean = vec![0.0; 40];
+        let mut step = || {
+            let gradients = ConvGradients {
+                input: Some(InputGradient {
+                    dx: &mut dx,
+                    after: After::NormSums { mean: &mean },
+                }),
+                weight: Some(&mut dweight),
+                bias: None,
+            };
+            let input = Input::Normalised(x.operand());
+            let output = OutputGradient::Plain(&dz);
+            pointwise_backward(cx, shape, input, output, &weight, gradients).expect("lengths fit");
+            Scratch::free_on_this_thread()
+        };
+        let free = step();
+        for _ in 0..3 {
+            assert_eq!(step(), free, "{} threads", cx.pool.threads());
+        }
+    });
 }
