@@ -135,7 +135,7 @@ fn device(kind: DeviceKind) -> Device {
     match kind {
         DeviceKind::Cpu => Device::flex(),
         #[cfg(feature = "vulkan")]
-        DeviceKind::Vulkan => Device::vulkan(),
+        DeviceKind::Vulkan => Device::vulkan(Default::default()),
     }
 }
 
