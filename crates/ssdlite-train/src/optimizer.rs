@@ -1,8 +1,12 @@
-//! SGD and AdamW on flat parameters, with the moving average in the same pass.
+//! SGD and AdamW on flat parameters, with the moving average in the same pass,
+//! by the kernels of `ssdlite-kernels`.
 //!
 //! Why not Burn's: its `Optimizer` sees one parameter at a time, so the norm of
 //! all gradients can't be clipped, and it takes each step as a dozen operations
 //! on whole tensors. Here a parameter is read and written once a step.
+
+use ssdlite_kernels::train::optimizer::{AdamW, MovingAverage, Sgd, adamw_step, sgd_step};
+use ssdlite_nn::ops::with_cpu_context;
 
 use crate::config::{OptimizerKind, TrainingOptions};
 
@@ -87,73 +91,43 @@ impl Optimizer {
         step: StepSettings,
         group: GroupSettings,
     ) {
-        let length = parameters.values.len();
-        assert_eq!(parameters.gradients.len(), length);
-        assert_eq!(parameters.first_moments.len(), length);
-        assert_eq!(parameters.second_moments.len(), length);
-        assert_eq!(parameters.averages.len(), length);
-        match *self {
+        let ParameterSlices {
+            values,
+            gradients,
+            first_moments,
+            second_moments,
+            averages,
+        } = parameters;
+        let average = MovingAverage {
+            values: averages,
+            decay: step.average_decay,
+        };
+        let outcome = with_cpu_context(|cx| match *self {
             Self::Sgd { momentum, nesterov } => {
-                let lead = if nesterov { 1.0 } else { 0.0 };
-                sgd(parameters, step, group, Momentum { momentum, lead });
+                let sgd = Sgd {
+                    gradient_scale: step.gradient_scale,
+                    learning_rate: group.lr,
+                    momentum,
+                    nesterov,
+                    weight_decay: group.weight_decay,
+                };
+                sgd_step(cx, sgd, gradients, values, first_moments, Some(average))
             }
-            Self::AdamW => adam_w(parameters, step, group),
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Momentum {
-    momentum: f32,
-    /// 1 for Nesterov's rule, else 0.
-    lead: f32,
-}
-
-fn sgd(
-    parameters: ParameterSlices<'_>,
-    step: StepSettings,
-    group: GroupSettings,
-    Momentum { momentum, lead }: Momentum,
-) {
-    let keep = 1.0 - step.average_decay;
-    // The step is `own * g + moved * b`.
-    let (own, moved) = (lead, 1.0 + lead * (momentum - 1.0));
-    let rows = parameters
-        .values
-        .iter_mut()
-        .zip(parameters.gradients)
-        .zip(parameters.first_moments)
-        .zip(parameters.averages);
-    for (((value, gradient), moment), average) in rows {
-        let gradient = gradient * step.gradient_scale + group.weight_decay * *value;
-        *moment = momentum * *moment + gradient;
-        *value -= group.lr * (own * gradient + moved * *moment);
-        *average += keep * (*value - *average);
-    }
-}
-
-fn adam_w(parameters: ParameterSlices<'_>, step: StepSettings, group: GroupSettings) {
-    let keep = 1.0 - step.average_decay;
-    let taken = (step.step + 1).min(i32::MAX as u64) as i32;
-    let first_correction = 1.0 - f64::from(BETA_1).powi(taken);
-    let second_correction = 1.0 - f64::from(BETA_2).powi(taken);
-    let rate = (f64::from(group.lr) / first_correction) as f32;
-    let second_scale = (1.0 / second_correction.sqrt()) as f32;
-    let shrink = 1.0 - group.lr * group.weight_decay;
-    let rows = parameters
-        .values
-        .iter_mut()
-        .zip(parameters.gradients)
-        .zip(parameters.first_moments)
-        .zip(parameters.second_moments)
-        .zip(parameters.averages);
-    for ((((value, gradient), first), second), average) in rows {
-        let gradient = gradient * step.gradient_scale;
-        *first += (1.0 - BETA_1) * (gradient - *first);
-        *second += (1.0 - BETA_2) * (gradient * gradient - *second);
-        let deviation = second.sqrt() * second_scale + EPSILON;
-        *value = *value * shrink - rate * *first / deviation;
-        *average += keep * (*value - *average);
+            Self::AdamW => {
+                let adamw = AdamW {
+                    gradient_scale: step.gradient_scale,
+                    learning_rate: group.lr,
+                    beta1: BETA_1,
+                    beta2: BETA_2,
+                    epsilon: EPSILON,
+                    weight_decay: group.weight_decay,
+                };
+                let number = u32::try_from(step.step + 1).unwrap_or(u32::MAX);
+                let moments = [first_moments, second_moments];
+                adamw_step(cx, adamw, number, gradients, values, moments, Some(average))
+            }
+        });
+        outcome.expect("slices of the same length");
     }
 }
 

@@ -2,7 +2,8 @@
 //! where kept, the parameter's moving average.
 //!
 //! As in PyTorch: `torch.optim.SGD` (weight decay added to the gradient,
-//! momentum without dampening) and `torch.optim.AdamW` (decoupled decay).
+//! momentum without dampening, Nesterov's or not) and `torch.optim.AdamW`
+//! (decoupled decay). The gradient, `g` below, is scaled first.
 
 use std::ops::Range;
 
@@ -16,13 +17,19 @@ use crate::width::{Width, for_vectors};
 const SHARED_LEN: usize = 32 * 1024;
 
 /// Stochastic gradient descent with momentum:
-/// `v = momentum * v + (g + weight_decay * p)`, `p = p - learning_rate * v`.
+/// `d = g + weight_decay * p`, `v = momentum * v + d`,
+/// `p = p - learning_rate * v`; with Nesterov
+/// `p = p - learning_rate * (d + momentum * v)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
+    /// Factor on the gradient, such as clipping gives.
+    pub gradient_scale: f32,
     /// Learning rate.
     pub learning_rate: f32,
     /// Share of the velocity that is kept.
     pub momentum: f32,
+    /// Whether the step looks ahead.
+    pub nesterov: bool,
     /// Weight decay.
     pub weight_decay: f32,
 }
@@ -32,6 +39,8 @@ pub struct Sgd {
 /// `p = p * (1 - learning_rate * weight_decay) - learning_rate * m / (sqrt(v) + epsilon)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
+    /// Factor on the gradient, such as clipping gives.
+    pub gradient_scale: f32,
     /// Learning rate.
     pub learning_rate: f32,
     /// Share of the gradient's average that is kept.
@@ -110,9 +119,16 @@ trait Rule<const N: usize>: Copy + Sync {
 impl Rule<1> for Sgd {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, g: S::F32, p: S::F32, [v]: &mut [S::F32; 1]) -> S::F32 {
-        let g = s.mul_add(p, s.splat(self.weight_decay), g);
-        *v = s.mul_add(*v, s.splat(self.momentum), g);
-        s.mul_add(*v, s.splat(-self.learning_rate), p)
+        let decay = s.mul(p, s.splat(self.weight_decay));
+        let g = s.mul_add(g, s.splat(self.gradient_scale), decay);
+        let momentum = s.splat(self.momentum);
+        *v = s.mul_add(*v, momentum, g);
+        let direction = if self.nesterov {
+            s.mul_add(*v, momentum, g)
+        } else {
+            *v
+        };
+        s.mul_add(direction, s.splat(-self.learning_rate), p)
     }
 }
 
@@ -128,12 +144,14 @@ impl Rule<2> for AdamWStep {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, g: S::F32, p: S::F32, [m, v]: &mut [S::F32; 2]) -> S::F32 {
         let AdamW {
+            gradient_scale,
             learning_rate,
             beta1,
             beta2,
             epsilon,
             weight_decay,
         } = self.adamw;
+        let g = s.mul(g, s.splat(gradient_scale));
         *m = s.mul_add(*m, s.splat(beta1), s.mul(g, s.splat(1.0 - beta1)));
         let square = s.mul(s.mul(g, g), s.splat(1.0 - beta2));
         *v = s.mul_add(*v, s.splat(beta2), square);

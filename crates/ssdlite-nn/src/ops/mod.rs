@@ -38,7 +38,7 @@ use burn::tensor::ops::ConvOptions;
 pub use ssdlite_core::Activation;
 
 pub use feature_map::{ExcitationTensors, FeatureMap, RunningTensors, UnitResult, UnitTensors};
-pub use flex::set_cpu_threads;
+pub use flex::{set_cpu_threads, with_cpu_context};
 pub use gradients::{
     BiasedConvolutionGradients, ExcitationGradients, NetworkGradients, NormGradients,
     UnitGradients, UnitRecord, Wanted,

@@ -8,13 +8,15 @@ const DECAY: f32 = 0.9;
 
 #[test]
 fn sgd_follows_its_formula() {
-    let sgd = Sgd {
-        learning_rate: 0.1,
-        momentum: 0.9,
-        weight_decay: 0.01,
-    };
     for_each_context(|cx| {
-        for len in [1, 15, 100, 40_001] {
+        for (len, nesterov) in [(1, false), (15, true), (100, false), (40_001, true)] {
+            let sgd = Sgd {
+                gradient_scale: 0.5,
+                learning_rate: 0.1,
+                momentum: 0.9,
+                nesterov,
+                weight_decay: 0.01,
+            };
             let mut numbers = Numbers::new(12);
             let mut parameter = numbers.take(len);
             let mut average = parameter.clone();
@@ -38,9 +40,14 @@ fn sgd_follows_its_formula() {
                 )
                 .expect("equal lengths");
                 for i in 0..len {
-                    let g = f64::from(gradient[i]) + 0.01 * want[i];
+                    let g = 0.5 * f64::from(gradient[i]) + 0.01 * want[i];
                     want_velocity[i] = 0.9 * want_velocity[i] + g;
-                    want[i] -= 0.1 * want_velocity[i];
+                    want[i] -= 0.1
+                        * if nesterov {
+                            g + 0.9 * want_velocity[i]
+                        } else {
+                            want_velocity[i]
+                        };
                     want_average[i] = 0.9 * want_average[i] + 0.1 * want[i];
                 }
             }
@@ -54,6 +61,7 @@ fn sgd_follows_its_formula() {
 #[test]
 fn adamw_follows_its_formula() {
     let adamw = AdamW {
+        gradient_scale: 3.0,
         learning_rate: 0.01,
         beta1: 0.9,
         beta2: 0.999,
@@ -73,7 +81,7 @@ fn adamw_follows_its_formula() {
                 adamw_step(cx, adamw, number, &gradient, &mut parameter, moments, None)
                     .expect("equal lengths");
                 for i in 0..len {
-                    let g = f64::from(gradient[i]);
+                    let g = 3.0 * f64::from(gradient[i]);
                     want[i] *= 1.0 - 0.01 * 0.05;
                     want_m[i] = 0.9 * want_m[i] + 0.1 * g;
                     want_v[i] = 0.999 * want_v[i] + 0.001 * g * g;

@@ -46,7 +46,9 @@ impl NetworkGradients for Flex {
                 return gradients::unit_backward(record, gradient.into_tensor(), wanted);
             }
         };
-        threads::with_context(|cx| unit_backward(cx, &kernel, record, &gradient, factors, wanted))
+        threads::with_cpu_context(|cx| {
+            unit_backward(cx, &kernel, record, &gradient, factors, wanted)
+        })
     }
 
     fn biased_convolution_backward(
@@ -68,7 +70,7 @@ impl NetworkGradients for Flex {
         };
         let gradient = Map::new(gradient);
         let mut bias = vec![0.0; gradient.size.channels];
-        let (input, weight) = threads::with_context(|cx| {
+        let (input, weight) = threads::with_cpu_context(|cx| {
             let pass = Pass {
                 kernel: &kernel,
                 source: &Source::new(input),
@@ -88,7 +90,7 @@ impl NetworkGradients for Flex {
         let size = MapSize::of_shape(&shape);
         let pooled = Numbers::new(gradient);
         let mut gradient = Buffer::take(size.len());
-        threads::with_context(|cx| {
+        threads::with_cpu_context(|cx| {
             let shape = size.shape();
             fitting(kernels::average_pool_backward(
                 cx,
@@ -102,7 +104,7 @@ impl NetworkGradients for Flex {
 
     fn accumulate(one: FloatTensor<Self>, other: FloatTensor<Self>) -> FloatTensor<Self> {
         let (one, other) = (Map::new(one), Map::new(other));
-        threads::with_context(|cx| sum(cx, &one, &other))
+        threads::with_cpu_context(|cx| sum(cx, &one, &other))
     }
 }
 

@@ -32,7 +32,7 @@ use super::{
     Statistics, UnitInput, UnitOutput, UnitParameters, UnitSpec, primitives,
 };
 
-pub use threads::set_cpu_threads;
+pub use threads::{set_cpu_threads, with_cpu_context};
 
 impl NetworkOps for Flex {
     fn unit(
@@ -43,7 +43,7 @@ impl NetworkOps for Flex {
     ) -> UnitOutput<Self> {
         match Kernel::new(&input, &parameters.weight, spec.convolution) {
             None => primitives::unit(input, parameters, statistics, spec),
-            Some(kernel) => threads::with_context(|cx| {
+            Some(kernel) => threads::with_cpu_context(|cx| {
                 unit(
                     cx,
                     &kernel,
@@ -70,7 +70,7 @@ impl NetworkOps for Flex {
         let source = Source::new(input);
         let (weight, bias) = (Numbers::new(weight), Numbers::new(bias));
         let mut output = Buffer::take(size.len());
-        threads::with_context(|cx| {
+        threads::with_cpu_context(|cx| {
             let weights: (&[f32], Option<&[f32]>) = (&weight, Some(&bias));
             fitting(pointwise_forward(
                 cx,
@@ -98,7 +98,7 @@ impl NetworkOps for Flex {
         let source = Source::new(input);
         let size = source.size();
         let mut pooled = vec![0.0; size.images * size.channels];
-        threads::with_context(|cx| {
+        threads::with_cpu_context(|cx| {
             fitting(average_pool(cx, size.shape(), source.input(), &mut pooled));
         });
         Numbers::from_vec(pooled).into_tensor_of([size.images, size.channels, 1, 1])
@@ -190,7 +190,7 @@ fn activations(map: PendingMap<Flex>, residual: Option<FloatTensor<Flex>>) -> Fl
     let mut output = Buffer::take(size.len());
     if let Input::Normalised(input) = source.input() {
         let residual = residual.as_deref();
-        threads::with_context(|cx| {
+        threads::with_cpu_context(|cx| {
             fitting(normalise(cx, size.shape(), input, residual, &mut output));
         });
     }

@@ -20,8 +20,9 @@ pub fn set_cpu_threads(threads: NonZeroUsize) {
     }
 }
 
-/// Runs `work` with what kernels need.
-pub(super) fn with_context<R>(work: impl FnOnce(Context<'_>) -> R) -> R {
+/// Runs `work` with what kernels need: the threads of the operations on the
+/// CPU and the machine's instruction set.
+pub fn with_cpu_context<R>(work: impl FnOnce(Context<'_>) -> R) -> R {
     let pool = {
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(pool.get_or_insert_with(|| Arc::new(Pool::with_all_cores())))
