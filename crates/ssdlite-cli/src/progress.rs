@@ -46,13 +46,12 @@ impl Observer for TrainingProgress {
             None => "none to evaluate".into(),
         };
         self.line(&format!(
-            "{} images to learn from, {validation}; {} classes; {} trained parameters; {} epochs \
-             of {} steps",
+            "{} images to learn from, {validation}; {} classes; {} trained parameters; {} of {}",
             run.training_images,
             run.classes.len(),
             run.trained_parameters,
-            run.epochs,
-            run.steps_per_epoch
+            counted(u64::from(run.epochs), "epoch"),
+            counted(run.steps_per_epoch, "step")
         ));
         if run.steps_done > 0 {
             self.line(&format!("going on after step {}", run.steps_done));
@@ -107,6 +106,12 @@ impl Observer for TrainingProgress {
     fn warning(&mut self, message: &str) {
         self.bar.suspend(|| console::warning(message));
     }
+}
+
+/// A count with its noun, such as `1 epoch` or `2 epochs`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
 }
 
 fn validation_text(validation: &Validation) -> String {

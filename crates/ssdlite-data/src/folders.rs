@@ -154,8 +154,15 @@ impl ImageFolder {
             }
         }
         if images.is_empty() {
+            let reason = match (findings.first(), self.layout) {
+                (Some(finding), _) => format!("; first fault: {finding}"),
+                (None, Layout::Single) => {
+                    "; divided at random, so few pictures a class leave none for it".to_owned()
+                }
+                (None, Layout::PerSplit) => String::new(),
+            };
             return Err(Error::Malformed(format!(
-                "{}: expected pictures in the split {split}, found none that can be used",
+                "{}: expected pictures in the split {split}, found none that can be used{reason}",
                 self.root.display()
             )));
         }

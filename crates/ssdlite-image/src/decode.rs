@@ -8,7 +8,9 @@
 //! picture is read.
 //!
 //! Limits are checked against the header before any pixel is allocated.
-//! Truncated files are errors, also where other readers fill in grey.
+//! A file that ends before its pixels do is an error, also where other readers
+//! fill in grey. What follows the pixels, such as PNG's end chunk, may be
+//! missing, but for JPEG's end-of-image marker: without it nobody can tell.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -180,8 +182,8 @@ pub fn header_of_file(path: &Path, limits: &Limits) -> Result<Header> {
 /// Decodes an image to upright RGB pixels.
 ///
 /// # Errors
-/// [`Error::Malformed`] for damaged or truncated files and files that are no
-/// image, [`Error::Unsupported`] for formats and variants not listed at the
+/// [`Error::Malformed`] for damaged files, files that lack pixels, and files
+/// that are no image, [`Error::Unsupported`] for formats and variants not listed at the
 /// head of this module, [`Error::OverLimit`] for images larger than `limits`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     limits.check_bytes(bytes.len() as u64)?;

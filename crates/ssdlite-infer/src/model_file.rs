@@ -170,6 +170,7 @@ fn tensor_ranges(
 ) -> Result<HashMap<String, Range<usize>>> {
     let mut found = std::mem::take(&mut header.tensors);
     let mut ranges = HashMap::new();
+    let mut total = 0;
     for spec in info.tensors() {
         let (expected, number_size) = match spec.role {
             TensorRole::BatchesTracked => (I64, size_of::<i64>()),
@@ -192,16 +193,18 @@ fn tensor_ranges(
         }
         let size = spec.elements() * number_size;
         let range = header.range(&spec.key, &tensor, size, len)?;
+        total += size;
         if expected == F32 {
             ranges.insert(spec.key, range);
         }
     }
-    match found.keys().next() {
-        None => Ok(ranges),
-        Some(key) => Err(Error::WrongWeights(format!(
+    if let Some(key) = found.keys().next() {
+        return Err(Error::WrongWeights(format!(
             "found the tensor {key}, which the network does not have"
-        ))),
+        )));
     }
+    header.check_total(total, len)?;
+    Ok(ranges)
 }
 
 /// `f32[16,3,3,3]`

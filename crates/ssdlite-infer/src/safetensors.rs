@@ -106,6 +106,19 @@ impl Header {
             )))
         }
     }
+
+    /// Checks that tensors of `total` bytes leave none of a file of `len` bytes
+    /// over, as the format demands.
+    pub(crate) fn check_total(&self, total: usize, len: usize) -> Result<()> {
+        let found = len - self.data;
+        if found == total {
+            Ok(())
+        } else {
+            Err(Error::Malformed(format!(
+                "expected {total} bytes of tensors, found {found}"
+            )))
+        }
+    }
 }
 
 /// The bytes of a file: metadata, then tensors of type, shape and bytes.

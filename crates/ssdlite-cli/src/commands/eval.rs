@@ -49,9 +49,6 @@ pub(crate) struct EvalArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Threads [default: all cores]
-    #[arg(long)]
-    threads: Option<NonZeroUsize>,
     #[command(flatten)]
     post_processing: PostProcessingArgs,
 }
@@ -83,6 +80,14 @@ impl EvalArgs {
         if !reading.losses.is_none() {
             console::warning(&format!("{}: {}", self.data.display(), reading.losses));
         }
+        let has_objects = |image: &DetectionImage| !image.objects.is_empty();
+        ensure!(
+            reading.set.images.iter().any(has_objects),
+            "{}: expected objects of the model's classes ({}) in the split {}, found none",
+            self.data.display(),
+            detector.classes(),
+            self.split
+        );
         let (evaluation, failures) = evaluate(&detector, &reading.set)?;
         self.print(&evaluation)?;
         if let Some(folder) = &self.save {

@@ -31,8 +31,8 @@ impl Outcome {
         if failures == 0 {
             return Self::Done;
         }
-        let noun = if failures == 1 { "input" } else { "inputs" };
-        crate::console::error(&format!("{failures} {noun} could not be used"));
+        let inputs = crate::progress::counted(failures as u64, "input");
+        crate::console::error(&format!("{inputs} could not be used"));
         Self::Failed
     }
 }

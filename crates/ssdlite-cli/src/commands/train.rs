@@ -20,8 +20,8 @@ use super::train_options::{
 };
 use super::{Outcome, UsageError};
 use crate::console;
-use crate::progress::TrainingProgress;
-use crate::weights::{self, TrainedOn, published_for};
+use crate::progress::{TrainingProgress, counted};
+use crate::weights::{Store, TrainedOn, published_for};
 
 #[derive(Args)]
 pub(crate) struct TrainArgs {
@@ -94,7 +94,9 @@ impl RunArgs {
                 variant.name()
             )
         })?;
-        Ok(Start::Weights(weights::fetch(&published)?))
+        Ok(Start::Weights(
+            Store::from_environment()?.fetch(&published)?,
+        ))
     }
 
     fn train(
@@ -145,16 +147,16 @@ fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder) -> Outcome {
         None => String::new(),
     };
     let path = folder.path().display();
+    let epochs = counted(u64::from(outcome.epochs), "epoch");
     match outcome.end {
         End::Stopped => {
             console::note(&format!("stopped; go on with --resume {path}"));
             return Outcome::Failed;
         }
         End::OutOfPatience => console::note(&format!(
-            "no better score for a while: ended after {} epochs{best}",
-            outcome.epochs
+            "no better score for a while: ended after {epochs}{best}"
         )),
-        End::Finished => console::note(&format!("{} epochs done{best}", outcome.epochs)),
+        End::Finished => console::note(&format!("{epochs} done{best}")),
     }
     console::note(&format!("model: {}", folder.best_model().display()));
     Outcome::Done

@@ -236,13 +236,10 @@ pub(crate) struct ClassifierTaskArgs {
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct ClassifierDataArgs {
-    /// A folder of images in class folders, alone or under train, val and test
+    /// A folder of images in class folders, under train, val and test, or alone
+    /// and then divided at random
     #[arg(value_name = "DATA", required_unless_present_any = ["config", "resume"])]
     path: Option<PathBuf>,
-    /// Share of the images that pick the best weights where there is no val folder
-    /// [default: 0.1]
-    #[arg(long, value_name = "SHARE")]
-    val_share: Option<f64>,
 }
 
 #[derive(Args, Serialize)]

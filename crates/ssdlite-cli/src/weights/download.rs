@@ -244,7 +244,7 @@ fn progress_bar(url: &str, start: u64, total: Option<u64>) -> ProgressBar {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::{BufRead, BufReader};
     use std::net::{TcpListener, TcpStream};
     use std::sync::Mutex;
@@ -254,7 +254,7 @@ mod tests {
 
     /// What the server does with each connection, in order.
     #[derive(Clone, Copy)]
-    enum Reply {
+    pub(crate) enum Reply {
         /// The whole file, or what the range asks for.
         Sound,
         /// The same, broken off after this many bytes of body.
@@ -265,14 +265,15 @@ mod tests {
         Status(u16),
     }
 
-    struct Server {
-        url: String,
+    /// A server that gives so many replies and then is gone.
+    pub(crate) struct Server {
+        pub(crate) url: String,
         requests: Arc<Mutex<Vec<String>>>,
         thread: Option<JoinHandle<()>>,
     }
 
     impl Server {
-        fn new(body: Vec<u8>, replies: Vec<Reply>) -> Self {
+        pub(crate) fn new(body: Vec<u8>, replies: Vec<Reply>) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let url = format!("http://{}/weights.pth", listener.local_addr().unwrap());
             let requests = Arc::new(Mutex::new(Vec::new()));
@@ -290,7 +291,8 @@ mod tests {
             }
         }
 
-        fn ranges(mut self) -> Vec<String> {
+        /// Waits for the last reply; the ranges that were asked for.
+        pub(crate) fn ranges(mut self) -> Vec<String> {
             self.thread.take().unwrap().join().unwrap();
             let requests = self.requests.lock().unwrap();
             let range_of = |request: &String| {

@@ -21,33 +21,50 @@ const CACHE_VARIABLE: &str = "SSDLITE_CACHE";
 /// Where torchvision publishes its weights.
 const BASE_URL: &str = "https://download.pytorch.org/models/";
 
-/// The file of published weights in the user's cache, fetched if it is not
-/// there yet.
-pub(crate) fn fetch(weights: &Published) -> Result<PathBuf> {
-    let folder = cache_folder()?;
-    let path = folder.join(weights.file);
-    if path.is_file() {
-        download::check_digest(&path, weights.sha256_prefix).with_context(|| {
-            format!(
-                "{} is damaged: delete it, and it is fetched again",
-                path.display()
-            )
-        })?;
-        return Ok(path);
+/// Where published weights come from, and where they are kept.
+pub(crate) struct Store {
+    /// Ends without a slash.
+    base_url: String,
+    folder: PathBuf,
+}
+
+impl Store {
+    /// torchvision's place and the user's cache, unless the environment names
+    /// others.
+    pub(crate) fn from_environment() -> Result<Self> {
+        let base = std::env::var(BASE_URL_VARIABLE).unwrap_or_else(|_| BASE_URL.to_owned());
+        Ok(Self {
+            base_url: base.trim_end_matches('/').to_owned(),
+            folder: cache_folder()?,
+        })
     }
-    let base = std::env::var(BASE_URL_VARIABLE).unwrap_or_else(|_| BASE_URL.to_owned());
-    let url = format!("{}/{}", base.trim_end_matches('/'), weights.file);
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("can't make the folder {}", folder.display()))?;
-    let request = Request {
-        url: &url,
-        to: &path,
-        sha256_prefix: weights.sha256_prefix,
-    };
-    if let Err(error) = download(&request) {
-        bail!("{error:#}\n{}", by_hand(weights, &url, &path));
+
+    /// The file of published weights, fetched if it is not there yet.
+    pub(crate) fn fetch(&self, weights: &Published) -> Result<PathBuf> {
+        let folder = &self.folder;
+        let path = folder.join(weights.file);
+        if path.is_file() {
+            download::check_digest(&path, weights.sha256_prefix).with_context(|| {
+                format!(
+                    "{} is damaged: delete it, and it is fetched again",
+                    path.display()
+                )
+            })?;
+            return Ok(path);
+        }
+        let url = format!("{}/{}", self.base_url, weights.file);
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("can't make the folder {}", folder.display()))?;
+        let request = Request {
+            url: &url,
+            to: &path,
+            sha256_prefix: weights.sha256_prefix,
+        };
+        if let Err(error) = download(&request) {
+            bail!("{error:#}\n{}", by_hand(weights, &url, &path));
+        }
+        Ok(path)
     }
-    Ok(path)
 }
 
 fn by_hand(weights: &Published, url: &str, path: &Path) -> String {
@@ -67,4 +84,32 @@ fn cache_folder() -> Result<PathBuf> {
         format!("there is no home folder to keep weights in: set {CACHE_VARIABLE}")
     })?;
     Ok(strategy.cache_dir().join("ssdlite"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::download::tests::{Reply, Server};
+
+    #[test]
+    fn a_file_is_fetched_once() {
+        let folder = tempfile::tempdir().unwrap();
+        // The SHA-256 of "abc" in FIPS 180-2, appendix B.1.
+        let weights = Published {
+            file: "abc-ba7816bf.pth",
+            sha256_prefix: "ba7816bf",
+        };
+        let server = Server::new(b"abc".to_vec(), vec![Reply::Sound]);
+        let base_url = server.url.rsplit_once('/').unwrap().0.to_owned();
+        let store = Store {
+            base_url,
+            folder: folder.path().join("not/yet/there"),
+        };
+        let path = store.fetch(&weights).unwrap();
+        assert_eq!(path, store.folder.join(weights.file));
+        assert_eq!(std::fs::read(&path).unwrap(), b"abc");
+        // The server answers no second time.
+        assert_eq!(server.ranges(), [""]);
+        assert_eq!(store.fetch(&weights).unwrap(), path);
+    }
 }

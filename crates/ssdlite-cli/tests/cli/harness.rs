@@ -1,6 +1,8 @@
 //! Runs the binary and reads what it says.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -53,4 +55,43 @@ impl Ran {
         let parse = |line: &str| serde_json::from_str(line).expect("a line is JSON");
         self.stdout.lines().map(parse).collect()
     }
+}
+
+/// The files of a folder and the folders in it, by their paths seen from it.
+pub(crate) fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(inner).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap();
+                files.insert(name.to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    for (name, bytes) in files_below(from) {
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// The lines of a run's `results.csv` without the columns that time gives.
+pub(crate) fn losses(run: &Path) -> Vec<String> {
+    let csv = fs::read_to_string(run.join("results.csv")).unwrap();
+    let heading: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+    let without_time = |line: &str| {
+        let cells = line.split(',').zip(&heading);
+        let kept = cells.filter(|(_, name)| !["images_per_second", "seconds"].contains(name));
+        kept.map(|(cell, _)| cell).collect::<Vec<_>>().join(",")
+    };
+    csv.lines().map(without_time).collect()
 }

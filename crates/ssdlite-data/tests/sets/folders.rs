@@ -144,4 +144,18 @@ fn sets_that_cannot_be_used_are_errors() {
     assert!(folder.read(Split::Train, &options).is_ok());
     let missing = folder.read(Split::Test, &options).unwrap_err().to_string();
     assert!(missing.contains("expected the folder test"), "{missing}");
+    maker.picture("test/b/1.jpg", 7, 5);
+    let unknown = folder.read(Split::Test, &options).unwrap_err().to_string();
+    assert!(unknown.contains("first fault: test/b"), "{unknown}");
+}
+
+#[test]
+fn a_folder_of_too_few_pictures_to_divide_says_so() {
+    let maker = Maker::new();
+    maker.picture("a/1.jpg", 7, 5);
+    maker.picture("a/2.jpg", 7, 5);
+    let folder = ImageFolder::open(maker.root()).unwrap();
+    let options = ImageFolderOptions::default();
+    let error = folder.read(Split::Val, &options).unwrap_err().to_string();
+    assert!(error.contains("divided at random"), "{error}");
 }

@@ -144,6 +144,14 @@ fn lengths_that_lie_are_errors() {
 }
 
 #[test]
+fn bytes_that_belong_to_no_tensor_are_refused() {
+    let mut bytes = model(&info()).as_bytes().to_vec();
+    bytes.push(0);
+    let error = ModelFile::from_bytes(bytes).expect_err("a byte too many");
+    assert!(matches!(error, Error::Malformed(_)), "{error}");
+}
+
+#[test]
 fn tasks_are_told_apart() {
     let detector = model(&info());
     let error = Classifier::new(&detector, RunOptions::default()).expect_err("a detector's file");

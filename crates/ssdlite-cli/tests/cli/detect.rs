@@ -1,0 +1,210 @@
+//! `detect`: sources, JSON, pictures, faults.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::{Ran, files_below, run};
+use crate::shared::{CLASSES, classifier, detection_data, detector, text};
+
+/// Lets a hardly trained network find something.
+const LOW: [&str; 2] = ["--score", "0.02"];
+
+/// Copies some of the sample's pictures to `photos`.
+fn photos(folder: &Path, count: usize) {
+    fs::create_dir(folder.join("photos")).unwrap();
+    for number in 0..count {
+        let name = format!("sample_{number:05}.jpg");
+        let from = detection_data().join("JPEGImages").join(&name);
+        fs::copy(from, folder.join("photos").join(name)).unwrap();
+    }
+}
+
+fn detect(folder: &Path, sources: &[&str]) -> Ran {
+    let model = detector();
+    let args = ["detect", model.as_str()];
+    run(folder, &[&args[..], sources, &LOW].concat())
+}
+
+fn images(ran: &Ran) -> Vec<String> {
+    let name = |line: Value| line["image"].as_str().unwrap().to_owned();
+    ran.json().into_iter().map(name).collect()
+}
+
+#[test]
+fn a_file_a_folder_and_a_pattern_are_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 3);
+    let path = |number| format!("photos/sample_0000{number}.jpg");
+    let all = [path(0), path(1), path(2)];
+    for (source, expected) in [
+        ("photos/sample_00001.jpg", &all[1..2]),
+        ("photos", &all[..]),
+        ("photos/*.jpg", &all[..]),
+        ("photos/*[02].jpg", &[path(0), path(2)]),
+    ] {
+        let ran = detect(folder.path(), &[source, "--json"]).exits(0);
+        assert_eq!(images(&ran), expected, "{source}");
+    }
+    let ran = detect(folder.path(), &["photos/sample_00002.jpg", "photos"]).exits(0);
+    assert_eq!(ran.stdout.matches("sample_00002.jpg: ").count(), 2);
+}
+
+#[test]
+fn json_has_the_promised_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 4);
+    let limits = ["--max-detections", "7", "--threads", "1", "--json"];
+    let ran = detect(folder.path(), &[&["photos"], &limits[..]].concat()).exits(0);
+    let mut count = 0;
+    for line in ran.json() {
+        let path = folder.path().join(line["image"].as_str().unwrap());
+        let size = ssdlite_image::decode::decode_file(&path, &Default::default())
+            .unwrap()
+            .size();
+        let side = |key: &str| line[key].as_u64().unwrap();
+        assert_eq!(
+            (side("width"), side("height")),
+            (size.width.into(), size.height.into())
+        );
+        let detections = line["detections"].as_array().unwrap();
+        assert!(detections.len() <= 7);
+        let mut last = 1.0;
+        for detection in detections {
+            count += 1;
+            let class = detection["class"].as_str().unwrap();
+            assert!(CLASSES.contains(&class), "{detection}");
+            let score = detection["score"].as_f64().unwrap();
+            assert!((0.02..=last).contains(&score), "{detection}");
+            last = score;
+            let corners = detection["box"].as_array().unwrap();
+            let corners: Vec<f64> = corners.iter().map(|x| x.as_f64().unwrap()).collect();
+            let [x1, y1, x2, y2] = corners.try_into().unwrap();
+            assert!(
+                0.0 <= x1 && x1 < x2 && x2 <= f64::from(size.width),
+                "{detection}"
+            );
+            assert!(
+                0.0 <= y1 && y1 < y2 && y2 <= f64::from(size.height),
+                "{detection}"
+            );
+        }
+        assert_eq!(line.as_object().unwrap().len(), 4);
+    }
+    assert!(count > 0, "nothing was found, so nothing was tested");
+}
+
+#[test]
+fn pictures_are_saved_each_under_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 2);
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let first = folder.path().join("photos/sample_00000.jpg");
+    fs::copy(&first, other.join("sample_00000.jpg")).unwrap();
+    let before = files_below(folder.path());
+    detect(folder.path(), &["photos", "other", "--save", "found/here"]).exits(0);
+    let found = files_below(&folder.path().join("found/here"));
+    let names: Vec<_> = found.keys().map(String::as_str).collect();
+    let expected = ["sample_00000-2.jpg", "sample_00000.jpg", "sample_00001.jpg"];
+    assert_eq!(names, expected);
+    let decode = |bytes: &[u8]| ssdlite_image::decode::decode(bytes, &Default::default()).unwrap();
+    let drawn = decode(&found["sample_00000.jpg"]);
+    let plain = decode(&fs::read(first).unwrap());
+    assert_eq!(drawn.size(), plain.size());
+    assert_ne!(drawn.pixels(), plain.pixels());
+    for (name, bytes) in before {
+        assert_eq!(
+            fs::read(folder.path().join(&name)).unwrap(),
+            bytes,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_broken_picture_stops_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 4);
+    let broken = folder.path().join("photos/sample_00001.jpg");
+    let bytes = fs::read(&broken).unwrap();
+    fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
+    fs::write(folder.path().join("photos/sample_00002.jpg"), "no picture").unwrap();
+    let ran = detect(folder.path(), &["absent.jpg", "photos", "--json"]).exits(1);
+    let expected = ["photos/sample_00000.jpg", "photos/sample_00003.jpg"];
+    assert_eq!(images(&ran), expected);
+    for name in ["absent.jpg", "sample_00001.jpg", "sample_00002.jpg"] {
+        let said = ran
+            .stderr
+            .lines()
+            .filter(|line| line.contains(name))
+            .count();
+        assert_eq!(said, 1, "{name}: {}", ran.stderr);
+    }
+    assert!(ran.stderr.contains("3 inputs"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_no_model_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 1);
+    let sound = fs::read(detector()).unwrap();
+    let page = b"<!DOCTYPE html><html><body>404</body></html>".to_vec();
+    let mut noise = vec![0x5a; 4096];
+    noise[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let mut not_a_number = sound.clone();
+    let end = not_a_number.len();
+    not_a_number[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    for (name, bytes) in [
+        ("empty", Vec::new()),
+        ("page", page),
+        ("noise", noise),
+        ("short", sound[..100].to_vec()),
+        ("truncated", sound[..sound.len() - 9].to_vec()),
+        ("too long", [&sound[..], b"more"].concat()),
+        ("not a number", not_a_number),
+    ] {
+        fs::write(folder.path().join(name), bytes).unwrap();
+        let ran = run(folder.path(), &["detect", name, "photos"]).exits(1);
+        assert_eq!(ran.stdout, "", "{name}");
+        assert!(
+            ran.stderr.starts_with(&format!("error: {name}: ")),
+            "{name}: {}",
+            ran.stderr
+        );
+    }
+    let ran = run(folder.path(), &["detect", &classifier(), "photos"]).exits(1);
+    assert!(ran.stderr.contains("classifier predict"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_models_own_settings_can_be_overridden() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 1);
+    let count = |options: &[&str]| {
+        let ran = detect(folder.path(), &[&["photos", "--json"], options].concat()).exits(0);
+        ran.json()[0]["detections"].as_array().unwrap().len()
+    };
+    let (strict, lenient) = (count(&["--nms", "0.05"]), count(&["--nms", "0.95"]));
+    assert!(strict < lenient, "{strict} {lenient}");
+    assert!(count(&["--candidates", "1"]) <= CLASSES.len());
+    assert_eq!(count(&["--max-detections", "2"]), 2);
+    let model = detector();
+    for (option, value) in [("--score", "2"), ("--nms", "-1"), ("--soft-nms", "0")] {
+        let ran = run(folder.path(), &["detect", &model, "photos", option, value]);
+        assert_ne!(ran.code, 0, "{option} {value}");
+        assert!(ran.stderr.contains(value), "{option}: {}", ran.stderr);
+    }
+    let path = text(Path::new(&model));
+    let both = [
+        "detect",
+        &path,
+        "photos",
+        "--nms",
+        "0.5",
+        "--soft-nms",
+        "0.5",
+    ];
+    run(folder.path(), &both).exits(2);
+}

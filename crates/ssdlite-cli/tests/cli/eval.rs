@@ -1,0 +1,145 @@
+//! `eval`: tables, JSON, charts, and what it refuses.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{copy_folder, run};
+use crate::shared::{CLASSES, classifier, detection_data, detector, text};
+
+/// The objects of the test split that count, from its XML files.
+fn test_objects() -> u64 {
+    let data = detection_data();
+    let list = fs::read_to_string(data.join("ImageSets/Main/test.txt")).unwrap();
+    let objects = list.lines().map(|id| {
+        let xml = fs::read_to_string(data.join(format!("Annotations/{}.xml", id.trim()))).unwrap();
+        xml.matches("<difficult>0</difficult>").count() as u64
+    });
+    objects.sum()
+}
+
+#[test]
+fn every_metric_lists_the_classes_and_their_mean() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (detector(), text(detection_data()));
+    for (metric, title) in [
+        ("voc07", "VOC07 11-point AP at IoU 0.5, images: 5"),
+        ("voc", "VOC area AP at IoU 0.5, images: 5"),
+        ("coco", "COCO AP at IoU 0.50:0.95, images: 5"),
+    ] {
+        let args = ["eval", &model, &data, "--metric", metric];
+        let ran = run(folder.path(), &args).exits(0);
+        assert!(ran.stdout.starts_with(title), "{}", ran.stdout);
+        for class in CLASSES {
+            // In the metric's table, that of rates and the confusion matrix.
+            assert_eq!(ran.stdout.matches(class).count(), 3, "{}", ran.stdout);
+        }
+        for word in ["mean ", "correct rate", "background"] {
+            assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
+        }
+
+        let json = run(folder.path(), &[&args[..], &["--json"]].concat()).exits(0);
+        let [report] = json.json().try_into().unwrap();
+        assert_eq!(report["metric"], metric);
+        assert_eq!(report["images"], 5);
+        assert_eq!(report["objects"], test_objects());
+        let per_class = report["per_class"].as_object().unwrap();
+        assert!(per_class.keys().map(String::as_str).eq(CLASSES));
+        let known: Vec<f64> = per_class.values().filter_map(|ap| ap.as_f64()).collect();
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        assert!((report["map"].as_f64().unwrap() - mean).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn charts_and_numbers_are_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (detector(), text(detection_data()));
+    let args = [
+        "eval", &model, &data, "--split", "trainval", "--save", "a/b",
+    ];
+    run(folder.path(), &args).exits(0);
+    let saved = folder.path().join("a/b");
+    for name in ["precision_recall.png", "confusion.png"] {
+        let picture = fs::read(saved.join(name)).unwrap();
+        assert!(picture.starts_with(b"\x89PNG"), "{name}");
+    }
+    let bytes = fs::read(saved.join("evaluation.json")).unwrap();
+    let numbers: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    for metric in ["voc07", "voc", "coco"] {
+        assert_eq!(numbers[metric]["metric"], metric);
+        assert_eq!(numbers[metric]["images"], 19);
+    }
+    let labels = numbers["confusion"]["labels"].as_array().unwrap();
+    assert_eq!(labels.len(), CLASSES.len() + 1);
+    let rates = &numbers["detection_rates"]["all"];
+    let count = |key: &str| rates[key].as_u64().unwrap();
+    assert_eq!(count("correct") + count("missed"), count("objects"));
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    fs::remove_file(set.join("ImageSets/Main/test.txt")).unwrap();
+    let said = |code, args: &[&str]| run(folder.path(), args).exits(code).stderr;
+    let missing = said(1, &["eval", &detector(), "set"]);
+    assert!(missing.contains("ImageSets/Main/test.txt"), "{missing}");
+    let unknown = said(2, &["eval", &detector(), "set", "--split", "tests"]);
+    assert!(unknown.contains("tests"), "{unknown}");
+    let no_folder = said(1, &["eval", &detector(), "set/classification"]);
+    assert!(no_folder.contains("Annotations"), "{no_folder}");
+    let other_task = said(1, &["eval", &classifier(), "set"]);
+    assert!(other_task.contains("classifier"), "{other_task}");
+    let score = said(1, &["eval", &detector(), "set", "--score", "1.5"]);
+    assert!(score.contains("1.5"), "{score}");
+}
+
+fn rename_class(set: &Path, from: &str, to: &str) {
+    for entry in fs::read_dir(set.join("Annotations")).unwrap() {
+        let path = entry.unwrap().path();
+        let xml = fs::read_to_string(&path).unwrap();
+        let renamed = xml.replace(
+            &format!("<name>{from}</name>"),
+            &format!("<name>{to}</name>"),
+        );
+        fs::write(path, renamed).unwrap();
+    }
+}
+
+#[test]
+fn objects_of_other_classes_are_named_and_do_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    rename_class(&set, "mug", "cup");
+    let ran = run(folder.path(), &["eval", &detector(), "set", "--json"]).exits(0);
+    assert!(ran.stderr.contains("`cup`"), "{}", ran.stderr);
+    let [report] = ran.json().try_into().unwrap();
+    let mugs = report["per_class"]["mug"].clone();
+    assert!(mugs.is_null(), "{report}");
+    assert!(report["objects"].as_u64().unwrap() < test_objects());
+    for class in CLASSES {
+        rename_class(&set, class, &format!("{class}s"));
+    }
+    rename_class(&set, "cup", "cups");
+    let ran = run(folder.path(), &["eval", &detector(), "set"]).exits(1);
+    assert!(ran.stderr.contains("found none"), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn a_broken_picture_is_named_and_the_others_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    let list = fs::read_to_string(set.join("ImageSets/Main/test.txt")).unwrap();
+    let id = list.lines().next().unwrap().trim();
+    let picture = set.join(format!("JPEGImages/{id}.jpg"));
+    let bytes = fs::read(&picture).unwrap();
+    fs::write(&picture, &bytes[..bytes.len() / 2]).unwrap();
+    let ran = run(folder.path(), &["eval", &detector(), "set", "--json"]).exits(1);
+    assert!(ran.stderr.contains(&format!("{id}.jpg")), "{}", ran.stderr);
+    let [report] = ran.json().try_into().unwrap();
+    assert_eq!(report["images"], 4);
+}

@@ -1,0 +1,200 @@
+//! `import` and `inspect`.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
+use ssdlite_infer::ModelFile;
+
+use crate::harness::{files_below, run};
+use crate::pytorch::{Wrapper, legacy_file, number};
+use crate::shared::{classifier, detection_data, detector, text};
+
+fn write_pth(path: &Path, info: &ModelInfo, wrapper: Wrapper) {
+    fs::write(path, legacy_file(&info.tensors(), wrapper)).unwrap();
+}
+
+/// torchvision's classifier.
+fn small_imagenet() -> ModelInfo {
+    ModelInfo::classifier(
+        MobileNetV3::new(Variant::Small),
+        ClassNames::imagenet(),
+        224,
+    )
+}
+
+/// torchvision's detector.
+fn large_coco() -> ModelInfo {
+    let backbone = MobileNetV3::new(Variant::Large).with_reduced_tail();
+    ModelInfo::detector(backbone, ClassNames::coco(), 320)
+}
+
+fn inspect(folder: &Path, model: &str) -> Value {
+    let ran = run(folder, &["inspect", model, "--json"]).exits(0);
+    ran.json().remove(0)
+}
+
+#[test]
+fn a_classifier_arrives_whole_and_has_torchvisions_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let info = small_imagenet();
+    write_pth(&folder.path().join("small.pth"), &info, Wrapper::Model);
+    let args = [
+        "import",
+        "small.pth",
+        "--arch",
+        "classifier-small",
+        "--classes",
+        "imagenet",
+    ];
+    let out = ["--out", "small.safetensors"];
+    run(folder.path(), &[&args[..], &out].concat()).exits(0);
+    let report = inspect(folder.path(), "small.safetensors");
+    assert_eq!(report["parameters"], 2_542_856);
+    assert_eq!(report["macs"].as_u64().unwrap() / 1_000_000, 56);
+    assert_eq!(report["classes"].as_array().unwrap().len(), 1000);
+    let model = ModelFile::read(&folder.path().join("small.safetensors")).unwrap();
+    for spec in info.tensors() {
+        let Some(numbers) = model.numbers(&spec.key) else {
+            assert!(spec.key.ends_with("num_batches_tracked"), "{}", spec.key);
+            continue;
+        };
+        let all_equal = (0..spec.elements()).all(|index| numbers[index] == number(&spec, index));
+        assert!(all_equal, "{}", spec.key);
+    }
+    let inspected = run(folder.path(), &["inspect", "small.safetensors"]).exits(0);
+    for words in [
+        "MobileNetV3-Small",
+        "2542856",
+        "224x224",
+        "tench",
+        "small.pth",
+    ] {
+        assert!(
+            inspected.stdout.contains(words),
+            "{words}: {}",
+            inspected.stdout
+        );
+    }
+    let picture = detection_data().join("JPEGImages/sample_00000.jpg");
+    let args = [
+        "classifier",
+        "predict",
+        "small.safetensors",
+        &text(&picture),
+    ];
+    let predicted = run(folder.path(), &args).exits(0);
+    assert_eq!(predicted.stdout.lines().count(), 6);
+}
+
+#[test]
+fn a_detector_arrives_whole_and_has_torchvisions_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pth(
+        &folder.path().join("coco.pth"),
+        &large_coco(),
+        Wrapper::None,
+    );
+    let args = [
+        "import",
+        "coco.pth",
+        "--arch",
+        "ssdlite-large",
+        "--classes",
+        "coco",
+    ];
+    let out = ["--out", "coco.safetensors"];
+    run(folder.path(), &[&args[..], &out].concat()).exits(0);
+    let report = inspect(folder.path(), "coco.safetensors");
+    assert_eq!(report["parameters"], 3_440_060);
+    assert_eq!(report["macs"].as_u64().unwrap() / 1_000_000, 583);
+    let inspected = run(folder.path(), &["inspect", "coco.safetensors", "--layers"]).exits(0);
+    let maps = "20x20 10x10 5x5 3x3 2x2 1x1";
+    for words in [
+        maps,
+        "0.583 GMACs",
+        "reduced tail",
+        "NMS at IoU",
+        "squeeze-and-excite",
+    ] {
+        assert!(
+            inspected.stdout.contains(words),
+            "{words}: {}",
+            inspected.stdout
+        );
+    }
+    let picture = text(&detection_data().join("JPEGImages/sample_00000.jpg"));
+    let args = ["detect", "coco.safetensors", &picture, "--json"];
+    let [found] = run(folder.path(), &args)
+        .exits(0)
+        .json()
+        .try_into()
+        .unwrap();
+    assert!(found["detections"].is_array());
+}
+
+#[test]
+fn inspect_tells_of_training_and_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = inspect(folder.path(), &detector());
+    assert_eq!(report["training"]["epochs"], "2");
+    assert!(report["metrics"]["map_voc07"].is_f64(), "{report}");
+    assert_eq!(report["feature_maps"].as_array().unwrap().len(), 6);
+    let report = inspect(folder.path(), &classifier());
+    assert!(report["metrics"]["top1"].is_f64(), "{report}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    let sound = legacy_file(&small_imagenet().tensors(), Wrapper::Model);
+    write("small.pth", &sound);
+    write("truncated.pth", &sound[..sound.len() / 2]);
+    write("page.pth", b"<!DOCTYPE html>");
+    write("two.txt", b"cat\ndog\n");
+    write("twice.txt", b"cat\ncat\n");
+    let before = files_below(folder.path());
+    for (file, arch, classes, words) in [
+        (
+            "truncated.pth",
+            "classifier-small",
+            "imagenet",
+            "truncated.pth",
+        ),
+        ("page.pth", "classifier-small", "imagenet", "page.pth"),
+        ("absent.pth", "classifier-small", "imagenet", "absent.pth"),
+        ("small.pth", "classifier-small", "two.txt", "classifier.3"),
+        ("small.pth", "classifier-large", "imagenet", "features."),
+        ("small.pth", "ssdlite-small", "coco", "backbone."),
+        ("small.pth", "classifier-small", "twice.txt", "cat"),
+        ("small.pth", "classifier-small", "absent.txt", "absent.txt"),
+    ] {
+        let args = [
+            "import",
+            file,
+            "--arch",
+            arch,
+            "--classes",
+            classes,
+            "--out",
+            "out",
+        ];
+        let ran = run(folder.path(), &args).exits(1);
+        assert!(ran.stderr.contains(words), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.len() < 2000, "{args:?}: {}", ran.stderr);
+    }
+    let args = [
+        "import",
+        "small.pth",
+        "--arch",
+        "resnet",
+        "--classes",
+        "coco",
+        "--out",
+        "out",
+    ];
+    run(folder.path(), &args).exits(2);
+    assert_eq!(files_below(folder.path()), before);
+}

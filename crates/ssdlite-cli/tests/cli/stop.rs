@@ -1,0 +1,198 @@
+//! Stopping a training run and going on with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{copy_folder, losses, run};
+use crate::shared::{detector_run, text};
+
+/// Signals are Unix's.
+#[cfg(unix)]
+mod signals {
+    use std::io::{BufRead, BufReader, Read};
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
+
+    use crate::harness::{Ran, command, files_below, losses, run};
+    use crate::shared::{TINY, detection_data, text};
+
+    const EPOCHS: &str = "3";
+
+    /// A run under way, and what it has said so far.
+    struct Running {
+        child: Child,
+        stderr: BufReader<std::process::ChildStderr>,
+        said: String,
+    }
+
+    impl Running {
+        fn start(folder: &Path, args: &[&str]) -> Self {
+            let mut child = command(folder, args)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let stderr = BufReader::new(child.stderr.take().unwrap());
+            Self {
+                child,
+                stderr,
+                said: String::new(),
+            }
+        }
+
+        /// Reads on until a line holds `words`.
+        fn wait_for(&mut self, words: &str) {
+            while !self.said.lines().last().unwrap_or("").contains(words) {
+                let read = self.stderr.read_line(&mut self.said).unwrap();
+                assert_ne!(read, 0, "it ended without {words:?}:\n{}", self.said);
+            }
+        }
+
+        fn signal(&self, name: &str) {
+            // The shell has a `kill` of its own on every Unix.
+            let status = Command::new("sh")
+                .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name])
+                .arg(self.child.id().to_string())
+                .status();
+            assert!(status.unwrap().success());
+        }
+
+        fn end(mut self) -> Ran {
+            self.stderr.read_to_string(&mut self.said).unwrap();
+            Ran {
+                code: self
+                    .child
+                    .wait()
+                    .unwrap()
+                    .code()
+                    .expect("it ended by itself"),
+                stdout: String::new(),
+                stderr: self.said,
+            }
+        }
+    }
+
+    fn train(folder: &Path, name: &str) -> Vec<String> {
+        let data = text(detection_data());
+        let args = ["train", &data, "--runs", &text(folder), "--name", name];
+        let args = [&args[..], &["--epochs", EPOCHS], &TINY].concat();
+        args.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Stops a run when it has said `words`; returns what it said in all.
+    fn stop_at(folder: &Path, args: &[&str], words: &str, signal: &str) -> String {
+        let mut running = Running::start(folder, args);
+        running.wait_for(words);
+        running.signal(signal);
+        running.end().exits(1).stderr
+    }
+
+    #[test]
+    fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        run(folder, &train(folder, "straight")).exits(0);
+        let args = train(folder, "stopped");
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let stopped = folder.join("stopped");
+        let resume = ["train", "--resume", &text(&stopped)];
+
+        // In the first epoch, then after it.
+        let said = stop_at(folder, &args, "images to learn from", "TERM");
+        assert!(!said.contains("epoch 1/3"), "{said}");
+        assert!(!stopped.join("results.csv").exists());
+        assert!(said.contains(&resume[1..].join(" ")), "{said}");
+        assert!(!files_below(&stopped.join("checkpoints")).is_empty());
+
+        let said = stop_at(folder, &resume, "epoch 1/3", "INT");
+        assert!(said.contains("going on after step"), "{said}");
+        assert!(!said.contains("epoch 3/3"), "{said}");
+        assert!(said.contains(&resume[1..].join(" ")), "{said}");
+
+        let ran = run(folder, &resume).exits(0);
+        assert!(!ran.stderr.contains("epoch 1/3"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+        let straight = folder.join("straight");
+        assert_eq!(losses(&stopped), losses(&straight));
+        let read = |name| {
+            (
+                files_below(&stopped)[name].clone(),
+                files_below(&straight)[name].clone(),
+            )
+        };
+        for name in ["last.safetensors", "best.safetensors"] {
+            let (resumed, whole) = read(name);
+            assert!(resumed == whole, "{name}");
+        }
+
+        // A finished run has nothing left to do.
+        let ran = run(folder, &resume).exits(0);
+        assert!(ran.stderr.contains("3 epochs done"), "{}", ran.stderr);
+        assert_eq!(losses(&stopped), losses(&straight));
+    }
+}
+
+/// A copy of the finished run, and its checkpoints, the newest first.
+fn copy_of_run(folder: &Path) -> (PathBuf, [PathBuf; 2]) {
+    let copy = folder.join("copy");
+    copy_folder(detector_run(), &copy);
+    let checkpoint = |step| copy.join(format!("checkpoints/step-{step:010}.safetensors"));
+    let checkpoints = [checkpoint(8), checkpoint(4)];
+    (copy, checkpoints)
+}
+
+fn truncate(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+}
+
+/// Flips a bit in the middle of the numbers.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() * 3 / 4;
+    bytes[middle] ^= 4;
+    fs::write(path, bytes).unwrap();
+}
+
+fn clear(path: &Path) {
+    fs::write(path, b"").unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_costs_a_warning_and_an_epoch() {
+    for damage in [truncate, flip, clear] {
+        let folder = tempfile::tempdir().unwrap();
+        let (copy, [newest, _]) = copy_of_run(folder.path());
+        damage(&newest);
+        let ran = run(folder.path(), &["train", "--resume", &text(&copy)]).exits(0);
+        let warning = ran.stderr.lines().find(|line| line.contains("warning"));
+        assert!(
+            warning.is_some_and(|line| line.contains("step-0000000008")),
+            "{}",
+            ran.stderr
+        );
+        assert!(
+            ran.stderr.contains("going on after step 4"),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!(losses(&copy), losses(detector_run()));
+        for name in ["last.safetensors", "best.safetensors"] {
+            let read = |run: &Path| fs::read(run.join(name)).unwrap();
+            assert!(read(&copy) == read(detector_run()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_run_without_a_sound_checkpoint_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (copy, [newest, before]) = copy_of_run(folder.path());
+    truncate(&newest);
+    flip(&before);
+    let ran = run(folder.path(), &["train", "--resume", &text(&copy)]).exits(1);
+    for step in ["step-0000000008", "step-0000000004"] {
+        assert!(ran.stderr.contains(step), "{}", ran.stderr);
+    }
+    assert!(newest.exists() && before.exists());
+}

@@ -1,0 +1,161 @@
+//! `train`: the run folder, the configuration, what stops a run.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{files_below, losses, run};
+use crate::shared::{TINY, detection_data, detector_run, text};
+
+#[test]
+fn a_run_leaves_its_configuration_course_models_and_checkpoints() {
+    let run = detector_run();
+    for name in ["results.png", "labels.png"] {
+        let picture = fs::read(run.join(name)).unwrap();
+        assert!(picture.starts_with(b"\x89PNG"), "{name}");
+    }
+    for name in ["train_batch0.jpg", "val_batch0_pred.jpg"] {
+        let picture = fs::read(run.join(name)).unwrap();
+        assert!(picture.starts_with(b"\xff\xd8"), "{name}");
+    }
+    for name in ["last.safetensors", "best.safetensors"] {
+        let model = ssdlite_infer::ModelFile::read(&run.join(name)).unwrap();
+        assert_eq!(model.info().classes.len(), 5, "{name}");
+    }
+    let checkpoints = files_below(&run.join("checkpoints"));
+    let names: Vec<_> = checkpoints.keys().map(String::as_str).collect();
+    let expected = ["step-0000000004.safetensors", "step-0000000008.safetensors"];
+    assert_eq!(names, expected);
+    let rows = losses(run);
+    assert_eq!(
+        rows[0],
+        "epoch,step,loss,classification_loss,regression_loss,lr,map_voc07,map_voc"
+    );
+    assert_eq!(rows.len(), 3);
+    assert!(rows[2].starts_with("2,8,"), "{}", rows[2]);
+}
+
+#[test]
+fn the_run_folders_configuration_repeats_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = text(&detector_run().join("config.toml"));
+    let args = ["train", "--config", &config, "--name", "again", "--json"];
+    let ran = run(folder.path(), &args).exits(0);
+    let again = folder.path().join("runs/again");
+    assert_eq!(losses(&again), losses(detector_run()));
+    for name in ["config.toml", "last.safetensors", "best.safetensors"] {
+        let read = |run: &Path| fs::read(run.join(name)).unwrap();
+        assert!(read(&again) == read(detector_run()), "{name}");
+    }
+    let epochs = ran.json();
+    assert_eq!(epochs.len(), 2);
+    assert_eq!(epochs[1]["epoch"], 2);
+    for key in ["classification_loss", "regression_loss", "lr", "score"] {
+        assert!(epochs[1][key].is_f64(), "{key}: {}", epochs[1]);
+    }
+}
+
+#[test]
+fn an_option_overrides_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = text(&detector_run().join("config.toml"));
+    let mut args = vec!["train", "--config", &config, "--epochs", "1"];
+    args.extend(["--optimizer", "sgd", "--lr", "0.01", "--clip-norm", "2.5"]);
+    args.extend(["--schedule", "multi-step", "--milestones", "0.5,0.75"]);
+    let ran = run(folder.path(), &args).exits(0);
+    assert!(ran.stderr.contains("detector-1"), "{}", ran.stderr);
+    let written = folder.path().join("runs/detector-1");
+    assert_eq!(losses(&written).len(), 2);
+    let read = |run: &Path| -> toml::Table {
+        let text = fs::read_to_string(run.join("config.toml")).unwrap();
+        text.parse().unwrap()
+    };
+    let mut expected = read(detector_run());
+    let training = expected["training"].as_table_mut().unwrap();
+    training.insert("epochs".into(), 1.into());
+    training.insert("optimizer".into(), "sgd".into());
+    training.insert("lr".into(), 0.01.into());
+    training.insert("clip-norm".into(), 2.5.into());
+    training.insert("schedule".into(), "multi-step".into());
+    training.insert("milestones".into(), vec![0.5, 0.75].into());
+    assert_eq!(read(&written), expected);
+}
+
+/// Each line would be a wrong configuration; the words after it must be said.
+const WRONG_CONFIGURATIONS: [(&str, &[&str]); 7] = [
+    ("[training]\nlearning-rate = 1.0", &["learning-rate"]),
+    ("[trainer]\nlr = 1.0", &["trainer"]),
+    ("[training]\nlr = -1.0", &["training.lr", "-1"]),
+    ("[training]\nepochs = 0", &["training.epochs"]),
+    ("[model]\nbackbone = \"huge\"", &["huge", "large"]),
+    ("[data]\npath = 7", &["path"]),
+    ("[model\n", &["config.toml"]),
+];
+
+#[test]
+fn a_wrong_configuration_is_an_error_that_names_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(detection_data());
+    let config = folder.path().join("config.toml");
+    for (lines, words) in WRONG_CONFIGURATIONS {
+        let head = if lines.starts_with("[data]") {
+            String::new()
+        } else {
+            format!("[data]\npath = {data:?}\n")
+        };
+        fs::write(&config, format!("{head}{lines}\n")).unwrap();
+        let ran = run(folder.path(), &["train", "--config", "config.toml"]).exits(1);
+        for word in words {
+            assert!(ran.stderr.contains(word), "{lines}: {}", ran.stderr);
+        }
+        assert!(!folder.path().join("runs").exists(), "{lines}");
+    }
+}
+
+#[test]
+fn an_existing_run_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(detection_data());
+    fs::create_dir_all(folder.path().join("runs/mine")).unwrap();
+    fs::write(folder.path().join("runs/mine/notes.txt"), "mine").unwrap();
+    let before = files_below(folder.path());
+    let args = ["train", &data, "--name", "mine"];
+    let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(1);
+    assert!(ran.stderr.contains("runs/mine"), "{}", ran.stderr);
+    assert_eq!(files_below(folder.path()), before);
+}
+
+#[test]
+fn a_run_that_cannot_begin_leaves_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("set/Annotations")).unwrap();
+    run(folder.path(), &["train", "set"]).exits(1);
+    assert!(!folder.path().join("runs/detector-1").exists());
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_names_the_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(detection_data());
+    let args = ["train", &data, "--lr", "1e30", "--epochs", "9"];
+    let more = ["--clip-norm", "0", "--warmup", "0", "--name", "wild"];
+    let ran = run(folder.path(), &[&args[..], &more, &TINY].concat()).exits(1);
+    let error = ran.stderr.lines().last().unwrap();
+    assert!(error.contains("expected a finite"), "{}", ran.stderr);
+    let pictures = error.matches("JPEGImages").count();
+    assert_eq!(pictures, 4, "{error}");
+    assert!(folder.path().join("runs/wild/config.toml").exists());
+}
+
+#[test]
+fn resuming_takes_a_run_and_no_other_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let finished = text(detector_run());
+    let ran = run(
+        folder.path(),
+        &["train", "--resume", &finished, "--lr", "0.1"],
+    )
+    .exits(2);
+    assert!(ran.stderr.contains("--resume"), "{}", ran.stderr);
+    let ran = run(folder.path(), &["train", "--resume", "runs/none"]).exits(1);
+    assert!(ran.stderr.contains("runs/none"), "{}", ran.stderr);
+}

@@ -1,0 +1,116 @@
+//! `train --weights FILE`: what is taken over from another network.
+
+use std::fs;
+use std::path::Path;
+
+use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
+use ssdlite_infer::ModelFile;
+
+use crate::harness::{copy_folder, run};
+use crate::pytorch::{Wrapper, legacy_file};
+use crate::shared::{
+    TINY, classifier, classifier_run, detection_data, detector, detector_run, text,
+};
+
+/// One epoch with these options; returns what was said.
+fn train(folder: &Path, data: &str, options: &[&str]) -> String {
+    let args = ["train", data, "--epochs", "1", "--name", "run"];
+    let args = [&args[..], &TINY, options].concat();
+    run(folder, &args).exits(0).stderr
+}
+
+fn model(path: &Path) -> ModelFile {
+    ModelFile::read(path).unwrap()
+}
+
+#[test]
+fn a_frozen_backbone_stays_that_of_the_classifier() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = ["--weights", &classifier(), "--freeze", "backbone"];
+    let said = train(folder.path(), &text(detection_data()), &weights);
+    assert!(said.contains("tensors loaded"), "{said}");
+    assert!(said.contains("kept their first values"), "{said}");
+    let from = model(&classifier_run().join("best.safetensors"));
+    let to = model(&folder.path().join("runs/run/last.safetensors"));
+    let stem = "0.0.weight";
+    let old = from.numbers(&format!("features.{stem}")).unwrap();
+    assert_eq!(
+        to.numbers(&format!("backbone.features.0.{stem}")).unwrap(),
+        old
+    );
+    let running = "0.1.running_mean";
+    let old = from.numbers(&format!("features.{running}")).unwrap();
+    assert_eq!(
+        to.numbers(&format!("backbone.features.0.{running}"))
+            .unwrap(),
+        old
+    );
+}
+
+#[test]
+fn a_detector_with_other_classes_keeps_the_heads_of_those_it_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    for entry in fs::read_dir(set.join("Annotations")).unwrap() {
+        let path = entry.unwrap().path();
+        let xml = fs::read_to_string(&path).unwrap();
+        let merged = xml.replace("<name>apple</name>", "<name>mug</name>");
+        fs::write(
+            path,
+            merged.replace("<name>key</name>", "<name>zebra</name>"),
+        )
+        .unwrap();
+    }
+    let options = ["--weights", &detector(), "--lr", "1e-9", "--ema", "0"];
+    let said = train(folder.path(), "set", &options);
+    assert!(
+        said.contains("heads taken over for: book, leaf, mug\n"),
+        "{said}"
+    );
+    let from = model(&detector_run().join("best.safetensors"));
+    let to = model(&folder.path().join("runs/run/last.safetensors"));
+    assert!(
+        to.info()
+            .classes
+            .iter()
+            .eq(["book", "leaf", "mug", "zebra"])
+    );
+    let bias = |model: &ModelFile| model.numbers("head.classification_head.module_list.0.1.bias");
+    let (old, new) = (bias(&from).unwrap(), bias(&to).unwrap());
+    // Outputs of the first default box: background, then the classes.
+    for (row, old_row) in [(0, 0), (1, 2), (2, 4), (3, 5)] {
+        assert!((new[row] - old[old_row]).abs() < 1e-6, "{row}");
+    }
+}
+
+#[test]
+fn a_pytorch_detector_of_coco_gives_what_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut backbone = MobileNetV3::new(Variant::Small).with_reduced_tail();
+    backbone.width_multiplier = 0.1;
+    let info = ModelInfo::detector(backbone, ClassNames::coco(), 64);
+    let bytes = legacy_file(&info.tensors(), Wrapper::Model);
+    fs::write(folder.path().join("coco.pth"), bytes).unwrap();
+    let options = ["--weights", "coco.pth", "--reduced-tail"];
+    let said = train(folder.path(), &text(detection_data()), &options);
+    // COCO knows apples and books.
+    assert!(
+        said.contains("heads taken over for: apple, book\n"),
+        "{said}"
+    );
+    assert!(!said.contains("kept their first values"), "{said}");
+}
+
+#[test]
+fn weights_of_nothing_alike_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("page.safetensors"), "<!DOCTYPE html>").unwrap();
+    let data = text(detection_data());
+    for weights in ["page.safetensors", "absent.safetensors", "absent.pth"] {
+        let args = ["train", &data, "--weights", weights];
+        let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(1);
+        assert!(ran.stderr.contains(weights), "{weights}: {}", ran.stderr);
+        assert!(!folder.path().join("runs/detector-1").exists(), "{weights}");
+    }
+}
