@@ -35,6 +35,24 @@ pub(crate) fn error(message: &str) {
     to_stderr(&format!("error: {message}"));
 }
 
+/// Tells the user why something was not done, with all causes.
+pub(crate) fn failure(error: &anyhow::Error) {
+    self::error(&with_causes(error));
+}
+
+/// The messages of an error and its causes. A message that repeats its cause at
+/// its end stands for both.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn to_stderr(message: &str) {
     // Nobody is left to tell where standard error is closed.
     writeln!(io::stderr().lock(), "{message}").ok();
@@ -45,4 +63,20 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || io::Error::other("no such file");
+        let wrapped = ssdlite_train::Error::io("a.toml", cause());
+        assert_eq!(with_causes(&wrapped.into()), "a.toml: no such file");
+        let told = Err::<(), _>(cause()).context("can't read b").unwrap_err();
+        assert_eq!(with_causes(&told), "can't read b: no such file");
+    }
 }

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Err(error) if console::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            console::error(&format!("{error:#}"));
+            console::failure(&error);
             if error.is::<UsageError>() {
                 ExitCode::from(2)
             } else {

@@ -59,9 +59,19 @@ impl ImageFolder {
     /// is there and holds folders.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if there is no class folder, [`Error::Io`] if a
-    /// folder can't be listed.
+    /// [`Error::Malformed`] if there is no class folder, or if the folder is in
+    /// VOC's layout, [`Error::Io`] if a folder can't be listed.
     pub fn open(root: &Path) -> Result<Self> {
+        if ["Annotations", "JPEGImages"]
+            .iter()
+            .all(|name| root.join(name).is_dir())
+        {
+            return Err(Error::Malformed(format!(
+                "{}: expected train/CLASS/ or CLASS/ folders of pictures, found VOC's layout \
+                 for detectors",
+                root.display()
+            )));
+        }
         let train = root.join(Split::Train.name());
         let layout = if train.is_dir() && !folders_in(&train)?.is_empty() {
             Layout::PerSplit

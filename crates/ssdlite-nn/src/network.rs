@@ -42,8 +42,8 @@ pub trait Network: Module {
     /// has one of the same key, type and shape, and a list of the others.
     ///
     /// # Errors
-    /// [`Error::WeightsMismatch`](crate::Error::WeightsMismatch) if nothing
-    /// fits, or for a fitting tensor with a number that is not finite or a
+    /// [`Error::WeightsMismatch`](crate::Error::WeightsMismatch) if less than
+    /// half of `state` fits, or for a fitting tensor with a number that is not finite or a
     /// negative running variance.
     fn load_matching(self, state: &StateDict) -> Result<(Self, LoadReport)> {
         let (fitting, report) = state.select_fitting(self.inventory().specs())?;

@@ -301,6 +301,39 @@ fn what_does_not_fit_is_listed() {
 }
 
 #[test]
+fn another_networks_weights_are_refused() {
+    let narrow = MobileNetV3 {
+        width_multiplier: 0.5,
+        ..SMALL
+    };
+    let large = MobileNetV3::new(Variant::Large);
+    for other in [narrow, large, large.with_reduced_tail()] {
+        let state = state_from_formula(&other.detector(3).tensors());
+        let specs = SMALL.detector(3).tensors();
+        let error = state.select_fitting(&specs).expect_err("another network");
+        let text = error.to_string();
+        assert!(text.contains("another network's"), "{text}");
+        assert!(text.contains("expected f32["), "{text}");
+    }
+    for network in [SMALL, large] {
+        let full = state_from_formula(&network.classifier(3).tensors());
+        let specs = network.with_reduced_tail().classifier(5).tensors();
+        let (fitting, report) = full.select_fitting(&specs).expect("the same stages");
+        assert!(fitting.len() > report.different.len(), "{report}");
+    }
+}
+
+#[test]
+fn many_missing_tensors_are_counted_by_part() {
+    let classifier = state_from_formula(&SMALL.classifier(3).tensors());
+    let state = detector_state_from_classifier(&classifier, &SMALL);
+    let specs = SMALL.detector(3).tensors();
+    let (_, report) = state.select_fitting(&specs).expect("a fitting backbone");
+    let parts = "backbone.extra (72), head.classification_head (48), head.regression_head (48)";
+    assert!(report.to_string().contains(parts), "{report}");
+}
+
+#[test]
 fn classes_of_the_same_name_keep_their_rows() {
     let from = ["cat", "N/A", "dog", "N/A", "cow"];
     let to = classes(&["dog", "eel", "cat"]);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use ssdlite_core::{ClassNames, ModelInfo};
+use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo};
 use ssdlite_nn::weights::{
     detector_state_from_classifier, head_rows_by_class, read_model, read_pth,
 };
@@ -23,7 +23,8 @@ struct Source {
 }
 
 impl Source {
-    fn read(path: &Path) -> Result<Self> {
+    /// Reads weights for a network on `backbone`.
+    fn read(path: &Path, backbone: &MobileNetV3) -> Result<Self> {
         let is_pytorch = path
             .extension()
             .is_some_and(|ending| ending == "pth" || ending == "pt");
@@ -33,6 +34,15 @@ impl Source {
             return Ok(Self { state, classes });
         }
         let model = read_model(path)?;
+        let found = &model.info.backbone;
+        if !has_same_stages(found, backbone) {
+            return Err(Error::WeightsMismatch(format!(
+                "{}: expected weights of {}, found those of {}",
+                path.display(),
+                described(backbone),
+                described(found)
+            )));
+        }
         Ok(Self {
             state: model.state,
             classes: Some(model.info.classes),
@@ -44,6 +54,35 @@ impl Source {
             .iter()
             .any(|(key, _)| key.starts_with("features."))
     }
+}
+
+/// Whether tensors of one fit the other, but for those that a reduced tail
+/// makes smaller.
+fn has_same_stages(one: &MobileNetV3, other: &MobileNetV3) -> bool {
+    let stages = |network: &MobileNetV3| {
+        let MobileNetV3 {
+            variant,
+            width_multiplier,
+            minimalistic,
+            reduced_tail: _,
+        } = *network;
+        (variant, width_multiplier, minimalistic)
+    };
+    stages(one) == stages(other)
+}
+
+/// A network by the options that make it.
+fn described(network: &MobileNetV3) -> String {
+    let minimalistic = if network.minimalistic {
+        ", minimalistic"
+    } else {
+        ""
+    };
+    format!(
+        "the backbone {}, width {}{minimalistic}",
+        network.variant.name(),
+        network.width_multiplier
+    )
 }
 
 /// COCO's classes for a PyTorch file with as many outputs as COCO asks for.
@@ -58,7 +97,8 @@ fn coco_if_so_many(state: &StateDict) -> Option<ClassNames> {
 /// rows of classes with the same name.
 ///
 /// # Errors
-/// [`Error::Network`] for a file that can't be read or has nothing that fits.
+/// [`Error::Network`] for a file that can't be read or of which less than half
+/// fits; [`Error::WeightsMismatch`] for a model of ours with another backbone.
 pub(crate) fn detector_from_file(
     info: &ModelInfo,
     path: &Path,
@@ -68,7 +108,7 @@ pub(crate) fn detector_from_file(
     let table = info.backbone.detector(info.classes.len());
     let network = Detector::new(&table, seed, device);
     let Source { mut state, classes } = {
-        let source = Source::read(path)?;
+        let source = Source::read(path, &info.backbone)?;
         if source.is_classifier() {
             Source {
                 state: detector_state_from_classifier(&source.state, &info.backbone),
@@ -100,15 +140,15 @@ pub(crate) fn detector_from_file(
 /// over.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] for a detector's file; [`Error::Network`] for one
-/// that can't be read or has nothing that fits.
+/// [`Error::InvalidRequest`] for a detector's file, else as
+/// [`detector_from_file`].
 pub(crate) fn classifier_from_file(
     info: &ModelInfo,
     path: &Path,
     seed: u64,
     device: &Device,
 ) -> Result<(Classifier, String)> {
-    let source = Source::read(path)?;
+    let source = Source::read(path, &info.backbone)?;
     if !source.is_classifier() {
         return Err(Error::InvalidRequest(format!(
             "{}: expected a classifier's weights, found no features.* in it",

@@ -48,8 +48,8 @@ impl RunFolder {
             .is_some();
         if used && overwrite == Overwrite::Refuse {
             return Err(Error::InvalidRequest(format!(
-                "{}: expected a new or empty folder, found files in it: resume that run, choose \
-                 another name, or ask to overwrite it",
+                "{}: expected a new or empty folder, found files in it: resume that run or choose \
+                 another name",
                 folder.path.display()
             )));
         }
@@ -146,9 +146,9 @@ impl RunFolder {
         self.path.join("checkpoints")
     }
 
-    /// The best model's evaluation in detail.
-    pub fn evaluation(&self) -> PathBuf {
-        self.path.join("eval")
+    /// The best model's scores on the validation split, class by class.
+    pub fn best_evaluation(&self) -> PathBuf {
+        self.path.join("eval/best.txt")
     }
 }
 

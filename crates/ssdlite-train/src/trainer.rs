@@ -363,6 +363,10 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
             self.save_models(epoch, validation.as_ref(), is_best)?;
             if is_best {
                 self.task.draw_best(&averaged, self.run.folder)?;
+                if let Some(found) = &validation {
+                    let path = self.run.folder.best_evaluation();
+                    write_aside(&path, found.text.as_bytes())?;
+                }
             }
             self.evaluation_seconds = started.elapsed().as_secs_f64();
             self.progress.seconds_evaluating = self.evaluation_seconds;

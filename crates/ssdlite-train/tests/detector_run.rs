@@ -97,6 +97,8 @@ fn a_run_leaves_what_it_promises() {
     ] {
         assert!(file.metadata().unwrap().len() > 1000, "{}", file.display());
     }
+    let scores = fs::read_to_string(folder.best_evaluation()).unwrap();
+    assert!(scores.starts_with("VOC07"), "{scores}");
     assert_eq!(fs::read_dir(folder.checkpoints()).unwrap().count(), 2);
 }
 

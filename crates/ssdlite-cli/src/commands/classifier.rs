@@ -79,7 +79,7 @@ impl PredictArgs {
             let files = match image_files(source) {
                 Ok(files) => files,
                 Err(error) => {
-                    console::error(&format!("{error:#}"));
+                    console::failure(&error);
                     failures += 1;
                     continue;
                 }
@@ -88,7 +88,7 @@ impl PredictArgs {
                 match self.predict(&classifier, &path) {
                     Err(error) if console::is_closed_pipe(&error) => return Err(error),
                     Err(error) => {
-                        console::error(&format!("{error:#}"));
+                        console::failure(&error);
                         failures += 1;
                     }
                     Ok(()) => {}
@@ -208,7 +208,7 @@ fn evaluate(
                 .add_image(image.class, &scores)
                 .with_context(|| image.path.display().to_string())?,
             Err(error) => {
-                console::error(&format!("{error:#}"));
+                console::failure(&error);
                 failures += 1;
             }
         }

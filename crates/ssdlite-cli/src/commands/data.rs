@@ -185,7 +185,14 @@ impl SplitArgs {
         } else {
             Overwrite::Refuse
         };
-        let counts = VocFolder::open(&self.data)?.write_splits(&shares, overwrite)?;
+        let folder = VocFolder::open(&self.data)?;
+        if !self.force && Split::ALL.iter().any(|&split| folder.has_split(split)) {
+            anyhow::bail!(
+                "{}: there are split files already: --force replaces them",
+                self.data.display()
+            );
+        }
+        let counts = folder.write_splits(&shares, overwrite)?;
         let trainval = counts.train + counts.val;
         console::text(format_args!(
             "train {}, val {}, trainval {trainval}, test {} images",

@@ -135,7 +135,7 @@ pub(crate) fn evaluate(detector: &Detector, set: &DetectionSet) -> Result<(Evalu
                 .add_image(&image.objects, &detections)
                 .with_context(|| image.path.display().to_string())?,
             Err(error) => {
-                console::error(&format!("{error:#}"));
+                console::failure(&error);
                 failures += 1;
             }
         }

@@ -116,7 +116,9 @@ impl Inspection<'_> {
             );
         }
         lines.section("training", info.training.iter());
-        lines.section("metrics", info.metrics.iter());
+        let metrics = info.metrics.iter();
+        let metrics = metrics.map(|(name, score)| (name, format!("{score:.4}")));
+        lines.section("metrics", metrics);
         lines.0
     }
 }

@@ -41,10 +41,11 @@ pub(crate) struct ClassifierTrainArgs {
 
 impl TrainArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let config = DetectorConfig::from_toml(&self.run.config_text(&self.options)?)?;
+        let text = self.run.config_text(&self.options)?;
+        let config = (self.run).blame_file(DetectorConfig::from_toml(&text), Task::Detector)?;
         let model = &config.model;
         let start = self.run.start(model.backbone, &model.weights)?;
-        self.run.train("detector", |session| {
+        self.run.train(Task::Detector, |session| {
             train_detector(&config, &start, session)
         })
     }
@@ -52,12 +53,36 @@ impl TrainArgs {
 
 impl ClassifierTrainArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let config = ClassifierConfig::from_toml(&self.run.config_text(&self.options)?)?;
+        let text = self.run.config_text(&self.options)?;
+        let config = (self.run).blame_file(ClassifierConfig::from_toml(&text), Task::Classifier)?;
         let model = &config.model;
         let start = self.run.start(model.backbone, &model.weights)?;
-        self.run.train("classifier", |session| {
+        self.run.train(Task::Classifier, |session| {
             train_classifier(&config, &start, session)
         })
+    }
+}
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Detector,
+    Classifier,
+}
+
+impl Task {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Detector => "detector",
+            Self::Classifier => "classifier",
+        }
+    }
+
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Detector => "ssdlite train",
+            Self::Classifier => "ssdlite classifier train",
+        }
     }
 }
 
@@ -75,6 +100,16 @@ impl RunArgs {
         }
         let path = RunFolder::open(run)?.config();
         std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))
+    }
+
+    /// Names the file that a wrong configuration came from.
+    fn blame_file<C>(&self, config: ssdlite_train::Result<C>, task: Task) -> Result<C> {
+        let origin = match (&self.resume, &self.config) {
+            (None, None) => return Ok(config?),
+            (None, Some(file)) => format!("{} with the options given", file.display()),
+            (Some(run), _) => format!("{} is no {}'s run", run.display(), task.name()),
+        };
+        config.context(origin)
     }
 
     fn start(&self, variant: Variant, weights: &Weights) -> Result<Start> {
@@ -101,7 +136,7 @@ impl RunArgs {
 
     fn train(
         &self,
-        task: &str,
+        task: Task,
         train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<ssdlite_train::Outcome>,
     ) -> Result<Outcome> {
         let folder = match &self.resume {
@@ -119,15 +154,15 @@ impl RunArgs {
         });
         drop(progress);
         let outcome = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
-        Ok(say_end(&outcome, &folder))
+        Ok(say_end(&outcome, &folder, task))
     }
 
-    fn new_folder(&self, task: &str) -> Result<PathBuf> {
+    fn new_folder(&self, task: Task) -> Result<PathBuf> {
         if let Some(name) = &self.name {
             return Ok(self.runs.join(name));
         }
         (1_u32..)
-            .map(|number| self.runs.join(format!("{task}-{number}")))
+            .map(|number| self.runs.join(format!("{}-{number}", task.name())))
             .find(|path| !path.exists())
             .context("there is no free number for the run")
     }
@@ -141,7 +176,7 @@ fn device(kind: DeviceKind) -> Device {
     }
 }
 
-fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder) -> Outcome {
+fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> Outcome {
     let best = match outcome.best {
         Some(best) => format!(", best score {best:.3}"),
         None => String::new(),
@@ -150,7 +185,8 @@ fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder) -> Outcome {
     let epochs = counted(u64::from(outcome.epochs), "epoch");
     match outcome.end {
         End::Stopped => {
-            console::note(&format!("stopped; go on with --resume {path}"));
+            let command = task.command();
+            console::note(&format!("stopped; `{command} --resume {path}` goes on"));
             return Outcome::Failed;
         }
         End::OutOfPatience => console::note(&format!(

@@ -81,7 +81,8 @@ fn split_refuses_to_overwrite_unless_forced() {
         "--seed",
         "3",
     ];
-    run(folder.path(), &args).exits(1);
+    let refused = run(folder.path(), &args).exits(1);
+    assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
     assert_eq!(fs::read(&list).unwrap(), before);
     let forced = run(folder.path(), &[&args[..], &["--force"]].concat()).exits(0);
     assert!(

@@ -13,6 +13,8 @@ fn a_run_leaves_its_configuration_course_models_and_checkpoints() {
         let picture = fs::read(run.join(name)).unwrap();
         assert!(picture.starts_with(b"\x89PNG"), "{name}");
     }
+    let scores = fs::read_to_string(run.join("eval/best.txt")).unwrap();
+    assert!(scores.starts_with("VOC07"), "{scores}");
     for name in ["train_batch0.jpg", "val_batch0_pred.jpg"] {
         let picture = fs::read(run.join(name)).unwrap();
         assert!(picture.starts_with(b"\xff\xd8"), "{name}");
@@ -158,4 +160,8 @@ fn resuming_takes_a_run_and_no_other_options() {
     assert!(ran.stderr.contains("--resume"), "{}", ran.stderr);
     let ran = run(folder.path(), &["train", "--resume", "runs/none"]).exits(1);
     assert!(ran.stderr.contains("runs/none"), "{}", ran.stderr);
+    let other = ["classifier", "train", "--resume", &finished];
+    let ran = run(folder.path(), &other).exits(1);
+    let words = format!("{finished} is no classifier's run");
+    assert!(ran.stderr.contains(&words), "{}", ran.stderr);
 }

@@ -103,7 +103,24 @@ fn a_pytorch_detector_of_coco_gives_what_fits() {
 }
 
 #[test]
-fn weights_of_nothing_alike_are_refused() {
+fn another_networks_weights_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(detection_data());
+    let weights = detector();
+    let other = [&["train", &data, "--weights", &weights][..], &TINY].concat();
+    let ran = run(
+        folder.path(),
+        &[&other[..], &["--backbone", "large"]].concat(),
+    )
+    .exits(1);
+    let words = "expected weights of the backbone large, width 0.1, found those of the backbone \
+                 small, width 0.1";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    assert!(!folder.path().join("runs/detector-1").exists());
+}
+
+#[test]
+fn what_is_no_model_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("page.safetensors"), "<!DOCTYPE html>").unwrap();
     let data = text(detection_data());

@@ -150,6 +150,15 @@ fn sets_that_cannot_be_used_are_errors() {
 }
 
 #[test]
+fn a_voc_folder_is_not_taken_for_class_folders() {
+    let maker = Maker::new();
+    maker.picture("JPEGImages/1.jpg", 7, 5);
+    maker.write("Annotations/1.xml", "<annotation/>");
+    let error = ImageFolder::open(maker.root()).unwrap_err().to_string();
+    assert!(error.contains("VOC's layout"), "{error}");
+}
+
+#[test]
 fn a_folder_of_too_few_pictures_to_divide_says_so() {
     let maker = Maker::new();
     maker.picture("a/1.jpg", 7, 5);

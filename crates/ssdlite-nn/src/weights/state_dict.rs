@@ -10,6 +10,15 @@ use crate::error::{Error, Result};
 /// The most keys that an error message lists.
 const LISTED_KEYS: usize = 5;
 
+/// The most keys that a report lists one by one: those of the outputs for
+/// classes, a weight and a bias for each of six feature maps.
+const REPORTED_KEYS: usize = 12;
+
+/// Weights of which a smaller part fits are another network's: the same
+/// network with a reduced tail takes almost two thirds, a MobileNetV3 of the
+/// other variant or of another width a few that are alike by chance.
+const LEAST_FITTING_PART: f64 = 0.5;
+
 /// The numbers of a tensor, the last dimension fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
@@ -131,18 +140,20 @@ impl StateDict {
     /// The tensors that fit a network, with a report on all others.
     ///
     /// # Errors
-    /// [`Error::WeightsMismatch`] if none fits, or a fitting one is not finite
-    /// or a negative variance.
+    /// [`Error::WeightsMismatch`] if less than half of them fit, batch counts
+    /// left aside, or a fitting one is not finite or a negative variance.
     pub fn select_fitting(&self, specs: &[TensorSpec]) -> Result<(Self, LoadReport)> {
         let (fitting, report) = self.sort_out(specs);
-        if fitting.is_empty() {
+        let is_weight = |key: &&String| !key.ends_with(BATCH_COUNT);
+        let found = self.0.keys().filter(is_weight).count();
+        let fit = report.loaded.iter().filter(is_weight).count();
+        if fit == 0 || (fit as f64) < LEAST_FITTING_PART * found as f64 {
+            let first = specs.first();
+            let first = first.map(|spec| format!("{} for {}", expected(spec), spec.key));
+            let example = report.different.first().cloned().or(first);
             return Err(Error::WeightsMismatch(format!(
-                "expected tensors such as {} for {}, found none of the network's {} keys \
-                 with its type and shape among {} tensors",
-                specs.first().map(expected).unwrap_or_default(),
-                specs.first().map_or("", |spec| spec.key.as_str()),
-                specs.len(),
-                self.len()
+                "the weights are another network's, {fit} of {found} tensors fit: {}",
+                example.unwrap_or_default()
             )));
         }
         check_values(&fitting)?;
@@ -181,6 +192,9 @@ impl StateDict {
     }
 }
 
+/// How the keys of batch counts end.
+const BATCH_COUNT: &str = "num_batches_tracked";
+
 fn abridged(keys: &[&str]) -> String {
     let listed = keys[..keys.len().min(LISTED_KEYS)].join(", ");
     if keys.len() > LISTED_KEYS {
@@ -215,6 +229,9 @@ fn check_values(tensors: &[(&TensorSpec, &StateTensor)]) -> Result<()> {
 }
 
 /// What became of each tensor when weights were taken over in part.
+///
+/// Printed, it counts what fits and lists the others, many of them by the part
+/// of the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadReport {
     /// Keys of the network that were filled.
@@ -231,18 +248,53 @@ pub struct LoadReport {
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} tensors loaded", self.loaded.len())?;
-        for (name, keys) in [
+        for (name, keys, list) in [
             (
                 "kept their first values, missing in the weights",
                 &self.missing,
+                by_part(&self.missing),
             ),
-            ("kept their first values", &self.different),
-            ("of the weights not used", &self.unused),
+            (
+                "kept their first values",
+                &self.different,
+                up_to_limit(&self.different),
+            ),
+            (
+                "of the weights not used",
+                &self.unused,
+                by_part(&self.unused),
+            ),
         ] {
             if !keys.is_empty() {
-                write!(f, "\n{} {name}: {}", keys.len(), keys.join(", "))?;
+                write!(f, "\n{} {name}: {list}", keys.len())?;
             }
         }
         Ok(())
+    }
+}
+
+/// Lists a few keys, or counts many by the part of the network that they belong
+/// to, which is what their first two components name.
+fn by_part(keys: &[String]) -> String {
+    if keys.len() <= REPORTED_KEYS {
+        return keys.join(", ");
+    }
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for key in keys {
+        let part: Vec<&str> = key.split('.').take(2).collect();
+        *counts.entry(part.join(".")).or_default() += 1;
+    }
+    let parts: Vec<_> = counts
+        .iter()
+        .map(|(part, count)| format!("{part} ({count})"))
+        .collect();
+    parts.join(", ")
+}
+
+fn up_to_limit(entries: &[String]) -> String {
+    let listed = entries[..entries.len().min(REPORTED_KEYS)].join(", ");
+    match entries.len().checked_sub(REPORTED_KEYS) {
+        None | Some(0) => listed,
+        Some(more) => format!("{listed}, and {more} more"),
     }
 }
