@@ -62,7 +62,7 @@ pub fn train_classifier(
     let task = ClassifierTask::new(config, &data, info, run)?;
     if *start != Start::Resume {
         write_aside(&run.folder.config(), config.to_toml()?.as_bytes())?;
-        task.draw_data(run.folder)?;
+        task.draw_data(run)?;
     }
     let plan = Plan {
         training: &config.training,
@@ -190,8 +190,15 @@ impl ClassifierTask {
         })
     }
 
-    fn draw_data(&self, folder: &RunFolder) -> Result<()> {
-        if let Some(batch) = self.loader.epoch(0, 0)?.next().transpose()? {
+    fn draw_data(&self, run: &mut Session<'_>) -> Result<()> {
+        let folder = run.folder;
+        let mut batches = self.loader.epoch(0, 0)?;
+        let first = batches.next().transpose()?;
+        // A loader tells of each picture once.
+        for skipped in batches.take_skipped() {
+            run.observer.warning(&skipped.to_string());
+        }
+        if let Some(batch) = first {
             let grid = pictures::grid_of_inputs(&batch, &self.info);
             save(&folder.train_batch_jpg(), &grid)?;
         }

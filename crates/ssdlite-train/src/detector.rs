@@ -65,7 +65,7 @@ pub fn train_detector(
     let task = DetectorTask::new(config, &data, info, run)?;
     if *start != Start::Resume {
         write_aside(&run.folder.config(), config.to_toml()?.as_bytes())?;
-        task.draw_data(run.folder)?;
+        task.draw_data(run)?;
     }
     let plan = Plan {
         training: &config.training,
@@ -244,8 +244,15 @@ impl DetectorTask {
         })
     }
 
-    fn draw_data(&self, folder: &RunFolder) -> Result<()> {
-        if let Some(batch) = self.loader.epoch(0, 0)?.next().transpose()? {
+    fn draw_data(&self, run: &mut Session<'_>) -> Result<()> {
+        let folder = run.folder;
+        let mut batches = self.loader.epoch(0, 0)?;
+        let first = batches.next().transpose()?;
+        // A loader tells of each picture once.
+        for skipped in batches.take_skipped() {
+            run.observer.warning(&skipped.to_string());
+        }
+        if let Some(batch) = first {
             let grid = pictures::grid_of_batch(&batch, &self.info, &self.targets);
             save(&folder.train_batch_jpg(), &grid)?;
         }

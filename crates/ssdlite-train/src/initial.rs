@@ -8,7 +8,7 @@ use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo};
 use ssdlite_nn::weights::{
     detector_state_from_classifier, head_rows_by_class, read_model, read_pth,
 };
-use ssdlite_nn::{Classifier, Detector, Network, StateDict};
+use ssdlite_nn::{Classifier, Detector, LoadReport, Network, StateDict};
 
 use crate::error::{Error, Result};
 
@@ -97,8 +97,9 @@ fn coco_if_so_many(state: &StateDict) -> Option<ClassNames> {
 /// rows of classes with the same name.
 ///
 /// # Errors
-/// [`Error::Network`] for a file that can't be read or of which less than half
-/// fits; [`Error::WeightsMismatch`] for a model of ours with another backbone.
+/// [`Error::Network`] for a file that can't be read; [`Error::WeightsMismatch`]
+/// for one of which less than half fits, or a model of ours with another
+/// backbone.
 pub(crate) fn detector_from_file(
     info: &ModelInfo,
     path: &Path,
@@ -128,7 +129,7 @@ pub(crate) fn detector_from_file(
         }
         found = same;
     }
-    let (network, report) = network.load_matching(&state)?;
+    let (network, report) = load_matching(network, &state, path)?;
     let mut text = report.to_string();
     if !found.is_empty() {
         text += &format!("\nheads taken over for: {}", found.join(", "));
@@ -157,6 +158,16 @@ pub(crate) fn classifier_from_file(
     }
     let table = info.backbone.classifier(info.classes.len());
     let network = Classifier::new(&table, seed, device);
-    let (network, report) = network.load_matching(&source.state)?;
+    let (network, report) = load_matching(network, &source.state, path)?;
     Ok((network, report.to_string()))
+}
+
+/// [`Network::load_matching`], whose error names the file.
+fn load_matching<N: Network>(
+    network: N,
+    state: &StateDict,
+    path: &Path,
+) -> Result<(N, LoadReport)> {
+    let loaded = network.load_matching(state);
+    loaded.map_err(|error| Error::WeightsMismatch(format!("{}: {error}", path.display())))
 }

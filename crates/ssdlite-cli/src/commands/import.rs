@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
+use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Task, Variant};
 use ssdlite_nn::weights::{StateDict, read_pth, write_model};
 
 use super::Outcome;
@@ -89,11 +89,14 @@ impl ImportArgs {
         let origin = name.to_string_lossy().into_owned();
         info.training.insert("imported from".into(), origin);
         write_model(&self.out, &info, &state)?;
+        let network = match info.task {
+            Task::Classify => "classifier",
+            Task::Detect(_) => "detector",
+        };
         console::note(&format!(
-            "{}: {} {} with {} classes",
+            "{}: {} {network} with {} classes",
             self.out.display(),
             info.backbone.variant.name(),
-            info.task.name(),
             classes.len()
         ));
         Ok(Outcome::Done)

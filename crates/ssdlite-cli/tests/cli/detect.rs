@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::{Ran, files_below, run};
-use crate::shared::{CLASSES, classifier, detection_data, detector, text};
+use crate::harness::{Ran, command, files_below, run};
+use crate::shared::{CLASSES, classifier, detection_data, detector};
 
 /// Lets a hardly trained network find something.
 const LOW: [&str; 2] = ["--score", "0.02"];
@@ -146,6 +147,20 @@ fn a_broken_picture_stops_no_other() {
 }
 
 #[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 3);
+    let mut child = command(folder.path(), &["detect", &detector(), "photos", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ran = Ran::from(child.wait_with_output().unwrap()).exits(0);
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
 fn what_is_no_model_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     photos(folder.path(), 1);
@@ -196,15 +211,7 @@ fn the_models_own_settings_can_be_overridden() {
         assert_ne!(ran.code, 0, "{option} {value}");
         assert!(ran.stderr.contains(value), "{option}: {}", ran.stderr);
     }
-    let path = text(Path::new(&model));
-    let both = [
-        "detect",
-        &path,
-        "photos",
-        "--nms",
-        "0.5",
-        "--soft-nms",
-        "0.5",
-    ];
-    run(folder.path(), &both).exits(2);
+    let both = ["--nms", "0.5", "--soft-nms", "0.5"];
+    let args = [&["detect", &model, "photos"][..], &both].concat();
+    run(folder.path(), &args).exits(2);
 }

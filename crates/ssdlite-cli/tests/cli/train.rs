@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::{files_below, losses, run};
+use crate::harness::{copy_folder, files_below, losses, run};
 use crate::shared::{TINY, detection_data, detector_run, text};
 
 #[test]
@@ -132,6 +132,35 @@ fn a_run_that_cannot_begin_leaves_no_folder() {
     fs::create_dir_all(folder.path().join("set/Annotations")).unwrap();
     run(folder.path(), &["train", "set"]).exits(1);
     assert!(!folder.path().join("runs/detector-1").exists());
+}
+
+#[test]
+fn what_is_broken_in_the_data_is_named_and_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    let list = fs::read_to_string(set.join("ImageSets/Main/train.txt")).unwrap();
+    let ids: Vec<&str> = list.lines().map(str::trim).collect();
+    let picture = |id: &str| set.join(format!("JPEGImages/{id}.jpg"));
+    fs::remove_file(picture(ids[0])).unwrap();
+    let half = fs::read(picture(ids[1])).unwrap();
+    fs::write(picture(ids[1]), &half[..half.len() / 2]).unwrap();
+    let xml = set.join(format!("Annotations/{}.xml", ids[2]));
+    let annotation = fs::read_to_string(&xml).unwrap();
+    let (before, box_and_rest) = annotation.split_once("<xmax>").unwrap();
+    let (_, after) = box_and_rest.split_once("</xmax>").unwrap();
+    fs::write(&xml, format!("{before}<xmax>0</xmax>{after}")).unwrap();
+
+    let args = ["train", "set", "--epochs", "1", "--name", "run"];
+    let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(0);
+    for id in &ids[..3] {
+        let warning = ran.stderr.lines().find(|line| line.contains(id));
+        let warning = warning.unwrap_or_default();
+        assert!(warning.starts_with("warning: "), "{id}: {}", ran.stderr);
+    }
+    let totals = "train: 1 images skipped, 1 objects skipped";
+    assert!(ran.stderr.contains(totals), "{}", ran.stderr);
+    assert_eq!(losses(&folder.path().join("runs/run")).len(), 2);
 }
 
 #[test]

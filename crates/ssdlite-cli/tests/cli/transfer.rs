@@ -9,7 +9,8 @@ use ssdlite_infer::ModelFile;
 use crate::harness::{copy_folder, run};
 use crate::pytorch::{Wrapper, legacy_file};
 use crate::shared::{
-    TINY, classifier, classifier_run, detection_data, detector, detector_run, text,
+    TINY, classification_data, classifier, classifier_run, detection_data, detector, detector_run,
+    text,
 };
 
 /// One epoch with these options; returns what was said.
@@ -103,6 +104,27 @@ fn a_pytorch_detector_of_coco_gives_what_fits() {
 }
 
 #[test]
+fn a_classifier_with_other_classes_keeps_all_but_its_last_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(&classification_data(), &set);
+    for split in ["train", "val", "test"] {
+        fs::remove_dir_all(set.join(split).join("leaf")).unwrap();
+    }
+    let weights = classifier();
+    let args = ["classifier", "train", "set", "--weights", &weights];
+    let more = ["--epochs", "1", "--name", "run", "--freeze", "backbone"];
+    let ran = run(folder.path(), &[&args[..], &more, &TINY].concat()).exits(0);
+    let last = "2 kept their first values: expected f32[4,";
+    assert!(ran.stderr.contains(last), "{}", ran.stderr);
+    let from = model(&classifier_run().join("best.safetensors"));
+    let to = model(&folder.path().join("runs/run/last.safetensors"));
+    assert!(to.info().classes.iter().eq(["apple", "book", "key", "mug"]));
+    let stem = |model: &ModelFile| model.numbers("features.0.0.weight").unwrap();
+    assert_eq!(stem(&from), stem(&to));
+}
+
+#[test]
 fn another_networks_weights_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = text(detection_data());
@@ -115,6 +137,13 @@ fn another_networks_weights_are_refused() {
     .exits(1);
     let words = "expected weights of the backbone large, width 0.1, found those of the backbone \
                  small, width 0.1";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    let info = ModelInfo::detector(MobileNetV3::new(Variant::Large), ClassNames::coco(), 320);
+    let large = legacy_file(&info.tensors(), Wrapper::None);
+    fs::write(folder.path().join("large.pth"), large).unwrap();
+    let args = ["train", &data, "--weights", "large.pth", "--size", "64"];
+    let ran = run(folder.path(), &args).exits(1);
+    let words = "large.pth: the weights are another network's";
     assert!(ran.stderr.contains(words), "{}", ran.stderr);
     assert!(!folder.path().join("runs/detector-1").exists());
 }

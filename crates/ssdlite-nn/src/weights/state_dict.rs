@@ -149,7 +149,7 @@ impl StateDict {
         let fit = report.loaded.iter().filter(is_weight).count();
         if fit == 0 || (fit as f64) < LEAST_FITTING_PART * found as f64 {
             let first = specs.first();
-            let first = first.map(|spec| format!("{} for {}", expected(spec), spec.key));
+            let first = first.map(|spec| format!("expected {} for {}", expected(spec), spec.key));
             let example = report.different.first().cloned().or(first);
             return Err(Error::WeightsMismatch(format!(
                 "the weights are another network's, {fit} of {found} tensors fit: {}",
