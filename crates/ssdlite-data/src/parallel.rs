@@ -1,12 +1,21 @@
-//! The same work for many items on all cores.
+//! The same work for many items on several cores.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// `work` of every item, in the order of the items, whatever the number of
-/// cores.
+/// `work` of every item on all cores, in the order of the items.
 pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    map_on(cores, items, work)
+}
+
+/// `work` of every item on that many threads, in the order of the items.
+pub fn map_on<T: Sync, R: Send>(
+    threads: NonZeroUsize,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let run = || {
         let mut done = Vec::new();
@@ -19,7 +28,7 @@ pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<
         }
     };
     let mut results: Vec<(usize, R)> = thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers.min(items.len()))
+        let handles: Vec<_> = (0..threads.get().min(items.len()))
             .map(|_| scope.spawn(run))
             .collect();
         handles
@@ -36,11 +45,18 @@ pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     #[test]
     fn results_come_in_the_order_of_the_items() {
         let items: Vec<usize> = (0..1009).collect();
         let doubled = super::map(&items, |item| item * 2);
         assert_eq!(doubled, (0..1009).map(|i| i * 2).collect::<Vec<_>>());
+        for threads in [1, 5] {
+            let threads = NonZeroUsize::new(threads).unwrap();
+            let again = super::map_on(threads, &items, |item| item * 2);
+            assert_eq!(again, doubled);
+        }
         assert!(super::map(&[], |item: &u8| *item).is_empty());
     }
 }

@@ -18,9 +18,9 @@ use ssdlite_nn::{Classifier, Detector, Network};
 
 use crate::config::{OptimizerKind, TrainingOptions};
 use crate::error::{Error, Result};
-use crate::evaluate::{floats, images_tensor};
 use crate::loss::{CrossEntropy, MultiboxLoss, MultiboxTargets, surrogate};
 use crate::parameters::Parameters;
+use crate::tensors::{floats, images_tensor};
 use crate::threads::threads_from_option;
 
 /// Steps before the first that counts: memory is fetched and threads start.

@@ -14,20 +14,21 @@ use ssdlite_data::loader::{
 };
 use ssdlite_data::split::Split;
 use ssdlite_image::encode::save;
+use ssdlite_infer::{ModelFile, RunOptions};
 use ssdlite_nn::Classifier;
 
 use crate::charts;
 use crate::config::{ClassifierConfig, Freeze};
 use crate::detector::cache_bytes;
 use crate::error::Result;
-use crate::evaluate::{
-    ClassifierEvaluator, EvaluationLoading, Validation, Watch, floats, images_tensor,
-};
+use crate::evaluate::{ClassifierEvaluator, EvaluationOptions, Validation, Watch};
 use crate::initial::classifier_from_file;
 use crate::loss::{CrossEntropy, surrogate};
 use crate::observer::{Losses, Observer};
 use crate::pictures;
 use crate::run_folder::{RunFolder, write_aside};
+use crate::tensors::{floats, images_tensor};
+use crate::threads::threads_from_option;
 use crate::trainer::{Outcome, Plan, Session, Start, StepOutput, Task, Trainer};
 
 /// Trains a classifier as `config` says. On a resumed run, `config` must be
@@ -138,8 +139,6 @@ struct ClassifierTask {
     loss: CrossEntropy,
     /// With autodiff.
     device: Device,
-    /// Without.
-    plain_device: Device,
     evaluator: Option<ClassifierEvaluator>,
 }
 
@@ -167,16 +166,12 @@ impl ClassifierTask {
             workers: config.loader.workers,
             cache_bytes: cache_bytes(config.loader.cache),
         };
-        let loading = EvaluationLoading {
-            batch: NonZeroUsize::new(config.training.batch).unwrap_or(NonZeroUsize::MIN),
-            workers: config.loader.workers,
+        let evaluation = EvaluationOptions {
+            threads: threads_from_option(config.training.threads),
             cache_bytes: cache_bytes(config.loader.cache),
         };
-        let evaluator = data
-            .validation
-            .as_ref()
-            .map(|set| ClassifierEvaluator::new(&info, Arc::clone(set), loading))
-            .transpose()?;
+        let validation = data.validation.as_ref();
+        let evaluator = validation.map(|set| ClassifierEvaluator::new(Arc::clone(set), evaluation));
         Ok(Self {
             set: Arc::clone(&data.training),
             loader: Loader::for_classification(recipe, options)?,
@@ -185,7 +180,6 @@ impl ClassifierTask {
                 label_smoothing: config.loss.label_smoothing,
             },
             device: run.device.clone().autodiff(),
-            plain_device: run.device.clone(),
             evaluator,
         })
     }
@@ -248,19 +242,21 @@ impl Task for ClassifierTask {
         self.evaluator.is_some()
     }
 
-    fn validate(&self, network: &Classifier, run: &mut Session<'_>) -> Result<Option<Validation>> {
+    fn validate(&self, model: &ModelFile, run: &mut Session<'_>) -> Result<Option<Validation>> {
         let Some(evaluator) = &self.evaluator else {
             return Ok(None);
         };
+        let options = RunOptions::threads(NonZeroUsize::MIN);
+        let classifier = ssdlite_infer::Classifier::new(model, options)?;
         let mut watch = Watch {
             stop: run.stop,
-            warn: &mut |message| run.observer.warning(message),
+            skipped: &mut |image| run.observer.warning(&image.to_string()),
         };
-        let report = evaluator.evaluate(network, &self.plain_device, &mut watch)?;
+        let report = evaluator.evaluate(&classifier, &mut watch)?;
         Ok(report.as_ref().map(Validation::from_classification))
     }
 
-    fn draw_best(&self, _network: &Classifier, _folder: &RunFolder) -> Result<()> {
+    fn draw_best(&self, _model: &ModelFile, _folder: &RunFolder) -> Result<()> {
         Ok(())
     }
 

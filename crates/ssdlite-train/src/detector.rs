@@ -14,19 +14,19 @@ use ssdlite_data::loader::{
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
 use ssdlite_image::encode::save;
+use ssdlite_infer::{DetectorOptions, ModelFile, RunOptions};
 use ssdlite_nn::{Detector, Frozen};
 
 use crate::charts;
 use crate::config::{DetectorConfig, Freeze};
 use crate::error::{Error, Result};
-use crate::evaluate::{
-    DetectorEvaluator, EvaluationLoading, OutputReader, Validation, Watch, floats, images_tensor,
-};
+use crate::evaluate::{DetectorEvaluator, EvaluationOptions, Validation, Watch};
 use crate::initial::detector_from_file;
 use crate::loss::{MultiboxLoss, MultiboxTargets, surrogate};
 use crate::observer::{Losses, Observer};
 use crate::pictures;
 use crate::run_folder::{RunFolder, write_aside};
+use crate::tensors::{floats, images_tensor};
 use crate::threads::threads_from_option;
 use crate::trainer::{Outcome, Plan, Session, Start, StepOutput, Task, Trainer};
 
@@ -176,10 +176,8 @@ struct DetectorTask {
     threads: NonZeroUsize,
     /// With autodiff.
     device: Device,
-    /// Without.
-    plain_device: Device,
-    evaluator: Option<DetectorEvaluator>,
-    validation: Option<Arc<DetectionSet>>,
+    post_processing: PostProcessing,
+    validation: Option<(Arc<DetectionSet>, DetectorEvaluator)>,
 }
 
 impl DetectorTask {
@@ -215,17 +213,15 @@ impl DetectorTask {
             workers: config.loader.workers,
             cache_bytes: cache_bytes(config.loader.cache),
         };
-        let loading = EvaluationLoading {
-            batch: NonZeroUsize::new(config.training.batch).unwrap_or(NonZeroUsize::MIN),
-            workers: config.loader.workers,
+        let threads = threads_from_option(config.training.threads);
+        let evaluation = EvaluationOptions {
+            threads,
             cache_bytes: cache_bytes(config.loader.cache),
         };
-        let settings = config.evaluation.post_processing();
-        let evaluator = data
-            .validation
-            .as_ref()
-            .map(|set| DetectorEvaluator::new(&info, settings, Arc::clone(set), loading))
-            .transpose()?;
+        let validation = data.validation.as_ref().map(|set| {
+            let evaluator = DetectorEvaluator::new(Arc::clone(set), evaluation);
+            (Arc::clone(set), evaluator)
+        });
         Ok(Self {
             set: Arc::clone(&data.training),
             loader: Loader::for_detection(recipe, options)?,
@@ -236,11 +232,10 @@ impl DetectorTask {
                 empty_negatives: config.loss.empty_negatives,
                 label_smoothing: config.loss.label_smoothing,
             },
-            threads: threads_from_option(config.training.threads),
+            threads,
             device: run.device.clone().autodiff(),
-            plain_device: run.device.clone(),
-            evaluator,
-            validation: data.validation.clone(),
+            post_processing: config.evaluation.post_processing(),
+            validation,
         })
     }
 
@@ -311,33 +306,28 @@ impl Task for DetectorTask {
     }
 
     fn has_validation(&self) -> bool {
-        self.evaluator.is_some()
+        self.validation.is_some()
     }
 
-    fn validate(&self, network: &Detector, run: &mut Session<'_>) -> Result<Option<Validation>> {
-        let Some(evaluator) = &self.evaluator else {
+    fn validate(&self, model: &ModelFile, run: &mut Session<'_>) -> Result<Option<Validation>> {
+        let Some((_, evaluator)) = &self.validation else {
             return Ok(None);
         };
+        let detector = detector_on_one_thread(model, self.post_processing)?;
         let mut watch = Watch {
             stop: run.stop,
-            warn: &mut |message| run.observer.warning(message),
+            skipped: &mut |image| run.observer.warning(&image.to_string()),
         };
-        let evaluation = evaluator.evaluate(network, &self.plain_device, &mut watch)?;
+        let evaluation = evaluator.evaluate(&detector, &mut watch)?;
         Ok(evaluation.as_ref().map(Validation::from_detections))
     }
 
-    fn draw_best(&self, network: &Detector, folder: &RunFolder) -> Result<()> {
-        let Some(set) = &self.validation else {
+    fn draw_best(&self, model: &ModelFile, folder: &RunFolder) -> Result<()> {
+        let Some((set, _)) = &self.validation else {
             return Ok(());
         };
-        let reader = OutputReader::new(&self.info, PostProcessing::default())?;
-        let grid = pictures::grid_of_detections(
-            set,
-            &self.info,
-            |images, sizes| reader.detect(network, images, sizes),
-            &self.plain_device,
-        )?;
-        if let Some(grid) = grid {
+        let detector = detector_on_one_thread(model, PostProcessing::default())?;
+        if let Some(grid) = pictures::grid_of_detections(set, &detector)? {
             save(&folder.validation_batch_jpg(), &grid)?;
         }
         Ok(())
@@ -346,4 +336,15 @@ impl Task for DetectorTask {
     fn info(&self) -> &ModelInfo {
         &self.info
     }
+}
+
+fn detector_on_one_thread(
+    model: &ModelFile,
+    post_processing: PostProcessing,
+) -> Result<ssdlite_infer::Detector> {
+    let options = DetectorOptions {
+        run: RunOptions::threads(NonZeroUsize::MIN),
+        post_processing: Some(post_processing),
+    };
+    Ok(ssdlite_infer::Detector::new(model, &options)?)
 }

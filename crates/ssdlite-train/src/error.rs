@@ -55,6 +55,9 @@ pub enum Error {
     /// A picture can't be drawn or written.
     #[error(transparent)]
     Image(#[from] ssdlite_image::Error),
+    /// The inference engine refuses the model.
+    #[error(transparent)]
+    Inference(#[from] ssdlite_infer::Error),
     /// The network's weights can't be read, written or fitted.
     #[error(transparent)]
     Network(#[from] ssdlite_nn::Error),

@@ -1,22 +1,21 @@
-//! Scores of a network on pictures that it has not learnt from.
+//! Scores of a model on pictures that it has not learnt from.
+//!
+//! The one evaluation of the project: a training run's and `ssdlite eval`'s.
+//! It runs the model as its user will, on the inference engine, so that the
+//! score that picks the best network is the score of the file that is kept.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::{Device, Tensor, TensorData};
-use ssdlite_core::detector::BOX_NUMBERS;
-use ssdlite_core::post_processing::{RawOutputs, detections_from_outputs};
-use ssdlite_core::{
-    ClassId, DefaultBoxes, DetectorSettings, ImageSize, ModelInfo, PostProcessing, Task,
-};
-use ssdlite_data::loader::{
-    ClassificationBatch, ClassificationRecipe, DetectionBatch, DetectionRecipe, DifficultObjects,
-    Loader, LoaderOptions, Pass, TargetEncoder,
-};
-use ssdlite_data::{ClassificationSet, DetectionSet};
+use ssdlite_core::ClassNames;
+use ssdlite_data::loader::{PictureCache, SkippedImage};
+use ssdlite_data::{ClassificationSet, DetectionSet, parallel};
 use ssdlite_eval::{Classification, ClassificationReport, Evaluation, IouThreshold, VocMetric};
-use ssdlite_nn::{Classifier, Detector};
+use ssdlite_image::RgbImage;
+use ssdlite_infer::{Classifier, Detector};
 
 use crate::error::{Error, Result};
 
@@ -70,253 +69,206 @@ fn defined(scores: &[(&str, Option<f64>)]) -> Vec<(String, f64)> {
         .collect()
 }
 
-/// How pictures are read for an evaluation.
+/// How an evaluation is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EvaluationLoading {
-    /// Pictures that go through the network together.
-    pub batch: NonZeroUsize,
-    /// Threads that decode pictures.
-    pub workers: usize,
+pub struct EvaluationOptions {
+    /// Threads that take pictures from each other. A model with one thread
+    /// leaves each of them its own core.
+    pub threads: NonZeroUsize,
     /// Bytes of decoded pictures that are kept for the next evaluation.
     pub cache_bytes: u64,
-}
-
-impl EvaluationLoading {
-    fn options(self) -> LoaderOptions {
-        LoaderOptions {
-            batch_size: self.batch.get(),
-            pass: Pass::Evaluation,
-            workers: self.workers,
-            cache_bytes: self.cache_bytes,
-        }
-    }
 }
 
 /// What goes on around an evaluation.
 pub struct Watch<'a> {
     /// Once it is set, the evaluation ends without a result.
     pub stop: &'a AtomicBool,
-    /// Hears of pictures that can't be used; they don't count.
-    pub warn: &'a mut dyn FnMut(&str),
+    /// Hears of pictures that can't be used; they don't count. Each is named
+    /// once in the life of its evaluator.
+    pub skipped: &'a mut dyn FnMut(&SkippedImage),
 }
 
-/// Evaluates detectors of one description on one set of pictures.
+/// Evaluates detectors on one set of pictures.
 pub struct DetectorEvaluator {
     set: Arc<DetectionSet>,
-    loader: Loader<DetectionBatch>,
-    heads: OutputReader,
+    pictures: Pictures,
 }
 
 impl DetectorEvaluator {
-    /// An evaluator for the detector that `info` describes. `settings` are its
-    /// post-processing, whatever `info` says.
-    ///
-    /// # Errors
-    /// [`Error::InvalidRequest`] if `info` is not a detector's or the set has
-    /// other classes, and what the loader finds.
-    pub fn new(
-        info: &ModelInfo,
-        settings: PostProcessing,
-        set: Arc<DetectionSet>,
-        loading: EvaluationLoading,
-    ) -> Result<Self> {
-        if set.classes != info.classes {
-            return Err(Error::InvalidRequest(format!(
-                "expected pictures of the classes {}, found {}",
-                info.classes, set.classes
-            )));
-        }
-        let heads = OutputReader::new(info, settings)?;
-        let recipe = DetectionRecipe {
-            set: Arc::clone(&set),
-            preprocessing: info.preprocessing,
-            augment: None,
-            targets: TargetEncoder {
-                default_boxes: heads.default_boxes.clone(),
-                coder: heads.settings.box_coder,
-                difficult: DifficultObjects::LeaveOut,
-            },
-        };
-        Ok(Self {
-            loader: Loader::for_detection(recipe, loading.options())?,
+    /// An evaluator for detectors of the set's classes.
+    pub fn new(set: Arc<DetectionSet>, options: EvaluationOptions) -> Self {
+        Self {
+            pictures: Pictures::new(set.images.len(), options),
             set,
-            heads,
-        })
+        }
     }
 
     /// Detections and objects of all pictures, or none if it was stopped.
-    /// `network` is in evaluation mode and on `device`.
     ///
     /// # Errors
-    /// What the loader finds; [`Error::Core`] for outputs that are not finite.
+    /// [`Error::InvalidRequest`] for a detector of other classes;
+    /// [`Error::Malformed`] if no picture can be used; [`Error::Inference`] for
+    /// a network whose outputs are not finite.
     pub fn evaluate(
         &self,
-        network: &Detector,
-        device: &Device,
+        detector: &Detector,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Evaluation>> {
+        check_classes(detector.classes(), &self.set.classes)?;
+        let images = &self.set.images;
+        let paths: Vec<&Path> = images.iter().map(|image| image.path.as_path()).collect();
+        let found = self.pictures.each(&paths, watch, |index, picture| {
+            let annotated = images[index].size;
+            if picture.size() != annotated {
+                return Err(Fault::Picture(format!(
+                    "expected a picture of {annotated} as annotated, found {}",
+                    picture.size()
+                )));
+            }
+            Ok(detector.detect(picture)?)
+        })?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
         let mut evaluation = Evaluation::new(self.set.classes.clone());
-        let mut batches = self.loader.epoch(0, 0)?;
-        while let Some(batch) = batches.next().transpose()? {
-            if watch.stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            let images = images_tensor(batch.pixels, batch.samples.len(), batch.input, device);
-            let found = self.heads.detect(network, images, &batch.original_sizes)?;
-            for (sample, detections) in batch.samples.iter().zip(&found) {
-                evaluation.add_image(&self.set.images[*sample].objects, detections)?;
-            }
-            for skipped in batches.take_skipped() {
-                (watch.warn)(&skipped.to_string());
-            }
+        for (index, detections) in found {
+            evaluation.add_image(&images[index].objects, &detections)?;
         }
         Ok(Some(evaluation))
     }
 }
 
-/// Makes detections of a network's outputs.
-pub(crate) struct OutputReader {
-    default_boxes: DefaultBoxes,
-    settings: DetectorSettings,
-}
-
-impl OutputReader {
-    pub(crate) fn new(info: &ModelInfo, post_processing: PostProcessing) -> Result<Self> {
-        let (Task::Detect(settings), Some(default_boxes)) = (&info.task, info.default_boxes())
-        else {
-            return Err(Error::InvalidRequest(format!(
-                "expected a model that detects, found one to {}",
-                info.task.name()
-            )));
-        };
-        Ok(Self {
-            default_boxes,
-            settings: DetectorSettings {
-                post_processing,
-                ..*settings
-            },
-        })
-    }
-
-    /// The detections in each of these images, in pixels of `sizes`.
-    pub(crate) fn detect(
-        &self,
-        network: &Detector,
-        images: Tensor<4>,
-        sizes: &[ImageSize],
-    ) -> Result<Vec<Vec<ssdlite_core::Detection>>> {
-        let output = network.forward(images);
-        let logits = floats(output.logits);
-        let regressions = floats(output.regressions);
-        let per_image = logits.len() / sizes.len().max(1);
-        let boxes = self.default_boxes.len() * BOX_NUMBERS;
-        sizes
-            .iter()
-            .zip(logits.chunks(per_image.max(1)))
-            .zip(regressions.chunks(boxes.max(1)))
-            .map(|((&size, logits), regressions)| {
-                let outputs = RawOutputs {
-                    logits,
-                    regressions,
-                };
-                let DetectorSettings {
-                    box_coder,
-                    post_processing,
-                    ..
-                } = &self.settings;
-                let boxes = &self.default_boxes;
-                Ok(detections_from_outputs(
-                    outputs,
-                    boxes,
-                    box_coder,
-                    post_processing,
-                    size,
-                )?)
-            })
-            .collect()
-    }
-}
-
-/// Evaluates classifiers of one description on one set of pictures.
+/// Evaluates classifiers on one set of pictures.
 pub struct ClassifierEvaluator {
     set: Arc<ClassificationSet>,
-    loader: Loader<ClassificationBatch>,
+    pictures: Pictures,
 }
 
 impl ClassifierEvaluator {
-    /// An evaluator for the classifier that `info` describes.
-    ///
-    /// # Errors
-    /// [`Error::InvalidRequest`] if the set has other classes, and what the
-    /// loader finds.
-    pub fn new(
-        info: &ModelInfo,
-        set: Arc<ClassificationSet>,
-        loading: EvaluationLoading,
-    ) -> Result<Self> {
-        if set.classes != info.classes {
-            return Err(Error::InvalidRequest(format!(
-                "expected pictures of the classes {}, found {}",
-                info.classes, set.classes
-            )));
-        }
-        let recipe = ClassificationRecipe {
-            set: Arc::clone(&set),
-            preprocessing: info.preprocessing,
-            augment: None,
-        };
-        Ok(Self {
-            loader: Loader::for_classification(recipe, loading.options())?,
+    /// An evaluator for classifiers of the set's classes.
+    pub fn new(set: Arc<ClassificationSet>, options: EvaluationOptions) -> Self {
+        Self {
+            pictures: Pictures::new(set.images.len(), options),
             set,
-        })
+        }
     }
 
-    /// The accuracy on all pictures, or none if it was stopped. `network` is
-    /// in evaluation mode and on `device`.
+    /// The accuracy on all pictures, or none if it was stopped.
     ///
     /// # Errors
-    /// What the loader finds; [`Error::Evaluation`] for outputs that are not
-    /// finite.
+    /// As [`DetectorEvaluator::evaluate`].
     pub fn evaluate(
         &self,
-        network: &Classifier,
-        device: &Device,
+        classifier: &Classifier,
         watch: &mut Watch<'_>,
     ) -> Result<Option<ClassificationReport>> {
+        check_classes(classifier.classes(), &self.set.classes)?;
+        let images = &self.set.images;
+        let paths: Vec<&Path> = images.iter().map(|image| image.path.as_path()).collect();
+        let found =
+            self.pictures.each(
+                &paths,
+                watch,
+                |_, picture| Ok(classifier.classify(picture)?),
+            )?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
         let mut counts = Classification::new(self.set.classes.clone());
-        let classes = self.set.classes.len();
-        let mut batches = self.loader.epoch(0, 0)?;
-        while let Some(batch) = batches.next().transpose()? {
-            if watch.stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            let images = images_tensor(batch.pixels, batch.labels.len(), batch.input, device);
-            let logits = floats(network.forward(images));
-            for (&label, scores) in batch.labels.iter().zip(logits.chunks(classes)) {
-                counts.add_image(ClassId::from_index(label as usize), scores)?;
-            }
-            for skipped in batches.take_skipped() {
-                (watch.warn)(&skipped.to_string());
-            }
+        for (index, scores) in found {
+            counts.add_image(images[index].class, &scores)?;
         }
         Ok(Some(counts.report()))
     }
 }
 
-/// `[N, 3, height, width]` of pixels `[N, height, width, 3]`, which stay in
-/// their order in memory.
-pub(crate) fn images_tensor(
-    pixels: Vec<f32>,
-    count: usize,
-    size: ImageSize,
-    device: &Device,
-) -> Tensor<4> {
-    let shape = [count, size.height as usize, size.width as usize, 3];
-    Tensor::<4>::from_data(TensorData::new(pixels, shape), device).permute([0, 3, 1, 2])
+fn check_classes(model: &ClassNames, set: &ClassNames) -> Result<()> {
+    if model == set {
+        return Ok(());
+    }
+    Err(Error::InvalidRequest(format!(
+        "expected pictures of the classes {model}, found {set}"
+    )))
 }
 
-/// A tensor's numbers, the last dimension fastest.
-pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let data = tensor.into_data().convert::<f32>();
-    data.try_into_vec().expect("the numbers were just made f32")
+/// Why there is nothing for a picture.
+enum Fault {
+    /// It can't be used; the text says why.
+    Picture(String),
+    /// The model can't be used.
+    Model(ssdlite_infer::Error),
+    /// The evaluation was stopped before its turn.
+    Stopped,
+}
+
+impl From<ssdlite_infer::Error> for Fault {
+    fn from(error: ssdlite_infer::Error) -> Self {
+        Self::Model(error)
+    }
+}
+
+/// The pictures of a set, for one evaluation after another.
+struct Pictures {
+    threads: NonZeroUsize,
+    cache: PictureCache,
+    reported: Mutex<HashSet<usize>>,
+}
+
+impl Pictures {
+    fn new(samples: usize, options: EvaluationOptions) -> Self {
+        Self {
+            threads: options.threads,
+            cache: PictureCache::new(samples, options.cache_bytes),
+            reported: Mutex::default(),
+        }
+    }
+
+    /// What `find` makes of each picture, in their order, with the picture's
+    /// number; none if it was stopped.
+    fn each<T: Send>(
+        &self,
+        paths: &[&Path],
+        watch: &mut Watch<'_>,
+        find: impl Fn(usize, &RgbImage) -> std::result::Result<T, Fault> + Sync,
+    ) -> Result<Option<Vec<(usize, T)>>> {
+        let stop = watch.stop;
+        let numbered: Vec<(usize, &Path)> = paths.iter().copied().enumerate().collect();
+        let found = parallel::map_on(self.threads, &numbered, |&(index, path)| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Fault::Stopped);
+            }
+            let picture = self.cache.picture(index, path).map_err(Fault::Picture)?;
+            find(index, &picture)
+        });
+        let mut usable = Vec::with_capacity(found.len());
+        let mut first_skipped = None;
+        for (&(sample, path), found) in numbered.iter().zip(found) {
+            match found {
+                Ok(found) => usable.push((sample, found)),
+                Err(Fault::Stopped) => return Ok(None),
+                Err(Fault::Model(error)) => return Err(error.in_file(path).into()),
+                Err(Fault::Picture(reason)) => {
+                    let skipped = SkippedImage {
+                        sample,
+                        path: path.to_owned(),
+                        reason,
+                    };
+                    if self.reported().insert(sample) {
+                        (watch.skipped)(&skipped);
+                    }
+                    first_skipped.get_or_insert(skipped);
+                }
+            }
+        }
+        match first_skipped.filter(|_| usable.is_empty()) {
+            Some(skipped) => Err(Error::Malformed(format!(
+                "none of the pictures can be used; {skipped}"
+            ))),
+            None => Ok(Some(usable)),
+        }
+    }
+
+    fn reported(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -25,6 +25,7 @@ mod pictures;
 mod results;
 pub mod run_folder;
 pub mod schedule;
+mod tensors;
 pub mod threads;
 pub mod trainer;
 
@@ -34,7 +35,7 @@ pub use classifier::train_classifier;
 pub use config::{ClassifierConfig, DetectorConfig};
 pub use detector::train_detector;
 pub use error::{Error, Result};
-pub use evaluate::{ClassifierEvaluator, DetectorEvaluator, EvaluationLoading, Validation, Watch};
+pub use evaluate::{ClassifierEvaluator, DetectorEvaluator, EvaluationOptions, Validation, Watch};
 pub use observer::{EpochReport, Losses, Observer, RunStarted, StepReport};
 pub use run_folder::RunFolder;
 pub use trainer::{End, Outcome, Session, Start};

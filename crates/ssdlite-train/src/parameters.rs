@@ -10,7 +10,8 @@ use std::ops::Range;
 
 use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients, Tensor, TensorData, Transaction};
-use ssdlite_core::{TensorRole, TensorSpec};
+use ssdlite_core::{ModelInfo, TensorRole, TensorSpec};
+use ssdlite_infer::{ModelFile, NamedTensor};
 use ssdlite_nn::parameters::id_from_key;
 use ssdlite_nn::weights::Values;
 use ssdlite_nn::{Network, StateDict, StateTensor};
@@ -229,6 +230,22 @@ impl Parameters {
     /// The moving average of all tensors.
     pub(crate) fn averaged_state(&self) -> StateDict {
         self.state_of(&self.averages)
+    }
+
+    /// The moving average of all tensors as a model to run.
+    ///
+    /// # Errors
+    /// [`Error::Inference`] for numbers that are not finite, or tensors other
+    /// than `info` asks for.
+    pub(crate) fn averaged_model(&self, info: &ModelInfo) -> Result<ModelFile> {
+        let slots = self.slots.iter();
+        let read = slots.filter(|slot| slot.spec.role != TensorRole::BatchesTracked);
+        let tensors = read.map(|Slot { spec, range, .. }| NamedTensor {
+            key: spec.key.clone(),
+            shape: spec.shape.clone(),
+            numbers: self.averages[range.clone()].to_vec(),
+        });
+        Ok(ModelFile::from_tensors(info, tensors)?)
     }
 
     fn state_of(&self, numbers: &[f32]) -> StateDict {

@@ -1,19 +1,18 @@
 //! Pictures of what a run does: the first batch with its targets, and what the
 //! best network finds.
 
-use burn::tensor::{Device, Tensor};
 use ssdlite_core::detector::BOX_NUMBERS;
 use ssdlite_core::{
-    ClassId, ClassNames, Detection, GroundTruth, ImageSize, ModelInfo, PixelBox, Preprocessing,
+    ClassId, ClassNames, GroundTruth, ImageSize, ModelInfo, PixelBox, Preprocessing,
 };
 use ssdlite_data::DetectionSet;
 use ssdlite_data::loader::{ClassificationBatch, DetectionBatch, TargetEncoder};
 use ssdlite_image::decode::decode_file;
 use ssdlite_image::draw::grid;
-use ssdlite_image::{LabelledBox, Layout, Limits, Preprocessor, RgbImage, draw_boxes};
+use ssdlite_image::{LabelledBox, Limits, RgbImage, draw_boxes};
+use ssdlite_infer::Detector;
 
 use crate::error::Result;
-use crate::evaluate::images_tensor;
 
 /// Pictures in a grid.
 const SHOWN: usize = 16;
@@ -49,44 +48,29 @@ pub(crate) fn grid_of_inputs(batch: &ClassificationBatch, info: &ModelInfo) -> R
     grid_of(&pictures.collect::<Vec<_>>())
 }
 
-/// The first pictures of a set with what `detect` finds in the network's
-/// inputs, given the sizes of the pictures; none if none can be read.
+/// The first pictures of a set with what a detector finds in them; none if
+/// none can be read.
 pub(crate) fn grid_of_detections(
     set: &DetectionSet,
-    info: &ModelInfo,
-    detect: impl Fn(Tensor<4>, &[ImageSize]) -> Result<Vec<Vec<Detection>>>,
-    device: &Device,
+    detector: &Detector,
 ) -> Result<Option<RgbImage>> {
-    let mut preprocessor = Preprocessor::new(&info.preprocessing)?;
-    let input = info.preprocessing.size;
-    let numbers = input.width as usize * input.height as usize * 3;
-    let mut pixels = Vec::new();
     let mut pictures = Vec::new();
     for image in set.images.iter().take(SHOWN) {
         // A picture that can't be read was reported by the evaluation.
-        let Ok(picture) = decode_file(&image.path, &Limits::default()) else {
+        let Ok(mut picture) = decode_file(&image.path, &Limits::default()) else {
             continue;
         };
-        let start = pixels.len();
-        pixels.resize(start + numbers, 0.0);
-        preprocessor.write_input(&picture, Layout::Hwc, &mut pixels[start..]);
+        let found = detector.detect(&picture)?;
+        // The most certain come last and lie on top.
+        let boxes: Vec<LabelledBox> = found
+            .iter()
+            .rev()
+            .map(|detection| LabelledBox::of_detection(detection, detector.classes()))
+            .collect();
+        draw_boxes(&mut picture, &boxes);
         pictures.push(picture);
     }
-    if pictures.is_empty() {
-        return Ok(None);
-    }
-    let sizes: Vec<ImageSize> = pictures.iter().map(RgbImage::size).collect();
-    let images = images_tensor(pixels, pictures.len(), input, device);
-    let found = detect(images, &sizes)?;
-    for (picture, detections) in pictures.iter_mut().zip(found) {
-        // The most certain come last and lie on top.
-        let boxes = detections.iter().rev();
-        let boxes: Vec<LabelledBox> = boxes
-            .map(|detection| LabelledBox::of_detection(detection, &info.classes))
-            .collect();
-        draw_boxes(picture, &boxes);
-    }
-    Ok(Some(grid_of(&pictures)))
+    Ok((!pictures.is_empty()).then(|| grid_of(&pictures)))
 }
 
 fn grid_of(pictures: &[RgbImage]) -> RgbImage {

@@ -23,12 +23,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use ssdlite_core::ModelInfo;
 use ssdlite_data::loader::{Batches, Loader};
 use ssdlite_data::rng::Rng;
 use ssdlite_image::encode::save;
+use ssdlite_infer::ModelFile;
 use ssdlite_nn::Network;
 use ssdlite_nn::ops::set_cpu_threads;
 use ssdlite_nn::weights::write_model;
@@ -123,15 +123,11 @@ pub(crate) trait Task {
     /// Whether there is something to evaluate on.
     fn has_validation(&self) -> bool;
 
-    /// Evaluates a network in evaluation mode. None if it was stopped.
-    fn validate(
-        &self,
-        network: &Self::Network,
-        run: &mut Session<'_>,
-    ) -> Result<Option<Validation>>;
+    /// Evaluates a model. None if it was stopped.
+    fn validate(&self, model: &ModelFile, run: &mut Session<'_>) -> Result<Option<Validation>>;
 
-    /// Draws what the best network so far finds.
-    fn draw_best(&self, network: &Self::Network, folder: &RunFolder) -> Result<()>;
+    /// Draws what the best model so far finds.
+    fn draw_best(&self, model: &ModelFile, folder: &RunFolder) -> Result<()>;
 
     /// What the network's file says about it, but for training and metrics.
     fn info(&self) -> &ModelInfo;
@@ -216,7 +212,7 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         while self.progress.epochs_done < self.plan.training.epochs {
             let (trained, epoch) = self.epoch(network)?;
             network = trained;
-            if matches!(epoch, Epoch::Stopped) || !self.finish_epoch(&network)? {
+            if matches!(epoch, Epoch::Stopped) || !self.finish_epoch()? {
                 self.save_checkpoint()?;
                 end = End::Stopped;
                 break;
@@ -341,7 +337,7 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
 
     /// Evaluates where it is due, writes results, models and a checkpoint.
     /// False if the evaluation was stopped: the epoch is then not complete.
-    fn finish_epoch(&mut self, network: &T::Network) -> Result<bool> {
+    fn finish_epoch(&mut self) -> Result<bool> {
         let epoch = self.progress.epochs_done + 1;
         let is_last = epoch == self.plan.training.epochs;
         let is_due = is_last || epoch.is_multiple_of(self.plan.evaluate_every);
@@ -349,8 +345,7 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         let mut is_best = false;
         if is_due {
             let started = Instant::now();
-            let averaged = network.valid();
-            let averaged = averaged.load_state_dict(&self.parameters.averaged_state())?;
+            let averaged = self.parameters.averaged_model(self.task.info())?;
             if self.task.has_validation() {
                 validation = self.task.validate(&averaged, self.run)?;
                 if validation.is_none() {

@@ -2,21 +2,22 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::split::Split;
-use ssdlite_data::{LabelledImage, parallel};
-use ssdlite_eval::{Classification, ClassificationReport};
+use ssdlite_eval::ClassificationReport;
 use ssdlite_image::{Limits, encode};
 use ssdlite_infer::Classifier;
 use ssdlite_media::{MediaKind, Source};
+use ssdlite_train::ClassifierEvaluator;
 
 use super::Outcome;
 use super::data::warn_of;
-use super::eval::MOST_PRINTED_CLASSES;
+use super::eval::{MOST_PRINTED_CLASSES, once_on_all_cores, until_done};
 use super::model_args::run_options;
 use super::train::ClassifierTrainArgs;
 use crate::{charts, console};
@@ -172,7 +173,8 @@ impl ClassifierEvalArgs {
         if !reading.losses.is_none() {
             console::warning(&format!("{}: {}", self.data.display(), reading.losses));
         }
-        let (report, failures) = evaluate(&classifier, &reading.set.images)?;
+        let evaluator = ClassifierEvaluator::new(Arc::new(reading.set), once_on_all_cores());
+        let (report, failures) = until_done(|watch| evaluator.evaluate(&classifier, watch))?;
         if self.json {
             console::json(&report)?;
         } else {
@@ -186,35 +188,6 @@ impl ClassifierEvalArgs {
         }
         Ok(Outcome::from_failures(failures))
     }
-}
-
-/// Runs a classifier on all images; returns how many could not be used as well.
-fn evaluate(
-    classifier: &Classifier,
-    images: &[LabelledImage],
-) -> Result<(ClassificationReport, usize)> {
-    let classify = |image: &LabelledImage| -> Result<_> {
-        let picture = ssdlite_image::decode::decode_file(&image.path, &Limits::default())?;
-        classifier
-            .classify(&picture)
-            .with_context(|| image.path.display().to_string())
-    };
-    let scores = parallel::map(images, classify);
-    let mut counts = Classification::new(classifier.classes().clone());
-    let mut failures = 0;
-    for (image, scores) in images.iter().zip(scores) {
-        match scores {
-            Ok(scores) => counts
-                .add_image(image.class, &scores)
-                .with_context(|| image.path.display().to_string())?,
-            Err(error) => {
-                console::failure(&error);
-                failures += 1;
-            }
-        }
-    }
-    anyhow::ensure!(failures < images.len(), "no image could be used");
-    Ok((counts.report(), failures))
 }
 
 /// Writes `evaluation.json` and `confusion.png`.

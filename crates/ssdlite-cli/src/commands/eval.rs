@@ -2,16 +2,20 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use ssdlite_data::DetectionSet;
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
-use ssdlite_data::{DetectionImage, DetectionSet, parallel};
 use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
-use ssdlite_image::{Limits, encode};
+use ssdlite_image::encode;
 use ssdlite_infer::Detector;
+use ssdlite_train::threads::threads_from_option;
+use ssdlite_train::{DetectorEvaluator, EvaluationOptions, Watch};
 
 use super::Outcome;
 use super::data::{coordinates, warn_of};
@@ -88,7 +92,7 @@ impl EvalArgs {
             detector.classes(),
             self.split
         );
-        let (evaluation, failures) = evaluate(&detector, &reading.set)?;
+        let (evaluation, failures) = evaluate(&detector, reading.set)?;
         self.print(&evaluation)?;
         if let Some(folder) = &self.save {
             save(&evaluation, folder)?;
@@ -119,29 +123,32 @@ impl EvalArgs {
 }
 
 /// Runs a detector on all images; returns how many could not be used as well.
-pub(crate) fn evaluate(detector: &Detector, set: &DetectionSet) -> Result<(Evaluation, usize)> {
-    let detect = |image: &DetectionImage| -> Result<_> {
-        let picture = ssdlite_image::decode::decode_file(&image.path, &Limits::default())?;
-        detector
-            .detect(&picture)
-            .with_context(|| image.path.display().to_string())
-    };
-    let found = parallel::map(&set.images, detect);
-    let mut evaluation = Evaluation::new(set.classes.clone());
-    let mut failures = 0;
-    for (image, detections) in set.images.iter().zip(found) {
-        match detections {
-            Ok(detections) => evaluation
-                .add_image(&image.objects, &detections)
-                .with_context(|| image.path.display().to_string())?,
-            Err(error) => {
-                console::failure(&error);
-                failures += 1;
-            }
-        }
+pub(crate) fn evaluate(detector: &Detector, set: DetectionSet) -> Result<(Evaluation, usize)> {
+    let evaluator = DetectorEvaluator::new(Arc::new(set), once_on_all_cores());
+    until_done(|watch| evaluator.evaluate(detector, watch))
+}
+
+/// For one evaluation: nothing is kept for another.
+pub(crate) fn once_on_all_cores() -> EvaluationOptions {
+    EvaluationOptions {
+        threads: threads_from_option(0),
+        cache_bytes: 0,
     }
-    ensure!(failures < set.images.len(), "no image could be used");
-    Ok((evaluation, failures))
+}
+
+/// Evaluates without a stop; returns how many images could not be used as well.
+pub(crate) fn until_done<T>(
+    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_train::Result<Option<T>>,
+) -> Result<(T, usize)> {
+    let mut failures = 0;
+    let report = evaluate(&mut Watch {
+        stop: &AtomicBool::new(false),
+        skipped: &mut |image| {
+            console::error(&format!("{}: {}", image.path.display(), image.reason));
+            failures += 1;
+        },
+    })?;
+    Ok((report.context("the evaluation was stopped")?, failures))
 }
 
 #[derive(Serialize)]

@@ -1,14 +1,18 @@
 //! Decoded pictures, kept from epoch to epoch.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ssdlite_image::RgbImage;
+use ssdlite_image::decode::decode_file;
+use ssdlite_image::{Limits, RgbImage};
+
+use crate::pictures::picture_fault;
 
 /// Keeps the decoded pictures that come first until their bytes reach a bound.
 ///
 /// Nothing is ever thrown out: each epoch asks for every picture once, so a
 /// full cache that made room would lose each picture just before its turn.
-pub(crate) struct PictureCache {
+pub struct PictureCache {
     limit_bytes: u64,
     state: Mutex<State>,
 }
@@ -20,7 +24,7 @@ struct State {
 
 impl PictureCache {
     /// An empty cache for pictures numbered below `samples`.
-    pub(crate) fn new(samples: usize, limit_bytes: u64) -> Self {
+    pub fn new(samples: usize, limit_bytes: u64) -> Self {
         Self {
             limit_bytes,
             state: Mutex::new(State {
@@ -30,8 +34,17 @@ impl PictureCache {
         }
     }
 
-    /// The picture `sample`, decoded only if it isn't here.
-    pub(crate) fn get_or_decode<E>(
+    /// The picture `sample`, read from its file only if it isn't here. The error
+    /// says what is wrong with the file, without its path.
+    ///
+    /// # Panics
+    /// If there are not so many samples.
+    pub fn picture(&self, sample: usize, path: &Path) -> Result<Arc<RgbImage>, String> {
+        self.get_or_decode(sample, || decode_file(path, &Limits::default()))
+            .map_err(|error| picture_fault(&error, path))
+    }
+
+    fn get_or_decode<E>(
         &self,
         sample: usize,
         decode: impl FnOnce() -> Result<RgbImage, E>,

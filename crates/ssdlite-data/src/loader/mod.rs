@@ -20,22 +20,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ssdlite_image::Limits;
-use ssdlite_image::decode::decode_file;
-
+pub use cache::PictureCache;
 pub use classification::{ClassificationBatch, ClassificationRecipe};
 pub use detection::{DetectionBatch, DetectionRecipe};
 pub use plan::Pass;
 pub use targets::{BACKGROUND, DifficultObjects, TargetEncoder};
 
-use cache::PictureCache;
 use pipeline::{Job, Pipeline, Stop};
 use plan::EpochPlan;
 use recipe::{Recipe, Sample};
 
 use crate::augment::Renderer;
 use crate::error::{Error, Result};
-use crate::pictures::picture_fault;
 
 /// The most worker threads of a loader.
 const MAX_WORKERS: usize = 256;
@@ -289,18 +285,14 @@ impl<B> BatchMaker<B> {
     ) -> bool {
         for sample in self.plan.candidates(position) {
             let path = self.recipe.path(sample);
-            let decode = || decode_file(path, &Limits::default());
-            let picture = self.cache.get_or_decode(sample, decode);
-            let added = picture
-                .map_err(|error| picture_fault(&error, path))
-                .and_then(|picture| {
-                    let sample = Sample {
-                        index: sample,
-                        picture: &picture,
-                        rng: self.plan.rng(position),
-                    };
-                    self.recipe.add(batch, sample, renderer)
-                });
+            let added = self.cache.picture(sample, path).and_then(|picture| {
+                let sample = Sample {
+                    index: sample,
+                    picture: &picture,
+                    rng: self.plan.rng(position),
+                };
+                self.recipe.add(batch, sample, renderer)
+            });
             match added {
                 Ok(()) => return true,
                 Err(reason) => skipped.push(SkippedImage {

@@ -8,6 +8,8 @@ use ssdlite_core::unit::MapSize;
 use ssdlite_core::{
     BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, PixelBox, Preprocessing,
 };
+use ssdlite_image::Limits;
+use ssdlite_image::decode::decode_file;
 use tempfile::TempDir;
 
 use super::*;

@@ -1,0 +1,62 @@
+//! `train` and what the other commands then say of the model.
+
+use std::path::Path;
+
+use crate::harness::{Ran, run};
+
+fn train(folder: &Path, config: &str, command: &[&str]) -> Ran {
+    let sample = [
+        "data",
+        "sample",
+        "set",
+        "--images",
+        "24",
+        "--images-per-class",
+        "3",
+    ];
+    run(folder, &sample).exits(0);
+    std::fs::write(folder.join("config.toml"), config).expect("a configuration");
+    let options = ["--config", "config.toml", "--name", "run"];
+    run(folder, &[command, &options].concat()).exits(0)
+}
+
+/// The metric in the file's own description.
+fn metric(folder: &Path, name: &str) -> f64 {
+    let inspected = run(folder, &["inspect", "runs/run/last.safetensors", "--json"]);
+    let json = inspected.exits(0).json();
+    json[0]["metrics"][name].as_f64().expect("a metric")
+}
+
+#[test]
+fn a_runs_evaluation_is_that_of_its_saved_detector() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = "[data]\npath = \"set\"\n[model]\nwidth = 0.35\nsize = 96\n\
+                  [training]\nepochs = 6\nbatch = 4\nlr = 5e-3\nema = 0.5\n\
+                  [evaluation]\nevery = 6\n";
+    train(folder, config, &["train"]);
+    for (metric_name, option) in [("map_voc07", "voc07"), ("map_voc", "voc")] {
+        let eval = ["eval", "runs/run/last.safetensors", "set", "--split", "val"];
+        let more = ["--metric", option, "--json"];
+        let json = run(folder, &[&eval[..], &more].concat()).exits(0).json();
+        let found = json[0]["map"].as_f64().expect("a mean");
+        assert!(found > 0.0, "nothing learnt: {}", json[0]);
+        assert_eq!(metric(folder, metric_name), found, "{metric_name}");
+    }
+}
+
+#[test]
+fn a_runs_evaluation_is_that_of_its_saved_classifier() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = "[data]\npath = \"set/classification\"\n[model]\nwidth = 0.35\nsize = 64\n\
+                  [training]\nepochs = 2\nbatch = 4\nema = 0.5\n[evaluation]\nevery = 2\n";
+    train(folder, config, &["classifier", "train"]);
+    let eval = ["classifier", "eval", "runs/run/last.safetensors"];
+    let more = ["set/classification", "--split", "val", "--json"];
+    let json = run(folder, &[&eval[..], &more].concat()).exits(0).json();
+    for name in ["top1", "top5"] {
+        let found = json[0][name].as_f64().expect("a share");
+        assert_eq!(metric(folder, name), found, "{name}");
+    }
+}
