@@ -75,3 +75,49 @@ pub(crate) fn kernel_activation(activation: Activation) -> infer::Activation {
         Activation::HardSwish => infer::Activation::HardSwish,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
+
+    use super::*;
+    use crate::bench::arbitrary_model;
+
+    /// Largest difference, relative to the sum of all products' sizes.
+    const TOLERANCE: f64 = 1e-5;
+
+    #[test]
+    fn folding_changes_no_output() {
+        let classes = ClassNames::new(["one"]).expect("a name");
+        let backbone = MobileNetV3::new(Variant::Small);
+        let info = ModelInfo::classifier(backbone, classes, 64);
+        let file = arbitrary_model(&info).expect("a sound description");
+        let network = backbone.classifier(1).backbone;
+        let blocks = network.blocks.iter();
+        let units = blocks.flat_map(|block| [&block.depthwise, &block.project]);
+        for unit in units.chain([&network.stem, &network.last]) {
+            let of = |name: &str| numbers(&file, &format!("{}.{name}", unit.key)).expect(name);
+            let weights = of("0.weight");
+            let [gamma, beta, mean, variance] =
+                ["weight", "bias", "running_mean", "running_var"].map(|n| of(&format!("1.{n}")));
+            let folded = super::unit(&file, unit).expect("sound numbers");
+            let row = weights.len() / gamma.len();
+            let input = |index: usize| (index as f64 * 0.7).sin();
+            let product = |weights: &[f32]| -> f64 {
+                let weights = weights.iter().enumerate();
+                weights.map(|(i, &w)| f64::from(w) * input(i)).sum()
+            };
+            for channel in 0..gamma.len() {
+                let range = channel * row..(channel + 1) * row;
+                let at = |numbers: &[f32]| f64::from(numbers[channel]);
+                let centred = product(&weights[range.clone()]) - at(&mean);
+                let deviation = (at(&variance) + BATCH_NORM_EPS).sqrt();
+                let expected = centred / deviation * at(&gamma) + at(&beta);
+                let found = product(&folded.weights[range.clone()]) + at(&folded.bias);
+                let sizes = folded.weights[range].iter().map(|w| f64::from(w.abs()));
+                let error = (found - expected).abs() / (sizes.sum::<f64>() + 1.0);
+                assert!(error < TOLERANCE, "{}: {found}, not {expected}", unit.key);
+            }
+        }
+    }
+}

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 use ssdlite_core::{ClassNames, ImageSize, MobileNetV3, ModelInfo, Variant};
-use ssdlite_infer::{Classifier, Detector, DetectorOptions, RunOptions};
+use ssdlite_infer::{Classifier, Detector, DetectorOptions};
 
 use crate::formula::{model, picture};
+use crate::variants::every_run;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -58,16 +59,22 @@ fn classifiers_agree_with_torchvision() {
         info.preprocessing.size = ImageSize::new(golden.width, golden.height);
         info.preprocessing.fit = ssdlite_core::Fit::Stretch;
         let picture = picture(info.preprocessing.size);
-        let model = Classifier::new(&model(&info), RunOptions::default()).expect("a sound model");
-        let logits = model.logits(&picture).expect("a sound picture");
+        let file = model(&info);
         let scale = golden
             .logits
             .iter()
             .fold(0.0_f32, |top, x| top.max(x.abs()));
-        assert_eq!(logits.len(), golden.logits.len());
-        for (found, expected) in logits.iter().zip(&golden.logits) {
-            let error = f64::from((found - expected).abs() / scale);
-            assert!(error < TOLERANCE, "{found}, torchvision {expected}");
+        for run in every_run() {
+            let model = Classifier::new(&file, run).expect("a sound model");
+            let logits = model.logits(&picture).expect("a sound picture");
+            assert_eq!(logits.len(), golden.logits.len());
+            for (found, expected) in logits.iter().zip(&golden.logits) {
+                let error = f64::from((found - expected).abs() / scale);
+                assert!(
+                    error < TOLERANCE,
+                    "{run:?}: {found}, torchvision {expected}"
+                );
+            }
         }
     }
 }
@@ -82,11 +89,17 @@ fn detectors_agree_with_torchvision() {
         let mut info = ModelInfo::detector(network, classes(golden.outputs - 1), 320);
         info.preprocessing.size = ImageSize::new(golden.width, golden.height);
         let picture = picture(info.preprocessing.size);
-        let options = DetectorOptions::default();
-        let model = Detector::new(&model(&info), &options).expect("a sound model");
-        let outputs = model.outputs(&picture).expect("a sound picture");
-        assert_summary(&outputs.logits, &golden.logits);
-        assert_summary(&outputs.regressions, &golden.regressions);
+        let file = model(&info);
+        for run in every_run() {
+            let options = DetectorOptions {
+                run,
+                ..DetectorOptions::default()
+            };
+            let model = Detector::new(&file, &options).expect("a sound model");
+            let outputs = model.outputs(&picture).expect("a sound picture");
+            assert_summary(&outputs.logits, &golden.logits);
+            assert_summary(&outputs.regressions, &golden.regressions);
+        }
     }
 }
 

@@ -60,6 +60,12 @@ fn run(isa: Isa, threads: usize) -> RunOptions {
     }
 }
 
+/// Every instruction set on one to three threads.
+pub(crate) fn every_run() -> impl Iterator<Item = RunOptions> {
+    let isas = Isa::available().into_iter();
+    isas.flat_map(|isa| (1..=3).map(move |threads| run(isa, threads)))
+}
+
 fn detector(file: &ModelFile, run: RunOptions) -> Detector {
     let post_processing = Some(MANY);
     let options = DetectorOptions {
