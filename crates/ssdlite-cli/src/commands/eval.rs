@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use ssdlite_data::DetectionSet;
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
+use ssdlite_data::{DetectionImage, DetectionSet};
 use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
 use ssdlite_image::encode;
 use ssdlite_infer::Detector;

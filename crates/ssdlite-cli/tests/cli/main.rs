@@ -11,6 +11,6 @@ mod shared;
 mod stop;
 mod train;
 mod transfer;
-mod training;
 mod usage;
+mod validation;
 mod weights;
