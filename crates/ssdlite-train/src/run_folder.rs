@@ -146,9 +146,14 @@ impl RunFolder {
         self.path.join("checkpoints")
     }
 
+    /// What is known of the best model on the validation split.
+    pub fn evaluation(&self) -> PathBuf {
+        self.path.join("eval")
+    }
+
     /// The best model's scores on the validation split, class by class.
     pub fn best_evaluation(&self) -> PathBuf {
-        self.path.join("eval/best.txt")
+        self.evaluation().join("best.txt")
     }
 }
 

@@ -13,7 +13,7 @@ use ssdlite_eval::ClassificationReport;
 use ssdlite_image::{Limits, encode};
 use ssdlite_infer::Classifier;
 use ssdlite_media::{MediaKind, Source};
-use ssdlite_train::ClassifierEvaluator;
+use ssdlite_train::{ClassifierConfig, ClassifierEvaluator, RunFolder};
 
 use super::Outcome;
 use super::data::warn_of;
@@ -188,6 +188,28 @@ impl ClassifierEvalArgs {
         }
         Ok(Outcome::from_failures(failures))
     }
+}
+
+/// Evaluates a run's best model on its validation images, if there are any, and
+/// saves all of it in the run's folder.
+pub(crate) fn evaluate_run(config: &ClassifierConfig, run: &RunFolder) -> Result<()> {
+    let folder = ImageFolder::open(&config.data.path)?;
+    if !folder.has_split(Split::Val) {
+        return Ok(());
+    }
+    let options = run_options(Some(NonZeroUsize::MIN));
+    let classifier = Classifier::load_with(run.best_model(), options)?;
+    // The training run has told of the findings.
+    let reading = folder.read(
+        Split::Val,
+        &ImageFolderOptions {
+            classes: Some(classifier.classes().clone()),
+            ..ImageFolderOptions::default()
+        },
+    )?;
+    let evaluator = ClassifierEvaluator::new(Arc::new(reading.set), once_on_all_cores());
+    let (report, _) = until_done(|watch| evaluator.evaluate(&classifier, watch))?;
+    save(&report, &run.evaluation())
 }
 
 /// Writes `evaluation.json` and `confusion.png`.

@@ -19,7 +19,7 @@ use ssdlite_train::{Device, End, RunFolder, Session, Start, train_detector};
 
 use super::Outcome;
 use super::detect::PictureFolder;
-use super::eval::{SHOWN_SCORE, evaluate};
+use super::eval::{SHOWN_SCORE, evaluate, evaluate_run};
 use super::model_args::{PostProcessingArgs, Purpose, load_detector};
 use super::train::stop_on_signal;
 use crate::console;
@@ -101,6 +101,9 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
             stop: &stop,
         },
     )?;
+    if outcome.end != End::Stopped {
+        evaluate_run(&config, folder)?;
+    }
     Ok(outcome.end)
 }
 

@@ -8,14 +8,14 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use ssdlite_data::DetectionSet;
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
-use ssdlite_data::{DetectionImage, DetectionSet};
 use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
 use ssdlite_image::encode;
 use ssdlite_infer::Detector;
 use ssdlite_train::threads::threads_from_option;
-use ssdlite_train::{DetectorEvaluator, EvaluationOptions, Watch};
+use ssdlite_train::{DetectorConfig, DetectorEvaluator, EvaluationOptions, RunFolder, Watch};
 
 use super::Outcome;
 use super::data::{coordinates, warn_of};
@@ -84,9 +84,8 @@ impl EvalArgs {
         if !reading.losses.is_none() {
             console::warning(&format!("{}: {}", self.data.display(), reading.losses));
         }
-        let has_objects = |image: &DetectionImage| !image.objects.is_empty();
         ensure!(
-            reading.set.images.iter().any(has_objects),
+            has_objects(&reading.set),
             "{}: expected objects of the model's classes ({}) in the split {}, found none",
             self.data.display(),
             detector.classes(),
@@ -120,6 +119,39 @@ impl EvalArgs {
         }
         Ok(())
     }
+}
+
+/// Evaluates a run's best model on its validation split, if there is one, and
+/// saves all of it in the run's folder.
+pub(crate) fn evaluate_run(config: &DetectorConfig, run: &RunFolder) -> Result<()> {
+    let folder = VocFolder::open(&config.data.path)?;
+    if !folder.has_split(config.data.val_split) {
+        return Ok(());
+    }
+    let detector = load_detector(
+        &run.best_model(),
+        &PostProcessingArgs::default(),
+        Purpose::Evaluate,
+        Some(NonZeroUsize::MIN),
+    )?;
+    // The training run has told of the findings.
+    let reading = folder.read(
+        config.data.val_split,
+        &VocOptions {
+            coordinates: coordinates(config.data.voc_zero_based),
+            classes: Some(detector.classes().clone()),
+        },
+    )?;
+    if !has_objects(&reading.set) {
+        return Ok(());
+    }
+    let (evaluation, _) = evaluate(&detector, reading.set)?;
+    save(&evaluation, &run.evaluation())
+}
+
+fn has_objects(set: &DetectionSet) -> bool {
+    let images = &mut set.images.iter();
+    images.any(|image| !image.objects.is_empty())
 }
 
 /// Runs a detector on all images; returns how many could not be used as well.

@@ -19,6 +19,7 @@ use super::train_options::{
     ClassifierTaskArgs, DetectorTaskArgs, DeviceKind, RunArgs, any_given, config_text,
 };
 use super::{Outcome, UsageError};
+use super::{classifier, eval};
 use crate::console;
 use crate::progress::{TrainingProgress, counted};
 use crate::weights::{Store, TrainedOn, published_for};
@@ -45,9 +46,11 @@ impl TrainArgs {
         let config = (self.run).blame_file(DetectorConfig::from_toml(&text), Task::Detector)?;
         let model = &config.model;
         let start = self.run.start(model.backbone, &model.weights)?;
-        self.run.train(Task::Detector, |session| {
-            train_detector(&config, &start, session)
-        })
+        self.run.train(
+            Task::Detector,
+            |session| train_detector(&config, &start, session),
+            |folder| eval::evaluate_run(&config, folder),
+        )
     }
 }
 
@@ -57,9 +60,11 @@ impl ClassifierTrainArgs {
         let config = (self.run).blame_file(ClassifierConfig::from_toml(&text), Task::Classifier)?;
         let model = &config.model;
         let start = self.run.start(model.backbone, &model.weights)?;
-        self.run.train(Task::Classifier, |session| {
-            train_classifier(&config, &start, session)
-        })
+        self.run.train(
+            Task::Classifier,
+            |session| train_classifier(&config, &start, session),
+            |folder| classifier::evaluate_run(&config, folder),
+        )
     }
 }
 
@@ -138,6 +143,7 @@ impl RunArgs {
         &self,
         task: Task,
         train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<ssdlite_train::Outcome>,
+        evaluate: impl FnOnce(&RunFolder) -> Result<()>,
     ) -> Result<Outcome> {
         let folder = match &self.resume {
             Some(run) => RunFolder::open(run)?,
@@ -154,6 +160,9 @@ impl RunArgs {
         });
         drop(progress);
         let outcome = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
+        if outcome.end != End::Stopped {
+            evaluate(&folder)?;
+        }
         Ok(say_end(&outcome, &folder, task))
     }
 

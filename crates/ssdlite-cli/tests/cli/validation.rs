@@ -27,6 +27,14 @@ fn metric(folder: &Path, name: &str) -> f64 {
     json[0]["metrics"][name].as_f64().expect("a metric")
 }
 
+/// What a run has in its own folder on its best network.
+fn kept(folder: &Path) -> serde_json::Value {
+    let kept = folder.join("runs/run/eval");
+    assert!(kept.join("confusion.png").is_file());
+    let bytes = std::fs::read(kept.join("evaluation.json")).expect("an evaluation");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
 #[test]
 fn a_runs_evaluation_is_that_of_its_saved_detector() {
     let folder = tempfile::tempdir().unwrap();
@@ -42,6 +50,8 @@ fn a_runs_evaluation_is_that_of_its_saved_detector() {
         let found = json[0]["map"].as_f64().expect("a mean");
         assert!(found > 0.0, "nothing learnt: {}", json[0]);
         assert_eq!(metric(folder, metric_name), found, "{metric_name}");
+        // Evaluated once, at the end: the best network is the last.
+        assert_eq!(kept(folder)[option]["map"], found, "{option}");
     }
 }
 
@@ -58,5 +68,6 @@ fn a_runs_evaluation_is_that_of_its_saved_classifier() {
     for name in ["top1", "top5"] {
         let found = json[0][name].as_f64().expect("a share");
         assert_eq!(metric(folder, name), found, "{name}");
+        assert_eq!(kept(folder)[name], found, "{name}");
     }
 }
