@@ -27,17 +27,17 @@ use crate::weights::{Store, TrainedOn, published_for};
 #[derive(Args)]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
-    run: RunArgs,
-    #[command(flatten)]
     options: DetectorTaskArgs,
+    #[command(flatten)]
+    run: RunArgs,
 }
 
 #[derive(Args)]
 pub(crate) struct ClassifierTrainArgs {
     #[command(flatten)]
-    run: RunArgs,
-    #[command(flatten)]
     options: ClassifierTaskArgs,
+    #[command(flatten)]
+    run: RunArgs,
 }
 
 impl TrainArgs {

@@ -7,19 +7,26 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::builder::BoolishValueParser;
+use clap::{Arg, Args, ValueEnum};
 use serde::Serialize;
 
-/// A switch that can also be turned off: `--switch`, `--switch false`.
-macro_rules! switch {
-    () => {
-        clap::builder::BoolishValueParser::new()
-    };
+/// Adds what makes an option a switch that can also be turned off: `--switch`,
+/// `--switch=false`.
+fn switch(option: Arg) -> Arg {
+    option
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .value_parser(BoolishValueParser::new())
+        .value_name("true|false")
+        .hide_possible_values(true)
 }
 
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
+#[command(mut_arg("reduced_tail", switch), mut_arg("minimalistic", switch))]
 struct ModelArgs {
     /// Which MobileNetV3 [default: small]
     #[arg(long, value_parser = ["small", "large"])]
@@ -28,10 +35,10 @@ struct ModelArgs {
     #[arg(long)]
     width: Option<f32>,
     /// Half the channels from C4 on [default: false]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_parser = switch!())]
+    #[arg(long)]
     reduced_tail: Option<bool>,
     /// No squeeze-and-excite, h-swish or 5x5 kernels [default: false]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_parser = switch!())]
+    #[arg(long)]
     minimalistic: Option<bool>,
     /// Side of the square input in pixels [default: 300 for detectors, 224 for
     /// classifiers]
@@ -45,7 +52,7 @@ struct ModelArgs {
 
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[command(next_help_heading = "Training")]
+#[command(next_help_heading = "Training", mut_arg("nesterov", switch))]
 struct TrainingArgs {
     /// Passes over the training images [default: 100 for detectors, 40 for
     /// classifiers]
@@ -54,14 +61,14 @@ struct TrainingArgs {
     /// Images a step [default: 24 for detectors, 32 for classifiers]
     #[arg(long)]
     batch: Option<usize>,
-    /// [default: adamw]
+    /// Which optimizer [default: adamw]
     #[arg(long, value_parser = ["adamw", "sgd"])]
     optimizer: Option<String>,
     /// Momentum of SGD [default: 0.9]
     #[arg(long)]
     momentum: Option<f64>,
     /// Nesterov's momentum for SGD [default: false]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_parser = switch!())]
+    #[arg(long)]
     nesterov: Option<bool>,
     /// Highest learning rate [default: 0.002]
     #[arg(long)]
@@ -141,12 +148,14 @@ pub(crate) struct DetectorTaskArgs {
 
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Data")]
+#[command(mut_arg("voc_zero_based", switch), mut_arg("train_difficult", switch))]
 struct DetectorDataArgs {
     /// A VOC folder (Annotations, ImageSets, JPEGImages)
     #[arg(value_name = "DATA", required_unless_present_any = ["config", "resume"])]
     path: Option<PathBuf>,
     /// Read boxes as counted from 0 with exclusive right and bottom edges
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_parser = switch!())]
+    #[arg(long)]
     voc_zero_based: Option<bool>,
     /// The split to learn from [default: train]
     #[arg(long, value_name = "SPLIT")]
@@ -155,13 +164,13 @@ struct DetectorDataArgs {
     #[arg(long, value_name = "SPLIT")]
     val_split: Option<String>,
     /// Learn objects marked difficult too [default: false]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_parser = switch!())]
+    #[arg(long)]
     train_difficult: Option<bool>,
 }
 
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[command(next_help_heading = "Augmentation")]
+#[command(next_help_heading = "Augmentation", mut_arg("iou_crop", switch))]
 struct DetectorAugmentArgs {
     /// Probability of each photometric distortion [default: 0.5]
     #[arg(long, value_name = "PROBABILITY")]
@@ -170,7 +179,7 @@ struct DetectorAugmentArgs {
     #[arg(long, value_name = "PROBABILITY")]
     zoom_out: Option<f32>,
     /// Crop around objects [default: true]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_parser = switch!())]
+    #[arg(long)]
     iou_crop: Option<bool>,
     /// Probability of swapping left and right [default: 0.5]
     #[arg(long, value_name = "PROBABILITY")]
@@ -235,6 +244,7 @@ pub(crate) struct ClassifierTaskArgs {
 
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Data")]
 struct ClassifierDataArgs {
     /// A folder of images in class folders, under train, val and test, or alone
     /// and then divided at random
@@ -391,6 +401,26 @@ mod tests {
         assert_eq!(merged["training"]["lr"].as_float(), Some(0.25));
         assert_eq!(merged["training"]["epochs"].as_integer(), Some(7));
         assert_eq!(merged["model"]["size"].as_integer(), Some(96));
+    }
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: DetectorTaskArgs,
+    }
+
+    #[test]
+    fn a_switch_takes_no_word_after_it() {
+        let parse = |args: &[&str]| {
+            let words = ["train"].iter().chain(args);
+            <Command as clap::Parser>::try_parse_from(words).map(|command| command.options)
+        };
+        let options = parse(&["--reduced-tail", "photos", "--iou-crop=false"]).unwrap();
+        assert_eq!(options.data.path, Some("photos".into()));
+        assert_eq!(options.model.reduced_tail, Some(true));
+        assert_eq!(options.augment.iou_crop, Some(false));
+        assert_eq!(options.model.minimalistic, None);
+        assert!(parse(&["photos", "--nesterov=perhaps"]).is_err());
     }
 
     #[test]
