@@ -26,6 +26,7 @@ fn switch(option: Arg) -> Arg {
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
+#[expect(clippy::duplicated_attributes, reason = "they name two options")]
 #[command(mut_arg("reduced_tail", switch), mut_arg("minimalistic", switch))]
 struct ModelArgs {
     /// Which MobileNetV3 [default: small]
@@ -149,6 +150,7 @@ pub(crate) struct DetectorTaskArgs {
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
+#[expect(clippy::duplicated_attributes, reason = "they name two options")]
 #[command(mut_arg("voc_zero_based", switch), mut_arg("train_difficult", switch))]
 struct DetectorDataArgs {
     /// A VOC folder (Annotations, ImageSets, JPEGImages)
