@@ -11,9 +11,13 @@
 //! A file that ends before its pixels do is an error, also where other readers
 //! fill in grey. What follows the pixels, such as PNG's end chunk, may be
 //! missing, but for JPEG's end-of-image marker: without it nobody can tell.
+//! The decoders are other crates; a panic in one is caught and is an error,
+//! unless the program is built to abort on panics.
 
+use std::any::Any;
 use std::fs::File;
 use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::codecs::{bmp::BmpDecoder, png::PngDecoder, webp::WebPDecoder};
@@ -150,7 +154,7 @@ impl Header {
 /// # Errors
 /// [`Error::Malformed`] or [`Error::Unsupported`]. No limit is applied.
 pub fn header(bytes: &[u8]) -> Result<Header> {
-    Ok(Source::open(bytes)?.header())
+    contained(|| Ok(Source::open(bytes)?.header()))
 }
 
 /// The bytes from a file's start that usually hold all of a JPEG's header.
@@ -187,9 +191,30 @@ pub fn header_of_file(path: &Path, limits: &Limits) -> Result<Header> {
 /// head of this module, [`Error::OverLimit`] for images larger than `limits`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     limits.check_bytes(bytes.len() as u64)?;
-    let source = Source::open(bytes)?;
-    limits.check_size(source.header().stored)?;
-    source.decode()
+    contained(|| {
+        let source = Source::open(bytes)?;
+        limits.check_size(source.header().stored)?;
+        source.decode()
+    })
+}
+
+/// Runs a decoder; a panic in it becomes an error. What it worked on is gone
+/// then, so no half-done state is left.
+fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        Err(Error::Malformed(format!(
+            "expected an image that the decoder can read, found one on which it fails: {}",
+            text_of_panic(panic.as_ref())
+        )))
+    })
+}
+
+fn text_of_panic(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
 }
 
 /// [`decode`] for the file at `path`.

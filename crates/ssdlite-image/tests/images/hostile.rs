@@ -2,6 +2,7 @@
 //! and never another picture.
 
 use crate::fixtures::{Jpeg, crc32, files, jpeg, jpeg_with_segments, ramp};
+use jpeg_encoder::{ColorType, SamplingFactor};
 use ssdlite_image::decode::{Limits, decode, header};
 use ssdlite_image::{Error, ImageSize};
 
@@ -99,6 +100,23 @@ fn a_truncated_file_is_an_error_or_still_the_whole_picture() {
                 assert!(!name.ends_with(".jpg"), "{name} cut at {length}");
             }
         }
+    }
+}
+
+/// `zune-jpeg` 0.5.15 panics on this file.
+#[test]
+fn a_decoders_panic_is_an_error() {
+    let options = Jpeg {
+        color: ColorType::Cmyk,
+        sampling: SamplingFactor::F_2_2,
+        progressive: true,
+        restart_interval: 0,
+    };
+    let bytes = jpeg(options, ImageSize::new(1, 1), &[9, 80, 200, 90]);
+    assert_eq!(header(&bytes).unwrap().stored, ImageSize::new(1, 1));
+    if let Err(error) = decode(&bytes, &LIMITS) {
+        assert!(matches!(error, Error::Malformed(_)), "{error}");
+        assert!(error.to_string().contains("the decoder"), "{error}");
     }
 }
 
