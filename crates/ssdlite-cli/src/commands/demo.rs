@@ -48,6 +48,10 @@ impl DemoArgs {
         }
         let run = RunFolder::create(folder.join("run"), Overwrite::Allow)?;
         if train(&data, &run)? == End::Stopped {
+            let run = run.path().display();
+            console::note(&format!(
+                "stopped; `ssdlite train --resume {run}` goes on with the training"
+            ));
             return Ok(Outcome::Failed);
         }
         let model = run.best_model();
