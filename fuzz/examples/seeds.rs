@@ -1,0 +1,163 @@
+//! Writes the seeds from which the fuzz targets start, into `corpus/`.
+//!
+//! ```text
+//! cargo +nightly run --example seeds
+//! ```
+
+use std::fs;
+use std::io::{self, Cursor};
+use std::path::Path;
+
+use image::{ExtendedColorType, ImageFormat};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use ssdlite_core::{ImageSize, PixelBox};
+use ssdlite_data::voc::{VocAnnotation, VocObject};
+use ssdlite_fuzz::{classifier_info, detector_info, model, wide_detector_info};
+
+fn main() -> io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (target, seeds) in [
+        ("model_file", model_files()),
+        ("detect", images()),
+        ("voc_xml", annotations()),
+    ] {
+        let folder = corpus.join(target);
+        fs::create_dir_all(&folder)?;
+        for (name, bytes) in seeds {
+            fs::write(folder.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+type Seed = (String, Vec<u8>);
+
+fn model_files() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for (name, info) in [
+        ("detector", detector_info()),
+        ("wide", wide_detector_info()),
+        ("classifier", classifier_info()),
+    ] {
+        let bytes = model(&info).as_bytes().to_vec();
+        let length = u64::from_le_bytes(*bytes.first_chunk().expect("a length")) as usize;
+        seeds.push((format!("{name}.header"), bytes[8..8 + length].to_vec()));
+        seeds.push((format!("{name}.cut"), bytes[..8 + length + 100].to_vec()));
+        seeds.push((format!("{name}.safetensors"), bytes));
+    }
+    seeds
+}
+
+/// A picture that differs in every direction and channel.
+fn ramp(size: ImageSize) -> Vec<u8> {
+    let at = |x: u32, y: u32| {
+        let (u, v) = (x * 255 / size.width, y * 255 / size.height);
+        [u as u8, v as u8, ((u + v) / 2) as u8]
+    };
+    let points = (0..size.height).flat_map(|y| (0..size.width).map(move |x| (x, y)));
+    points.flat_map(|(x, y)| at(x, y)).collect()
+}
+
+fn images() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for size in [
+        ImageSize::new(1, 1),
+        ImageSize::new(17, 5),
+        ImageSize::new(40, 33),
+    ] {
+        let rgb = ramp(size);
+        let grey: Vec<u8> = rgb.iter().step_by(3).copied().collect();
+        let four: Vec<u8> = rgb.chunks(3).flat_map(|c| [c[0], c[1], c[2], 90]).collect();
+        let deep: Vec<u8> = rgb.iter().flat_map(|&c| [c, c]).collect();
+        let mut push = |name: &str, bytes| seeds.push((format!("{size}_{name}"), bytes));
+        for (name, color, data) in [
+            ("rgb", ColorType::Rgb, &rgb),
+            ("grey", ColorType::Luma, &grey),
+            ("cmyk", ColorType::Cmyk, &four),
+            ("ycck", ColorType::CmykAsYcck, &four),
+        ] {
+            for sampling in [SamplingFactor::F_1_1, SamplingFactor::F_2_2] {
+                for progressive in [false, true] {
+                    let bytes = jpeg(size, data, color, sampling, progressive);
+                    push(&format!("{name}_{sampling:?}_{progressive}.jpg"), bytes);
+                }
+            }
+        }
+        for (name, color, data) in [
+            ("rgb", ExtendedColorType::Rgb8, &rgb),
+            ("rgba", ExtendedColorType::Rgba8, &four),
+            ("grey", ExtendedColorType::L8, &grey),
+        ] {
+            for (ending, format) in [
+                ("png", ImageFormat::Png),
+                ("bmp", ImageFormat::Bmp),
+                ("webp", ImageFormat::WebP),
+            ] {
+                push(
+                    &format!("{name}.{ending}"),
+                    encoded(size, data, color, format),
+                );
+            }
+        }
+        let deep = encoded(size, &deep, ExtendedColorType::Rgb16, ImageFormat::Png);
+        push("deep.png", deep);
+    }
+    seeds
+}
+
+fn jpeg(
+    size: ImageSize,
+    data: &[u8],
+    color: ColorType,
+    sampling: SamplingFactor,
+    progressive: bool,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, 80);
+    encoder.set_sampling_factor(sampling);
+    encoder.set_progressive(progressive);
+    encoder.set_restart_interval(2);
+    // An Exif block that holds an orientation and nothing else.
+    let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01".to_vec();
+    exif.extend([0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0]);
+    encoder.add_app_segment(1, exif).expect("a short segment");
+    let (width, height) = (size.width as u16, size.height as u16);
+    encoder
+        .encode(data, width, height, color)
+        .expect("a sound picture");
+    bytes
+}
+
+fn encoded(size: ImageSize, data: &[u8], color: ExtendedColorType, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image::write_buffer_with_format(&mut bytes, data, size.width, size.height, color, format)
+        .expect("a sound picture");
+    bytes.into_inner()
+}
+
+fn annotations() -> Vec<Seed> {
+    let objects = [
+        ("cat", [3.0, 5.0, 40.0, 60.0]),
+        ("a&b", [0.0, 0.0, 96.0, 64.0]),
+    ];
+    let objects = objects.map(|(name, [x1, y1, x2, y2])| VocObject {
+        name,
+        bbox: PixelBox::new(x1, y1, x2, y2),
+        truncated: false,
+        difficult: true,
+    });
+    let annotation = VocAnnotation {
+        filename: "one.png",
+        size: ImageSize::new(96, 64),
+        objects: objects.to_vec(),
+    };
+    let xml = annotation.to_xml();
+    let parts = xml.replace(
+        "</bndbox>",
+        "</bndbox><part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>",
+    );
+    let odd = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><!-- x --><![CDATA[y]]>{xml}");
+    [("plain", xml), ("parts", parts), ("odd", odd)]
+        .map(|(name, text)| (format!("{name}.xml"), text.into_bytes()))
+        .into()
+}
