@@ -66,7 +66,7 @@ impl DemoArgs {
             },
         )?;
         draw_pictures(&Detector::load(&model)?, &test.set, folder)?;
-        let (evaluation, failures) = evaluate(&evaluated, test.set)?;
+        let (evaluation, failures) = evaluate(&evaluated, test.set, None)?;
         console::text(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
         let report = evaluation.voc(VocMetric::ElevenPoint, IouThreshold::HALF);
         console::text(&report)?;
