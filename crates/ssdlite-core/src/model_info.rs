@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::inventory::TensorSpec;
 use crate::mobilenet::MobileNetV3;
 use crate::post_processing::PostProcessing;
-use crate::preprocessing::Preprocessing;
+use crate::preprocessing::{Fit, Preprocessing};
 use crate::unit::MapSize;
 
 /// Key of the JSON in a safetensors file's metadata.
@@ -146,6 +146,12 @@ impl ModelInfo {
         self.backbone.validate()?;
         self.preprocessing.validate()?;
         if let Task::Detect(settings) = &self.task {
+            if self.preprocessing.fit != Fit::Stretch {
+                return Err(Error::Malformed(format!(
+                    "expected a detector's pictures to be stretched, found {:?}",
+                    self.preprocessing.fit
+                )));
+            }
             settings.default_boxes.validate()?;
             settings.box_coder.validate()?;
             settings.post_processing.validate()?;
@@ -244,6 +250,14 @@ mod tests {
             "[".repeat(100_000)
         );
         assert!(ModelInfo::from_json(&deep).is_err());
+    }
+
+    #[test]
+    fn a_detector_that_cuts_its_pictures_is_refused() {
+        let mut info = info();
+        info.preprocessing.fit = Fit::CenterCrop { shorter_side: 342 };
+        let error = info.validate().unwrap_err();
+        assert!(matches!(error, Error::Malformed(_)), "{error}");
     }
 
     #[test]
