@@ -8,6 +8,8 @@ mod charts;
 mod commands;
 mod console;
 mod progress;
+mod signals;
+mod video_progress;
 mod weights;
 
 use std::process::ExitCode;

@@ -132,18 +132,27 @@ pub fn grid(pictures: &[RgbImage], cell: ImageSize, columns: u32) -> RgbImage {
         rows * (cell.height + GAP) + GAP,
     );
     let mut sheet = RgbImage::filled(size, BACKDROP);
-    let mut resizer = Resizer::new();
     for (index, picture) in (0u32..).zip(pictures) {
-        let fitted = resizer.stretch(picture, size_inside(picture.size(), cell));
         let left = GAP + index % columns * (cell.width + GAP);
         let top = GAP + index / columns * (cell.height + GAP);
-        sheet.paste(
-            &fitted,
-            left + (cell.width - fitted.width()) / 2,
-            top + (cell.height - fitted.height()) / 2,
-        );
+        sheet.paste(&fitted(picture, cell), left, top);
     }
     sheet
+}
+
+/// A picture scaled into the middle of one of this size, with its shape kept.
+///
+/// # Panics
+/// If `size` has no pixel.
+pub fn fitted(picture: &RgbImage, size: ImageSize) -> RgbImage {
+    let inner = Resizer::new().stretch(picture, size_inside(picture.size(), size));
+    let mut fitted = RgbImage::filled(size, BACKDROP);
+    fitted.paste(
+        &inner,
+        (size.width - inner.width()) / 2,
+        (size.height - inner.height()) / 2,
+    );
+    fitted
 }
 
 /// The largest size of the shape of `size` that fits into `cell`.

@@ -75,10 +75,12 @@ impl Ffmpeg {
         })
     }
 
-    /// A command that runs the program, without input.
+    /// A command that runs the program, without input and out of reach of the
+    /// terminal's Ctrl-C: its owner ends it, after it has written what is left.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(self.program);
         command.stdin(Stdio::null());
+        keep_from_terminal(&mut command);
         command
     }
 
@@ -141,6 +143,25 @@ impl Ffmpeg {
         })
     }
 }
+
+/// Gives the child a process group of its own, since a terminal's Ctrl-C goes to
+/// the whole group of the program in front.
+#[cfg(unix)]
+fn keep_from_terminal(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+}
+
+#[cfg(windows)]
+fn keep_from_terminal(command: &mut Command) {
+    use std::os::windows::process::CommandExt;
+    /// `CREATE_NEW_PROCESS_GROUP` of the Windows API.
+    const NEW_PROCESS_GROUP: u32 = 0x200;
+    command.creation_flags(NEW_PROCESS_GROUP);
+}
+
+#[cfg(not(any(unix, windows)))]
+fn keep_from_terminal(_: &mut Command) {}
 
 /// The error of a program that does not start.
 pub(crate) fn missing(program: &str, error: &std::io::Error) -> Error {

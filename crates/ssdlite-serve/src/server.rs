@@ -6,7 +6,7 @@
 //! then, so that health checks are answered.
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -96,9 +96,16 @@ impl Server {
         self.address
     }
 
-    /// The page's address, with the token if there is one.
+    /// The page's address for a browser of this machine, with the token if
+    /// there is one.
     pub fn page_address(&self) -> String {
-        let address = self.address;
+        let mut address = self.address;
+        // A server on every address has none of its own.
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
         match &self.state.access {
             Access::Token(token) => format!("http://{address}/?token={token}"),
             _ => format!("http://{address}/"),

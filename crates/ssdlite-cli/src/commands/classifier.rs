@@ -17,7 +17,7 @@ use ssdlite_train::{ClassifierConfig, ClassifierEvaluator, RunFolder};
 
 use super::Outcome;
 use super::data::warn_of;
-use super::eval::{MOST_PRINTED_CLASSES, once, until_done};
+use super::eval::{MOST_PRINTED_CLASSES, once_on_all_cores, until_done};
 use super::model_args::run_options;
 use super::train::ClassifierTrainArgs;
 use crate::{charts, console};
@@ -173,7 +173,7 @@ impl ClassifierEvalArgs {
         if !reading.losses.is_none() {
             console::warning(&format!("{}: {}", self.data.display(), reading.losses));
         }
-        let evaluator = ClassifierEvaluator::new(Arc::new(reading.set), once(None));
+        let evaluator = ClassifierEvaluator::new(Arc::new(reading.set), once_on_all_cores());
         let (report, failures) = until_done(|watch| evaluator.evaluate(&classifier, watch))?;
         if self.json {
             console::json(&report)?;
@@ -207,7 +207,7 @@ pub(crate) fn evaluate_run(config: &ClassifierConfig, run: &RunFolder) -> Result
             ..ImageFolderOptions::default()
         },
     )?;
-    let evaluator = ClassifierEvaluator::new(Arc::new(reading.set), once(None));
+    let evaluator = ClassifierEvaluator::new(Arc::new(reading.set), once_on_all_cores());
     let (report, _) = until_done(|watch| evaluator.evaluate(&classifier, watch))?;
     save(&report, &run.evaluation())
 }

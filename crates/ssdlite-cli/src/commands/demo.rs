@@ -18,12 +18,12 @@ use ssdlite_train::config::DetectorConfig;
 use ssdlite_train::{Device, End, RunFolder, Session, Start, train_detector};
 
 use super::Outcome;
-use super::detect::PictureFolder;
 use super::eval::{SHOWN_SCORE, evaluate, evaluate_run};
 use super::model_args::{PostProcessingArgs, Purpose, load_detector};
-use super::train::stop_on_signal;
+use super::save_folder::SaveFolder;
 use crate::console;
 use crate::progress::TrainingProgress;
+use crate::signals::stop_on_signal;
 
 /// Where everything goes, under the current folder.
 const FOLDER: &str = "runs/demo";
@@ -66,7 +66,7 @@ impl DemoArgs {
             },
         )?;
         draw_pictures(&Detector::load(&model)?, &test.set, folder)?;
-        let (evaluation, failures) = evaluate(&evaluated, test.set, None)?;
+        let (evaluation, failures) = evaluate(&evaluated, test.set)?;
         console::text(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
         let report = evaluation.voc(VocMetric::ElevenPoint, IouThreshold::HALF);
         console::text(&report)?;
@@ -94,7 +94,7 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
     config.augment.zoom_out = 0.0;
     config.evaluation.every = 10;
     let mut progress = TrainingProgress::new(false);
-    let stop = stop_on_signal()?;
+    let stop = stop_on_signal("stopping after this step")?;
     let outcome = train_detector(
         &config,
         &Start::Random,
@@ -114,7 +114,7 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
 /// Saves the first test images with what the detector finds in them, each by
 /// itself and all on one sheet.
 fn draw_pictures(detector: &Detector, set: &DetectionSet, folder: &Path) -> Result<()> {
-    let mut pictures = PictureFolder::new(folder)?;
+    let mut pictures = SaveFolder::new(folder)?;
     let mut sheet: Vec<RgbImage> = Vec::new();
     for image in set.images.iter().take(PICTURES) {
         let mut picture = ssdlite_image::decode::decode_file(&image.path, &Limits::default())?;
@@ -122,10 +122,12 @@ fn draw_pictures(detector: &Detector, set: &DetectionSet, folder: &Path) -> Resu
         let boxes: Vec<_> = detector
             .detect(&picture)?
             .iter()
+            // The best comes last, over the others.
+            .rev()
             .map(of_detection)
             .collect();
         draw_boxes(&mut picture, &boxes);
-        pictures.save(&image.path, &picture)?;
+        pictures.save_picture(&image.path, &picture)?;
         sheet.push(picture);
     }
     let sheet = grid(&sheet, CELL, COLUMNS);

@@ -1,67 +1,60 @@
 //! `detect`: find objects in images and videos.
 
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde::Serialize;
 use ssdlite_core::{ClassNames, Detection};
 use ssdlite_image::RgbImage;
 use ssdlite_image::draw::{LabelledBox, draw_boxes};
 use ssdlite_infer::Detector;
-use ssdlite_media::{MediaFile, MediaKind, Source};
+use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
 use super::Outcome;
+use super::detect_video::VideoTask;
+use super::detection_json::{DetectionJson, ImageJson};
+use super::live_args::StallArgs;
 use super::model_args::{PostProcessingArgs, Purpose, load_detector};
+use super::save_folder::SaveFolder;
 use crate::console;
+use crate::signals::stop_on_signal;
 
 #[derive(Args)]
 pub(crate) struct DetectArgs {
     /// A detector's model file
     model: PathBuf,
-    /// Images, folders or patterns such as `photos/*.jpg`
+    /// Images, videos, folders, patterns such as `photos/*.jpg`, a camera (`0`,
+    /// `/dev/video0`, `camera:NAME`) or a stream (`rtsp://`, `http://`); all but
+    /// images need the program `ffmpeg`, and cameras and streams go on until
+    /// Ctrl-C
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
-    /// Save pictures with boxes drawn in this folder
+    /// Save pictures and videos with boxes drawn in this folder, and with each
+    /// video a file of one JSON object a frame
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
-    /// Print one JSON object an image
+    /// Print one JSON object an image or frame
     #[arg(long)]
     json: bool,
+    /// Follow the objects of videos, cameras and streams: each keeps its number
+    #[arg(long)]
+    track: bool,
     /// Threads [default: all cores]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
+    stall: StallArgs,
+    #[command(flatten)]
     post_processing: PostProcessingArgs,
 }
 
-#[derive(Serialize)]
-pub(crate) struct ImageJson<'a> {
-    pub(crate) image: &'a str,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    pub(crate) detections: Vec<DetectionJson<'a>>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct DetectionJson<'a> {
-    class: &'a str,
-    score: f32,
-    #[serde(rename = "box")]
-    bbox: [f32; 4],
-}
-
-impl<'a> DetectionJson<'a> {
-    pub(crate) fn list(detections: &[Detection], classes: &'a ClassNames) -> Vec<Self> {
-        let json = |detection: &Detection| Self {
-            class: classes.get(detection.class).unwrap_or_default(),
-            score: detection.score,
-            bbox: detection.bbox.to_array(),
-        };
-        detections.iter().map(json).collect()
-    }
+/// One thing to find objects in.
+enum Input {
+    Image(PathBuf),
+    Video(PathBuf),
+    Live(LiveInput),
 }
 
 impl DetectArgs {
@@ -72,47 +65,66 @@ impl DetectArgs {
             Purpose::Show,
             self.threads,
         )?;
-        let mut pictures = self.save.as_deref().map(PictureFolder::new).transpose()?;
+        let mut folder = self.save.as_deref().map(SaveFolder::new).transpose()?;
+        let stop = stop_on_signal("stopping after this picture")?;
+        let video = VideoTask {
+            detector: &detector,
+            json: self.json,
+            track: self.track,
+            stall: self.stall.duration()?,
+            stop: &stop,
+        };
         let mut failures = 0;
         for source in &self.sources {
-            let files = match files_of(source) {
-                Ok(files) => files,
+            let inputs = match inputs_of(source) {
+                Ok(inputs) => inputs,
                 Err(error) => {
-                    console::error(&format!("{error:#}"));
+                    console::failure(&error);
                     failures += 1;
                     continue;
                 }
             };
-            for file in files {
-                if let Err(error) = self.detect_in(&detector, &file, pictures.as_mut()) {
-                    if console::is_closed_pipe(&error) {
-                        return Err(error);
+            for input in inputs {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(Outcome::Failed);
+                }
+                let done = match &input {
+                    Input::Image(path) => self.detect_in_image(&detector, path, folder.as_mut()),
+                    Input::Video(path) => video.detect_in_file(path, folder.as_mut()),
+                    Input::Live(input) => video.detect_in_live(input, folder.as_mut()),
+                };
+                match done {
+                    Ok(Outcome::Done) => {}
+                    Ok(Outcome::Failed) => return Ok(Outcome::Failed),
+                    Err(error) if console::is_closed_pipe(&error) => return Err(error),
+                    Err(error) => {
+                        console::failure(&error);
+                        failures += 1;
                     }
-                    console::error(&format!("{error:#}"));
-                    failures += 1;
                 }
             }
         }
         Ok(Outcome::from_failures(failures))
     }
 
-    fn detect_in(
+    fn detect_in_image(
         &self,
         detector: &Detector,
-        file: &MediaFile,
-        pictures: Option<&mut PictureFolder>,
-    ) -> Result<()> {
-        let mut image = ssdlite_image::decode::decode_file(&file.path, &Default::default())?;
-        let name = file.path.to_string_lossy();
+        path: &Path,
+        folder: Option<&mut SaveFolder>,
+    ) -> Result<Outcome> {
+        let mut image = ssdlite_image::decode::decode_file(path, &Default::default())?;
+        let name = path.to_string_lossy();
         let detections = detector.detect(&image).with_context(|| name.to_string())?;
         self.print(&name, &image, &detections, detector.classes())?;
-        if let Some(pictures) = pictures {
+        if let Some(folder) = folder {
             let of_detection = |d: &Detection| LabelledBox::of_detection(d, detector.classes());
-            let boxes: Vec<_> = detections.iter().map(of_detection).collect();
+            // The best comes last, over the others.
+            let boxes: Vec<_> = detections.iter().rev().map(of_detection).collect();
             draw_boxes(&mut image, &boxes);
-            pictures.save(&file.path, &image)?;
+            folder.save_picture(path, &image)?;
         }
-        Ok(())
+        Ok(Outcome::Done)
     }
 
     fn print(
@@ -143,44 +155,13 @@ impl DetectArgs {
     }
 }
 
-fn files_of(source: &str) -> Result<Vec<MediaFile>> {
-    let Source::Files(files) = Source::parse(source)? else {
-        anyhow::bail!("{source}: a camera or a stream has no end; expected images");
+fn inputs_of(source: &str) -> Result<Vec<Input>> {
+    let input = |file: MediaFile| match file.kind {
+        MediaKind::Image => Input::Image(file.path),
+        MediaKind::Video => Input::Video(file.path),
     };
-    if let Some(video) = files.iter().find(|file| file.kind == MediaKind::Video) {
-        anyhow::bail!("{}: expected an image", video.path.display());
-    }
-    Ok(files)
-}
-
-/// A folder for pictures, each under a name of its own.
-pub(crate) struct PictureFolder {
-    folder: PathBuf,
-    taken: HashSet<PathBuf>,
-}
-
-impl PictureFolder {
-    pub(crate) fn new(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("can't make the folder {}", folder.display()))?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            taken: HashSet::new(),
-        })
-    }
-
-    /// Saves a picture as JPEG under the name of the file that it came from,
-    /// with a number where two files have the same name.
-    pub(crate) fn save(&mut self, origin: &Path, image: &RgbImage) -> Result<()> {
-        let stem = origin.file_stem().unwrap_or(origin.as_os_str());
-        let mut name = PathBuf::from(stem).with_added_extension("jpg");
-        let mut number = 1;
-        while !self.taken.insert(name.clone()) {
-            number += 1;
-            let mut numbered = stem.to_owned();
-            numbered.push(format!("-{number}.jpg"));
-            name = numbered.into();
-        }
-        Ok(ssdlite_image::encode::save(&self.folder.join(name), image)?)
-    }
+    Ok(match Source::parse(source)? {
+        Source::Files(files) => files.into_iter().map(input).collect(),
+        live => vec![Input::Live(LiveInput::from_source(live)?)],
+    })
 }

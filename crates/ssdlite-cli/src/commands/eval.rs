@@ -91,7 +91,7 @@ impl EvalArgs {
             detector.classes(),
             self.split
         );
-        let (evaluation, failures) = evaluate(&detector, reading.set, self.threads)?;
+        let (evaluation, failures) = evaluate(&detector, reading.set)?;
         self.print(&evaluation)?;
         if let Some(folder) = &self.save {
             save(&evaluation, folder)?;
@@ -145,7 +145,7 @@ pub(crate) fn evaluate_run(config: &DetectorConfig, run: &RunFolder) -> Result<(
     if !has_objects(&reading.set) {
         return Ok(());
     }
-    let (evaluation, _) = evaluate(&detector, reading.set, None)?;
+    let (evaluation, _) = evaluate(&detector, reading.set)?;
     save(&evaluation, &run.evaluation())
 }
 
@@ -155,20 +155,15 @@ fn has_objects(set: &DetectionSet) -> bool {
 }
 
 /// Runs a detector on all images; returns how many could not be used as well.
-pub(crate) fn evaluate(
-    detector: &Detector,
-    set: DetectionSet,
-    threads: Option<NonZeroUsize>,
-) -> Result<(Evaluation, usize)> {
-    let evaluator = DetectorEvaluator::new(Arc::new(set), once(threads));
+pub(crate) fn evaluate(detector: &Detector, set: DetectionSet) -> Result<(Evaluation, usize)> {
+    let evaluator = DetectorEvaluator::new(Arc::new(set), once_on_all_cores());
     until_done(|watch| evaluator.evaluate(detector, watch))
 }
 
-/// For one evaluation: nothing is kept for another. On all cores unless said
-/// otherwise.
-pub(crate) fn once(threads: Option<NonZeroUsize>) -> EvaluationOptions {
+/// For one evaluation: nothing is kept for another.
+pub(crate) fn once_on_all_cores() -> EvaluationOptions {
     EvaluationOptions {
-        threads: threads.unwrap_or_else(|| threads_from_option(0)),
+        threads: threads_from_option(0),
         cache_bytes: 0,
     }
 }

@@ -6,10 +6,18 @@ mod classifier;
 mod data;
 mod demo;
 mod detect;
+mod detect_video;
+mod detection_json;
 mod eval;
 mod import;
 mod inspect;
+mod live;
+mod live_args;
 mod model_args;
+mod save_folder;
+mod saved_video;
+mod serve;
+mod server_args;
 mod train;
 mod train_options;
 
@@ -57,8 +65,12 @@ pub(crate) enum Command {
     Train(Box<train::TrainArgs>),
     /// Measure a detector's average precision and detection rates.
     Eval(eval::EvalArgs),
-    /// Find objects in images.
+    /// Find objects in images, videos, cameras and streams.
     Detect(detect::DetectArgs),
+    /// Watch a camera, a video or a stream with its objects in a web page.
+    Live(live::LiveArgs),
+    /// Find objects in the pictures that programs send over HTTP.
+    Serve(serve::ServeArgs),
     /// Turn a PyTorch file of torchvision's networks into a model file.
     Import(import::ImportArgs),
     /// Show what a model file holds.
@@ -77,6 +89,8 @@ impl Command {
             Self::Train(args) => args.run(),
             Self::Eval(args) => args.run(),
             Self::Detect(args) => args.run(),
+            Self::Live(args) => args.run(),
+            Self::Serve(args) => args.run(),
             Self::Import(args) => args.run(),
             Self::Inspect(args) => args.run(),
             Self::Bench(command) => command.run(),

@@ -1,8 +1,6 @@
 //! `train` and `classifier train`: a training run from options to model file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -22,6 +20,7 @@ use super::{Outcome, UsageError};
 use super::{classifier, eval};
 use crate::console;
 use crate::progress::{TrainingProgress, counted};
+use crate::signals::stop_on_signal;
 use crate::weights::{Store, TrainedOn, published_for};
 
 #[derive(Args)]
@@ -151,7 +150,7 @@ impl RunArgs {
         };
         console::note(&format!("run folder: {}", folder.path().display()));
         let mut progress = TrainingProgress::new(self.json);
-        let stop = stop_on_signal()?;
+        let stop = stop_on_signal("stopping after this step")?;
         let outcome = train(&mut Session {
             folder: &folder,
             device: device(self.device),
@@ -205,22 +204,6 @@ fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> 
     }
     console::note(&format!("model: {}", folder.best_model().display()));
     Outcome::Done
-}
-
-/// Set by Ctrl-C and by SIGTERM; a second one ends the program at once.
-pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
-    /// What shells give for a program that Ctrl-C ended.
-    const INTERRUPTED: i32 = 130;
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED);
-        }
-        console::note("stopping after this step; once more ends at once");
-    })
-    .context("can't listen for signals")?;
-    Ok(stop)
 }
 
 /// Removes the folder of a run that failed before it wrote anything.

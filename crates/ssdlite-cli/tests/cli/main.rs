@@ -1,11 +1,15 @@
 //! The command line, tested by running the real binary.
 
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
 mod classifier;
 mod data;
 mod detect;
 mod eval;
 mod harness;
 mod import;
+mod live;
+mod media;
 mod pytorch;
 mod shared;
 mod stop;
@@ -13,4 +17,5 @@ mod train;
 mod transfer;
 mod usage;
 mod validation;
+mod video;
 mod weights;

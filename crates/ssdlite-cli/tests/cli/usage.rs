@@ -29,6 +29,8 @@ fn help_and_version_exit_0() {
         "train",
         "eval",
         "detect",
+        "live",
+        "serve",
         "import",
         "inspect",
     ] {

@@ -1,0 +1,81 @@
+//! `live`: a source with its objects in a web page.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use clap::Args;
+use ssdlite_media::{LiveInput, LiveOptions, Source};
+use ssdlite_serve::{Model, ServerOptions};
+
+use super::Outcome;
+use super::live_args::StallArgs;
+use super::server_args::{ServerArgs, run_server};
+use crate::console;
+
+#[derive(Args)]
+pub(crate) struct LiveArgs {
+    /// A detector's model file
+    model: PathBuf,
+    /// A camera (`0`, `/dev/video0`, `camera:NAME`), a video file or a stream
+    /// (`rtsp://`, `http://`); the page offers this machine's cameras and the
+    /// browser's in any case
+    source: Option<String>,
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
+    #[command(flatten)]
+    stall: StallArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+impl LiveArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        self.server.check()?;
+        let live = LiveOptions {
+            stall: self.stall.duration()?,
+            ..LiveOptions::default()
+        };
+        let source = match &self.source {
+            Some(argument) => Some(LiveInput::from_source(Source::parse(argument)?)?),
+            None => None,
+        };
+        // A live picture comes soonest when all threads work on it.
+        let model = Model::load(&self.model, self.server.threads())?;
+        let options = ServerOptions {
+            source,
+            live,
+            workers: NonZeroUsize::MIN,
+            ..self.server.options(vec![model])
+        };
+        run_server(options, |address| {
+            if self.open {
+                open_in_browser(address);
+            }
+        })
+    }
+}
+
+/// The page is there whether or not a browser comes up: its address is printed.
+fn open_in_browser(address: &str) {
+    let program = if cfg!(target_os = "macos") {
+        "open"
+    } else if cfg!(windows) {
+        "explorer"
+    } else {
+        "xdg-open"
+    };
+    let started = Command::new(program)
+        .arg(address)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    match started {
+        // Nobody else would take note of its end.
+        Ok(mut child) => drop(std::thread::spawn(move || child.wait())),
+        Err(error) => console::warning(&format!("`{program}` opens no browser: {error}")),
+    }
+}

@@ -1,0 +1,29 @@
+//! The option of commands that read cameras and streams.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::UsageError;
+
+/// How patient a command is with cameras and streams.
+#[derive(Args)]
+pub(crate) struct StallArgs {
+    /// Seconds without a frame after which a camera or a stream is opened again
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    stall: f64,
+}
+
+impl StallArgs {
+    pub(crate) fn duration(&self) -> Result<Duration> {
+        let seconds = self.stall;
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(duration) if !duration.is_zero() => Ok(duration),
+            _ => Err(UsageError(format!(
+                "--stall: expected a number of seconds above 0, found {seconds}"
+            ))
+            .into()),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What `detect --save` leaves of a video: an annotated copy, and beside it a
+//! file with a JSON line a frame.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use ssdlite_image::draw::fitted;
+use ssdlite_image::{ImageSize, RgbImage};
+use ssdlite_media::{Sound, VideoWriter};
+
+/// `NAME.mp4` and `NAME.jsonl`, which are there when both are whole.
+pub(crate) struct SavedVideo {
+    video: VideoWriter,
+    lines: LinesFile,
+    /// That of the first frame.
+    size: Option<ImageSize>,
+}
+
+impl SavedVideo {
+    pub(crate) fn new(path: &Path, sound: Option<Sound>) -> Result<Self> {
+        Ok(Self {
+            video: VideoWriter::new(path, sound),
+            lines: LinesFile::create(path.with_extension("jsonl"))?,
+            size: None,
+        })
+    }
+
+    /// Adds a frame. One of another size than the first, as when a camera
+    /// comes back at another resolution, is fitted into that.
+    pub(crate) fn write(
+        &mut self,
+        image: &RgbImage,
+        time: Duration,
+        line: &impl Serialize,
+    ) -> Result<()> {
+        self.lines.write(line)?;
+        let size = *self.size.get_or_insert(image.size());
+        if image.size() == size {
+            self.video.write(image, time)?;
+        } else {
+            self.video.write(&fitted(image, size), time)?;
+        }
+        Ok(())
+    }
+
+    /// Completes both files. Without a frame nothing is left.
+    pub(crate) fn finish(self) -> Result<()> {
+        if self.size.is_none() {
+            return Ok(());
+        }
+        self.video.finish()?;
+        self.lines.finish()
+    }
+}
+
+/// A file of lines that gets its name when it is whole.
+struct LinesFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    writer: BufWriter<File>,
+}
+
+impl LinesFile {
+    fn create(path: PathBuf) -> Result<Self> {
+        let temporary = path.with_extension(format!("{}.part.jsonl", std::process::id()));
+        let file = File::create(&temporary).with_context(|| temporary.display().to_string())?;
+        Ok(Self {
+            path,
+            temporary,
+            writer: BufWriter::new(file),
+        })
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(line)?;
+        let written = writeln!(self.writer, "{text}");
+        written.with_context(|| self.path.display().to_string())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let written = self.writer.flush();
+        written
+            .and_then(|()| std::fs::rename(&self.temporary, &self.path))
+            .with_context(|| self.path.display().to_string())
+    }
+}
+
+impl Drop for LinesFile {
+    fn drop(&mut self) {
+        // After `finish` it is not there any more.
+        std::fs::remove_file(&self.temporary).ok();
+    }
+}

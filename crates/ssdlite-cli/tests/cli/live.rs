@@ -1,0 +1,209 @@
+//! `live` and `serve`: the servers, from their start to their end.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::run;
+use crate::media::{
+    GoesOn, ffmpeg, folder_with_model, has_ffmpeg, is_decoder_running, write_model, write_picture,
+};
+
+/// No answer takes this long, unless something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `HOST:PORT` of the address that was printed.
+fn host(address: &str) -> &str {
+    address
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split('/').next())
+        .unwrap_or_else(|| panic!("no address: {address}"))
+}
+
+fn connect(host: &str) -> TcpStream {
+    let stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Sends one request; gives status and body.
+fn ask(host: &str, line: &str, headers: &str, body: &[u8]) -> (u16, String) {
+    let mut stream = connect(host);
+    let head = format!(
+        "{line} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+#[cfg(unix)]
+fn served_answers_are_those_of_detect_until_sigterm() {
+    let folder = folder_with_model();
+    write_model(&folder.path().join("second.safetensors"));
+    let picture = folder.path().join("a.png");
+    write_picture(&picture);
+    let detect = ["detect", "model.safetensors", "a.png", "--json"];
+    let expected = &run(folder.path(), &detect).exits(0).json()[0];
+    assert!(!expected["detections"].as_array().unwrap().is_empty());
+
+    let serve = [
+        "serve",
+        "model.safetensors",
+        "second.safetensors",
+        "--port",
+        "0",
+    ];
+    let mut server = GoesOn::start(folder.path(), &serve);
+    let address = server.line();
+    let host = host(&address);
+    let body = std::fs::read(&picture).unwrap();
+    for model in ["model", "second"] {
+        let line = format!("POST /v1/detect?model={model}");
+        let (status, answer) = ask(host, &line, "", &body);
+        assert_eq!(status, 200, "{answer}");
+        let answer = json(&answer);
+        assert_eq!(answer["model"], model);
+        for key in ["width", "height", "detections"] {
+            assert_eq!(answer[key], expected[key], "{key}");
+        }
+    }
+    assert_eq!(ask(host, "GET /v2/health/ready", "", b"").0, 200);
+    server.signal("TERM");
+    let ran = server.join().exits(0);
+    assert_eq!(ran.stdout, format!("{address}\n"));
+    assert!(TcpStream::connect(host).is_err());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_token_lets_in_and_frames_are_kept_where_told() {
+    let folder = folder_with_model();
+    let serve = [
+        "serve",
+        "model.safetensors",
+        "--host",
+        "0.0.0.0",
+        "--port",
+        "0",
+        "--token",
+        "a-long-token",
+        "--keep",
+        "kept",
+    ];
+    let mut server = GoesOn::start(folder.path(), &serve);
+    let address = server.line();
+    assert!(address.ends_with("/?token=a-long-token"), "{address}");
+    let host = host(&address);
+    assert_eq!(ask(host, "GET /v1/sources", "", b"").0, 401);
+    let token = "Authorization: Bearer a-long-token\r\n";
+    let (status, sources) = ask(host, "GET /v1/sources", token, b"");
+    assert_eq!(status, 200);
+    assert_eq!(json(&sources)["keep"], "kept");
+    server.signal("INT");
+    server.join().exits(0);
+}
+
+#[test]
+fn servers_that_would_let_anybody_in_are_refused() {
+    let folder = folder_with_model();
+    let refused: [&[&str]; 6] = [
+        &["serve", "model.safetensors", "--host", "0.0.0.0"],
+        &["live", "model.safetensors", "--host", "::"],
+        &["serve", "model.safetensors", "--token", "short"],
+        &[
+            "serve",
+            "model.safetensors",
+            "--token",
+            "a-long-token",
+            "--no-auth",
+        ],
+        &["serve", "model.safetensors", "./model.safetensors"],
+        &["serve"],
+    ];
+    for args in refused {
+        let ran = run(folder.path(), args).exits(2);
+        assert_eq!(ran.stdout, "", "{args:?}");
+        assert!(!ran.stderr.is_empty(), "{args:?}");
+    }
+    let ran = run(folder.path(), refused[0]);
+    assert!(ran.stderr.contains("--token"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_no_live_source_is_refused() {
+    let folder = folder_with_model();
+    write_picture(&folder.path().join("a.png"));
+    for source in ["a.png", "absent.mp4"] {
+        let ran = run(folder.path(), &["live", "model.safetensors", source]).exits(1);
+        assert!(ran.stderr.contains("expected"), "{}", ran.stderr);
+    }
+    let ran = run(folder.path(), &["live", "absent.safetensors"]).exits(1);
+    assert!(ran.stderr.contains("absent"), "{}", ran.stderr);
+}
+
+/// Asks for a source's WebSocket and reads until frames with boxes came.
+fn watch(host: &str) -> TcpStream {
+    let mut stream = connect(host);
+    let request = format!(
+        "GET /v1/live?source=given HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut read = Vec::new();
+    let mut chunk = [0; 4096];
+    for expected in [&b" 101 "[..], b"\"playing\"", b"\"detections\":"] {
+        while !read.windows(expected.len()).any(|part| part == expected) {
+            let bytes = stream.read(&mut chunk).unwrap();
+            assert!(bytes > 0, "{}", String::from_utf8_lossy(&read));
+            read.extend_from_slice(&chunk[..bytes]);
+        }
+    }
+    stream
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_live_page_shows_a_video_and_ctrl_c_ends_all() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = folder_with_model();
+    let video = folder.path().join("a.mp4");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=96x64:rate=25:duration=2 -pix_fmt yuv420p",
+        &video,
+    );
+    let args = [
+        "live",
+        "model.safetensors",
+        video.to_str().unwrap(),
+        "--port",
+        "0",
+    ];
+    let mut server = GoesOn::start(folder.path(), &args);
+    let address = server.line();
+    let host = host(&address);
+    let (status, page) = ask(host, "GET /", "", b"");
+    assert_eq!(status, 200);
+    assert!(page.contains("<canvas"));
+    let (_, sources) = ask(host, "GET /v1/sources", "", b"");
+    assert_eq!(json(&sources)["sources"][0]["id"], "given");
+    let _watching = watch(host);
+    assert!(is_decoder_running(&video));
+    server.signal("INT");
+    server.join().exits(0);
+    assert!(!is_decoder_running(&video));
+}

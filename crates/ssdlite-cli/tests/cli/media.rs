@@ -1,0 +1,192 @@
+//! Model files, pictures and videos for the tests of `detect`, `live` and
+//! `serve`, and calls of the binary that go on until they are told to end.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
+use ssdlite_image::{ImageSize, RgbImage, encode};
+use ssdlite_infer::bench::arbitrary_model;
+use tempfile::TempDir;
+
+use crate::harness::{Ran, command};
+
+/// A folder with `model.safetensors`, whose weights are arbitrary: it finds
+/// something in every picture, and the same each time.
+pub(crate) fn folder_with_model() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_model(&folder.path().join("model.safetensors"));
+    folder
+}
+
+pub(crate) fn write_model(path: &Path) {
+    let classes = ClassNames::new(["left", "right"]).unwrap();
+    let info = ModelInfo::detector(MobileNetV3::new(Variant::Small), classes, 96);
+    let file = arbitrary_model(&info).unwrap();
+    std::fs::write(path, file.as_bytes()).unwrap();
+}
+
+/// A picture of slanted stripes as a PNG.
+pub(crate) fn write_picture(path: &Path) {
+    let size = ImageSize::new(131, 97);
+    let pixels = (0..size.pixels() as u32)
+        .flat_map(|index| {
+            let (x, y) = (index % size.width, index / size.width);
+            [(x * 2) as u8, (y * 2) as u8, ((x + y) / 16 % 2 * 200) as u8]
+        })
+        .collect();
+    encode::save(path, &RgbImage::new(size, pixels).unwrap()).unwrap();
+}
+
+/// Whether `ffmpeg` is there. In CI it has to be.
+pub(crate) fn has_ffmpeg() -> bool {
+    let is_there = Command::new("ffmpeg").arg("-version").output().is_ok();
+    if !is_there {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "ffmpeg is not installed, and CI must not skip this test"
+        );
+        eprintln!("skipped: ffmpeg is not installed");
+    }
+    is_there
+}
+
+/// Makes a file with `ffmpeg` from arguments that are separated by spaces.
+pub(crate) fn ffmpeg(arguments: &str, output: &Path) {
+    let done = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
+        .args(arguments.split(' '))
+        .arg(output)
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{arguments}: {log}");
+}
+
+/// What `ffprobe` says, a line each.
+pub(crate) fn probe(arguments: &str, file: &Path) -> Vec<String> {
+    let done = Command::new("ffprobe")
+        .args(["-loglevel", "error", "-of", "csv=p=0"])
+        .args(arguments.split(' '))
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let text = String::from_utf8(done.stdout).unwrap();
+    let lines = text.lines();
+    lines
+        .map(|line| line.trim_end_matches(',').to_owned())
+        .collect()
+}
+
+/// The frames of a video, counted by decoding it.
+pub(crate) fn count_frames(video: &Path) -> usize {
+    let counted = probe(
+        "-count_frames -select_streams v:0 -show_entries stream=nb_read_frames",
+        video,
+    );
+    counted[0].parse().unwrap()
+}
+
+/// The names in a folder, sorted.
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Whether an `ffmpeg` is running with this file.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_decoder_running(video: &Path) -> bool {
+    let name = video.to_str().unwrap().as_bytes();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .filter(|line| line.starts_with(b"ffmpeg\0"))
+        .any(|line| line.windows(name.len()).any(|part| part == name))
+}
+
+/// A port on which nobody listens.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A call of the binary that goes on, in a process group of its own as a
+/// terminal would start it.
+pub(crate) struct GoesOn {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    folder: PathBuf,
+    read: String,
+}
+
+impl GoesOn {
+    pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
+        let mut command = command(folder, args);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let log = std::fs::File::create(folder.join("stderr.txt")).unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            stdout,
+            folder: folder.to_owned(),
+            read: String::new(),
+        }
+    }
+
+    fn stderr(&self) -> String {
+        std::fs::read_to_string(self.folder.join("stderr.txt")).unwrap()
+    }
+
+    /// The next line of standard output.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "it ended: {}", self.stderr());
+        self.read.push_str(&line);
+        line.trim_end().to_owned()
+    }
+
+    /// Sends a signal such as `INT` to the process and all of its group.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let group = format!("-{}", self.child.id());
+        let sent = Command::new("kill")
+            .args(["-s", name, "--", &group])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end.
+    pub(crate) fn join(mut self) -> Ran {
+        std::io::Read::read_to_string(&mut self.stdout, &mut self.read).unwrap();
+        let status = self.child.wait().unwrap();
+        Ran {
+            code: status.code().expect("no signal ended the binary"),
+            stdout: std::mem::take(&mut self.read),
+            stderr: self.stderr(),
+        }
+    }
+}
+
+impl Drop for GoesOn {
+    fn drop(&mut self) {
+        // It has ended already where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
