@@ -39,12 +39,16 @@ export function createView(canvas, colorOf) {
 
   return {
     draw(frame, detections) {
-      if (canvas.width !== frame.width || canvas.height !== frame.height) {
-        canvas.width = frame.width;
-        canvas.height = frame.height;
-      }
       const shown = canvas.getBoundingClientRect();
       const fit = Math.min(shown.width / frame.width, shown.height / frame.height) || 1;
+      // A small picture is drawn larger, so that lines and letters are sharp.
+      const larger = Math.max(1, Math.ceil(fit * devicePixelRatio));
+      const [width, height] = [frame.width * larger, frame.height * larger];
+      if (canvas.width !== width || canvas.height !== height) {
+        canvas.width = width;
+        canvas.height = height;
+      }
+      context.setTransform(larger, 0, 0, larger, 0, 0);
       drawOn(context, 1 / fit, frame, detections);
     },
     // The picture with its boxes as a PNG.

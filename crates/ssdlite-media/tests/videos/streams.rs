@@ -88,8 +88,13 @@ fn a_stream_comes_back_fifty_times_and_nothing_leaks() {
         }
     }
     assert!(source.status().losses >= u64::from(ROUNDS) - 1);
-    let (files, memory) = open_things();
-    let (files_before, memory_before) = after_first.unwrap();
+    let (files, threads, memory) = open_things();
+    let (files_before, threads_before, memory_before) = after_first.unwrap();
+    // Other tests run beside this one and have a few of their own.
+    assert!(
+        threads <= threads_before + 20,
+        "{threads_before} -> {threads} threads"
+    );
     assert!(
         files <= files_before + 2,
         "{files_before} -> {files} open files"
@@ -101,13 +106,14 @@ fn a_stream_comes_back_fifty_times_and_nothing_leaks() {
     assert_eq!(crate::fixtures::processes_with(address), 0);
 }
 
-/// Open files and resident bytes of this process.
+/// Open files, threads and resident bytes of this process.
 #[cfg(target_os = "linux")]
-fn open_things() -> (usize, usize) {
+fn open_things() -> (usize, usize, usize) {
     let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    (files, pages * 4096)
+    (files, threads, pages * 4096)
 }
 
 #[test]

@@ -1,15 +1,22 @@
 //! The page in a real browser, on a phone's and a desktop's window.
 //!
-//! With `SSDLITE_SCREENSHOTS=FOLDER` pictures of both are written there.
+//! Where `ssdlite demo` has left its model, that is shown too; with
+//! `SSDLITE_SCREENSHOTS=FOLDER` pictures of both windows are written there.
+//! `SSDLITE_DEMO=FOLDER` is the demo's folder, unless it is `runs/demo` here.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use ssdlite_core::ImageSize;
+use ssdlite_image::resize::Resizer;
 use ssdlite_image::{Limits, RgbImage, decode};
+use ssdlite_media::LiveInput;
+use ssdlite_serve::Model;
 
 use crate::devtools::{Browser, write_camera_file};
-use crate::fixtures::{ColorDetector, GREEN, RED, Running, model, options, picture, png};
+use crate::fixtures::{
+    ColorDetector, GREEN, RED, Running, has_ffmpeg, model, moving_square, options, picture, png,
+};
 
 const PHONE: (u32, u32) = (390, 844);
 const DESKTOP: (u32, u32) = (1280, 800);
@@ -31,7 +38,7 @@ fn objects_are(count: u32) -> String {
 }
 
 /// Whether the page has heard from the server.
-const IS_READY: &str = "document.querySelectorAll('#classes li').length === 2";
+const IS_READY: &str = "document.querySelectorAll('#classes li').length >= 2";
 
 /// A text that tells one picture on the canvas from another.
 const PICTURE: &str = "document.querySelector('#picture').toDataURL()";
@@ -53,11 +60,17 @@ struct Page {
 
 impl Page {
     fn open() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
         let frames: Vec<_> = (0..20).map(moving).collect();
-        let camera = write_camera_file(folder.path(), &frames);
+        Self::open_with(model("colors", ColorDetector::new()), &frames)
+    }
+
+    /// A page of a server with this model, in a browser whose camera shows
+    /// these frames.
+    fn open_with(model: Model, frames: &[RgbImage]) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let camera = write_camera_file(folder.path(), frames);
         let mut browser = Browser::start(&camera)?;
-        let mut options = options(vec![model("colors", ColorDetector::new())]);
+        let mut options = options(vec![model]);
         options.keep = Some(folder.path().join("kept"));
         let server = Running::start(options);
         browser.open(&format!("http://localhost:{}/", server.address.port()));
@@ -72,6 +85,12 @@ impl Page {
     fn watch_camera(&mut self) {
         self.browser.click("#start-camera");
         self.browser.wait_until(&objects_are(2));
+    }
+
+    fn reload(&mut self) {
+        let address = format!("http://localhost:{}/", self.server.address.port());
+        self.browser.open(&address);
+        self.browser.wait_until(IS_READY);
     }
 
     fn screenshot(&mut self, name: &str) {
@@ -91,14 +110,11 @@ impl Page {
 #[test]
 fn the_camera_is_watched_and_every_control_does_what_it_says() {
     let Some(mut page) = Page::open() else { return };
-    for ((width, height), name) in [(DESKTOP, "live-1280.png"), (PHONE, "live-390.png")] {
+    for (width, height) in [DESKTOP, PHONE] {
         page.browser.resize(width, height);
-        let address = format!("http://localhost:{}/", page.server.address.port());
-        page.browser.open(&address);
-        page.browser.wait_until(IS_READY);
+        page.reload();
         page.check_nothing_went_wrong();
         page.watch_camera();
-        page.screenshot(name);
         slider_and_classes_filter(&mut page.browser);
         pause_holds_the_picture(&mut page.browser);
         snapshot_is_saved(&mut page);
@@ -175,6 +191,53 @@ fn frame_is_kept(page: &mut Page) {
     assert!(xml.contains("<name>red</name>") && xml.contains("<name>green</name>"));
 }
 
+/// The folder that `ssdlite demo` has made, with a trained model and pictures.
+fn demo() -> Option<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = std::env::var_os("SSDLITE_DEMO")
+        .map_or_else(|| here.join("../../runs/demo"), PathBuf::from);
+    if folder.join("run/best.safetensors").exists() {
+        return Some(folder);
+    }
+    eprintln!("skipped: there is no runs/demo; `ssdlite demo` makes it");
+    None
+}
+
+#[test]
+fn a_trained_model_finds_objects_in_the_page() {
+    let Some(demo) = demo() else { return };
+    let model = Model::load(
+        &demo.join("run/best.safetensors"),
+        std::thread::available_parallelism().unwrap(),
+    )
+    .unwrap();
+    // A book, a mug, another book, a key.
+    let picture = demo.join("data/JPEGImages/sample_00010.jpg");
+    let picture = decode::decode_file(&picture, &Limits::default()).unwrap();
+    let picture = Resizer::new().stretch(&picture, ImageSize::new(640, 480));
+    let Some(mut page) = Page::open_with(model, &[picture]) else {
+        return;
+    };
+    for ((width, height), scheme, name) in [
+        (DESKTOP, "light", "live-1280.png"),
+        (PHONE, "dark", "live-390.png"),
+    ] {
+        page.browser.resize(width, height);
+        page.browser.prefer_color_scheme(scheme);
+        page.reload();
+        page.browser.click("#start-camera");
+        page.browser
+            .wait_until("Number(document.querySelector('#objects').textContent) >= 2");
+        page.browser
+            .wait_until("Number(document.querySelector('#fps').textContent) > 0");
+        for _ in 0..10 {
+            page.browser.evaluate(SOME_FRAMES);
+        }
+        page.screenshot(name);
+        page.check_nothing_went_wrong();
+    }
+}
+
 #[test]
 fn an_image_file_is_shown_with_its_boxes_and_a_broken_one_is_told() {
     let Some(mut page) = Page::open() else { return };
@@ -192,6 +255,74 @@ fn an_image_file_is_shown_with_its_boxes_and_a_broken_one_is_told() {
     page.browser.choose_file("#file", &broken);
     page.browser
         .wait_until("document.querySelector('#empty-text').textContent.includes('expected')");
+}
+
+#[test]
+fn a_video_file_is_played_with_its_boxes() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let Some(mut page) = Page::open() else { return };
+    let video = moving_square(page.folder.path(), "moving.webm");
+    page.browser.choose_file("#file", &video);
+    page.browser.wait_until(&objects_are(1));
+    let first = page.browser.evaluate(PICTURE);
+    page.browser.wait_until(&format!("{PICTURE} !== {first}"));
+    page.check_nothing_went_wrong();
+}
+
+/// The page of a server that was started with this video.
+fn page_of_source(video: &Path) -> Option<(Browser, Running)> {
+    let folder = tempfile::tempdir().unwrap();
+    let camera = write_camera_file(folder.path(), &[moving(0)]);
+    let mut browser = Browser::start(&camera)?;
+    let mut options = options(vec![model("colors", ColorDetector::new())]);
+    options.source = Some(LiveInput::Video(video.to_owned()));
+    let server = Running::start(options);
+    browser.open(&format!("http://localhost:{}/", server.address.port()));
+    browser.wait_until(IS_READY);
+    Some((browser, server))
+}
+
+#[test]
+fn the_servers_source_is_shown_at_once() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let video = moving_square(folder.path(), "moving.mp4");
+    let Some((mut browser, _server)) = page_of_source(&video) else {
+        return;
+    };
+    browser.wait_until(&objects_are(1));
+    browser.wait_until("document.querySelector('#state').dataset.kind === 'live'");
+    let stages = "[...document.querySelectorAll('#stage-list li')].length";
+    assert_eq!(browser.evaluate(stages), json!(4));
+    // This server keeps no frames.
+    assert_eq!(
+        browser.evaluate("document.querySelector('#keep').disabled"),
+        json!(true)
+    );
+    browser.click("#pause");
+    browser.wait_until("document.querySelector('#pause').getAttribute('aria-pressed') === 'true'");
+    browser.evaluate(SOME_FRAMES);
+    let held = browser.evaluate(PICTURE);
+    browser.evaluate(SOME_FRAMES);
+    assert_eq!(browser.evaluate(PICTURE), held);
+    browser.click("#pause");
+    browser.wait_until(&format!("{PICTURE} !== {held}"));
+    assert_eq!(browser.errors(), [""; 0]);
+}
+
+#[test]
+fn a_source_that_is_lost_is_told_in_the_page() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let Some((mut browser, _server)) = page_of_source(Path::new("no-such-video.mp4")) else {
+        return;
+    };
+    browser.wait_until("document.querySelector('#state').textContent.includes('trying again')");
 }
 
 #[test]

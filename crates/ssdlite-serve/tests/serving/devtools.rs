@@ -168,6 +168,15 @@ impl Browser {
         self.command("Emulation.setDeviceMetricsOverride", size);
     }
 
+    /// Makes the page believe that its reader wants `light` or `dark`.
+    pub(crate) fn prefer_color_scheme(&mut self, scheme: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.command(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [feature] }),
+        );
+    }
+
     /// Clicks into the middle of an element.
     pub(crate) fn click(&mut self, selector: &str) {
         let middle = self.evaluate(&format!(

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -184,6 +185,38 @@ impl Drop for Running {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether `ffmpeg` is there. In CI it has to be.
+pub(crate) fn has_ffmpeg() -> bool {
+    let is_there = std::process::Command::new("ffmpeg")
+        .arg("-version")
+        .output()
+        .is_ok();
+    if !is_there {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "ffmpeg is not installed, and CI must not skip this test"
+        );
+        eprintln!("skipped: ffmpeg is not installed");
+    }
+    is_there
+}
+
+/// A video of 2 s with a red square that moves, in the format of its name.
+pub(crate) fn moving_square(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-nostdin", "-f", "lavfi"])
+        .args(["-i", "color=0x303030:size=160x90:rate=25:d=2"])
+        .args(["-f", "lavfi", "-i", "color=0xe61414:size=40x40:rate=25:d=2"])
+        .args(["-filter_complex", "[0][1]overlay=x=10+t*40:y=20"])
+        .args(["-pix_fmt", "yuv420p"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    path
 }
 
 /// A grey picture with a rectangle of this colour, `[x1, y1, x2, y2]`.

@@ -5,6 +5,7 @@
 mod access;
 mod browser;
 mod client;
+mod delay;
 mod detecting;
 mod devtools;
 mod ending;

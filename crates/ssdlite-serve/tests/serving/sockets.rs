@@ -1,8 +1,6 @@
 //! The WebSockets: a page's own frames, and those of the server's sources.
 
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,7 +11,8 @@ use tungstenite::{Message, WebSocket};
 
 use crate::client::connect;
 use crate::fixtures::{
-    ColorDetector, GREEN, RED, Running, model, options, picture, png, two_objects,
+    ColorDetector, GREEN, RED, Running, has_ffmpeg, model, moving_square, options, picture, png,
+    two_objects,
 };
 
 fn open(server: &Running, path: &str) -> WebSocket<TcpStream> {
@@ -84,45 +83,13 @@ fn pages_of_other_sites_get_no_socket() {
     assert!(refused.is_err());
 }
 
-/// A video of a red square that moves, if `ffmpeg` is there to make it.
-fn moving_square(folder: &Path) -> Option<LiveInput> {
-    let path = folder.join("moving.mp4");
-    let made = Command::new("ffmpeg")
-        .args([
-            "-loglevel",
-            "error",
-            "-f",
-            "lavfi",
-            "-i",
-            "color=0x303030:size=160x90:rate=25:d=2",
-        ])
-        .args(["-f", "lavfi", "-i", "color=0xe61414:size=40x40:rate=25:d=2"])
-        .args([
-            "-filter_complex",
-            "[0][1]overlay=x=10+t*40:y=20",
-            "-pix_fmt",
-            "yuv420p",
-        ])
-        .arg(&path)
-        .stdin(Stdio::null())
-        .output();
-    match made {
-        Ok(made) => assert!(made.status.success(), "{made:?}"),
-        Err(_) => {
-            assert!(std::env::var_os("CI").is_none(), "CI needs ffmpeg");
-            eprintln!("skipped: ffmpeg is not installed");
-            return None;
-        }
-    }
-    Some(LiveInput::Video(path))
-}
-
 #[test]
 fn frames_of_a_source_come_with_their_boxes_and_no_more_than_two_ahead() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(input) = moving_square(folder.path()) else {
+    if !has_ffmpeg() {
         return;
-    };
+    }
+    let input = LiveInput::Video(moving_square(folder.path(), "moving.mp4"));
     let mut options = options(vec![model("colors", ColorDetector::new())]);
     options.source = Some(input);
     let server = Running::start(options);
