@@ -4,8 +4,10 @@
 //! `cargo run --release -p ssdlite-serve --example load -- [SECONDS]`
 //!
 //! Each client sends a JPEG of its own size again and again and checks that the
-//! answer is about that picture. The bare engine decodes and detects the same
-//! JPEGs in as many threads as the server has workers. Prints one JSON object.
+//! answer tells that size and what the bare engine found in that picture. The
+//! bare engine decodes and detects the same JPEGs in as many threads as the
+//! server has workers. Both take turns, so that what else the machine does
+//! falls on both. Prints one JSON object.
 
 #![expect(clippy::print_stdout, reason = "the numbers are what this is for")]
 
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use ssdlite_core::{ClassNames, ImageSize, MobileNetV3, ModelInfo, Variant};
 use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_image::{Limits, RgbImage, decode};
@@ -26,6 +29,12 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const CLIENTS: u32 = 64;
 const DEFAULT_SECONDS: u64 = 60;
+
+/// Turns of the bare engine and of the server.
+const TURNS: u32 = 6;
+
+/// Low enough that the arbitrary model finds something.
+const SCORE: f32 = 0.1;
 const JPEG_QUALITY: u8 = 90;
 
 fn main() -> Result<(), Failure> {
@@ -39,9 +48,10 @@ fn main() -> Result<(), Failure> {
     let backbone = MobileNetV3::new(Variant::Large).with_reduced_tail();
     let file = arbitrary_model(&ModelInfo::detector(backbone, classes, 320))?;
     let model = Model::new("large", &file, NonZeroUsize::MIN)?;
-    let pictures: Vec<Vec<u8>> = (0..CLIENTS).map(picture).collect::<Result<_, _>>()?;
+    let pictures = (0..CLIENTS).map(|client| Picture::new(client, &model));
+    let pictures: Vec<Picture> = pictures.collect::<Result<_, _>>()?;
 
-    let bare = bare_throughput(&model, workers, &pictures, duration)?;
+    let bare = model.clone();
     let mut options = ServerOptions::new(vec![model]);
     options.address = SocketAddr::from(([127, 0, 0, 1], 0));
     options.workers = workers;
@@ -54,14 +64,21 @@ fn main() -> Result<(), Failure> {
             let _ = stopped.await;
         })
     });
-    load(address, &pictures, duration / 10)?;
+    let turn = duration / TURNS;
+    load(address, &pictures, turn)?;
     let resident_before = resident();
-    let mut times = load(address, &pictures, duration)?;
+    let mut bare_done = 0;
+    let mut times = Vec::new();
+    for _ in 0..TURNS {
+        bare_done += detect_without_server(&bare, workers, &pictures, turn)?;
+        times.extend(load(address, &pictures, turn)?);
+    }
     let growth = resident().saturating_sub(resident_before);
     drop(stop);
     running.join().map_err(|_| "the server panicked")??;
 
     times.sort_unstable();
+    let bare = bare_done as f64 / duration.as_secs_f64();
     let served = times.len() as f64 / duration.as_secs_f64();
     let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
     println!(
@@ -81,27 +98,69 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// A picture of a size that no other client has, with something to compress.
-fn picture(client: u32) -> Result<Vec<u8>, Failure> {
-    let size = ImageSize::new(608 + client, 480);
-    let pixels = (0..size.pixels() as u32)
-        .flat_map(|index| {
-            let (x, y) = (index % size.width, index / size.width);
-            [x / 3, y / 2, (x / 16 + y / 16) % 2 * 160].map(|value| value as u8)
-        })
-        .collect();
-    Ok(jpeg_from_image(
-        &RgbImage::new(size, pixels)?,
-        JPEG_QUALITY,
-    )?)
+/// What a client sends, and what it expects to be told.
+struct Picture {
+    jpeg: Vec<u8>,
+    /// Parts of the answer's JSON.
+    size: String,
+    detections: String,
 }
 
-fn bare_throughput(
+/// A detection as the answer tells it.
+#[derive(Serialize)]
+struct FoundObject<'a> {
+    class: &'a str,
+    score: f32,
+    #[serde(rename = "box")]
+    bbox: [f32; 4],
+}
+
+impl Picture {
+    /// A picture of a size that no other client has, with something to compress.
+    fn new(client: u32, model: &Model) -> Result<Self, Failure> {
+        let size = ImageSize::new(608 + client, 480);
+        let pixels = (0..size.pixels() as u32)
+            .flat_map(|index| {
+                let (x, y) = (index % size.width, index / size.width);
+                [x / 3, y / 2, (x / 16 + y / 16) % 2 * 160].map(|value| value as u8)
+            })
+            .collect();
+        let jpeg = jpeg_from_image(&RgbImage::new(size, pixels)?, JPEG_QUALITY)?;
+        let found = model
+            .detector
+            .detect(&decode::decode(&jpeg, &Limits::default())?)?;
+        let objects: Vec<_> = found
+            .iter()
+            .filter(|detection| detection.score >= SCORE)
+            .map(|detection| FoundObject {
+                class: model
+                    .detector
+                    .info()
+                    .classes
+                    .get(detection.class)
+                    .unwrap_or_default(),
+                score: detection.score,
+                bbox: detection.bbox.to_array(),
+            })
+            .collect();
+        if objects.is_empty() {
+            return Err("expected a model that finds something".into());
+        }
+        Ok(Self {
+            jpeg,
+            size: format!("\"width\":{},\"height\":{},", size.width, size.height),
+            detections: serde_json::to_string(&objects)?,
+        })
+    }
+}
+
+/// Decodes and detects in this many threads; gives the pictures done.
+fn detect_without_server(
     model: &Model,
     threads: NonZeroUsize,
-    pictures: &[Vec<u8>],
+    pictures: &[Picture],
     duration: Duration,
-) -> Result<f64, Failure> {
+) -> Result<usize, Failure> {
     let done = AtomicUsize::new(0);
     let end = Instant::now() + duration;
     std::thread::scope(|scope| {
@@ -112,7 +171,7 @@ fn bare_throughput(
                         if Instant::now() >= end {
                             break;
                         }
-                        let image = decode::decode(picture, &Limits::default())?;
+                        let image = decode::decode(&picture.jpeg, &Limits::default())?;
                         model.detector.detect(&image)?;
                         done.fetch_add(1, Relaxed);
                     }
@@ -124,20 +183,20 @@ fn bare_throughput(
             .into_iter()
             .try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
     })?;
-    Ok(done.load(Relaxed) as f64 / duration.as_secs_f64())
+    Ok(done.into_inner())
 }
 
 /// Asks from all clients at once; gives the time of every answer.
 fn load(
     address: SocketAddr,
-    pictures: &[Vec<u8>],
+    pictures: &[Picture],
     duration: Duration,
 ) -> Result<Vec<Duration>, Failure> {
     let end = Instant::now() + duration;
     std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
-            .zip(pictures)
-            .map(|(client, picture)| scope.spawn(move || ask(address, client, picture, end)))
+        let clients: Vec<_> = pictures
+            .iter()
+            .map(|picture| scope.spawn(move || ask(address, picture, end)))
             .collect();
         let mut times = Vec::new();
         for client in clients {
@@ -147,18 +206,12 @@ fn load(
     })
 }
 
-fn ask(
-    address: SocketAddr,
-    client: u32,
-    picture: &[u8],
-    end: Instant,
-) -> Result<Vec<Duration>, Failure> {
+fn ask(address: SocketAddr, picture: &Picture, end: Instant) -> Result<Vec<Duration>, Failure> {
     let head = format!(
-        "POST /v1/detect?score=0.9 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
-        picture.len()
+        "POST /v1/detect?score={SCORE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        picture.jpeg.len()
     );
-    let request = [head.as_bytes(), picture].concat();
-    let expected = format!("\"width\":{},", 608 + client);
+    let request = [head.as_bytes(), &picture.jpeg].concat();
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut times = Vec::new();
@@ -166,8 +219,12 @@ fn ask(
         let start = Instant::now();
         stream.write_all(&request)?;
         let answer = receive(&mut stream)?;
-        if !answer.starts_with("HTTP/1.1 200") || !answer.contains(&expected) {
-            return Err(format!("client {client}: {answer}").into());
+        let is_right = answer.starts_with("HTTP/1.1 200")
+            && answer.contains(&picture.size)
+            && answer.contains(&picture.detections);
+        if !is_right {
+            let expected = [&*picture.size, &picture.detections];
+            return Err(format!("expected {expected:?}, found {answer}").into());
         }
         times.push(start.elapsed());
     }
