@@ -6,12 +6,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
 use ssdlite_core::{ImageSize, Task};
 use ssdlite_image::RgbImage;
 use ssdlite_infer::{Classifier, Detector, DetectorOptions, ModelFile, RunOptions};
 
 /// Bytes of the tensors after a header: more than the seeds' have.
-const TENSOR_BYTES: usize = 1 << 20;
+const MOST_TENSOR_BYTES: usize = 1 << 20;
 
 /// Multiplications and pixels of a network that still runs at once under the
 /// sanitizer.
@@ -55,6 +56,19 @@ fn file_with_header(header: &[u8]) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header);
     // 0.25 in each `f32`, a sound number in each role.
-    bytes.extend(0.25_f32.to_le_bytes().repeat(TENSOR_BYTES / 4));
+    let numbers = 0.25_f32.to_le_bytes().repeat(MOST_TENSOR_BYTES / 4);
+    bytes.extend(&numbers[..tensor_bytes(header)]);
     bytes
+}
+
+/// Where a header says that the last tensor ends.
+fn tensor_bytes(header: &[u8]) -> usize {
+    let json: Value = serde_json::from_slice(header).unwrap_or_default();
+    let tensors = json
+        .as_object()
+        .into_iter()
+        .flat_map(|tensors| tensors.values());
+    let ends = tensors.filter_map(|tensor| tensor["data_offsets"][1].as_u64());
+    let end = ends.max().unwrap_or_default();
+    end.min(MOST_TENSOR_BYTES as u64) as usize
 }
