@@ -33,6 +33,8 @@ fn help_and_version_exit_0() {
         "serve",
         "import",
         "inspect",
+        "bench",
+        "demo",
     ] {
         assert!(help.stdout.contains(command), "{command}");
     }
@@ -41,7 +43,7 @@ fn help_and_version_exit_0() {
 }
 
 /// Every command, in words.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 20] = [
     "demo",
     "data",
     "data sample",
@@ -55,9 +57,13 @@ const COMMANDS: [&str; 16] = [
     "train",
     "eval",
     "detect",
+    "live",
+    "serve",
     "import",
     "inspect",
     "bench",
+    "bench train",
+    "bench infer",
 ];
 
 #[test]
