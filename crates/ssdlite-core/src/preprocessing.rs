@@ -63,7 +63,7 @@ impl Preprocessing {
         Self {
             size: ImageSize::square(side),
             fit: Fit::CenterCrop {
-                shorter_side: (side * 8).div_ceil(7),
+                shorter_side: side.saturating_mul(8).div_ceil(7),
             },
             mean: Self::IMAGENET_MEAN,
             std: Self::IMAGENET_STD,
@@ -154,5 +154,8 @@ mod tests {
             },
         ];
         assert!(bad.iter().all(|settings| settings.validate().is_err()));
+        for side in [0, u32::MAX / 7, u32::MAX] {
+            assert!(Preprocessing::classifier(side).validate().is_err());
+        }
     }
 }
