@@ -11,6 +11,10 @@ use crate::error::{Error, Result};
 use crate::geometry::{Fractions, ImageSize};
 use crate::nms::{Scored, nms, soft_nms};
 
+/// The most candidates a class and detections an image. Suppression compares
+/// candidates with each other, so that their number counts squared.
+pub const MOST_BOXES: usize = 10_000;
+
 /// How boxes of a class that overlap compete.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,9 +39,9 @@ pub struct PostProcessing {
     pub score_threshold: f32,
     /// How overlapping boxes of a class compete.
     pub suppression: Suppression,
-    /// Most boxes a class that compete, the best by score.
+    /// Most boxes a class that compete, the best by score; 1 to [`MOST_BOXES`].
     pub candidates_per_class: usize,
-    /// Most detections an image, the best by score.
+    /// Most detections an image, the best by score; 1 to [`MOST_BOXES`].
     pub max_detections: usize,
 }
 
@@ -63,7 +67,8 @@ impl PostProcessing {
     ///
     /// # Errors
     /// [`Error::Malformed`] for a score threshold or an IoU outside 0 to 1, a
-    /// sigma that is not positive, or a limit of 0.
+    /// sigma that is not positive, or a limit of 0; [`Error::OverLimit`] for
+    /// more than [`MOST_BOXES`].
     pub fn validate(&self) -> Result<()> {
         let unit = 0.0..=1.0;
         if !unit.contains(&self.score_threshold) {
@@ -90,6 +95,14 @@ impl PostProcessing {
                 "expected at least one candidate a class and one detection an image, found 0"
                     .into(),
             ));
+        }
+        let most = self.candidates_per_class.max(self.max_detections);
+        if most > MOST_BOXES {
+            return Err(Error::OverLimit(format!(
+                "expected at most {MOST_BOXES} candidates a class and detections an image, \
+                 found {} and {}",
+                self.candidates_per_class, self.max_detections
+            )));
         }
         Ok(())
     }
@@ -153,11 +166,18 @@ pub fn detections_from_outputs(
             score: scored.score,
             bbox: scored.bbox.to_pixels(image),
         }));
+        if detections.len() >= settings.max_detections.saturating_mul(2) {
+            keep_best_detections(&mut detections, settings.max_detections);
+        }
     }
+    keep_best_detections(&mut detections, settings.max_detections);
+    Ok(detections)
+}
+
+fn keep_best_detections(detections: &mut Vec<Detection>, most: usize) {
     // A stable sort: equal scores stay in the order of classes and boxes.
     detections.sort_by(|a, b| b.score.total_cmp(&a.score));
-    detections.truncate(settings.max_detections);
-    Ok(detections)
+    detections.truncate(most);
 }
 
 #[derive(Clone, Copy)]
@@ -182,13 +202,15 @@ fn outputs_per_box(outputs: RawOutputs<'_>, boxes: usize) -> Result<usize> {
     }
 }
 
-/// The boxes of each class whose score reaches the threshold.
+/// The boxes of each class whose score reaches the threshold, of more than
+/// twice the candidates that compete only the best.
 fn candidates_by_class(
     outputs: RawOutputs<'_>,
     outputs_per_box: usize,
     settings: &PostProcessing,
 ) -> Result<Vec<Vec<Candidate>>> {
     let mut by_class = vec![Vec::new(); outputs_per_box - 1];
+    let most_held = settings.candidates_per_class.saturating_mul(2);
     let threshold = settings.score_threshold;
     // softmax_c <= e^c / (e^c + e^background), so a class can only reach the
     // threshold t where its logit leads the background's by ln(t / (1 - t)).
@@ -216,6 +238,9 @@ fn candidates_by_class(
             if score >= threshold {
                 let index = index as u32;
                 candidates.push(Candidate { score, index });
+                if candidates.len() >= most_held {
+                    keep_best(candidates, settings.candidates_per_class);
+                }
             }
         }
     }
@@ -319,6 +344,49 @@ mod tests {
         assert_eq!(run(&logits, &fewer).unwrap().len(), 8);
     }
 
+    /// Scores that rise, fall and are equal again and again.
+    fn wavy(classes: usize) -> Vec<f32> {
+        let rows = 0..default_boxes().len();
+        rows.flat_map(|row| {
+            let others = (1..=classes).map(move |class| (row * 7 * class % 13) as f32 / 4.0);
+            std::iter::once(1.0).chain(others)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn what_is_dropped_on_the_way_is_not_missed() {
+        let all = PostProcessing {
+            score_threshold: 0.05,
+            suppression: Suppression::Hard { max_iou: 1.0 },
+            candidates_per_class: MOST_BOXES,
+            max_detections: MOST_BOXES,
+        };
+        let logits = wavy(4);
+        let everything = run(&logits, &all).unwrap();
+        for most in [1, 3, 10, 50] {
+            let fewer = PostProcessing {
+                max_detections: most,
+                ..all
+            };
+            assert_eq!(run(&logits, &fewer).unwrap(), everything[..most]);
+            let of_class = |found: &[Detection], class| -> Vec<Detection> {
+                let found = found.iter().filter(|found| found.class == ClassId(class));
+                found.copied().collect()
+            };
+            let competing = PostProcessing {
+                candidates_per_class: most,
+                ..all
+            };
+            let found = run(&logits, &competing).unwrap();
+            for class in 0..4 {
+                let expected = of_class(&everything, class);
+                assert!(expected.len() > 100);
+                assert_eq!(of_class(&found, class), expected[..most]);
+            }
+        }
+    }
+
     #[test]
     fn a_threshold_of_zero_or_one_is_no_trap() {
         let logits = [0.0, 1.0, -1.0].repeat(default_boxes().len());
@@ -365,6 +433,14 @@ mod tests {
             },
             PostProcessing {
                 max_detections: 0,
+                ..good
+            },
+            PostProcessing {
+                max_detections: MOST_BOXES + 1,
+                ..good
+            },
+            PostProcessing {
+                candidates_per_class: usize::MAX,
                 ..good
             },
         ];
