@@ -1,12 +1,11 @@
 //! A plan with its threads and its working memory.
 
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread;
 
 use ssdlite_core::{ImageSize, MapSize, Preprocessing};
 use ssdlite_image::{Preprocessor, RgbImage};
 use ssdlite_kernels::infer::Block;
+use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
 use ssdlite_kernels::{Context, Isa, Pool};
 
 use crate::error::{Error, Result};
@@ -41,18 +40,20 @@ pub(crate) struct Runtime {
 
 impl Runtime {
     pub(crate) fn new(options: RunOptions) -> Result<Self> {
-        let threads = options
-            .threads
-            .or_else(|| thread::available_parallelism().ok())
-            .unwrap_or(NonZeroUsize::MIN);
-        if threads.get() > MOST_THREADS {
+        let threads = options.threads.unwrap_or_else(all_cores);
+        if threads > MOST_THREADS {
             return Err(Error::OverLimit(format!(
                 "expected at most {MOST_THREADS} threads, found {threads}"
             )));
         }
+        let pool = Pool::new(threads).map_err(|error| {
+            Error::OverLimit(format!(
+                "expected to start {threads} threads, but the system refused: {error}"
+            ))
+        })?;
         Ok(Self {
             isa: options.isa.unwrap_or_else(Isa::detect),
-            pool: Pool::new(threads),
+            pool,
         })
     }
 
@@ -63,9 +64,6 @@ impl Runtime {
         }
     }
 }
-
-/// The most threads that a network is run on.
-const MOST_THREADS: usize = 256;
 
 /// Runs a plan, from several threads at once if need be.
 #[derive(Debug)]

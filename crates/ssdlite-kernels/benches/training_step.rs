@@ -148,7 +148,7 @@ fn main() {
         Clock::Wall(Instant::now())
     };
     let names: Vec<&String> = arguments.iter().filter(|a| !a.contains('=')).collect();
-    let pool = Pool::new(threads);
+    let pool = Pool::new(threads).expect("threads start");
     let cx = Context::detect(&pool);
     for (name, variant, side, images, classes) in NETWORKS {
         if names.is_empty() || names.iter().any(|wanted| name == wanted.as_str()) {

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -18,6 +19,18 @@ use std::time::{Duration, Instant};
 /// How long an idle worker spins before it sleeps: longer than the gap between
 /// two kernels of a network, short beside a scheduler's time slice.
 pub const SPIN: Duration = Duration::from_micros(100);
+
+/// The most threads that anything is shared among unless a caller wants more.
+pub const MOST_THREADS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// As many threads as the machine runs at once, but at most [`MOST_THREADS`].
+pub fn all_cores() -> NonZeroUsize {
+    most_of(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+}
+
+fn most_of(cores: NonZeroUsize) -> NonZeroUsize {
+    cores.min(MOST_THREADS)
+}
 
 /// Spins between two looks at the clock.
 const SPINS_PER_LOOK: u32 = 64;
@@ -63,9 +76,36 @@ impl Pool {
     /// A pool of `threads` threads, the calling one included; one thread
     /// spawns nothing.
     ///
-    /// # Panics
-    /// If the operating system can't start a thread.
-    pub fn new(threads: NonZeroUsize) -> Self {
+    /// # Errors
+    /// That of the operating system if it can't start a thread; those that it
+    /// started have ended then.
+    pub fn new(threads: NonZeroUsize) -> io::Result<Self> {
+        Self::spawned(threads, |worker, shared| {
+            thread::Builder::new()
+                .name(format!("ssdlite-{}", worker + 1))
+                .spawn(move || shared.work(worker))
+        })
+    }
+
+    /// A pool of the calling thread alone.
+    pub fn single() -> Self {
+        Self::without_workers(NonZeroUsize::MIN)
+    }
+
+    fn spawned(
+        threads: NonZeroUsize,
+        spawn: impl Fn(usize, Arc<Shared>) -> io::Result<JoinHandle<()>>,
+    ) -> io::Result<Self> {
+        let mut pool = Self::without_workers(threads);
+        for worker in 0..threads.get() - 1 {
+            // On an error the pool is dropped, which ends the workers it has.
+            pool.workers.push(spawn(worker, Arc::clone(&pool.shared))?);
+        }
+        Ok(pool)
+    }
+
+    /// A pool that is to have `threads` threads.
+    fn without_workers(threads: NonZeroUsize) -> Self {
         let others = threads.get() - 1;
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let shared = Arc::new(Shared {
@@ -82,25 +122,11 @@ impl Pool {
                 Duration::ZERO
             },
         });
-        let workers = (0..others)
-            .map(|worker| {
-                let shared = Arc::clone(&shared);
-                thread::Builder::new()
-                    .name(format!("ssdlite-{}", worker + 1))
-                    .spawn(move || shared.work(worker))
-                    .expect("the operating system starts a thread")
-            })
-            .collect();
         Self {
             shared,
-            workers,
+            workers: Vec::new(),
             owner: Mutex::new(()),
         }
-    }
-
-    /// A pool of as many threads as the machine runs at once.
-    pub fn with_all_cores() -> Self {
-        Self::new(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
     /// Threads that share a job, the caller's included.
@@ -292,10 +318,37 @@ pub fn split(items: usize, parts: usize, part: usize) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Weak;
     use std::sync::atomic::AtomicU64;
 
     fn pool(threads: usize) -> Pool {
-        Pool::new(NonZeroUsize::new(threads).expect("not zero"))
+        let threads = NonZeroUsize::new(threads).expect("not zero");
+        Pool::new(threads).expect("threads start")
+    }
+
+    #[test]
+    fn all_cores_are_never_too_many() {
+        let many = NonZeroUsize::new(384).expect("not zero");
+        assert_eq!(most_of(many), MOST_THREADS);
+        assert_eq!(most_of(NonZeroUsize::MIN), NonZeroUsize::MIN);
+        assert!(all_cores() <= MOST_THREADS);
+    }
+
+    #[test]
+    fn a_thread_that_cannot_start_is_an_error_and_the_others_end() {
+        let shared = Mutex::new(Weak::new());
+        let threads = NonZeroUsize::new(4).expect("not zero");
+        let outcome = Pool::spawned(threads, |worker, job| {
+            *shared.lock().expect("no panic") = Arc::downgrade(&job);
+            if worker == 2 {
+                return Err(io::Error::from(io::ErrorKind::WouldBlock));
+            }
+            thread::Builder::new().spawn(move || job.work(worker))
+        });
+        let error = outcome.expect_err("the third worker has no thread");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let left = shared.lock().expect("no panic").strong_count();
+        assert_eq!(left, 0, "a worker is still there");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The error of this crate, sorted by whose fault it is.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-/// Why weights can't be read, written or used.
+/// Why weights can't be read, written or used, or a network can't be run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file breaks its own format.
@@ -24,6 +25,14 @@ pub enum Error {
     /// The weights don't fit the network.
     #[error("{0}")]
     WeightsMismatch(String),
+    /// The operating system can't start the threads of the CPU's operations.
+    #[error("expected to start {threads} threads, but the system refused: {source}")]
+    Threads {
+        /// How many were asked for.
+        threads: NonZeroUsize,
+        /// Its reason.
+        source: std::io::Error,
+    },
     /// The model's description can't be used.
     #[error(transparent)]
     Model(#[from] ssdlite_core::Error),

@@ -103,7 +103,7 @@ impl BenchTrainOptions {
 /// [`Error::Config`] for an option that is 0 or too small.
 pub fn bench_train(options: &BenchTrainOptions) -> Result<BenchTrainReport> {
     options.validate()?;
-    set_cpu_threads(threads_from_option(options.threads));
+    set_cpu_threads(threads_from_option(options.threads)?)?;
     let mut seconds = match options.task {
         BenchTask::Classify => classifier_seconds(options)?,
         BenchTask::Detect => detector_seconds(options)?,
@@ -165,7 +165,7 @@ fn detector_seconds(options: &BenchTrainOptions) -> Result<Vec<f64>> {
         images: NonZeroUsize::new(options.batch).unwrap_or(NonZeroUsize::MIN),
     };
     let loss = MultiboxLoss::default();
-    let threads = threads_from_option(options.threads);
+    let threads = threads_from_option(options.threads)?;
     let network = Detector::new(&backbone.detector(classes), 0, &device());
     step_seconds(options, network, |network, images| {
         let output = network.forward(images);

@@ -167,7 +167,7 @@ impl ClassifierTask {
             cache_bytes: cache_bytes(config.loader.cache),
         };
         let evaluation = EvaluationOptions {
-            threads: threads_from_option(config.training.threads),
+            threads: threads_from_option(config.training.threads)?,
             cache_bytes: cache_bytes(config.loader.cache),
         };
         let validation = data.validation.as_ref();

@@ -213,7 +213,7 @@ impl DetectorTask {
             workers: config.loader.workers,
             cache_bytes: cache_bytes(config.loader.cache),
         };
-        let threads = threads_from_option(config.training.threads);
+        let threads = threads_from_option(config.training.threads)?;
         let evaluation = EvaluationOptions {
             threads,
             cache_bytes: cache_bytes(config.loader.cache),

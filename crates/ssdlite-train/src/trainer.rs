@@ -174,7 +174,7 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         network: &T::Network,
         run: &'a mut Session<'s>,
     ) -> Result<Self> {
-        set_cpu_threads(threads_from_option(plan.training.threads));
+        set_cpu_threads(threads_from_option(plan.training.threads)?)?;
         let mut parameters = Parameters::new(network)?;
         let mut progress = Progress::default();
         if *start == Start::Resume {

@@ -14,7 +14,7 @@ use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
 use ssdlite_image::encode;
 use ssdlite_infer::Detector;
-use ssdlite_train::threads::threads_from_option;
+use ssdlite_train::threads::all_cores;
 use ssdlite_train::{DetectorConfig, DetectorEvaluator, EvaluationOptions, RunFolder, Watch};
 
 use super::Outcome;
@@ -163,7 +163,7 @@ pub(crate) fn evaluate(detector: &Detector, set: DetectionSet) -> Result<(Evalua
 /// For one evaluation: nothing is kept for another.
 pub(crate) fn once_on_all_cores() -> EvaluationOptions {
     EvaluationOptions {
-        threads: threads_from_option(0),
+        threads: all_cores(),
         cache_bytes: 0,
     }
 }

@@ -1,5 +1,7 @@
 //! Model files that are broken in every way end in an error that says how.
 
+use std::num::NonZeroUsize;
+
 use ssdlite_core::{ImageSize, MobileNetV3, ModelInfo, Variant};
 use ssdlite_infer::{
     Classifier, Detector, DetectorOptions, Error, ModelFile, NamedTensor, RunOptions,
@@ -149,6 +151,17 @@ fn bytes_that_belong_to_no_tensor_are_refused() {
     bytes.push(0);
     let error = ModelFile::from_bytes(bytes).expect_err("a byte too many");
     assert!(matches!(error, Error::Malformed(_)), "{error}");
+}
+
+#[test]
+fn more_threads_than_any_machine_needs_are_refused() {
+    let run = RunOptions::threads(NonZeroUsize::new(257).expect("not zero"));
+    let options = DetectorOptions {
+        run,
+        post_processing: None,
+    };
+    let error = Detector::new(&model(&info()), &options).expect_err("too many threads");
+    assert!(matches!(error, Error::OverLimit(_)), "{error}");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use super::*;
 use crate::testing::{Numbers, assert_close};
 use crate::{Isa, Pool};
-use std::num::NonZeroUsize;
 
 struct Whole<'a> {
     rows: usize,
@@ -89,7 +88,7 @@ const SIZES: [(usize, usize, usize); 10] = [
 
 #[test]
 fn products_agree_with_their_definition() {
-    let pool = Pool::new(NonZeroUsize::MIN);
+    let pool = Pool::single();
     let mut numbers = Numbers::new(1);
     for isa in Isa::available() {
         let cx = Context { isa, pool: &pool };

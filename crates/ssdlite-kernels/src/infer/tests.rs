@@ -195,7 +195,8 @@ fn everywhere(run: impl Fn(Context<'_>, &str) -> Vec<f32>) {
     for isa in Isa::available() {
         let mut first: Option<Vec<f32>> = None;
         for threads in 1..=3 {
-            let pool = Pool::new(NonZeroUsize::new(threads).expect("not zero"));
+            let threads = NonZeroUsize::new(threads).expect("not zero");
+            let pool = Pool::new(threads).expect("threads start");
             let context = Context { isa, pool: &pool };
             let out = run(context, &format!("{isa}, {threads} threads"));
             match &first {

@@ -16,7 +16,8 @@ use crate::{Context, Isa, Pool};
 /// Calls `test` for every instruction set and a few numbers of threads.
 fn for_each_context(test: impl Fn(Context<'_>)) {
     for threads in [1, 2, 3] {
-        let pool = Pool::new(NonZeroUsize::new(threads).expect("not zero"));
+        let threads = NonZeroUsize::new(threads).expect("not zero");
+        let pool = Pool::new(threads).expect("threads start");
         for isa in Isa::available() {
             test(Context { isa, pool: &pool });
         }

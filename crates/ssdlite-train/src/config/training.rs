@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{check_not_negative, check_positive, check_share, wrong};
 use crate::error::{Error, Result};
 use crate::schedule::{Decay, Schedule};
+use crate::threads::threads_from_option;
 
 /// Which optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +186,7 @@ impl TrainingOptions {
         if self.batch == 0 {
             return Err(wrong("training.batch", "at least one picture", 0));
         }
+        threads_from_option(self.threads)?;
         check_positive("training.lr", self.lr)?;
         for (option, lr) in [
             ("training.base-net-lr", self.base_net_lr),
