@@ -16,7 +16,8 @@
 //!
 //! Each output number is one chain of operations in a fixed order, so results
 //! depend neither on the number of threads nor on how a layer is split.
-//! Accumulation order: the bias, then the inputs by rising index.
+//! Accumulation order: the bias, then the inputs by rising index; on vectors
+//! the bias and the even inputs, then the odd ones added as a sum of their own.
 //!
 //! Lengths that don't fit are mistakes of the caller, not of outside data:
 //! kernels panic on them.
@@ -71,6 +72,13 @@ fn share(
 pub enum Output<'a> {
     /// A blocked map.
     Map(MapMut<'a>),
-    /// `[pixels][channels]` without gaps, as heads hand it out.
+    /// `[pixels][channels]` without gaps, as heads hand it out. Nothing can be
+    /// added to it.
     Rows(&'a mut [f32]),
+}
+
+impl Output<'_> {
+    const fn takes_residual(&self) -> bool {
+        matches!(self, Self::Map(_))
+    }
 }

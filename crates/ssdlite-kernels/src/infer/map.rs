@@ -46,8 +46,27 @@ impl MapShape {
     }
 
     /// Blocks in the buffer of such a map.
+    ///
+    /// # Panics
+    /// If they are more than can be counted.
     pub const fn len(&self) -> usize {
-        self.blocks() * self.height * self.row()
+        match self.checked_len() {
+            Some(len) => len,
+            None => panic!("expected a map that fits the address space"),
+        }
+    }
+
+    const fn checked_len(&self) -> Option<usize> {
+        let Some(margins) = self.margin.checked_mul(2) else {
+            return None;
+        };
+        let Some(row) = self.width.checked_add(margins) else {
+            return None;
+        };
+        let Some(rows) = self.blocks().checked_mul(self.height) else {
+            return None;
+        };
+        rows.checked_mul(row)
     }
 
     /// Whether the map has no pixel or no channel.
@@ -89,7 +108,7 @@ impl<'a> MapRef<'a> {
     /// A map of this shape.
     ///
     /// # Panics
-    /// If `cells` is not as long as the shape says.
+    /// If `cells` is not as long as the shape says, or no slice can be.
     pub fn new(shape: MapShape, cells: &'a [Block]) -> Self {
         assert_eq!(cells.len(), shape.len(), "blocks of {shape:?}");
         Self { shape, cells }
@@ -116,7 +135,7 @@ impl<'a> MapMut<'a> {
     /// A map of this shape.
     ///
     /// # Panics
-    /// If `cells` is not as long as the shape says.
+    /// If `cells` is not as long as the shape says, or no slice can be.
     pub fn new(shape: MapShape, cells: &'a mut [Block]) -> Self {
         assert_eq!(cells.len(), shape.len(), "blocks of {shape:?}");
         Self { shape, cells }

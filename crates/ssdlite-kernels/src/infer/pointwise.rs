@@ -12,6 +12,9 @@ use std::ops::Range;
 /// Blocks of weights that stay in the first-level cache beside the pixels.
 const CACHED_BLOCKS: usize = 24 * 1024 / size_of::<Block>();
 
+/// Said of a residual that an output in rows would leave out.
+pub(super) const RESIDUAL_OF_ROWS: &str = "expected no residual with an output in rows";
+
 /// What a 1x1 convolution reads.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -37,8 +40,8 @@ pub fn pointwise_scratch(context: Context<'_>, layer: &Pointwise) -> usize {
 /// `scratch` is used for a scaled input only: see [`pointwise_scratch`].
 ///
 /// # Panics
-/// If the shapes don't fit each other, or for an activation with an output in
-/// rows.
+/// If the shapes don't fit each other, or for an activation or a residual with
+/// an output in rows.
 pub fn pointwise(
     context: Context<'_>,
     layer: &Pointwise,
@@ -60,6 +63,10 @@ pub fn pointwise(
         assert_same_size(shape, map.shape());
         map.view()
     });
+    assert!(
+        residual.is_none() || output.takes_residual(),
+        "{RESIDUAL_OF_ROWS}"
+    );
     let target = OutputView::new(layer, shape, &mut output);
     let contiguous = view.margin == 0 && residual.is_none_or(|residual| residual.margin == 0);
     let (rows, width) = if contiguous {
@@ -162,7 +169,8 @@ impl<'a> OutputView<'a> {
             }
             Output::Rows(rows) => {
                 let channels = layer.out_channels;
-                assert_eq!(rows.len(), shape.pixels() * channels, "output");
+                let len = shape.pixels().checked_mul(channels);
+                assert_eq!(Some(rows.len()), len, "output");
                 assert_eq!(layer.activation, Activation::None, "activation of rows");
                 Self::Rows {
                     view: View::new(MapShape { margin: 0, ..shape }, rows.as_mut_ptr()),

@@ -8,7 +8,7 @@
 use super::depthwise::{DepthwiseRow, MOST_ROWS};
 use super::map::{BLOCK, Block, MapMut, MapRef, MapShape, View};
 use super::packed::{Depthwise, Pointwise, Stem};
-use super::pointwise::OutputView;
+use super::pointwise::{OutputView, RESIDUAL_OF_ROWS};
 use super::product::{self, Matrix, Product};
 use super::ring::Filler;
 use super::stem;
@@ -166,8 +166,8 @@ pub fn separable_scratch(
 /// Runs a chain of convolutions.
 ///
 /// # Panics
-/// If the shapes don't fit each other, or `scratch` is shorter than
-/// [`separable_scratch`].
+/// If the shapes don't fit each other, for an activation or a residual with an
+/// output in rows, or if `scratch` is shorter than [`separable_scratch`].
 pub fn separable(context: Context<'_>, mut layers: Separable<'_>, scratch: &mut [Block]) {
     let source = layers.source;
     let shape = source.shape();
@@ -389,6 +389,8 @@ impl<'a> End<'a> {
                 output,
             } => {
                 assert_eq!(layer.in_channels, shape.channels, "projected channels");
+                let fits = *residual == Residual::None || output.takes_residual();
+                assert!(fits, "{RESIDUAL_OF_ROWS}");
                 let residual = (*residual == Residual::Input).then(|| {
                     let (view, found) = match source {
                         Source::Map(map) | Source::Expanded { input: map, .. } => {

@@ -27,8 +27,11 @@ impl Stem {
     /// # Panics
     /// If `pixels` are not rows of `width` pixels.
     pub(super) fn output(&self, pixels: &[u8], width: usize) -> MapShape {
-        let height = pixels.len() / (width * COLORS);
-        assert_eq!(pixels.len(), height * width * COLORS, "bytes");
+        let row = width
+            .checked_mul(COLORS)
+            .expect("a row that can be counted");
+        let height = pixels.len() / row;
+        assert_eq!(pixels.len(), height * row, "bytes");
         MapShape {
             channels: self.product.out_channels,
             height: height.div_ceil(2),

@@ -1,6 +1,8 @@
 //! Every kernel against its plain definition, on every instruction set and
 //! several numbers of threads, at sizes that leave remainders everywhere.
 
+mod misuse;
+
 use std::num::NonZeroUsize;
 
 use super::*;
