@@ -246,15 +246,16 @@ pub fn excite_backward(
         expand_bias: vec![0.0; shapes.expand.outputs()],
         shift: vec![0.0; dscale.len()],
     };
-    // Between its ends the hard sigmoid's slope is 1/6.
+    // Between its ends the hard sigmoid's slope is 1/6. A NaN is at neither
+    // end, lest its gradient vanish.
     let before_sigmoid: Vec<f32> = dscale
         .iter()
         .zip(&excited.scale)
         .map(|(&dscale, &scale)| {
-            if 0.0 < scale && scale < 1.0 {
-                dscale / 6.0
-            } else {
+            if scale <= 0.0 || scale >= 1.0 {
                 0.0
+            } else {
+                dscale / 6.0
             }
         })
         .collect();

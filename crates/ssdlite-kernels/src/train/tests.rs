@@ -2,6 +2,7 @@
 
 mod chain;
 mod convolutions;
+mod excite;
 mod norms;
 mod optimizers;
 
