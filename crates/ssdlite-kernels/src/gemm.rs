@@ -10,9 +10,6 @@ use crate::Context;
 use crate::isa::{Kernel, Simd};
 use crate::memory::{Scratch, Shared};
 
-/// Vectors in the widest panel.
-const MAX_VECTORS: usize = 3;
-
 /// A matrix `[depth, columns]` in panels of one to three vectors of columns;
 /// a panel's rows are contiguous and padded with zeros to whole vectors.
 pub(crate) struct Packed {
@@ -400,7 +397,7 @@ impl Kernel for MultiplyTransposed {
         let vectors = n.div_ceil(S::LANES);
         let mut first = 0;
         while first < vectors {
-            let count = panel_vectors(vectors, first).min(MAX_VECTORS);
+            let count = panel_vectors(vectors, first);
             let column = first * S::LANES;
             let used = n.min(column + count * S::LANES) - column;
             let last = used - (count - 1) * S::LANES;
