@@ -64,8 +64,8 @@ impl ModelFile {
     /// # Errors
     /// [`Error::OverLimit`] for more than [`MAX_MODEL_BYTES`] or a header of
     /// more than the longest header; [`Error::Malformed`] for bytes that are
-    /// no safetensors file, lack the project's metadata, or hold numbers that
-    /// are not finite; [`Error::WrongWeights`] for tensors that are missing,
+    /// no safetensors file, lack the project's metadata, have tensors that
+    /// overlap, or hold numbers that are not finite; [`Error::WrongWeights`] for tensors that are missing,
     /// unexpected, or of another type or shape.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         if bytes.len() as u64 > MAX_MODEL_BYTES {
@@ -176,7 +176,7 @@ fn tensor_ranges(
 ) -> Result<HashMap<String, Range<usize>>> {
     let mut found = std::mem::take(&mut header.tensors);
     let mut ranges = HashMap::new();
-    let mut total = 0;
+    let mut all_ranges = Vec::new();
     for spec in info.tensors() {
         let (expected, number_size) = match spec.role {
             TensorRole::BatchesTracked => (I64, size_of::<i64>()),
@@ -199,7 +199,7 @@ fn tensor_ranges(
         }
         let size = spec.elements() * number_size;
         let range = header.range(&spec.key, &tensor, size, len)?;
-        total += size;
+        all_ranges.push(range.clone());
         if expected == F32 {
             ranges.insert(spec.key, range);
         }
@@ -209,7 +209,7 @@ fn tensor_ranges(
             "found the tensor {key}, which the network does not have"
         )));
     }
-    header.check_total(total, len)?;
+    header.check_ranges(all_ranges, len)?;
     Ok(ranges)
 }
 

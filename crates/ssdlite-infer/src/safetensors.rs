@@ -6,8 +6,12 @@
 //! `huggingface/safetensors`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -48,10 +52,48 @@ pub(crate) struct Header {
 
 #[derive(Serialize, Deserialize)]
 struct Json {
-    #[serde(rename = "__metadata__", default)]
+    #[serde(rename = "__metadata__", default, deserialize_with = "unique")]
     metadata: BTreeMap<String, String>,
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "unique")]
     tensors: BTreeMap<String, Tensor>,
+}
+
+/// Reads a map in which no key stands twice.
+fn unique<'de, V, D>(deserializer: D) -> std::result::Result<BTreeMap<String, V>, D::Error>
+where
+    V: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_map(Unique(PhantomData))
+}
+
+struct Unique<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for Unique<V> {
+    type Value = BTreeMap<String, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(
+        self,
+        mut entries: A,
+    ) -> std::result::Result<Self::Value, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some((key, value)) = entries.next_entry::<String, V>()? {
+            match map.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(value);
+                }
+                Entry::Occupied(place) => {
+                    let fault = format!("the key `{}` stands twice", place.key());
+                    return Err(A::Error::custom(fault));
+                }
+            }
+        }
+        Ok(map)
+    }
 }
 
 impl Header {
@@ -107,17 +149,23 @@ impl Header {
         }
     }
 
-    /// Checks that tensors of `total` bytes leave none of a file of `len` bytes
-    /// over, as the format demands.
-    pub(crate) fn check_total(&self, total: usize, len: usize) -> Result<()> {
-        let found = len - self.data;
-        if found == total {
-            Ok(())
-        } else {
-            Err(Error::Malformed(format!(
-                "expected {total} bytes of tensors, found {found}"
-            )))
+    /// Checks that the ranges of all tensors fill a file of `len` bytes, each
+    /// byte once, as the format demands.
+    pub(crate) fn check_ranges(&self, mut ranges: Vec<Range<usize>>, len: usize) -> Result<()> {
+        ranges.sort_unstable_by_key(|range| (range.start, range.end));
+        let end_of_file = len..len;
+        let mut expected = self.data;
+        for range in ranges.into_iter().chain([end_of_file]) {
+            if range.start != expected {
+                return Err(Error::Malformed(format!(
+                    "expected tensors without gap or overlap, the next at byte {}, found {}",
+                    expected - self.data,
+                    range.start - self.data
+                )));
+            }
+            expected = range.end;
         }
+        Ok(())
     }
 }
 

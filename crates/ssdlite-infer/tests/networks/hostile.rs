@@ -153,6 +153,51 @@ fn bytes_that_belong_to_no_tensor_are_refused() {
     assert!(matches!(error, Error::Malformed(_)), "{error}");
 }
 
+/// The file with its header's text changed.
+fn with_header(bytes: &[u8], change: impl FnOnce(&str) -> String) -> Vec<u8> {
+    let (length, rest) = bytes.split_first_chunk().expect("a length");
+    let (header, numbers) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header = change(std::str::from_utf8(header).expect("text"));
+    let length = (header.len() as u64).to_le_bytes();
+    [&length[..], header.as_bytes(), numbers].concat()
+}
+
+#[test]
+fn tensors_that_share_bytes_and_leave_others_are_refused() {
+    let (first, second) = ("running_mean", "running_var");
+    let key = |name: &str| format!("backbone.features.0.0.1.{name}");
+    let bytes = with_header(model(&info()).as_bytes(), |header| {
+        let mut json: serde_json::Value = serde_json::from_str(header).expect("JSON");
+        let shared = json[key(second)]["data_offsets"].clone();
+        json[key(first)]["data_offsets"] = shared;
+        json.to_string()
+    });
+    let error = ModelFile::from_bytes(bytes).expect_err("an overlap");
+    assert!(matches!(error, Error::Malformed(_)), "{error}");
+    assert!(error.to_string().contains("gap or overlap"), "{error}");
+}
+
+#[test]
+fn keys_that_stand_twice_are_refused() {
+    let sound = model(&info()).as_bytes().to_vec();
+    let key = "backbone.features.0.0.0.weight";
+    let tensor = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+    for more in [
+        format!(r#"{{"{key}":{tensor},"#),
+        r#"{"__metadata__":{},"#.to_owned(),
+    ] {
+        let bytes = with_header(&sound, |header| header.replacen('{', &more, 1));
+        let error = ModelFile::from_bytes(bytes).expect_err("a key too many");
+        assert!(matches!(error, Error::Malformed(_)), "{error}");
+    }
+    let inner = r#""__metadata__":{"a":"","a":"","#;
+    let bytes = with_header(&sound, |header| {
+        header.replacen(r#""__metadata__":{"#, inner, 1)
+    });
+    let error = ModelFile::from_bytes(bytes).expect_err("a key too many");
+    assert!(error.to_string().contains("`a` stands twice"), "{error}");
+}
+
 #[test]
 fn more_threads_than_any_machine_needs_are_refused() {
     let run = RunOptions::threads(NonZeroUsize::new(257).expect("not zero"));
