@@ -90,11 +90,6 @@ impl Places {
         vec![Block::ZERO; self.len]
     }
 
-    /// Bytes of the arena.
-    pub(crate) fn bytes(&self) -> usize {
-        self.len * size_of::<Block>()
-    }
-
     /// Slots of one step.
     ///
     /// # Panics

@@ -7,7 +7,7 @@ use ssdlite_image::RgbImage;
 use ssdlite_kernels::Isa;
 
 use crate::build::{LOGITS, classifier_plan};
-use crate::engine::{Engine, LayerInfo, Runtime};
+use crate::engine::{Engine, LayerInfo, Runtime, check_finite};
 use crate::error::{Error, Result};
 use crate::model_file::ModelFile;
 use crate::options::RunOptions;
@@ -59,7 +59,9 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a detector's file; [`Error::Malformed`] for
-    /// weights that overflow when batch norms are folded into them.
+    /// weights that overflow when batch norms are folded into them;
+    /// [`Error::OverLimit`] for too many threads, or threads that the system
+    /// doesn't start.
     pub fn new(file: &ModelFile, options: RunOptions) -> Result<Self> {
         let info = file.info().clone();
         if info.task != Task::Classify {
@@ -113,10 +115,12 @@ impl Classifier {
     /// The network's output for a picture of any size, one number a class.
     ///
     /// # Errors
-    /// None so far.
+    /// [`Error::Malformed`] if it is not finite.
     pub fn logits(&self, image: &RgbImage) -> Result<Vec<f32>> {
-        self.engine
-            .run(image, |outputs| Ok(outputs[LOGITS].clone()))
+        self.engine.run(image, |outputs| {
+            check_finite("class logits", &outputs[LOGITS])?;
+            Ok(outputs[LOGITS].clone())
+        })
     }
 
     /// What the model file says about the model.
@@ -156,19 +160,10 @@ impl Classifier {
     pub fn isa(&self) -> Isa {
         self.engine.isa()
     }
-
-    /// Bytes of working memory for each call that is under way.
-    pub fn working_memory(&self) -> usize {
-        self.engine.arena_bytes()
-    }
 }
 
 fn softmax(logits: &[f32]) -> Result<Vec<f32>> {
-    if logits.iter().any(|logit| !logit.is_finite()) {
-        return Err(Error::Malformed(
-            "expected finite class logits, found NaN or infinity: the weights are broken".into(),
-        ));
-    }
+    check_finite("class logits", logits)?;
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut scores: Vec<f32> = logits.iter().map(|x| (x - largest).exp()).collect();
     let sum: f32 = scores.iter().sum();

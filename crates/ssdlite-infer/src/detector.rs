@@ -10,7 +10,7 @@ use ssdlite_image::RgbImage;
 use ssdlite_kernels::Isa;
 
 use crate::build::{LOGITS, REGRESSIONS, detector_plan};
-use crate::engine::{Engine, LayerInfo, Runtime};
+use crate::engine::{Engine, LayerInfo, Runtime, check_finite};
 use crate::error::{Error, Result};
 use crate::model_file::ModelFile;
 use crate::options::DetectorOptions;
@@ -66,7 +66,8 @@ impl Detector {
     /// # Errors
     /// [`Error::Unsupported`] for a classifier's file; [`Error::Malformed`] for
     /// options that are no sound numbers or weights that overflow when batch
-    /// norms are folded into them.
+    /// norms are folded into them; [`Error::OverLimit`] for options beyond
+    /// their limits, or threads that the system doesn't start.
     pub fn new(file: &ModelFile, options: &DetectorOptions) -> Result<Self> {
         let info = file.info().clone();
         let (Task::Detect(settings), Some(default_boxes)) = (info.task, info.default_boxes())
@@ -112,9 +113,11 @@ impl Detector {
     /// What the network says about a picture of any size.
     ///
     /// # Errors
-    /// None so far.
+    /// [`Error::Malformed`] if it is not finite.
     pub fn outputs(&self, image: &RgbImage) -> Result<DetectorOutputs> {
         self.engine.run(image, |outputs| {
+            check_finite("class logits", &outputs[LOGITS])?;
+            check_finite("box regressions", &outputs[REGRESSIONS])?;
             Ok(DetectorOutputs {
                 logits: outputs[LOGITS].clone(),
                 regressions: outputs[REGRESSIONS].clone(),
@@ -160,7 +163,8 @@ impl Detector {
     /// Changes which boxes become detections.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for settings that are no sound numbers.
+    /// [`Error::Malformed`] or [`Error::OverLimit`] for settings that are no
+    /// sound numbers.
     pub fn set_post_processing(&mut self, settings: PostProcessing) -> Result<()> {
         settings.validate()?;
         self.post_processing = settings;
@@ -208,10 +212,5 @@ impl Detector {
     /// The instruction set that is used.
     pub fn isa(&self) -> Isa {
         self.engine.isa()
-    }
-
-    /// Bytes of working memory for each call that is under way.
-    pub fn working_memory(&self) -> usize {
-        self.engine.arena_bytes()
     }
 }

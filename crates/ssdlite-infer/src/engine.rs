@@ -114,10 +114,6 @@ impl Engine {
         self.plan.steps.iter().map(|step| &step.info)
     }
 
-    pub(crate) fn arena_bytes(&self) -> usize {
-        self.plan.places.bytes()
-    }
-
     /// Runs one picture through preprocessing and network and hands the
     /// outputs to `finish`.
     pub(crate) fn run<T>(
@@ -200,5 +196,19 @@ impl Engine {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
         // A session is whole whenever the lock is held.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Checks what a network says about a picture.
+///
+/// # Errors
+/// [`Error::Malformed`] for a NaN or an infinity.
+pub(crate) fn check_finite(what: &str, numbers: &[f32]) -> Result<()> {
+    if numbers.iter().all(|number| number.is_finite()) {
+        Ok(())
+    } else {
+        Err(Error::Malformed(format!(
+            "expected finite {what}, found NaN or infinity: the weights or the input are broken"
+        )))
     }
 }

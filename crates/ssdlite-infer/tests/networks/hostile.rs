@@ -7,7 +7,7 @@ use ssdlite_infer::{
     Classifier, Detector, DetectorOptions, Error, ModelFile, NamedTensor, RunOptions,
 };
 
-use crate::formula::model;
+use crate::formula::{model, picture};
 use crate::golden::classes;
 
 /// The smallest network there is: reading it is quick.
@@ -196,6 +196,34 @@ fn keys_that_stand_twice_are_refused() {
     });
     let error = ModelFile::from_bytes(bytes).expect_err("a key too many");
     assert!(error.to_string().contains("`a` stands twice"), "{error}");
+}
+
+#[test]
+fn outputs_that_are_not_finite_are_errors() {
+    let huge = |info: &ModelInfo, layer: &str| {
+        let mut tensors = tensors(info);
+        let weights = tensors
+            .iter_mut()
+            .filter(|tensor| tensor.key.contains(layer));
+        weights.for_each(|tensor| tensor.numbers.fill(3e38));
+        ModelFile::from_tensors(info, tensors).expect("finite numbers")
+    };
+    let picture = picture(ImageSize::new(40, 30));
+    let options = DetectorOptions::default();
+    let is_told = |error: Error| matches!(error, Error::Malformed(_));
+    for head in ["classification_head", "regression_head"] {
+        let layer = format!("head.{head}.module_list.0.1.");
+        let detector = Detector::new(&huge(&info(), &layer), &options).expect("a model");
+        assert!(is_told(detector.outputs(&picture).expect_err("no number")));
+        assert!(is_told(detector.detect(&picture).expect_err("no number")));
+    }
+    let info = ModelInfo::classifier(info().backbone, classes(2), 32);
+    let file = huge(&info, "classifier.3.");
+    let classifier = Classifier::new(&file, RunOptions::default()).expect("a model");
+    assert!(is_told(classifier.logits(&picture).expect_err("no number")));
+    assert!(is_told(
+        classifier.classify(&picture).expect_err("no number")
+    ));
 }
 
 #[test]
