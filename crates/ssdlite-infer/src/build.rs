@@ -134,7 +134,16 @@ impl Builder<'_> {
         let (map, sums) = self.depthwise(front, &block.depthwise, Wanted::Sums)?;
         let scales = sums.map(|sums| self.squeeze_excite(squeeze_excite, map, sums));
         let scales = scales.transpose()?;
-        let residual = input.filter(|_| block.residual);
+        let residual = match (block.residual, input) {
+            (false, _) => None,
+            (true, Some(map)) => Some(map),
+            (true, None) => {
+                return Err(Error::Unsupported(format!(
+                    "{}: expected no residual where squeeze-and-excite follows the stem",
+                    block.project.key
+                )));
+            }
+        };
         self.scaled_pointwise(&block.project, map, scales, residual, out_margin)
     }
 
@@ -186,5 +195,28 @@ fn margin_for(next: Option<&InvertedResidual>) -> usize {
     match next {
         Some(block) if block.expand.is_none() => block.depthwise.conv.kernel / 2,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
+    use ssdlite_kernels::Pool;
+
+    use super::*;
+    use crate::bench::arbitrary_model;
+
+    #[test]
+    fn a_residual_that_no_step_would_add_is_refused() {
+        let classes = ClassNames::new(["cat", "dog"]).expect("distinct names");
+        let info = ModelInfo::classifier(MobileNetV3::new(Variant::Small), classes, 32);
+        let file = arbitrary_model(&info).expect("a sound model");
+        let mut network = info.backbone.classifier(2);
+        let pool = Pool::single();
+        let context = Context::detect(&pool);
+        assert!(classifier_plan(&file, &network, context).is_ok());
+        network.backbone.blocks[0].residual = true;
+        let error = classifier_plan(&file, &network, context).expect_err("a residual");
+        assert!(matches!(error, Error::Unsupported(_)), "{error}");
     }
 }
