@@ -151,6 +151,15 @@ fn a_batch_is_its_pictures() {
     }
 }
 
+const fn is_shared<T: Send + Sync>() {}
+
+/// That this compiles is the test.
+const _: () = {
+    is_shared::<Detector>();
+    is_shared::<Classifier>();
+    is_shared::<ModelFile>();
+};
+
 #[test]
 fn one_model_serves_many_threads() {
     let file = detector_file(MobileNetV3::new(Variant::Small), ImageSize::new(128, 96));
