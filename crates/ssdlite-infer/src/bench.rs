@@ -13,11 +13,17 @@ use ssdlite_kernels::infer::multiply_adds;
 use crate::classifier::Classifier;
 use crate::detector::Detector;
 use crate::engine::{Engine, LayerInfo};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model_file::{ModelFile, NamedTensor};
 
 /// Runs before anything is measured: caches fill, threads wake.
 const WARM_UP_RUNS: usize = 5;
+
+/// The most runs: the time of each is kept.
+const MOST_RUNS: usize = 1_000_000;
+
+/// The most pictures of a run.
+const MOST_PICTURES: usize = 4096;
 
 /// How long each measurement of the machine's peak takes at least, and how
 /// many there are.
@@ -37,6 +43,22 @@ pub struct BenchOptions {
 impl Default for BenchOptions {
     fn default() -> Self {
         Self { runs: 50, batch: 1 }
+    }
+}
+
+impl BenchOptions {
+    fn validate(&self) -> Result<()> {
+        for (what, most, found) in [
+            ("runs", MOST_RUNS, self.runs),
+            ("pictures in a batch", MOST_PICTURES, self.batch),
+        ] {
+            if !(1..=most).contains(&found) {
+                return Err(Error::OverLimit(format!(
+                    "expected 1 to {most} {what}, found {found}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -76,7 +98,7 @@ impl LayerTime {
 /// Measures a detector's network.
 ///
 /// # Errors
-/// None so far.
+/// [`Error::OverLimit`] for options that are 0 or too large.
 pub fn detector(detector: &Detector, options: BenchOptions) -> Result<Report> {
     report(detector.engine(), options)
 }
@@ -84,7 +106,7 @@ pub fn detector(detector: &Detector, options: BenchOptions) -> Result<Report> {
 /// Measures a classifier's network.
 ///
 /// # Errors
-/// None so far.
+/// [`Error::OverLimit`] for options that are 0 or too large.
 pub fn classifier(classifier: &Classifier, options: BenchOptions) -> Result<Report> {
     report(classifier.engine(), options)
 }
@@ -93,9 +115,10 @@ pub fn classifier(classifier: &Classifier, options: BenchOptions) -> Result<Repo
 /// measuring time.
 ///
 /// # Errors
-/// [`crate::Error::Malformed`] or [`crate::Error::OverLimit`] for a description
-/// that is not sound.
+/// [`Error::Malformed`] or [`Error::OverLimit`] for a description that is not
+/// sound.
 pub fn arbitrary_model(info: &ModelInfo) -> Result<ModelFile> {
+    info.validate()?;
     let mut state = 1_u32;
     // The linear congruential generator of Numerical Recipes.
     let mut next = || {
@@ -128,9 +151,10 @@ pub fn arbitrary_model(info: &ModelInfo) -> Result<ModelFile> {
 }
 
 fn report(engine: &Engine, options: BenchOptions) -> Result<Report> {
-    let runs = options.runs.max(1);
+    options.validate()?;
+    let BenchOptions { runs, batch } = options;
     let picture = RgbImage::filled(engine.input_size(), [97, 130, 201]);
-    let batch = vec![&picture; options.batch.max(1)];
+    let batch = vec![&picture; batch];
     let run = || engine.for_each(&batch, |picture| engine.run_network(picture, &mut |_| {}));
     for _ in 0..WARM_UP_RUNS {
         run()?;
@@ -184,4 +208,40 @@ fn peak_flops(engine: &Engine) -> f64 {
         best = best.max(2.0 * done as f64 / start.elapsed().as_secs_f64());
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use ssdlite_core::{ClassNames, MobileNetV3, Variant};
+
+    use super::*;
+    use crate::options::RunOptions;
+
+    #[test]
+    fn options_are_checked() {
+        let network = MobileNetV3 {
+            width_multiplier: 0.1,
+            ..MobileNetV3::new(Variant::Small)
+        };
+        let classes = ClassNames::new(["cat", "dog"]).expect("distinct names");
+        let file = arbitrary_model(&ModelInfo::classifier(network, classes, 32));
+        let run = RunOptions::threads(NonZeroUsize::MIN);
+        let model = Classifier::new(&file.expect("a sound model"), run).expect("a sound model");
+        let measure = |runs, batch| classifier(&model, BenchOptions { runs, batch });
+        assert_eq!(measure(1, 2).expect("sound options").runs, 1);
+        for (runs, batch) in [(0, 1), (1, 0), (usize::MAX, 1), (1, usize::MAX)] {
+            let error = measure(runs, batch).expect_err("unsound options");
+            assert!(matches!(error, Error::OverLimit(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_side_beyond_all_limits_is_an_error() {
+        let classes = ClassNames::new(["cat"]).expect("a name");
+        let info = ModelInfo::classifier(MobileNetV3::new(Variant::Small), classes, u32::MAX);
+        let error = arbitrary_model(&info).expect_err("too large");
+        assert!(matches!(error, Error::OverLimit(_)), "{error}");
+    }
 }

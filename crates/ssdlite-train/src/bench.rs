@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
+use ssdlite_core::classes::MAX_CLASSES;
+use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 use ssdlite_core::{
     BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, MobileNetV3, ModelInfo, PixelBox,
     Variant,
@@ -28,6 +30,18 @@ const WARM_UP: usize = 3;
 
 /// Objects in each picture of a detector's batch.
 const OBJECTS: usize = 2;
+
+/// The most pictures in a batch.
+const MOST_PICTURES: usize = 4096;
+
+/// The most steps: the time of each is kept.
+const MOST_STEPS: usize = 1_000_000;
+
+/// The most numbers of a batch: 1 GiB.
+const MOST_NUMBERS: usize = 1 << 28;
+
+/// Numbers of a pixel.
+const COLORS: usize = 3;
 
 /// What the network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -76,23 +90,37 @@ pub struct BenchTrainReport {
 
 impl BenchTrainOptions {
     fn validate(&self) -> Result<()> {
-        let least = match self.task {
-            BenchTask::Classify => 1,
-            BenchTask::Detect => 2,
+        let classes = match self.task {
+            BenchTask::Classify => 1..=MAX_CLASSES,
+            BenchTask::Detect => 2..=MAX_CLASSES + 1,
         };
-        for (name, value, least) in [
-            ("classes", self.classes, least),
-            ("batch", self.batch, 1),
-            ("steps", self.steps, 1),
-            ("size", self.size as usize, 1),
+        let sides = MIN_INPUT_SIDE as usize..=MAX_INPUT_SIDE as usize;
+        for (name, value, range) in [
+            ("classes", self.classes, classes),
+            ("batch", self.batch, 1..=MOST_PICTURES),
+            ("steps", self.steps, 1..=MOST_STEPS),
+            ("size", self.size as usize, sides),
         ] {
-            if value < least {
+            if !range.contains(&value) {
                 return Err(Error::Config(format!(
-                    "{name}: expected at least {least}, found {value}"
+                    "{name}: expected {} to {}, found {value}",
+                    range.start(),
+                    range.end()
                 )));
             }
         }
+        if self.numbers() > MOST_NUMBERS {
+            return Err(Error::Config(format!(
+                "batch and size: expected at most {MOST_NUMBERS} numbers, found {}",
+                self.numbers()
+            )));
+        }
         Ok(())
+    }
+
+    /// Numbers of a batch.
+    fn numbers(&self) -> usize {
+        self.batch * ImageSize::square(self.size).pixels() as usize * COLORS
     }
 }
 
@@ -100,7 +128,8 @@ impl BenchTrainOptions {
 /// momentum, on the CPU.
 ///
 /// # Errors
-/// [`Error::Config`] for an option that is 0 or too small.
+/// [`Error::Config`] for an option that is too small or too large, and
+/// [`Error::Network`] if the threads can't start.
 pub fn bench_train(options: &BenchTrainOptions) -> Result<BenchTrainReport> {
     options.validate()?;
     set_cpu_threads(threads_from_option(options.threads)?)?;
@@ -144,6 +173,7 @@ fn detector_seconds(options: &BenchTrainOptions) -> Result<Vec<f64>> {
     let backbone = MobileNetV3::new(options.backbone);
     let names = ClassNames::new((0..classes).map(|class| format!("class {class}")))?;
     let info = ModelInfo::detector(backbone, names, options.size);
+    info.validate()?;
     let default_boxes = info
         .default_boxes()
         .ok_or_else(|| Error::InvalidRequest("expected a detector".into()))?;
@@ -204,8 +234,8 @@ fn step_seconds<N: Network>(
 ) -> Result<Vec<f64>> {
     let size = ImageSize::square(options.size);
     let mut random = Rng::from_keys(&[0]);
-    let numbers = options.batch * size.width as usize * size.height as usize * 3;
-    let pixels = (0..numbers).map(|_| random.uniform(-1.0..1.0)).collect();
+    let numbers = 0..options.numbers();
+    let pixels = numbers.map(|_| random.uniform(-1.0..1.0)).collect();
     let images = images_tensor(pixels, options.batch, size, &device());
     let training = TrainingOptions {
         optimizer: OptimizerKind::Sgd,
@@ -279,6 +309,31 @@ mod tests {
             BenchTrainOptions {
                 task: BenchTask::Detect,
                 classes: 1,
+                ..SMALLEST
+            },
+            BenchTrainOptions {
+                classes: usize::MAX,
+                ..SMALLEST
+            },
+            BenchTrainOptions {
+                batch: usize::MAX,
+                ..SMALLEST
+            },
+            BenchTrainOptions {
+                steps: usize::MAX,
+                ..SMALLEST
+            },
+            BenchTrainOptions {
+                size: u32::MAX,
+                ..SMALLEST
+            },
+            BenchTrainOptions {
+                batch: 4096,
+                size: 2048,
+                ..SMALLEST
+            },
+            BenchTrainOptions {
+                threads: usize::MAX,
                 ..SMALLEST
             },
         ] {

@@ -121,7 +121,7 @@ impl BenchInferArgs {
         if self.json {
             console::json(&json)?;
         } else {
-            console::text(text(&json, self.batch.max(1)))?;
+            console::text(text(&json, self.batch))?;
         }
         Ok(Outcome::Done)
     }
