@@ -8,12 +8,13 @@
 
 #![allow(clippy::print_stdout)]
 
+use std::error::Error;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
 use ssdlite_infer::bench::{BenchOptions, Report, arbitrary_model, classifier, detector};
-use ssdlite_infer::{Classifier, Detector, DetectorOptions, Result, RunOptions};
+use ssdlite_infer::{Classifier, Detector, DetectorOptions, RunOptions};
 
 /// Name, network, side of the pictures, and classes.
 const NETWORKS: [(&str, Variant, u32, usize); 4] = [
@@ -25,26 +26,57 @@ const NETWORKS: [(&str, Variant, u32, usize); 4] = [
 
 const ROUNDS: usize = 100;
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |key: &str, default: usize| {
-        arguments
-            .iter()
-            .find_map(|argument| argument.strip_prefix(key)?.parse().ok())
-            .unwrap_or(default)
-    };
-    let is_test = arguments.iter().any(|argument| argument == "--test");
-    let rounds = number("rounds=", if is_test { 1 } else { ROUNDS });
-    let threads = NonZeroUsize::new(number("threads=", 2)).unwrap_or(NonZeroUsize::MIN);
-    let is_name = |argument: &&String| !argument.contains('=') && !argument.starts_with("--");
-    let names: Vec<&String> = arguments.iter().filter(is_name).collect();
+const THREADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// What to measure.
+struct Arguments {
+    rounds: usize,
+    threads: NonZeroUsize,
+    /// Names of networks; none for all.
+    names: Vec<String>,
+}
+
+impl Arguments {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut parsed = Self {
+            rounds: ROUNDS,
+            threads: THREADS,
+            names: Vec::new(),
+        };
+        for argument in arguments {
+            let wrong = || {
+                let known = NETWORKS.map(|(name, ..)| name).join(", ");
+                format!("expected {known}, threads=N, rounds=N or --test, found {argument}")
+            };
+            match argument.split_once('=') {
+                Some(("rounds", value)) => parsed.rounds = value.parse().map_err(|_| wrong())?,
+                Some(("threads", value)) => parsed.threads = value.parse().map_err(|_| wrong())?,
+                None if argument == "--test" => parsed.rounds = 1,
+                // Cargo adds it.
+                None if argument == "--bench" => {}
+                None if NETWORKS.iter().any(|(name, ..)| *name == argument) => {
+                    parsed.names.push(argument);
+                }
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|wanted| wanted == name)
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
     for (name, variant, side, classes) in NETWORKS {
-        if names.is_empty() || names.iter().any(|wanted| name == wanted.as_str()) {
+        if arguments.wants(name) {
             let options = BenchOptions {
-                runs: rounds,
+                runs: arguments.rounds,
                 batch: 1,
             };
-            let run = RunOptions::threads(threads);
+            let run = RunOptions::threads(arguments.threads);
             let classes = ClassNames::new((1..=classes).map(|class| format!("class {class}")))?;
             let backbone = MobileNetV3::new(variant);
             let report = if name.starts_with("detector") {
@@ -61,7 +93,7 @@ fn main() -> Result<()> {
                 let info = ModelInfo::classifier(backbone, classes, side);
                 classifier(&Classifier::new(&arbitrary_model(&info)?, run)?, options)?
             };
-            print(name, threads, &report);
+            print(name, arguments.threads, &report);
         }
     }
     Ok(())
