@@ -46,5 +46,5 @@ pub use ssdlite_image as image;
 pub use ssdlite_image::{Limits, RgbImage};
 pub use ssdlite_infer::{
     ClassScore, Classifier, Detector, DetectorOptions, DetectorOutputs, Error, Isa, ModelFile,
-    Result, RunOptions, bench,
+    Result, RunOptions,
 };
