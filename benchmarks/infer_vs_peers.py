@@ -16,6 +16,7 @@ The network alone is measured, batch 1, input and output in memory.
 """
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
 import pathlib
@@ -24,6 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import machine
 
 # Name, task, backbone, input side, outputs. A detector's outputs count the
 # background, a classifier's do not.
@@ -203,6 +206,10 @@ def main():
     missing = sorted(set(PEERS) - set(peers))
     if missing:
         print("not installed and left out:", ", ".join(missing), file=sys.stderr)
+    versions = [f"{peer} {importlib.metadata.version(PEERS[peer])}" for peer in peers]
+    print(machine.heading(arguments.ssdlite, versions))
+    print(f"batch 1, median of {arguments.rounds} rounds of {arguments.runs} runs, ms")
+    print()
     with tempfile.TemporaryDirectory() as folder:
         print("| row | threads |", " | ".join(["ssdlite", *peers]), "| times the best peer |")
         print("|---|---|" + "---|" * (len(peers) + 2))

@@ -18,13 +18,14 @@ It installs nothing. What it needs:
 import argparse
 import functools
 import json
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+
+import machine
 
 WARM_UP = 3
 OBJECTS = 2
@@ -182,9 +183,10 @@ def compare(rows: list[Row], arguments: argparse.Namespace) -> None:
     import torch
     import torchvision
 
+    versions = [f"PyTorch {torch.__version__}", f"torchvision {torchvision.__version__}"]
+    print(machine.heading(arguments.ssdlite, versions))
     print(
-        f"PyTorch {torch.__version__}, torchvision {torchvision.__version__}, "
-        f"{platform.machine()}, {arguments.threads} threads, median of "
+        f"{arguments.threads} threads, median of "
         f"{arguments.rounds} runs of {arguments.steps} steps"
     )
     print()
