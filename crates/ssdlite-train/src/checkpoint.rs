@@ -126,24 +126,29 @@ pub(crate) fn save(folder: &Path, parameters: &Parameters, progress: &Progress) 
 }
 
 /// Puts back the newest sound checkpoint of a folder. For each newer one that
-/// is not sound there is a message. None if there is no checkpoint at all.
+/// is not sound there is a message.
 ///
 /// # Errors
-/// [`Error::Malformed`] if no checkpoint is sound, [`Error::Io`].
+/// [`Error::InvalidRequest`] if there is no checkpoint, [`Error::Malformed`] if
+/// none is sound, [`Error::Io`].
 pub(crate) fn load_newest(
     folder: &Path,
     parameters: &mut Parameters,
-) -> Result<Option<(Progress, Vec<String>)>> {
+) -> Result<(Progress, Vec<String>)> {
     let mut faults = Vec::new();
     let all = newest_first(folder)?;
     for path in &all {
         match load(path, parameters) {
-            Ok(progress) => return Ok(Some((progress, faults))),
+            Ok(progress) => return Ok((progress, faults)),
             Err(error) => faults.push(error.to_string()),
         }
     }
     if all.is_empty() {
-        return Ok(None);
+        return Err(Error::InvalidRequest(format!(
+            "{}: expected a checkpoint to go on from, found none: the run ended before its first \
+             step; begin a new one with its config.toml",
+            folder.display()
+        )));
     }
     Err(Error::Malformed(format!(
         "no checkpoint can be used: {}",
@@ -306,7 +311,7 @@ mod tests {
         let saved = parameters(1);
         save(folder.path(), &saved, &progress(3)).unwrap();
         let mut other = parameters(2);
-        let (back, faults) = load_newest(folder.path(), &mut other).unwrap().unwrap();
+        let (back, faults) = load_newest(folder.path(), &mut other).unwrap();
         assert_eq!((back, faults.len()), (progress(3), 0));
         assert_eq!(other.numbers(), saved.numbers());
     }
@@ -314,11 +319,8 @@ mod tests {
     #[test]
     fn the_last_two_are_kept_and_a_damaged_one_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(
-            load_newest(folder.path(), &mut parameters(0))
-                .unwrap()
-                .is_none()
-        );
+        let none = load_newest(folder.path(), &mut parameters(0)).unwrap_err();
+        assert!(none.to_string().contains("found none"), "{none}");
         for step in [9, 10, 11] {
             save(folder.path(), &parameters(step), &progress(step)).unwrap();
         }
@@ -335,7 +337,7 @@ mod tests {
         ] {
             fs::write(&paths[0], damaged).unwrap();
             let mut back = parameters(0);
-            let (found, faults) = load_newest(folder.path(), &mut back).unwrap().unwrap();
+            let (found, faults) = load_newest(folder.path(), &mut back).unwrap();
             assert_eq!((found.steps_done, faults.len()), (10, 1));
             assert_eq!(back.numbers(), parameters(10).numbers());
         }

@@ -166,7 +166,9 @@ enum Epoch {
 
 impl<'a, 's, T: Task> Trainer<'a, 's, T> {
     /// A run that begins with `network`, or, if it is resumed, with the
-    /// network's tensors replaced by a checkpoint's.
+    /// network's tensors replaced by a checkpoint's. A run that begins has its
+    /// first checkpoint before its first step, because the weights that it
+    /// starts from stand nowhere else.
     pub(crate) fn new(
         task: &'a T,
         plan: Plan<'a>,
@@ -176,20 +178,19 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
     ) -> Result<Self> {
         set_cpu_threads(threads_from_option(plan.training.threads)?)?;
         let mut parameters = Parameters::new(network)?;
-        let mut progress = Progress::default();
-        if *start == Start::Resume {
-            let found = checkpoint::load_newest(&run.folder.checkpoints(), &mut parameters)?;
-            if let Some((resumed, faults)) = found {
-                progress = resumed;
-                for fault in faults {
-                    let message = format!("{fault}: going on from the checkpoint before it");
-                    run.observer.warning(&message);
-                }
-            } else {
-                run.observer
-                    .warning("the run has no checkpoint: starting from its beginning");
+        let checkpoints = run.folder.checkpoints();
+        let progress = if *start == Start::Resume {
+            let (progress, faults) = checkpoint::load_newest(&checkpoints, &mut parameters)?;
+            for fault in faults {
+                let message = format!("{fault}: going on from the checkpoint before it");
+                run.observer.warning(&message);
             }
-        }
+            progress
+        } else {
+            let progress = Progress::default();
+            checkpoint::save(&checkpoints, &parameters, &progress)?;
+            progress
+        };
         let steps_per_epoch = task.loader().batches_per_epoch() as u64;
         Ok(Self {
             schedule: plan.training.schedule(steps_per_epoch),

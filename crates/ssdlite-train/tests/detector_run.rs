@@ -75,6 +75,33 @@ fn a_resumed_run_is_the_uninterrupted_one_to_the_bit() {
 }
 
 #[test]
+fn a_run_that_was_killed_in_its_first_epoch_still_has_its_first_weights() {
+    let parent = tempfile::tempdir().unwrap();
+    let config = config(&parent.path().join("data"));
+    let path = |name: &str| parent.path().join(name);
+    let trained = path("trained");
+    train(&config, &trained, &Start::Random, &mut Notes::default()).unwrap();
+    let weights = Start::Weights(trained.join("last.safetensors"));
+
+    let mut whole = Notes::default();
+    train(&config, &path("straight"), &weights, &mut whole).unwrap();
+    let killed = path("killed");
+    train(&config, &killed, &weights, &mut Notes::stopping_after(1)).unwrap();
+    // A kill leaves no time for the checkpoint that a stop writes.
+    fs::remove_file(killed.join("checkpoints/step-0000000001.safetensors")).unwrap();
+    let mut second = Notes::default();
+    train(&config, &killed, &Start::Resume, &mut second).unwrap();
+    assert_eq!(second.losses, whole.losses);
+    let model = |run: &str| fs::read(path(run).join("last.safetensors")).unwrap();
+    assert!(model("killed") == model("straight"));
+
+    fs::remove_dir_all(killed.join("checkpoints")).unwrap();
+    let error = train(&config, &killed, &Start::Resume, &mut Notes::default()).unwrap_err();
+    assert!(matches!(error, Error::InvalidRequest(_)), "{error}");
+    assert!(error.to_string().contains("found none"), "{error}");
+}
+
+#[test]
 fn a_run_leaves_what_it_promises() {
     let parent = tempfile::tempdir().unwrap();
     let mut config = config(&parent.path().join("data"));
