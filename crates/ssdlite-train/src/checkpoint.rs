@@ -49,7 +49,7 @@ pub(crate) struct Progress {
     pub(crate) seconds_evaluating: f64,
     /// The best score so far.
     pub(crate) best: Option<f64>,
-    /// The epoch that had it.
+    /// The epoch that had it; 0 before the first evaluation.
     pub(crate) best_epoch: u32,
     /// The completed epochs.
     pub(crate) rows: Vec<EpochRow>,
@@ -89,9 +89,12 @@ impl Progress {
         is_better
     }
 
-    /// Epochs since the best one.
+    /// Epochs since the best one; none before the first evaluation.
     pub(crate) fn epochs_without_better(&self) -> u32 {
-        self.epochs_done.saturating_sub(self.best_epoch)
+        match self.best_epoch {
+            0 => 0,
+            best => self.epochs_done.saturating_sub(best),
+        }
     }
 
     /// Ends the epoch under way.

@@ -211,15 +211,15 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         self.report_start();
         let mut end = End::Finished;
         while self.progress.epochs_done < self.plan.training.epochs {
+            if self.is_out_of_patience() {
+                end = End::OutOfPatience;
+                break;
+            }
             let (trained, epoch) = self.epoch(network)?;
             network = trained;
             if matches!(epoch, Epoch::Stopped) || !self.finish_epoch()? {
                 self.save_checkpoint()?;
                 end = End::Stopped;
-                break;
-            }
-            if self.is_out_of_patience() {
-                end = End::OutOfPatience;
                 break;
             }
         }
@@ -340,11 +340,9 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
     /// False if the evaluation was stopped: the epoch is then not complete.
     fn finish_epoch(&mut self) -> Result<bool> {
         let epoch = self.progress.epochs_done + 1;
-        let is_last = epoch == self.plan.training.epochs;
-        let is_due = is_last || epoch.is_multiple_of(self.plan.evaluate_every);
         let mut validation = None;
         let mut is_best = false;
-        if is_due {
+        if self.is_evaluated(epoch) {
             let started = Instant::now();
             let averaged = self.parameters.averaged_model(self.task.info())?;
             if self.task.has_validation() {
@@ -437,9 +435,20 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         self.run.stop.load(Ordering::Relaxed)
     }
 
+    /// Whether an epoch, counted from 1, ends with an evaluation.
+    fn is_evaluated(&self, epoch: u32) -> bool {
+        let is_last = epoch == self.plan.training.epochs;
+        is_last || epoch.is_multiple_of(self.plan.evaluate_every)
+    }
+
+    /// Asked before an epoch. Only an evaluation can tell: the epochs between
+    /// two of them don't count as worse before the second one.
     fn is_out_of_patience(&self) -> bool {
-        let patience = self.plan.training.patience;
-        patience.is_some_and(|epochs| self.progress.epochs_without_better() >= epochs.get())
+        let Some(patience) = self.plan.training.patience else {
+            return false;
+        };
+        self.is_evaluated(self.progress.epochs_done)
+            && self.progress.epochs_without_better() >= patience.get()
     }
 }
 

@@ -184,4 +184,25 @@ fn patience_ends_a_run_that_does_not_get_better() {
     let outcome = train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();
     assert_eq!(outcome.end, End::OutOfPatience);
     assert!(outcome.epochs < 9);
+
+    // To resume it changes nothing.
+    let mut notes = Notes::default();
+    let resumed = train(&config, &path, &Start::Resume, &mut notes).unwrap();
+    assert_eq!(resumed, outcome);
+    assert!(notes.losses.is_empty());
+}
+
+#[test]
+fn patience_waits_for_evaluations() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    config.training.epochs = 9;
+    config.training.lr = 1e-12;
+    config.training.patience = NonZeroU32::new(1);
+    config.evaluation.every = 3;
+    let path = parent.path().join("run");
+    let outcome = train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();
+    assert!(outcome.best.is_some());
+    assert!([6, 9].contains(&outcome.epochs), "{}", outcome.epochs);
+    assert!(RunFolder::open(&path).unwrap().best_model().is_file());
 }
