@@ -326,19 +326,16 @@ impl StatsArgs {
     }
 }
 
-/// `train`, `val` and `test`, or `trainval` where these two are not told apart.
+/// `train`, `val` and `test` as far as they are there, but `trainval` where
+/// these two are not told apart.
 fn splits_to_count(has: impl Fn(Split) -> bool) -> Vec<Split> {
     let apart = has(Split::Train) && has(Split::Val);
-    let wanted: &[Split] = if apart {
-        &[Split::Train, Split::Val, Split::Test]
+    let wanted: &[Split] = if has(Split::TrainVal) && !apart {
+        &[Split::TrainVal, Split::Test]
     } else {
-        &[Split::TrainVal, Split::Train, Split::Test]
+        &[Split::Train, Split::Val, Split::Test]
     };
-    let mut found: Vec<Split> = wanted.iter().copied().filter(|split| has(*split)).collect();
-    if found.contains(&Split::TrainVal) {
-        found.retain(|split| *split != Split::Train);
-    }
-    found
+    wanted.iter().copied().filter(|split| has(*split)).collect()
 }
 
 /// The default boxes of a detector with an input of this side. They are the

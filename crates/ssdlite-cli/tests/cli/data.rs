@@ -65,6 +65,29 @@ fn stats_count_every_split() {
 }
 
 #[test]
+fn a_set_with_one_list_alone_is_checked_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let lists = folder.path().join("set/ImageSets/Main");
+    let train = fs::read_to_string(lists.join("train.txt")).unwrap();
+    for name in ["train", "val", "test"] {
+        fs::remove_dir_all(&lists).unwrap();
+        fs::create_dir(&lists).unwrap();
+        fs::write(lists.join(format!("{name}.txt")), &train).unwrap();
+        run(folder.path(), &["data", "check", "set"]).exits(0);
+        let args = ["data", "stats", "set", "--json"];
+        let [stats] = run(folder.path(), &args)
+            .exits(0)
+            .json()
+            .try_into()
+            .unwrap();
+        let splits = stats["splits"].as_array().unwrap();
+        assert_eq!(splits.len(), 1, "{stats}");
+        assert_eq!(splits[0]["images"], train.lines().count(), "{stats}");
+    }
+}
+
+#[test]
 fn split_refuses_to_overwrite_unless_forced() {
     let folder = tempfile::tempdir().unwrap();
     sample(folder.path());

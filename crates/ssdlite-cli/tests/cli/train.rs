@@ -135,6 +135,24 @@ fn a_run_that_cannot_begin_leaves_no_folder() {
 }
 
 #[test]
+fn a_set_with_nothing_but_a_train_list_is_learnt() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    for split in ["val", "trainval", "test"] {
+        fs::remove_file(set.join(format!("ImageSets/Main/{split}.txt"))).unwrap();
+    }
+    let args = ["train", "set", "--epochs", "1", "--name", "run"];
+    let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(0);
+    assert!(
+        ran.stderr.contains("there is no split val"),
+        "{}",
+        ran.stderr
+    );
+    assert!(folder.path().join("runs/run/best.safetensors").exists());
+}
+
+#[test]
 fn what_is_broken_in_the_data_is_named_and_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let set = folder.path().join("set");

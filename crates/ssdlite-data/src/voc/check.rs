@@ -26,7 +26,9 @@ impl VocFolder {
     /// Checks every list, annotation and picture; pictures are decoded, on all
     /// cores.
     ///
-    /// A set without any list is checked by its annotations.
+    /// A set without any list is checked by its annotations. Where there are
+    /// lists, annotations that none of them names are read too, but count
+    /// neither as sound nor as losses: training does not see them.
     ///
     /// # Errors
     /// [`Error::Malformed`](crate::Error::Malformed) if there is no class at
@@ -44,11 +46,15 @@ impl VocFolder {
             .values()
             .flat_map(|list| list.ids.iter().map(String::as_str))
             .collect();
-        findings.extend(self.unlisted(&listed, !lists.is_empty()));
-        let ids: Vec<String> = if lists.is_empty() {
-            self.annotation_ids().map(str::to_owned).collect()
+        let unlisted: Vec<String> = (self.annotation_ids())
+            .filter(|id| !listed.contains(id))
+            .map(str::to_owned)
+            .collect();
+        findings.extend(self.pictures_without_annotation(&listed));
+        let (ids, unlisted) = if lists.is_empty() {
+            (unlisted, Vec::new())
         } else {
-            listed.into_iter().map(str::to_owned).collect()
+            (listed.into_iter().map(str::to_owned).collect(), unlisted)
         };
         let classes = match &options.classes {
             Some(classes) => classes.clone(),
@@ -60,10 +66,16 @@ impl VocFolder {
             classes: &classes,
             coordinates: options.coordinates,
         };
-        let readings = parallel::map(&ids, |id| self.decoded(self.read_image(id, &expectation)));
+        let read = |id: &String| self.decoded(self.read_image(id, &expectation));
+        for (id, reading) in unlisted.iter().zip(parallel::map(&unlisted, read)) {
+            let file = Self::annotation_file(id);
+            let message = "stands in no split";
+            findings.push(Finding::warning(file, FindingKind::Unlisted, message));
+            findings.extend(reading.findings);
+        }
         let mut images = 0;
         let mut objects = 0;
-        for reading in readings {
+        for reading in parallel::map(&ids, read) {
             losses += reading.losses;
             findings.extend(reading.findings);
             if let Some(image) = reading.image {
@@ -107,23 +119,16 @@ impl VocFolder {
         reading
     }
 
-    /// Annotations that no split names, and pictures without an annotation
-    /// that none names either.
-    fn unlisted(&self, listed: &BTreeSet<&str>, has_lists: bool) -> Vec<Finding> {
-        let no_split = (self.annotation_ids())
-            .filter(|id| has_lists && !listed.contains(id))
-            .map(|id| {
-                let file = Self::annotation_file(id);
-                Finding::warning(file, FindingKind::Unlisted, "stands in no split")
-            });
-        let no_annotation = (self.picture_ids())
+    /// Pictures that neither a list nor an annotation names.
+    fn pictures_without_annotation(&self, listed: &BTreeSet<&str>) -> Vec<Finding> {
+        (self.picture_ids())
             .filter(|id| !listed.contains(id) && !self.has_annotation(id))
             .flat_map(|id| self.picture_files(id))
             .map(|name| {
                 let file = format!("{PICTURES}/{name}");
                 Finding::warning(file, FindingKind::MissingAnnotation, "has no annotation")
-            });
-        no_split.chain(no_annotation).collect()
+            })
+            .collect()
     }
 }
 

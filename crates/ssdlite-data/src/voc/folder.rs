@@ -101,37 +101,53 @@ impl VocFolder {
         self.root.join(list_file(split)).is_file()
     }
 
-    /// The list of a split. `trainval` is put together from `train` and `val`
-    /// where it has no list of its own.
+    /// The list of a split. `trainval` is put together from `train` and `val`,
+    /// as far as they are there, where it has no list of its own.
     pub(super) fn list(&self, split: Split) -> Result<List> {
-        if let Some(list) = read_list(&self.root, split)? {
-            return Ok(list);
-        }
-        if split == Split::TrainVal {
-            let mut joined = self.list(Split::Train)?;
-            let val = self.list(Split::Val)?;
-            let known: HashSet<String> = joined.ids.iter().cloned().collect();
-            let new = val.ids.into_iter().filter(|id| !known.contains(id));
-            joined.ids.extend(new);
-            joined.findings.extend(val.findings);
-            return Ok(joined);
-        }
-        Err(Error::Malformed(format!(
-            "{}: expected the list {}, found none; divide the set into splits first",
-            self.root.display(),
-            list_file(split)
-        )))
+        let list = match read_list(&self.root, split)? {
+            None if split == Split::TrainVal => self.joined_list()?,
+            list => list,
+        };
+        list.ok_or_else(|| {
+            Error::Malformed(format!(
+                "{}: expected the list {}, found none; divide the set into splits first",
+                self.root.display(),
+                list_file(split)
+            ))
+        })
     }
 
-    /// The classes of the objects in `trainval`, sorted by name. Names that no
-    /// class may have are left out.
+    /// `train` and `val` in one, none if both are missing.
+    fn joined_list(&self) -> Result<Option<List>> {
+        let train = read_list(&self.root, Split::Train)?;
+        let val = read_list(&self.root, Split::Val)?;
+        let (mut joined, val) = match (train, val) {
+            (Some(train), Some(val)) => (train, val),
+            (train, val) => return Ok(train.or(val)),
+        };
+        let known: HashSet<String> = joined.ids.iter().cloned().collect();
+        let new = val.ids.into_iter().filter(|id| !known.contains(id));
+        joined.ids.extend(new);
+        joined.findings.extend(val.findings);
+        Ok(Some(joined))
+    }
+
+    /// The classes of the objects in `trainval`, or in `test` where nothing
+    /// else is listed, sorted by name. Names that no class may have are left
+    /// out.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the list or any class is missing,
     /// [`Error::OverLimit`] for too many classes, [`Error::Io`] for a list
     /// that can't be read.
     pub fn classes(&self) -> Result<ClassNames> {
-        self.classes_of(&self.list(Split::TrainVal)?.ids)
+        let to_train_on = [Split::TrainVal, Split::Train, Split::Val];
+        let split = if to_train_on.iter().any(|&split| self.has_split(split)) {
+            Split::TrainVal
+        } else {
+            Split::Test
+        };
+        self.classes_of(&self.list(split)?.ids)
     }
 
     pub(super) fn classes_of(&self, ids: &[String]) -> Result<ClassNames> {
@@ -146,7 +162,7 @@ impl VocFolder {
         let names: BTreeSet<String> = found.into_iter().flatten().collect();
         if names.is_empty() {
             return Err(Error::Malformed(format!(
-                "{}: expected objects in the {} pictures to train on, found none",
+                "{}: expected objects in the {} pictures that name the classes, found none",
                 self.root.display(),
                 ids.len()
             )));

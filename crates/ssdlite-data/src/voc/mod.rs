@@ -52,7 +52,7 @@ pub enum Coordinates {
 pub struct VocOptions {
     /// How boxes are counted.
     pub coordinates: Coordinates,
-    /// The classes to expect. Without them they are the sorted names found in
-    /// `trainval`, whatever split is read.
+    /// The classes to expect. Without them they are those of
+    /// [`VocFolder::classes`], whatever split is read.
     pub classes: Option<ClassNames>,
 }

@@ -219,6 +219,33 @@ fn broken_lists_are_compared() {
 }
 
 #[test]
+fn annotations_in_no_list_are_checked_too() {
+    let maker = Maker::voc();
+    maker.labelled("listed", 31, 17, &[GOOD]);
+    maker.labelled("outside", 31, 17, &[GOOD, ("x", ["40", "3", "50", "9"])]);
+    maker.labelled("cut", 31, 17, &[GOOD]);
+    maker.annotation("cut", "<annotation><object>");
+    maker.list("train", "listed");
+    let report = maker.open().check(&VocOptions::default()).unwrap();
+    use FindingKind::*;
+    let list = |split: &str| format!("ImageSets/Main/{split}.txt");
+    assert_faults(
+        &report.findings,
+        vec![
+            warning(&list("val"), None, EmptySplit),
+            warning(&list("trainval"), None, EmptySplit),
+            warning(&list("test"), None, EmptySplit),
+            warning("Annotations/outside.xml", None, Unlisted),
+            error("Annotations/outside.xml", 2, OutsideBox),
+            warning("Annotations/cut.xml", None, Unlisted),
+            error("Annotations/cut.xml", None, BadAnnotation),
+        ],
+    );
+    assert_eq!((report.images, report.objects), (1, 1));
+    assert!(report.losses.is_none());
+}
+
+#[test]
 fn a_set_without_lists_is_checked_by_its_annotations() {
     let maker = Maker::voc();
     maker.labelled("a", 31, 17, &[GOOD, ("X", ["2", "3", "9", "9"])]);
