@@ -186,7 +186,9 @@ impl ClassifierEvalArgs {
         if let Some(folder) = &self.save {
             save(&report, folder)?;
         }
-        Ok(Outcome::from_failures(failures))
+        Ok(Outcome::from_failures(
+            failures + reading.losses.images_skipped,
+        ))
     }
 }
 

@@ -96,7 +96,9 @@ impl EvalArgs {
         if let Some(folder) = &self.save {
             save(&evaluation, folder)?;
         }
-        Ok(Outcome::from_failures(failures))
+        Ok(Outcome::from_failures(
+            failures + reading.losses.images_skipped,
+        ))
     }
 
     fn print(&self, evaluation: &Evaluation) -> Result<()> {

@@ -156,6 +156,18 @@ fn accuracy_is_told_by_class_with_a_confusion_matrix() {
 }
 
 #[test]
+fn a_picture_that_cannot_be_read_fails_the_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&classification_data(), &folder.path().join("set"));
+    fs::write(folder.path().join("set/test/mug/mug_0000.jpg"), "hello").unwrap();
+    let args = ["classifier", "eval", &classifier(), "set", "--json"];
+    let ran = run(folder.path(), &args).exits(1);
+    assert!(ran.stderr.contains("mug_0000.jpg"), "{}", ran.stderr);
+    let [report] = ran.json().try_into().unwrap();
+    assert_eq!(report["images"], 9);
+}
+
+#[test]
 fn what_cannot_be_evaluated_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = classification_data();

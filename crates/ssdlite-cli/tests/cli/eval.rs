@@ -129,6 +129,34 @@ fn objects_of_other_classes_are_named_and_do_not_count() {
 }
 
 #[test]
+fn what_reading_leaves_out_is_a_failure_too() {
+    type Damage = fn(picture: &Path, annotation: &Path);
+    let damages: [Damage; 4] = [
+        |picture, _| fs::remove_file(picture).unwrap(),
+        |picture, _| fs::write(picture, "hello").unwrap(),
+        |_, annotation| fs::write(annotation, "<annotation>").unwrap(),
+        |_, annotation| {
+            let xml = fs::read_to_string(annotation).unwrap();
+            fs::write(annotation, xml.replace("<width>", "<width>9")).unwrap();
+        },
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    let list = fs::read_to_string(set.join("ImageSets/Main/test.txt")).unwrap();
+    for (count, (id, damage)) in list.lines().zip(damages).enumerate() {
+        damage(
+            &set.join(format!("JPEGImages/{id}.jpg")),
+            &set.join(format!("Annotations/{id}.xml")),
+        );
+        let ran = run(folder.path(), &["eval", &detector(), "set", "--json"]).exits(1);
+        assert!(ran.stderr.contains(id), "{}", ran.stderr);
+        let [report] = ran.json().try_into().unwrap();
+        assert_eq!(report["images"], 4 - count);
+    }
+}
+
+#[test]
 fn a_broken_picture_is_named_and_the_others_count() {
     let folder = tempfile::tempdir().unwrap();
     let set = folder.path().join("set");
