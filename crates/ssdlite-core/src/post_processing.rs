@@ -51,7 +51,9 @@ impl Default for PostProcessing {
     fn default() -> Self {
         Self {
             score_threshold: 0.3,
-            suppression: Suppression::Hard { max_iou: 0.45 },
+            suppression: Suppression::Hard {
+                max_iou: Self::USUAL_MAX_IOU,
+            },
             candidates_per_class: 300,
             max_detections: 300,
         }
@@ -62,6 +64,10 @@ impl PostProcessing {
     /// Least score of a detection that counts in an evaluation: average
     /// precision wants the whole curve.
     pub const EVALUATION_SCORE_THRESHOLD: f32 = 0.01;
+
+    /// IoU above which the worse of two boxes goes, as in SSD: arXiv
+    /// 1512.02325, section 3.7.
+    pub const USUAL_MAX_IOU: f32 = 0.45;
 
     /// Checks the numbers.
     ///

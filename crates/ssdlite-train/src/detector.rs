@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use ssdlite_core::{ImageSize, ModelInfo, PostProcessing, Preprocessing};
+use ssdlite_core::{
+    DetectorSettings, ImageSize, ModelInfo, PostProcessing, Preprocessing, Task as ModelTask,
+};
 use ssdlite_data::DetectionSet;
 use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
 use ssdlite_data::loader::{
@@ -129,6 +131,10 @@ fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
         set.classes.clone(),
         config.model.size,
     );
+    info.task = ModelTask::Detect(DetectorSettings {
+        post_processing: config.evaluation.model_post_processing(),
+        ..DetectorSettings::default()
+    });
     info.preprocessing = Preprocessing::detector(ImageSize::square(config.model.size));
     let training = &config.training;
     for (name, value) in [
@@ -313,7 +319,7 @@ impl Task for DetectorTask {
         let Some((_, evaluator)) = &self.validation else {
             return Ok(None);
         };
-        let detector = detector_on_one_thread(model, self.post_processing)?;
+        let detector = detector_on_one_thread(model, Some(self.post_processing))?;
         let mut watch = Watch {
             stop: run.stop,
             skipped: &mut |image| run.observer.warning(&image.to_string()),
@@ -326,7 +332,7 @@ impl Task for DetectorTask {
         let Some((set, _)) = &self.validation else {
             return Ok(());
         };
-        let detector = detector_on_one_thread(model, PostProcessing::default())?;
+        let detector = detector_on_one_thread(model, None)?;
         if let Some(grid) = pictures::grid_of_detections(set, &detector)? {
             save(&folder.validation_batch_jpg(), &grid)?;
         }
@@ -338,13 +344,14 @@ impl Task for DetectorTask {
     }
 }
 
+/// A detector with its model's post-processing, unless told otherwise.
 fn detector_on_one_thread(
     model: &ModelFile,
-    post_processing: PostProcessing,
+    post_processing: Option<PostProcessing>,
 ) -> Result<ssdlite_infer::Detector> {
     let options = DetectorOptions {
         run: RunOptions::threads(NonZeroUsize::MIN),
-        post_processing: Some(post_processing),
+        post_processing,
     };
     Ok(ssdlite_infer::Detector::new(model, &options)?)
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -17,7 +18,7 @@ use ssdlite_train::{ClassifierConfig, ClassifierEvaluator, RunFolder};
 
 use super::Outcome;
 use super::data::warn_of;
-use super::eval::{MOST_PRINTED_CLASSES, once_on_all_cores, until_done};
+use super::eval::{MOST_PRINTED_CLASSES, once_on_all_cores, until_done, until_stopped};
 use super::model_args::run_options;
 use super::train::ClassifierTrainArgs;
 use crate::{charts, console};
@@ -193,11 +194,15 @@ impl ClassifierEvalArgs {
 }
 
 /// Evaluates a run's best model on its validation images, if there are any, and
-/// saves all of it in the run's folder.
-pub(crate) fn evaluate_run(config: &ClassifierConfig, run: &RunFolder) -> Result<()> {
+/// saves all of it in the run's folder. False if it was stopped.
+pub(crate) fn evaluate_run(
+    config: &ClassifierConfig,
+    run: &RunFolder,
+    stop: &AtomicBool,
+) -> Result<bool> {
     let folder = ImageFolder::open(&config.data.path)?;
     if !folder.has_split(Split::Val) {
-        return Ok(());
+        return Ok(true);
     }
     let options = run_options(Some(NonZeroUsize::MIN));
     let classifier = Classifier::load_with(run.best_model(), options)?;
@@ -210,8 +215,12 @@ pub(crate) fn evaluate_run(config: &ClassifierConfig, run: &RunFolder) -> Result
         },
     )?;
     let evaluator = ClassifierEvaluator::new(Arc::new(reading.set), once_on_all_cores());
-    let (report, _) = until_done(|watch| evaluator.evaluate(&classifier, watch))?;
-    save(&report, &run.evaluation())
+    let (report, _) = until_stopped(stop, |watch| evaluator.evaluate(&classifier, watch))?;
+    let Some(report) = report else {
+        return Ok(false);
+    };
+    save(&report, &run.evaluation())?;
+    Ok(true)
 }
 
 /// Writes `evaluation.json` and `confusion.png`.

@@ -105,8 +105,8 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
             stop: &stop,
         },
     )?;
-    if outcome.end != End::Stopped {
-        evaluate_run(&config, folder)?;
+    if outcome.end != End::Stopped && !evaluate_run(&config, folder, &stop)? {
+        return Ok(End::Stopped);
     }
     Ok(outcome.end)
 }

@@ -13,13 +13,13 @@ use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
 use ssdlite_image::encode;
-use ssdlite_infer::Detector;
+use ssdlite_infer::{Detector, DetectorOptions};
 use ssdlite_train::threads::all_cores;
 use ssdlite_train::{DetectorConfig, DetectorEvaluator, EvaluationOptions, RunFolder, Watch};
 
 use super::Outcome;
 use super::data::{coordinates, warn_of};
-use super::model_args::{PostProcessingArgs, Purpose, load_detector};
+use super::model_args::{PostProcessingArgs, Purpose, load_detector, run_options};
 use crate::charts;
 use crate::console;
 
@@ -123,19 +123,23 @@ impl EvalArgs {
     }
 }
 
-/// Evaluates a run's best model on its validation split, if there is one, and
-/// saves all of it in the run's folder.
-pub(crate) fn evaluate_run(config: &DetectorConfig, run: &RunFolder) -> Result<()> {
+/// Evaluates a run's best model on its validation split, if there is one, as
+/// the run itself did, and saves all of it in the run's folder. False if it was
+/// stopped.
+pub(crate) fn evaluate_run(
+    config: &DetectorConfig,
+    run: &RunFolder,
+    stop: &AtomicBool,
+) -> Result<bool> {
     let folder = VocFolder::open(&config.data.path)?;
     if !folder.has_split(config.data.val_split) {
-        return Ok(());
+        return Ok(true);
     }
-    let detector = load_detector(
-        &run.best_model(),
-        &PostProcessingArgs::default(),
-        Purpose::Evaluate,
-        Some(NonZeroUsize::MIN),
-    )?;
+    let options = DetectorOptions {
+        run: run_options(Some(NonZeroUsize::MIN)),
+        post_processing: Some(config.evaluation.post_processing()),
+    };
+    let detector = Detector::load_with(run.best_model(), &options)?;
     // The training run has told of the findings.
     let reading = folder.read(
         config.data.val_split,
@@ -145,10 +149,15 @@ pub(crate) fn evaluate_run(config: &DetectorConfig, run: &RunFolder) -> Result<(
         },
     )?;
     if !has_objects(&reading.set) {
-        return Ok(());
+        return Ok(true);
     }
-    let (evaluation, _) = evaluate(&detector, reading.set)?;
-    save(&evaluation, &run.evaluation())
+    let evaluator = DetectorEvaluator::new(Arc::new(reading.set), once_on_all_cores());
+    let (evaluation, _) = until_stopped(stop, |watch| evaluator.evaluate(&detector, watch))?;
+    let Some(evaluation) = evaluation else {
+        return Ok(false);
+    };
+    save(&evaluation, &run.evaluation())?;
+    Ok(true)
 }
 
 fn has_objects(set: &DetectionSet) -> bool {
@@ -174,15 +183,25 @@ pub(crate) fn once_on_all_cores() -> EvaluationOptions {
 pub(crate) fn until_done<T>(
     evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_train::Result<Option<T>>,
 ) -> Result<(T, usize)> {
+    let (report, failures) = until_stopped(&AtomicBool::new(false), evaluate)?;
+    Ok((report.context("the evaluation was stopped")?, failures))
+}
+
+/// Evaluates until the flag is set; returns how many images could not be used
+/// as well.
+pub(crate) fn until_stopped<T>(
+    stop: &AtomicBool,
+    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_train::Result<Option<T>>,
+) -> Result<(Option<T>, usize)> {
     let mut failures = 0;
     let report = evaluate(&mut Watch {
-        stop: &AtomicBool::new(false),
+        stop,
         skipped: &mut |image| {
             console::error(&format!("{}: {}", image.path.display(), image.reason));
             failures += 1;
         },
     })?;
-    Ok((report.context("the evaluation was stopped")?, failures))
+    Ok((report, failures))
 }
 
 #[derive(Serialize)]
@@ -215,4 +234,41 @@ fn save(evaluation: &Evaluation, folder: &Path) -> Result<()> {
     };
     let json = serde_json::to_vec_pretty(&numbers)?;
     Ok(encode::write_file(&folder.join("evaluation.json"), &json)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::ModelInfo;
+    use ssdlite_data::Overwrite;
+    use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
+    use ssdlite_nn::weights::formula::state_from_formula;
+    use ssdlite_nn::weights::write_model;
+
+    use super::*;
+
+    #[test]
+    fn a_stop_ends_the_evaluation_of_a_run() {
+        let parent = tempfile::tempdir().unwrap();
+        let data = parent.path().join("data");
+        let sample = DetectionSampleOptions {
+            images: 24,
+            ..DetectionSampleOptions::default()
+        };
+        write_detection_sample(&data, &sample).unwrap();
+        let mut config = DetectorConfig::new(&data);
+        config.model.width = 0.1;
+        let classes = VocFolder::open(&data).unwrap().classes().unwrap();
+        let info = ModelInfo::detector(config.model.mobilenet(), classes, 64);
+        let run = RunFolder::create(parent.path().join("run"), Overwrite::Refuse).unwrap();
+        let state = state_from_formula(&info.tensors());
+        write_model(&run.best_model(), &info, &state).unwrap();
+        let numbers = run.evaluation().join("evaluation.json");
+
+        let stopped = AtomicBool::new(true);
+        assert!(!evaluate_run(&config, &run, &stopped).unwrap());
+        assert!(!numbers.exists());
+        let going_on = AtomicBool::new(false);
+        assert!(evaluate_run(&config, &run, &going_on).unwrap());
+        assert!(numbers.exists());
+    }
 }

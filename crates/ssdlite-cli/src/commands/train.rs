@@ -1,6 +1,7 @@
 //! `train` and `classifier train`: a training run from options to model file.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -48,7 +49,7 @@ impl TrainArgs {
         self.run.train(
             Task::Detector,
             |session| train_detector(&config, &start, session),
-            |folder| eval::evaluate_run(&config, folder),
+            |folder, stop| eval::evaluate_run(&config, folder, stop),
         )
     }
 }
@@ -62,7 +63,7 @@ impl ClassifierTrainArgs {
         self.run.train(
             Task::Classifier,
             |session| train_classifier(&config, &start, session),
-            |folder| classifier::evaluate_run(&config, folder),
+            |folder, stop| classifier::evaluate_run(&config, folder, stop),
         )
     }
 }
@@ -142,7 +143,7 @@ impl RunArgs {
         &self,
         task: Task,
         train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<ssdlite_train::Outcome>,
-        evaluate: impl FnOnce(&RunFolder) -> Result<()>,
+        evaluate: impl FnOnce(&RunFolder, &AtomicBool) -> Result<bool>,
     ) -> Result<Outcome> {
         let folder = match &self.resume {
             Some(run) => RunFolder::open(run)?,
@@ -158,9 +159,9 @@ impl RunArgs {
             stop: &stop,
         });
         drop(progress);
-        let outcome = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
-        if outcome.end != End::Stopped {
-            evaluate(&folder)?;
+        let mut outcome = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
+        if outcome.end != End::Stopped && !evaluate(&folder, &stop)? {
+            outcome.end = End::Stopped;
         }
         Ok(say_end(&outcome, &folder, task))
     }

@@ -41,7 +41,7 @@ fn a_runs_evaluation_is_that_of_its_saved_detector() {
     let folder = folder.path();
     let config = "[data]\npath = \"set\"\n[model]\nwidth = 0.35\nsize = 96\n\
                   [training]\nepochs = 6\nbatch = 4\nlr = 5e-3\nema = 0.5\n\
-                  [evaluation]\nevery = 6\n";
+                  [evaluation]\nevery = 6\nnms = 0.6\nmax-detections = 250\n";
     train(folder, config, &["train"]);
     for (name, option) in [("map_voc07", "voc07"), ("map_voc", "voc")] {
         let eval = ["eval", "runs/run/last.safetensors", "set", "--split", "val"];
@@ -53,6 +53,14 @@ fn a_runs_evaluation_is_that_of_its_saved_detector() {
         // Evaluated once, at the end: the best network is the last.
         assert_eq!(kept(folder)[option]["map"], found, "{option}");
     }
+    let inspected = run(folder, &["inspect", "runs/run/last.safetensors"]).exits(0);
+    let settings = "score 0.3, NMS at IoU 0.6, 300 candidates a class, 250 detections an image";
+    assert!(inspected.stdout.contains(settings), "{}", inspected.stdout);
+    // What the run was evaluated with makes a difference.
+    let usual = ["--nms", "0.45", "--max-detections", "300", "--json"];
+    let eval = ["eval", "runs/run/last.safetensors", "set", "--split", "val"];
+    let json = run(folder, &[&eval[..], &usual].concat()).exits(0).json();
+    assert_ne!(json[0]["map"], kept(folder)["voc07"]["map"]);
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Default for DetectorEvaluationOptions {
         Self {
             every: 1,
             score: PostProcessing::EVALUATION_SCORE_THRESHOLD,
-            nms: 0.45,
+            nms: PostProcessing::USUAL_MAX_IOU,
             candidates: usual.candidates_per_class,
             max_detections: usual.max_detections,
         }
@@ -119,13 +119,22 @@ impl Default for DetectorEvaluationOptions {
 }
 
 impl DetectorEvaluationOptions {
-    /// The same as post-processing.
+    /// What decides in an evaluation of the run.
     pub const fn post_processing(&self) -> PostProcessing {
         PostProcessing {
             score_threshold: self.score,
             suppression: Suppression::Hard { max_iou: self.nms },
             candidates_per_class: self.candidates,
             max_detections: self.max_detections,
+        }
+    }
+
+    /// What a model of the run goes by when nothing else is asked for: the
+    /// same, but with the usual score, as its detections are looked at.
+    pub fn model_post_processing(&self) -> PostProcessing {
+        PostProcessing {
+            score_threshold: PostProcessing::default().score_threshold,
+            ..self.post_processing()
         }
     }
 }
@@ -252,6 +261,12 @@ mod tests {
         config.evaluation.every = 7;
         let text = config.to_toml().unwrap();
         assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn the_defaults_are_the_usual_post_processing() {
+        let options = DetectorEvaluationOptions::default();
+        assert_eq!(options.model_post_processing(), PostProcessing::default());
     }
 
     fn error_of(section: &str) -> String {
