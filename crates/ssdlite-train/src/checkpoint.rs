@@ -3,16 +3,17 @@
 //! A checkpoint is a safetensors file: the network's tensors, the optimizer's
 //! moments and the moving average under `model.KEY`, `first_moment.KEY`,
 //! `second_moment.KEY` and `average.KEY`, and in its metadata where the run
-//! stands. Order, augmentation and dropout are functions of the seed and of
-//! that place, so no random state is kept. A sum over all numbers tells a
-//! damaged file.
+//! stands and what it learns from. Order, augmentation and dropout are functions
+//! of the seed and of that place, so no random state is kept. A sum over all of
+//! it tells a damaged file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use ssdlite_core::ClassNames;
 
 use crate::error::{Error, Result};
 use crate::observer::Losses;
@@ -20,12 +21,12 @@ use crate::parameters::Parameters;
 use crate::results::EpochRow;
 use crate::run_folder::write_aside;
 
-/// Key of the header in the file's metadata. The header is TOML, whose reader
-/// gives back every float to the bit.
+/// Key of the header in the file's metadata: a line with the checksum, then
+/// TOML, whose reader gives back every float to the bit.
 const METADATA_KEY: &str = "ssdlite-checkpoint";
 
 /// The version of what is written here.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Checkpoints that are kept: the last and one to fall back on.
 const KEPT: usize = 2;
@@ -108,21 +109,88 @@ impl Progress {
     }
 }
 
+/// What a run learns from, as far as a resumed run must find it the same: its
+/// place in the data means nothing in others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DataMark {
+    /// Hash of the classes' names in their order.
+    classes: String,
+    /// Training images.
+    images: usize,
+    /// Hash of their names in their order.
+    names: String,
+    pub(crate) steps_per_epoch: u64,
+}
+
+impl DataMark {
+    /// The mark of training images by their names in the data set.
+    pub(crate) fn new<'a>(
+        classes: &ClassNames,
+        images: impl Iterator<Item = &'a str>,
+        steps_per_epoch: u64,
+    ) -> Self {
+        let mut names = Checksum::default();
+        let mut count = 0;
+        for name in images {
+            names.add_text(name);
+            count += 1;
+        }
+        let mut hash = Checksum::default();
+        for class in classes.iter() {
+            hash.add_text(class);
+        }
+        Self {
+            classes: hash.digits(),
+            images: count,
+            names: names.digits(),
+            steps_per_epoch,
+        }
+    }
+
+    /// What of `found` is not as it was, in words.
+    fn difference(&self, found: &Self) -> Option<String> {
+        if self.classes != found.classes {
+            Some("other classes".into())
+        } else if self.images != found.images {
+            Some(format!(
+                "{} training images, not {}",
+                found.images, self.images
+            ))
+        } else if self.names != found.names {
+            Some("other training images".into())
+        } else if self.steps_per_epoch != found.steps_per_epoch {
+            let (was, is) = (self.steps_per_epoch, found.steps_per_epoch);
+            Some(format!("{is} steps an epoch, not {was}"))
+        } else {
+            None
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
-    /// Of all numbers, in hexadecimal digits: TOML's integers are signed.
-    checksum: String,
+    data: DataMark,
     progress: Progress,
 }
 
-/// Writes a checkpoint and removes those that are too old.
-pub(crate) fn save(folder: &Path, parameters: &Parameters, progress: &Progress) -> Result<()> {
+/// What is kept of a run besides its parameters.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) data: &'a DataMark,
+    pub(crate) progress: &'a Progress,
+}
+
+/// Writes a checkpoint and removes those that are too old, and those that the
+/// run went back behind because they are damaged.
+pub(crate) fn save(folder: &Path, parameters: &Parameters, place: Place<'_>) -> Result<()> {
     fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-    let path = folder.join(format!("step-{:010}.safetensors", progress.steps_done));
-    write_aside(&path, &bytes_from(parameters, progress, &path)?)?;
+    let steps = place.progress.steps_done;
+    let path = folder.join(format!("step-{steps:010}.safetensors"));
+    write_aside(&path, &bytes_from(parameters, place, &path)?)?;
     let all = newest_first(folder)?;
-    for old in all.iter().skip(KEPT) {
+    let (damaged, sound): (Vec<&PathBuf>, Vec<_>) = all.iter().partition(|other| **other > path);
+    for old in damaged.into_iter().chain(sound.into_iter().skip(KEPT)) {
         fs::remove_file(old).map_err(|source| Error::io(old, source))?;
     }
     Ok(())
@@ -132,17 +200,20 @@ pub(crate) fn save(folder: &Path, parameters: &Parameters, progress: &Progress) 
 /// is not sound there is a message.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] if there is no checkpoint, [`Error::Malformed`] if
-/// none is sound, [`Error::Io`].
+/// [`Error::InvalidRequest`] if there is no checkpoint or the newest sound one
+/// is of a run with other data, [`Error::Malformed`] if none is sound,
+/// [`Error::Io`].
 pub(crate) fn load_newest(
     folder: &Path,
     parameters: &mut Parameters,
+    data: &DataMark,
 ) -> Result<(Progress, Vec<String>)> {
     let mut faults = Vec::new();
     let all = newest_first(folder)?;
     for path in &all {
-        match load(path, parameters) {
+        match load(path, parameters, data) {
             Ok(progress) => return Ok((progress, faults)),
+            Err(error @ Error::InvalidRequest(_)) => return Err(error),
             Err(error) => faults.push(error.to_string()),
         }
     }
@@ -179,84 +250,119 @@ fn newest_first(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn bytes_from(parameters: &Parameters, progress: &Progress, path: &Path) -> Result<Vec<u8>> {
-    let mut tensors: Vec<(String, &[usize], Vec<u8>)> = Vec::new();
-    let mut checksum = Checksum::default();
-    for (kind, numbers) in parameters.numbers() {
-        for (spec, range) in parameters.layout() {
-            let numbers = &numbers[range];
-            checksum.add(numbers);
-            let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
-            tensors.push((format!("{kind}.{}", spec.key), &spec.shape, bytes.collect()));
-        }
-    }
+fn bytes_from(parameters: &Parameters, place: Place<'_>, path: &Path) -> Result<Vec<u8>> {
     let fault =
         |error: &dyn std::fmt::Display| Error::Malformed(format!("{}: {error}", path.display()));
+    let mut tensors: BTreeMap<String, (&[usize], Vec<u8>)> = BTreeMap::new();
+    for (kind, numbers) in parameters.numbers() {
+        for (spec, range) in parameters.layout() {
+            let bytes = numbers[range]
+                .iter()
+                .flat_map(|number| number.to_le_bytes());
+            let name = format!("{kind}.{}", spec.key);
+            tensors.insert(name, (&spec.shape, bytes.collect()));
+        }
+    }
+    let header = Header {
+        version: VERSION,
+        data: place.data.clone(),
+        progress: place.progress.clone(),
+    };
+    let header = toml::to_string(&header).map_err(|error| fault(&error))?;
+    let named = tensors.iter();
+    let checksum = checksum(
+        &header,
+        named.map(|(name, (_, bytes))| (name.as_str(), &bytes[..])),
+    );
     let views: Vec<(&str, TensorView<'_>)> = tensors
         .iter()
-        .map(|(name, shape, bytes)| {
+        .map(|(name, (shape, bytes))| {
             let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
             view.map(|view| (name.as_str(), view))
         })
         .collect::<std::result::Result<_, _>>()
         .map_err(|error| fault(&error))?;
-    let header = Header {
-        version: VERSION,
-        checksum: checksum.digits(),
-        progress: progress.clone(),
-    };
-    let text = toml::to_string(&header).map_err(|error| fault(&error))?;
-    let metadata = HashMap::from([(METADATA_KEY.to_owned(), text)]);
+    let metadata = HashMap::from([(METADATA_KEY.to_owned(), format!("{checksum}\n{header}"))]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| fault(&error))
 }
 
-/// Puts back a checkpoint. After an error the parameters hold part of it.
-fn load(path: &Path, parameters: &mut Parameters) -> Result<Progress> {
+/// Puts back a checkpoint of a run with this data. After an error the
+/// parameters may hold part of it.
+fn load(path: &Path, parameters: &mut Parameters, data: &DataMark) -> Result<Progress> {
     let fault =
         |reason: &dyn std::fmt::Display| Error::Malformed(format!("{}: {reason}", path.display()));
     let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| fault(&error))?;
-    let text = metadata
+    let (expected_checksum, text) = metadata
         .metadata()
         .as_ref()
-        .and_then(|metadata| metadata.get(METADATA_KEY))
+        .and_then(|metadata| metadata.get(METADATA_KEY)?.split_once('\n'))
         .ok_or_else(|| fault(&"expected a checkpoint, found another file"))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| fault(&error))?;
+    let named: BTreeMap<String, &[u8]> = (tensors.iter())
+        .map(|(name, view)| (name.to_owned(), view.data()))
+        .collect();
+    let named = named.iter().map(|(name, bytes)| (name.as_str(), *bytes));
+    if checksum(text, named) != expected_checksum {
+        return Err(fault(&"what it holds doesn't match its checksum"));
+    }
     let header: Header = toml::from_str(text).map_err(|error| fault(&error))?;
     if header.version != VERSION {
         let found = header.version;
         return Err(fault(&format!("expected version {VERSION}, found {found}")));
     }
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| fault(&error))?;
+    if let Some(difference) = header.data.difference(data) {
+        return Err(Error::InvalidRequest(format!(
+            "{}: expected the data that the run began with, found {difference}: put it back, or \
+             begin a new run",
+            path.display()
+        )));
+    }
+    put_back(&tensors, parameters).map_err(|reason| fault(&reason))?;
+    Ok(header.progress)
+}
+
+/// Fills the parameters; the error is a message for the user.
+fn put_back(
+    tensors: &SafeTensors<'_>,
+    parameters: &mut Parameters,
+) -> std::result::Result<(), String> {
     let layout: Vec<_> = parameters
         .layout()
         .map(|(spec, range)| (spec.clone(), range))
         .collect();
-    let mut checksum = Checksum::default();
     for (kind, numbers) in parameters.numbers_mut() {
         for (spec, range) in &layout {
             let name = format!("{kind}.{}", spec.key);
-            let view = tensors.tensor(&name).map_err(|error| fault(&error))?;
+            let view = tensors.tensor(&name).map_err(|error| error.to_string())?;
             if view.dtype() != Dtype::F32 || view.shape() != spec.shape {
                 let (expected, found) = (&spec.shape, view.shape());
-                return Err(fault(&format!(
+                return Err(format!(
                     "{name}: expected f32{expected:?}, found {:?}{found:?}",
                     view.dtype()
-                )));
+                ));
             }
-            let numbers = &mut numbers[range.clone()];
-            for (number, bytes) in numbers.iter_mut().zip(view.data().chunks_exact(4)) {
-                *number = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            let (words, _) = view.data().as_chunks::<4>();
+            for (number, word) in numbers[range.clone()].iter_mut().zip(words) {
+                *number = f32::from_le_bytes(*word);
             }
-            checksum.add(numbers);
         }
     }
-    if checksum.digits() != header.checksum {
-        return Err(fault(&"its numbers don't match its checksum"));
-    }
-    Ok(header.progress)
+    Ok(())
 }
 
-/// FNV-1a over the numbers' bits, four bytes at a time.
+/// Hexadecimal digits over a header and tensors in the order of their names.
+fn checksum<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut sum = Checksum::default();
+    sum.add_text(header);
+    for (name, bytes) in tensors {
+        sum.add_text(name);
+        sum.add_words(bytes);
+    }
+    sum.digits()
+}
+
+/// FNV-1a.
 struct Checksum(u64);
 
 impl Default for Checksum {
@@ -270,10 +376,24 @@ impl Checksum {
         format!("{:016x}", self.0)
     }
 
-    fn add(&mut self, numbers: &[f32]) {
-        for number in numbers {
-            let bits = u64::from(number.to_bits());
-            self.0 = (self.0 ^ bits).wrapping_mul(0x0000_0100_0000_01b3);
+    fn add(&mut self, bits: u64) {
+        self.0 = (self.0 ^ bits).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+
+    /// Adds a text and its end.
+    fn add_text(&mut self, text: &str) {
+        for byte in text.bytes() {
+            self.add(byte.into());
+        }
+        // No byte of a text.
+        self.add(0xff);
+    }
+
+    /// Adds the bytes of 32-bit numbers, four at a time.
+    fn add_words(&mut self, bytes: &[u8]) {
+        let (words, _) = bytes.as_chunks::<4>();
+        for word in words {
+            self.add(u32::from_le_bytes(*word).into());
         }
     }
 }
@@ -308,43 +428,105 @@ mod tests {
         }
     }
 
+    fn data(classes: &[&str], images: &[&str]) -> DataMark {
+        let classes = ClassNames::new(classes).unwrap();
+        DataMark::new(&classes, images.iter().copied(), 7)
+    }
+
+    fn usual_data() -> DataMark {
+        data(&["a", "b"], &["1", "2", "3"])
+    }
+
+    fn save_step(folder: &Path, step: u64) {
+        let place = Place {
+            data: &usual_data(),
+            progress: &progress(step),
+        };
+        save(folder, &parameters(step), place).unwrap();
+    }
+
+    fn load_into(folder: &Path, parameters: &mut Parameters) -> Result<(Progress, Vec<String>)> {
+        load_newest(folder, parameters, &usual_data())
+    }
+
     #[test]
     fn a_checkpoint_comes_back_to_the_bit() {
         let folder = tempfile::tempdir().unwrap();
-        let saved = parameters(1);
-        save(folder.path(), &saved, &progress(3)).unwrap();
+        save_step(folder.path(), 3);
         let mut other = parameters(2);
-        let (back, faults) = load_newest(folder.path(), &mut other).unwrap();
+        let (back, faults) = load_into(folder.path(), &mut other).unwrap();
         assert_eq!((back, faults.len()), (progress(3), 0));
-        assert_eq!(other.numbers(), saved.numbers());
+        assert_eq!(other.numbers(), parameters(3).numbers());
     }
 
     #[test]
     fn the_last_two_are_kept_and_a_damaged_one_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
-        let none = load_newest(folder.path(), &mut parameters(0)).unwrap_err();
+        let none = load_into(folder.path(), &mut parameters(0)).unwrap_err();
         assert!(none.to_string().contains("found none"), "{none}");
         for step in [9, 10, 11] {
-            save(folder.path(), &parameters(step), &progress(step)).unwrap();
+            save_step(folder.path(), step);
         }
         let paths = newest_first(folder.path()).unwrap();
         assert_eq!(paths.len(), KEPT);
         let sound = fs::read(&paths[0]).unwrap();
-        let mut flipped = sound.clone();
-        flipped[sound.len() / 2] ^= 1;
+        let flipped = |position: usize| {
+            let mut bytes = sound.clone();
+            bytes[position] ^= 1;
+            bytes
+        };
+        let best = sound.windows(4).position(|bytes| bytes == b"0.33").unwrap();
         for damaged in [
             &sound[..sound.len() / 2],
-            &flipped,
+            &flipped(sound.len() / 2),
+            &flipped(best + 3),
             b"",
             b"nothing of the kind",
         ] {
             fs::write(&paths[0], damaged).unwrap();
             let mut back = parameters(0);
-            let (found, faults) = load_newest(folder.path(), &mut back).unwrap();
+            let (found, faults) = load_into(folder.path(), &mut back).unwrap();
             assert_eq!((found.steps_done, faults.len()), (10, 1));
             assert_eq!(back.numbers(), parameters(10).numbers());
         }
         fs::write(&paths[1], b"").unwrap();
-        assert!(load_newest(folder.path(), &mut parameters(0)).is_err());
+        assert!(load_into(folder.path(), &mut parameters(0)).is_err());
+    }
+
+    #[test]
+    fn a_damaged_one_is_none_of_the_two_that_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in [10, 20] {
+            save_step(folder.path(), step);
+        }
+        fs::write(&newest_first(folder.path()).unwrap()[0], b"").unwrap();
+        // The run went on from step 10.
+        save_step(folder.path(), 11);
+        let (found, faults) = load_into(folder.path(), &mut parameters(0)).unwrap();
+        assert_eq!((found.steps_done, faults.len()), (11, 0));
+        let paths = newest_first(folder.path()).unwrap();
+        assert_eq!(paths.len(), KEPT);
+        fs::write(&paths[0], b"").unwrap();
+        let (found, _) = load_into(folder.path(), &mut parameters(0)).unwrap();
+        assert_eq!(found.steps_done, 10);
+    }
+
+    #[test]
+    fn other_data_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        save_step(folder.path(), 3);
+        let classes = &["a", "b"];
+        let mut slower = usual_data();
+        slower.steps_per_epoch = 8;
+        for (changed, words) in [
+            (data(&["a", "c"], &["1", "2", "3"]), "other classes"),
+            (data(classes, &["1", "2"]), "2 training images, not 3"),
+            (data(classes, &["1", "3", "2"]), "other training images"),
+            (slower, "8 steps an epoch, not 7"),
+        ] {
+            let error = load_newest(folder.path(), &mut parameters(0), &changed).unwrap_err();
+            assert!(matches!(error, Error::InvalidRequest(_)), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
     }
 }

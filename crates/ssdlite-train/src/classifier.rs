@@ -1,7 +1,7 @@
 //! A classifier's training run.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -13,6 +13,7 @@ use ssdlite_data::loader::{
     ClassificationBatch, ClassificationRecipe, Loader, LoaderOptions, Pass,
 };
 use ssdlite_data::split::Split;
+use ssdlite_data::{ClassificationSet, SplitShares};
 use ssdlite_image::encode::save;
 use ssdlite_infer::{ModelFile, RunOptions};
 use ssdlite_nn::Classifier;
@@ -133,6 +134,8 @@ fn info_from_config(config: &ClassifierConfig, set: &ClassificationSet) -> Model
 }
 
 struct ClassifierTask {
+    /// The folder of the data set.
+    root: PathBuf,
     set: Arc<ClassificationSet>,
     loader: Loader<ClassificationBatch>,
     info: ModelInfo,
@@ -173,6 +176,7 @@ impl ClassifierTask {
         let validation = data.validation.as_ref();
         let evaluator = validation.map(|set| ClassifierEvaluator::new(Arc::clone(set), evaluation));
         Ok(Self {
+            root: config.data.path.clone(),
             set: Arc::clone(&data.training),
             loader: Loader::for_classification(recipe, options)?,
             info,
@@ -228,6 +232,14 @@ impl Task for ClassifierTask {
 
     fn images(&self, batch: &ClassificationBatch) -> usize {
         batch.samples.len()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let images = self.set.images.iter();
+        let within = |path: &Path| path.strip_prefix(&self.root).unwrap_or(path).to_owned();
+        images
+            .map(|image| within(&image.path).to_string_lossy().into_owned())
+            .collect()
     }
 
     fn paths(&self, batch: &ClassificationBatch) -> Vec<PathBuf> {

@@ -303,6 +303,11 @@ impl Task for DetectorTask {
         batch.samples.len()
     }
 
+    fn names(&self) -> Vec<String> {
+        let images = self.set.images.iter();
+        images.map(|image| image.id.clone()).collect()
+    }
+
     fn paths(&self, batch: &DetectionBatch) -> Vec<PathBuf> {
         let paths = batch
             .samples

@@ -34,7 +34,7 @@ use ssdlite_nn::ops::set_cpu_threads;
 use ssdlite_nn::weights::write_model;
 
 use crate::charts;
-use crate::checkpoint::{self, Progress};
+use crate::checkpoint::{self, DataMark, Place, Progress};
 use crate::config::TrainingOptions;
 use crate::error::{Error, Result};
 use crate::evaluate::Validation;
@@ -117,6 +117,9 @@ pub(crate) trait Task {
     /// The number of pictures in a batch.
     fn images(&self, batch: &Self::Batch) -> usize;
 
+    /// The training pictures' names in their data set, in its order.
+    fn names(&self) -> Vec<String>;
+
     /// The files that a batch was made of.
     fn paths(&self, batch: &Self::Batch) -> Vec<PathBuf>;
 
@@ -150,7 +153,7 @@ pub(crate) struct Trainer<'a, 's, T: Task> {
     plan: Plan<'a>,
     run: &'a mut Session<'s>,
     schedule: Schedule,
-    steps_per_epoch: u64,
+    data: DataMark,
     parameters: Parameters,
     progress: Progress,
     /// Seconds a step over the last ones.
@@ -178,31 +181,29 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
     ) -> Result<Self> {
         set_cpu_threads(threads_from_option(plan.training.threads)?)?;
         let mut parameters = Parameters::new(network)?;
-        let checkpoints = run.folder.checkpoints();
-        let progress = if *start == Start::Resume {
-            let (progress, faults) = checkpoint::load_newest(&checkpoints, &mut parameters)?;
-            for fault in faults {
-                let message = format!("{fault}: going on from the checkpoint before it");
-                run.observer.warning(&message);
-            }
-            progress
-        } else {
-            let progress = Progress::default();
-            checkpoint::save(&checkpoints, &parameters, &progress)?;
-            progress
-        };
         let steps_per_epoch = task.loader().batches_per_epoch() as u64;
-        Ok(Self {
+        let names = task.names();
+        let names = names.iter().map(String::as_str);
+        let data = DataMark::new(&task.info().classes, names, steps_per_epoch);
+        let progress = match start {
+            Start::Resume => go_on(run, &mut parameters, &data)?,
+            Start::Random | Start::Weights(_) => Progress::default(),
+        };
+        let trainer = Self {
             schedule: plan.training.schedule(steps_per_epoch),
             task,
             plan,
             run,
-            steps_per_epoch,
+            data,
             parameters,
             progress,
             step_seconds: None,
             evaluation_seconds: 0.0,
-        })
+        };
+        if *start != Start::Resume {
+            trainer.save_checkpoint()?;
+        }
+        Ok(trainer)
     }
 
     /// Trains until the end. `network` is the one that [`Self::new`] saw.
@@ -238,7 +239,7 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
             classes: info.classes.iter().map(str::to_owned).collect(),
             trained_parameters: self.parameters.trained_count(),
             epochs: self.plan.training.epochs,
-            steps_per_epoch: self.steps_per_epoch,
+            steps_per_epoch: self.data.steps_per_epoch,
             steps_done: self.progress.steps_done,
             weights: self.plan.weights.take(),
         });
@@ -326,7 +327,7 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         self.run.observer.step(&StepReport {
             epoch: self.progress.epochs_done + 1,
             step: self.progress.steps_in_epoch,
-            steps_per_epoch: self.steps_per_epoch,
+            steps_per_epoch: self.data.steps_per_epoch,
             steps_done: self.progress.steps_done,
             losses: step.losses,
             lr: step.lr,
@@ -428,7 +429,11 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
 
     fn save_checkpoint(&self) -> Result<()> {
         let folder = self.run.folder.checkpoints();
-        checkpoint::save(&folder, &self.parameters, &self.progress)
+        let place = Place {
+            data: &self.data,
+            progress: &self.progress,
+        };
+        checkpoint::save(&folder, &self.parameters, place)
     }
 
     fn is_stopped(&self) -> bool {
@@ -450,6 +455,17 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         self.is_evaluated(self.progress.epochs_done)
             && self.progress.epochs_without_better() >= patience.get()
     }
+}
+
+/// Puts back a run's newest sound checkpoint.
+fn go_on(run: &mut Session<'_>, parameters: &mut Parameters, data: &DataMark) -> Result<Progress> {
+    let folder = run.folder.checkpoints();
+    let (progress, faults) = checkpoint::load_newest(&folder, parameters, data)?;
+    for fault in faults {
+        let message = format!("{fault}: going on from the checkpoint before it");
+        run.observer.warning(&message);
+    }
+    Ok(progress)
 }
 
 /// A step as far as its report needs it.

@@ -156,6 +156,31 @@ fn a_damaged_checkpoint_costs_a_warning_and_an_epoch() {
 }
 
 #[test]
+fn a_run_does_not_go_on_with_other_data() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    let path = parent.path().join("run");
+    let mut notes = Notes::stopping_after(2);
+    train(&config, &path, &Start::Random, &mut notes).unwrap();
+    let refused = |config: &DetectorConfig, words: &str| {
+        let error = train(config, &path, &Start::Resume, &mut Notes::default()).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    config.training.batch = 5;
+    refused(&config, "2 steps an epoch, not 3");
+    config.training.batch = 4;
+    let list = config.data.path.join("ImageSets/Main/train.txt");
+    let ids = fs::read_to_string(&list).unwrap();
+    let (first, others) = ids.split_once('\n').unwrap();
+    fs::write(&list, others).unwrap();
+    refused(&config, "12 training images, not 13");
+    fs::write(&list, format!("{others}{first}\n")).unwrap();
+    refused(&config, "other training images");
+    fs::write(&list, ids).unwrap();
+    train(&config, &path, &Start::Resume, &mut Notes::default()).unwrap();
+}
+
+#[test]
 fn a_loss_that_is_no_number_names_the_pictures() {
     let parent = tempfile::tempdir().unwrap();
     let mut config = config(&parent.path().join("data"));
