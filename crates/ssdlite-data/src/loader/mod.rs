@@ -34,7 +34,7 @@ use crate::augment::Renderer;
 use crate::error::{Error, Result};
 
 /// The most worker threads of a loader.
-const MAX_WORKERS: usize = 256;
+pub const MAX_WORKERS: usize = 256;
 
 /// How a loader works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Loader<DetectionBatch> {
     /// [`Error::InvalidRequest`] for a recipe or options that make no sense,
     /// such as no sample, none in a batch or no device; [`Error::Malformed`]
     /// or [`Error::OverLimit`] for a preprocessing that is not sound or more
-    /// than 256 workers.
+    /// than [`MAX_WORKERS`].
     pub fn for_detection(recipe: DetectionRecipe, options: LoaderOptions) -> Result<Self> {
         Self::new(Arc::new(recipe), options)
     }

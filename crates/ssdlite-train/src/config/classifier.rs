@@ -131,6 +131,7 @@ impl ClassifierConfig {
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         self.training.validate()?;
+        self.loader.validate()?;
         check_probability("augment.mirror", f64::from(self.augment.mirror))?;
         if !(0.0..=0.5).contains(&self.augment.padding) {
             return Err(wrong("augment.padding", "0 to 0.5", self.augment.padding));

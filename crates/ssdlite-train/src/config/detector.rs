@@ -211,6 +211,7 @@ impl DetectorConfig {
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         self.training.validate()?;
+        self.loader.validate()?;
         for (option, value) in [
             ("augment.photometric", self.augment.photometric),
             ("augment.zoom-out", self.augment.zoom_out),
@@ -282,6 +283,10 @@ mod tests {
             ("[training]\nlr = -1.0", "training.lr"),
             ("[training]\nlr = nan", "training.lr"),
             ("[training]\nema = 1.0", "training.ema"),
+            ("[training]\nbatch = 0", "training.batch"),
+            ("[training]\nbatch = 100000000", "training.batch"),
+            ("[training]\nthreads = 257", "training.threads"),
+            ("[loader]\nworkers = 257", "loader.workers"),
             ("[training]\nnesterov = true", "training.nesterov"),
             (
                 "[training]\nschedule = \"multi-step\"",

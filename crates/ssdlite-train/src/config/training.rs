@@ -3,11 +3,19 @@
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
+use ssdlite_data::loader::MAX_WORKERS;
 
 use super::{check_not_negative, check_positive, check_share, wrong};
 use crate::error::{Error, Result};
 use crate::schedule::{Decay, Schedule};
 use crate::threads::threads_from_option;
+
+/// The most pictures of a step: several times what the memory of a large GPU
+/// takes.
+const MAX_BATCH: usize = 4096;
+
+/// The most threads of a step: more cores than a machine has.
+const MAX_THREADS: usize = 256;
 
 /// Which optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +67,16 @@ impl Default for LoaderOptions {
             workers: 2,
             cache: 1024,
         }
+    }
+}
+
+impl LoaderOptions {
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.workers > MAX_WORKERS {
+            let expected = format!("up to {MAX_WORKERS} threads");
+            return Err(wrong("loader.workers", &expected, self.workers));
+        }
+        Ok(())
     }
 }
 
@@ -183,8 +201,13 @@ impl TrainingOptions {
         if self.epochs == 0 {
             return Err(wrong("training.epochs", "at least one epoch", 0));
         }
-        if self.batch == 0 {
-            return Err(wrong("training.batch", "at least one picture", 0));
+        if !(1..=MAX_BATCH).contains(&self.batch) {
+            let expected = format!("1 to {MAX_BATCH} pictures");
+            return Err(wrong("training.batch", &expected, self.batch));
+        }
+        if self.threads > MAX_THREADS {
+            let expected = format!("up to {MAX_THREADS} threads");
+            return Err(wrong("training.threads", &expected, self.threads));
         }
         threads_from_option(self.threads)?;
         check_positive("training.lr", self.lr)?;
