@@ -1,5 +1,6 @@
 //! A detector's training run.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,17 +113,32 @@ impl Data {
         } else {
             None
         };
-        if validation.is_none() {
-            observer.warning(&format!(
-                "there is no split {}: the last network counts as the best",
-                config.data.val_split
-            ));
+        let (train, val) = (config.data.train_split, config.data.val_split);
+        match &validation {
+            None => observer.warning(&format!(
+                "there is no split {val}: the last network counts as the best"
+            )),
+            Some(validation) => match shared_images(&training, validation) {
+                0 => {}
+                shared => observer.warning(&format!(
+                    "{shared} of the {} images of {val} are in {train} too: scores on images \
+                     that were learnt from are too good to pick a network by",
+                    validation.images.len()
+                )),
+            },
         }
         Ok(Self {
             training,
             validation,
         })
     }
+}
+
+/// How many pictures are in both sets.
+fn shared_images(one: &DetectionSet, other: &DetectionSet) -> usize {
+    let ids: HashSet<&str> = one.images.iter().map(|image| image.id.as_str()).collect();
+    let both = other.images.iter();
+    both.filter(|image| ids.contains(image.id.as_str())).count()
 }
 
 fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {

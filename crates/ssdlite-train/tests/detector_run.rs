@@ -8,6 +8,7 @@ use std::path::Path;
 
 use common::{Notes, run};
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
+use ssdlite_data::split::Split;
 use ssdlite_train::{
     DetectorConfig, End, Error, Outcome, Result, RunFolder, Start, train_detector,
 };
@@ -153,6 +154,27 @@ fn a_damaged_checkpoint_costs_a_warning_and_an_epoch() {
     // The fourth step was done again, and came to the same.
     assert_eq!(second.losses.len(), 3);
     assert_eq!(second.losses[0], first.losses[3]);
+}
+
+#[test]
+fn images_that_are_learnt_and_evaluated_are_counted() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    config.data.train_split = Split::TrainVal;
+    let mut notes = Notes::stopping_after(1);
+    let path = |name: &str| parent.path().join(name);
+    train(&config, &path("both"), &Start::Random, &mut notes).unwrap();
+    let [warning] = &notes.warnings[..] else {
+        panic!("{:?}", notes.warnings);
+    };
+    assert!(
+        warning.starts_with("1 of the 1 images of val are in trainval too"),
+        "{warning}"
+    );
+    config.data.train_split = Split::Train;
+    let mut notes = Notes::stopping_after(1);
+    train(&config, &path("apart"), &Start::Random, &mut notes).unwrap();
+    assert!(notes.warnings.is_empty(), "{:?}", notes.warnings);
 }
 
 #[test]
