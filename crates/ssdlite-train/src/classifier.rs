@@ -63,7 +63,8 @@ pub fn train_classifier(
     };
     let task = ClassifierTask::new(config, &data, info, run)?;
     if *start != Start::Resume {
-        write_aside(&run.folder.config(), config.to_toml()?.as_bytes())?;
+        let config = config.clone().with_absolute_paths()?.to_toml()?;
+        write_aside(&run.folder.config(), config.as_bytes())?;
         task.draw_data(run)?;
     }
     let plan = Plan {

@@ -67,7 +67,8 @@ pub fn train_detector(
     };
     let task = DetectorTask::new(config, &data, info, run)?;
     if *start != Start::Resume {
-        write_aside(&run.folder.config(), config.to_toml()?.as_bytes())?;
+        let config = config.clone().with_absolute_paths()?.to_toml()?;
+        write_aside(&run.folder.config(), config.as_bytes())?;
         task.draw_data(run)?;
     }
     let plan = Plan {

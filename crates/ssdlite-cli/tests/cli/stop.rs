@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::harness::{copy_folder, losses, run};
-use crate::shared::{detector_run, text};
+use crate::shared::{TINY, detection_data, detector, detector_run, text};
 
 /// Signals are Unix's.
 #[cfg(unix)]
@@ -178,6 +178,26 @@ fn a_damaged_checkpoint_costs_a_warning_and_an_epoch() {
             assert!(read(&copy) == read(detector_run()), "{name}");
         }
     }
+}
+
+#[test]
+fn a_run_goes_on_from_any_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    copy_folder(detection_data(), &here.join("set"));
+    fs::create_dir(&there).unwrap();
+    fs::copy(detector(), here.join("first.safetensors")).unwrap();
+    let args = ["train", "set", "--weights", "first.safetensors"];
+    let more = ["--epochs", "2", "--name", "run"];
+    run(&here, &[&args[..], &more, &TINY].concat()).exits(0);
+    let whole = losses(&here.join("runs/run"));
+    truncate(&here.join("runs/run/checkpoints/step-0000000008.safetensors"));
+    run(&there, &["train", "--resume", "../here/runs/run"]).exits(0);
+    assert_eq!(losses(&here.join("runs/run")), whole);
+
+    let config = "../here/runs/run/config.toml";
+    run(&there, &["train", "--config", config, "--name", "again"]).exits(0);
+    assert_eq!(losses(&there.join("runs/again")), whole);
 }
 
 #[test]

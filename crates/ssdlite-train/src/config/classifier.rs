@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{ModelOptions, Weights};
 use super::training::{LoaderOptions, TrainingOptions};
-use super::{check_probability, check_share, from_toml, over_defaults, to_toml, wrong};
+use super::{absolute, check_probability, check_share, from_toml, over_defaults, to_toml, wrong};
 use crate::error::{Error, Result};
 
 /// Which pictures a classifier learns from.
@@ -114,6 +114,17 @@ impl ClassifierConfig {
         let config = over_defaults(&Self::new(read.data.path), text)?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// The same with all paths from the root, as a run's folder keeps it: it is
+    /// resumed or repeated from any folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for an empty path, or if the current folder is gone.
+    pub fn with_absolute_paths(mut self) -> Result<Self> {
+        self.data.path = absolute(&self.data.path)?;
+        self.model.weights = self.model.weights.absolute()?;
+        Ok(self)
     }
 
     /// The text of a `config.toml` that [`Self::from_toml`] reads back.

@@ -8,7 +8,9 @@ use ssdlite_data::split::Split;
 
 use super::model::ModelOptions;
 use super::training::{LoaderOptions, TrainingOptions};
-use super::{check_not_negative, check_probability, check_share, from_toml, to_toml, wrong};
+use super::{
+    absolute, check_not_negative, check_probability, check_share, from_toml, to_toml, wrong,
+};
 use crate::error::{Error, Result};
 
 /// Which pictures a detector learns from.
@@ -194,6 +196,17 @@ impl DetectorConfig {
         let config: Self = from_toml(text)?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// The same with all paths from the root, as a run's folder keeps it: it is
+    /// resumed or repeated from any folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for an empty path, or if the current folder is gone.
+    pub fn with_absolute_paths(mut self) -> Result<Self> {
+        self.data.path = absolute(&self.data.path)?;
+        self.model.weights = self.model.weights.absolute()?;
+        Ok(self)
     }
 
     /// The text of a `config.toml` that [`Self::from_toml`] reads back.

@@ -9,6 +9,8 @@ mod detector;
 mod model;
 mod training;
 
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,6 +50,11 @@ fn lay_over(table: &mut toml::Table, given: toml::Table) {
             }
         }
     }
+}
+
+/// A path that means the same from every folder.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|source| Error::io(path, source))
 }
 
 fn to_toml<C: Serialize>(config: &C) -> Result<String> {

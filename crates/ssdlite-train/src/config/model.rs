@@ -8,7 +8,7 @@ use ssdlite_core::MobileNetV3;
 use ssdlite_core::mobilenet::Variant;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 
-use super::wrong;
+use super::{absolute, wrong};
 use crate::error::Result;
 
 /// What a network's weights are before training.
@@ -24,6 +24,16 @@ pub enum Weights {
     Coco,
     /// A model of ours or a PyTorch file.
     File(PathBuf),
+}
+
+impl Weights {
+    /// The same with a file's path from the root.
+    pub(super) fn absolute(self) -> Result<Self> {
+        match self {
+            Self::File(path) => Ok(Self::File(absolute(&path)?)),
+            other => Ok(other),
+        }
+    }
 }
 
 impl From<String> for Weights {
