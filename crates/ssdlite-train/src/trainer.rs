@@ -449,11 +449,10 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
     /// Asked before an epoch. Only an evaluation can tell: the epochs between
     /// two of them don't count as worse before the second one.
     fn is_out_of_patience(&self) -> bool {
-        let Some(patience) = self.plan.training.patience else {
-            return false;
-        };
-        self.is_evaluated(self.progress.epochs_done)
-            && self.progress.epochs_without_better() >= patience.get()
+        let patience = self.plan.training.patience;
+        patience > 0
+            && self.is_evaluated(self.progress.epochs_done)
+            && self.progress.epochs_without_better() >= patience
     }
 }
 

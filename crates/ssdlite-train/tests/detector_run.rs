@@ -3,7 +3,6 @@
 mod common;
 
 use std::fs;
-use std::num::NonZeroU32;
 use std::path::Path;
 
 use common::{Notes, run};
@@ -225,7 +224,7 @@ fn patience_ends_a_run_that_does_not_get_better() {
     let mut config = config(&parent.path().join("data"));
     config.training.epochs = 9;
     config.training.lr = 1e-12;
-    config.training.patience = NonZeroU32::new(2);
+    config.training.patience = 2;
     config.evaluation.every = 1;
     let path = parent.path().join("run");
     let outcome = train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();
@@ -245,7 +244,7 @@ fn patience_waits_for_evaluations() {
     let mut config = config(&parent.path().join("data"));
     config.training.epochs = 9;
     config.training.lr = 1e-12;
-    config.training.patience = NonZeroU32::new(1);
+    config.training.patience = 1;
     config.evaluation.every = 3;
     let path = parent.path().join("run");
     let outcome = train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();

@@ -8,15 +8,13 @@ use clap::Args;
 use serde::Serialize;
 use ssdlite_core::mobilenet::Variant;
 use ssdlite_data::Overwrite;
-use ssdlite_train::config::Weights;
+use ssdlite_train::config::{DeviceKind, Weights};
 use ssdlite_train::{
     ClassifierConfig, DetectorConfig, Device, End, RunFolder, Session, Start, train_classifier,
     train_detector,
 };
 
-use super::train_options::{
-    ClassifierTaskArgs, DetectorTaskArgs, DeviceKind, RunArgs, any_given, config_text,
-};
+use super::train_options::{ClassifierTaskArgs, DetectorTaskArgs, RunArgs, any_given, config_text};
 use super::{Outcome, UsageError};
 use super::{classifier, eval};
 use crate::console;
@@ -48,6 +46,7 @@ impl TrainArgs {
         let start = self.run.start(model.backbone, &model.weights)?;
         self.run.train(
             Task::Detector,
+            config.training.device,
             |session| train_detector(&config, &start, session),
             |folder, stop| eval::evaluate_run(&config, folder, stop),
         )
@@ -62,6 +61,7 @@ impl ClassifierTrainArgs {
         let start = self.run.start(model.backbone, &model.weights)?;
         self.run.train(
             Task::Classifier,
+            config.training.device,
             |session| train_classifier(&config, &start, session),
             |folder, stop| classifier::evaluate_run(&config, folder, stop),
         )
@@ -142,9 +142,11 @@ impl RunArgs {
     fn train(
         &self,
         task: Task,
+        device: DeviceKind,
         train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<ssdlite_train::Outcome>,
         evaluate: impl FnOnce(&RunFolder, &AtomicBool) -> Result<bool>,
     ) -> Result<Outcome> {
+        let device = device_from_kind(device)?;
         let folder = match &self.resume {
             Some(run) => RunFolder::open(run)?,
             None => RunFolder::create(self.new_folder(task)?, Overwrite::Refuse)?,
@@ -154,7 +156,7 @@ impl RunArgs {
         let stop = stop_on_signal("stopping after this step")?;
         let outcome = train(&mut Session {
             folder: &folder,
-            device: device(self.device),
+            device,
             observer: &mut progress,
             stop: &stop,
         });
@@ -177,11 +179,16 @@ impl RunArgs {
     }
 }
 
-fn device(kind: DeviceKind) -> Device {
+fn device_from_kind(kind: DeviceKind) -> Result<Device> {
     match kind {
-        DeviceKind::Cpu => Device::flex(),
+        DeviceKind::Cpu => Ok(Device::flex()),
         #[cfg(feature = "vulkan")]
-        DeviceKind::Vulkan => Device::vulkan(Default::default()),
+        DeviceKind::Vulkan => Ok(Device::vulkan(Default::default())),
+        #[cfg(not(feature = "vulkan"))]
+        DeviceKind::Vulkan => anyhow::bail!(
+            "the run is to be trained through Vulkan, which this build of ssdlite has not: build \
+             it with `--features vulkan`, or set `device = \"cpu\"` in the configuration"
+        ),
     }
 }
 

@@ -8,8 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::builder::BoolishValueParser;
-use clap::{Arg, Args, ValueEnum};
+use clap::{Arg, Args};
 use serde::Serialize;
+
+/// What a network can be trained on.
+#[cfg(feature = "vulkan")]
+const DEVICES: [&str; 2] = ["cpu", "vulkan"];
+#[cfg(not(feature = "vulkan"))]
+const DEVICES: [&str; 1] = ["cpu"];
 
 /// Adds what makes an option a switch that can also be turned off: `--switch`,
 /// `--switch=false`.
@@ -105,7 +111,7 @@ struct TrainingArgs {
     /// Decay of the moving average of the weights; 0 for none [default: 0.999]
     #[arg(long, value_name = "DECAY")]
     ema: Option<f64>,
-    /// Stop after so many epochs without a better score
+    /// Stop after so many epochs without a better score; 0 for never [default: 0]
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<u32>,
     /// What weights, order and augmentation are drawn from [default: 0]
@@ -114,6 +120,9 @@ struct TrainingArgs {
     /// Threads of the training step; 0 for all cores [default: 0]
     #[arg(long)]
     threads: Option<usize>,
+    /// Where the network is trained [default: cpu]
+    #[arg(long, value_parser = DEVICES)]
+    device: Option<String>,
 }
 
 #[derive(Args, Serialize)]
@@ -302,22 +311,9 @@ pub(crate) struct RunArgs {
     /// given here override it
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) config: Option<PathBuf>,
-    /// Where the network is trained
-    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
-    pub(crate) device: DeviceKind,
     /// Print one JSON object an epoch
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// What a network is trained on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DeviceKind {
-    /// The processor.
-    Cpu,
-    /// A graphics card, through Vulkan.
-    #[cfg(feature = "vulkan")]
-    Vulkan,
 }
 
 /// Whether any option was given.

@@ -82,6 +82,44 @@ fn an_option_overrides_the_file() {
     assert_eq!(read(&written), expected);
 }
 
+#[test]
+fn patience_of_a_file_can_be_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(detection_data());
+    let config = folder.path().join("config.toml");
+    let head = format!("[data]\npath = {data:?}\n[training]\n");
+    fs::write(
+        &config,
+        format!("{head}patience = 1\nlr = 1e-12\nepochs = 4\n"),
+    )
+    .unwrap();
+    let args = ["train", "--config", "config.toml", "--name", "run"];
+    let more = ["--patience", "0"];
+    run(folder.path(), &[&args[..], &more, &TINY].concat()).exits(0);
+    assert_eq!(losses(&folder.path().join("runs/run")).len(), 5);
+}
+
+/// Builds with Vulkan may find no graphics card.
+#[cfg(not(feature = "vulkan"))]
+#[test]
+fn a_run_on_another_device_does_not_go_on_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    copy_folder(detector_run(), &copy);
+    let config = fs::read_to_string(copy.join("config.toml")).unwrap();
+    let cpu = "device = \"cpu\"";
+    assert!(config.contains(cpu), "{config}");
+    fs::write(
+        copy.join("config.toml"),
+        config.replace("\"cpu\"", "\"vulkan\""),
+    )
+    .unwrap();
+    let ran = run(folder.path(), &["train", "--resume", "copy"]).exits(1);
+    assert!(ran.stderr.contains("--features vulkan"), "{}", ran.stderr);
+    let args = ["train", "--resume", "copy", "--device", "cpu"];
+    run(folder.path(), &args).exits(2);
+}
+
 /// Each line would be a wrong configuration; the words after it must be said.
 const WRONG_CONFIGURATIONS: [(&str, &[&str]); 7] = [
     ("[training]\nlearning-rate = 1.0", &["learning-rate"]),

@@ -23,7 +23,9 @@ pub use detector::{
     DetectorLossOptions,
 };
 pub use model::{ModelOptions, Weights};
-pub use training::{Freeze, LoaderOptions, OptimizerKind, ScheduleKind, TrainingOptions};
+pub use training::{
+    DeviceKind, Freeze, LoaderOptions, OptimizerKind, ScheduleKind, TrainingOptions,
+};
 
 use crate::error::{Error, Result};
 

@@ -1,7 +1,5 @@
 //! How a network is trained: what detectors and classifiers have in common.
 
-use std::num::NonZeroU32;
-
 use serde::{Deserialize, Serialize};
 use ssdlite_data::loader::MAX_WORKERS;
 
@@ -26,6 +24,16 @@ pub enum OptimizerKind {
     /// Adam with decoupled weight decay, arXiv 1711.05101, as PyTorch's
     /// `AdamW`.
     AdamW,
+}
+
+/// What a network is trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// The processor.
+    Cpu,
+    /// A graphics card, through Vulkan.
+    Vulkan,
 }
 
 /// How the learning rate goes on after the warm-up.
@@ -125,13 +133,16 @@ pub struct TrainingOptions {
     /// Decay of the moving average of the weights, which is what is evaluated
     /// and saved; 0 takes the weights themselves.
     pub ema: f64,
-    /// Epochs without a better score after which training ends early.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub patience: Option<NonZeroU32>,
+    /// Epochs without a better score after which training ends early; 0 for
+    /// never. Only an evaluation can tell.
+    pub patience: u32,
     /// What first weights, order, augmentation and dropout are drawn from.
     pub seed: u64,
     /// Threads of the training step; 0 takes all cores.
     pub threads: usize,
+    /// Where the network is trained. To make it the session's device is left to
+    /// the caller.
+    pub device: DeviceKind,
 }
 
 impl Default for TrainingOptions {
@@ -161,9 +172,10 @@ impl TrainingOptions {
             weight_decay: 0.01,
             clip_norm: 10.0,
             ema: 0.999,
-            patience: None,
+            patience: 0,
             seed: 0,
             threads: 0,
+            device: DeviceKind::Cpu,
         }
     }
 
