@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use ssdlite_core::ModelInfo;
-use ssdlite_data::ClassificationSet;
 use ssdlite_data::augment::ClassifierAugment;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::loader::{
@@ -44,7 +43,7 @@ pub fn train_classifier(
 ) -> Result<Outcome> {
     config.validate()?;
     let data = Data::read(config, run.observer)?;
-    let info = info_from_config(config, &data.training);
+    let info = info_from_config(config, &data);
     let device = run.device.clone().autodiff();
     let seed = config.training.seed;
     let (network, weights) = match start {
@@ -81,12 +80,17 @@ pub fn train_classifier(
 struct Data {
     training: Arc<ClassificationSet>,
     validation: Option<Arc<ClassificationSet>>,
+    /// How they were told apart, if by chance.
+    division: Option<SplitShares>,
 }
 
 impl Data {
     fn read(config: &ClassifierConfig, observer: &mut dyn Observer) -> Result<Self> {
         let folder = ImageFolder::open(&config.data.path)?;
-        let options = ImageFolderOptions::default();
+        let options = ImageFolderOptions {
+            classes: None,
+            shares: config.data.shares(),
+        };
         let mut read = |split: Split| -> Result<Arc<ClassificationSet>> {
             let reading = folder.read(split, &options)?;
             for finding in &reading.findings {
@@ -109,11 +113,29 @@ impl Data {
         Ok(Self {
             training,
             validation,
+            division: (!folder.has_split_folders()).then_some(options.shares),
         })
     }
 }
 
-fn info_from_config(config: &ClassifierConfig, set: &ClassificationSet) -> ModelInfo {
+/// Where a model tells how its pictures were divided at random.
+const TRAINVAL: &str = "trainval share";
+const TRAIN: &str = "train share";
+const SPLIT_SEED: &str = "split seed";
+
+/// How the pictures that a model learnt from were told apart from the others of
+/// their folder; none if that was not left to chance.
+pub fn division_from_info(info: &ModelInfo) -> Option<SplitShares> {
+    let text = |name: &str| info.training.get(name);
+    Some(SplitShares {
+        trainval: text(TRAINVAL)?.parse().ok()?,
+        train: text(TRAIN)?.parse().ok()?,
+        seed: text(SPLIT_SEED)?.parse().ok()?,
+    })
+}
+
+fn info_from_config(config: &ClassifierConfig, data: &Data) -> ModelInfo {
+    let set = &data.training;
     let mut info = ModelInfo::classifier(
         config.model.mobilenet(),
         set.classes.clone(),
@@ -130,6 +152,15 @@ fn info_from_config(config: &ClassifierConfig, set: &ClassificationSet) -> Model
         ("images", set.images.len().to_string()),
     ] {
         info.training.insert(name.into(), value);
+    }
+    if let Some(shares) = data.division {
+        for (name, value) in [
+            (TRAINVAL, shares.trainval.to_string()),
+            (TRAIN, shares.train.to_string()),
+            (SPLIT_SEED, shares.seed.to_string()),
+        ] {
+            info.training.insert(name.into(), value);
+        }
     }
     info
 }

@@ -31,7 +31,7 @@ pub mod trainer;
 
 pub use bench::{BenchTask, BenchTrainOptions, BenchTrainReport, bench_train};
 pub use burn::tensor::Device;
-pub use classifier::train_classifier;
+pub use classifier::{division_from_info, train_classifier};
 pub use config::{ClassifierConfig, DetectorConfig};
 pub use detector::train_detector;
 pub use error::{Error, Result};

@@ -14,7 +14,7 @@ use ssdlite_eval::ClassificationReport;
 use ssdlite_image::{Limits, encode};
 use ssdlite_infer::Classifier;
 use ssdlite_media::{MediaKind, Source};
-use ssdlite_train::{ClassifierConfig, ClassifierEvaluator, RunFolder};
+use ssdlite_train::{ClassifierConfig, ClassifierEvaluator, RunFolder, division_from_info};
 
 use super::Outcome;
 use super::data::warn_of;
@@ -145,7 +145,8 @@ pub(crate) fn image_files(argument: &str) -> Result<Vec<PathBuf>> {
 pub(crate) struct ClassifierEvalArgs {
     /// A classifier's model file
     model: PathBuf,
-    /// A folder of images in class folders, alone or under train, val and test
+    /// A folder of images in class folders, under train, val and test, or alone and
+    /// then divided at random as the model's was
     data: PathBuf,
     /// train, val, trainval or test
     #[arg(long, default_value_t = Split::Test)]
@@ -167,7 +168,7 @@ impl ClassifierEvalArgs {
             self.split,
             &ImageFolderOptions {
                 classes: Some(classifier.classes().clone()),
-                ..ImageFolderOptions::default()
+                shares: division_from_info(classifier.info()).unwrap_or_default(),
             },
         )?;
         warn_of(&reading.findings);
@@ -211,7 +212,7 @@ pub(crate) fn evaluate_run(
         Split::Val,
         &ImageFolderOptions {
             classes: Some(classifier.classes().clone()),
-            ..ImageFolderOptions::default()
+            shares: config.data.shares(),
         },
     )?;
     let evaluator = ClassifierEvaluator::new(Arc::new(reading.set), once_on_all_cores());

@@ -261,6 +261,16 @@ struct ClassifierDataArgs {
     /// and then divided at random
     #[arg(value_name = "DATA", required_unless_present_any = ["config", "resume"])]
     path: Option<PathBuf>,
+    /// The part of all images that is trainval where DATA is divided at random; the
+    /// rest is test [default: 0.9]
+    #[arg(long, value_name = "SHARE")]
+    trainval: Option<f64>,
+    /// The part of trainval that is train; the rest is val [default: 0.9]
+    #[arg(long, value_name = "SHARE")]
+    train: Option<f64>,
+    /// Another seed gives another division [default: 0]
+    #[arg(long, value_name = "SEED")]
+    split_seed: Option<u64>,
 }
 
 #[derive(Args, Serialize)]

@@ -123,6 +123,29 @@ fn one_folder_of_classes_is_divided() {
 }
 
 #[test]
+fn a_folder_is_divided_in_evaluation_as_it_was_in_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(&classification_data().join("train"));
+    let shares = ["--trainval", "0.5", "--train", "0.75", "--split-seed", "4"];
+    let more = ["--epochs", "1", "--name", "run"];
+    let args = [&train(&data, &more)[..], &shares].concat();
+    let ran = run(folder.path(), &args).exits(0);
+    let counts = "15 images to learn from, 5 to evaluate";
+    assert!(ran.stderr.contains(counts), "{}", ran.stderr);
+    let model = "runs/run/last.safetensors";
+    let args = ["classifier", "eval", model, &data, "--split"];
+    let eval = |split: &str| -> Value {
+        let ran = run(folder.path(), &[&args[..], &[split, "--json"]].concat());
+        ran.exits(0).json().remove(0)
+    };
+    assert_eq!(eval("train")["images"], 15);
+    assert_eq!(eval("test")["images"], 20);
+    let kept = fs::read(folder.path().join("runs/run/eval/evaluation.json")).unwrap();
+    let kept: Value = serde_json::from_slice(&kept).unwrap();
+    assert_eq!(eval("val"), kept);
+}
+
+#[test]
 fn accuracy_is_told_by_class_with_a_confusion_matrix() {
     let folder = tempfile::tempdir().unwrap();
     let (model, data) = (classifier(), text(&classification_data()));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use ssdlite_data::SplitShares;
 
 use super::model::{ModelOptions, Weights};
 use super::training::{LoaderOptions, TrainingOptions};
@@ -10,13 +11,55 @@ use super::{absolute, check_probability, check_share, from_toml, over_defaults, 
 use crate::error::{Error, Result};
 
 /// Which pictures a classifier learns from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClassifierDataOptions {
     /// The data set's folder: one folder a class under `train/`, `val/` and
-    /// `test/`, or one folder a class alone, which is then divided by the
-    /// default shares.
+    /// `test/`, or one folder a class alone, which is then divided at random by
+    /// the shares below.
     pub path: PathBuf,
+    /// The part of all pictures that is `trainval`; the rest is `test`.
+    #[serde(default = "trainval_share")]
+    pub trainval: f64,
+    /// The part of `trainval` that is `train`; the rest is `val`.
+    #[serde(default = "train_share")]
+    pub train: f64,
+    /// Another seed gives another division.
+    #[serde(default = "split_seed")]
+    pub split_seed: u64,
+}
+
+fn trainval_share() -> f64 {
+    SplitShares::default().trainval
+}
+
+fn train_share() -> f64 {
+    SplitShares::default().train
+}
+
+fn split_seed() -> u64 {
+    SplitShares::default().seed
+}
+
+impl ClassifierDataOptions {
+    /// The defaults for the data set in this folder.
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            trainval: trainval_share(),
+            train: train_share(),
+            split_seed: split_seed(),
+        }
+    }
+
+    /// How a folder without `train`, `val` and `test` is divided.
+    pub const fn shares(&self) -> SplitShares {
+        SplitShares {
+            trainval: self.trainval,
+            train: self.train,
+            seed: self.split_seed,
+        }
+    }
 }
 
 /// How pictures are changed while a classifier is trained.
@@ -91,7 +134,7 @@ impl ClassifierConfig {
     /// The defaults for the data set in this folder.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
-            data: ClassifierDataOptions { path: path.into() },
+            data: ClassifierDataOptions::new(path.into()),
             model: ModelOptions::classifier(),
             training: TrainingOptions::classifier(),
             loader: LoaderOptions::default(),
@@ -143,6 +186,10 @@ impl ClassifierConfig {
         self.model.validate()?;
         self.training.validate()?;
         self.loader.validate()?;
+        self.data
+            .shares()
+            .check()
+            .map_err(|error| Error::Config(format!("data: {error}")))?;
         check_probability("augment.mirror", f64::from(self.augment.mirror))?;
         if !(0.0..=0.5).contains(&self.augment.padding) {
             return Err(wrong("augment.padding", "0 to 0.5", self.augment.padding));
@@ -187,6 +234,8 @@ mod tests {
     fn errors_name_the_option() {
         for (section, name) in [
             ("val-share = 1.0", "val-share"),
+            ("trainval = 1.5", "share of trainval"),
+            ("train = 0.0", "share of train "),
             ("[model]\nweights = \"coco\"", "model.weights"),
             (
                 "[training]\nextra-layers-lr = 0.1",
