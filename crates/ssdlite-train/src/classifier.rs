@@ -8,9 +8,7 @@ use burn::tensor::Device;
 use ssdlite_core::ModelInfo;
 use ssdlite_data::augment::ClassifierAugment;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
-use ssdlite_data::loader::{
-    ClassificationBatch, ClassificationRecipe, Loader, LoaderOptions, Pass,
-};
+use ssdlite_data::loader::{ClassificationBatch, ClassificationRecipe, Loader, LoaderOptions};
 use ssdlite_data::split::Split;
 use ssdlite_data::{ClassificationSet, SplitShares};
 use ssdlite_image::encode::save;
@@ -187,17 +185,15 @@ impl ClassifierTask {
         let recipe = ClassificationRecipe {
             set: Arc::clone(&data.training),
             preprocessing: info.preprocessing,
-            augment: Some(ClassifierAugment {
+            augment: ClassifierAugment {
                 padding: config.augment.padding,
                 mirror: config.augment.mirror,
-            }),
+            },
         };
         let options = LoaderOptions {
             batch_size: config.training.batch,
-            pass: Pass::Training {
-                seed: config.training.seed,
-                devices: 1,
-            },
+            seed: config.training.seed,
+            devices: 1,
             workers: config.loader.workers,
             cache_bytes: cache_bytes(config.loader.cache),
         };

@@ -12,7 +12,7 @@ use ssdlite_core::{
 use ssdlite_data::DetectionSet;
 use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
 use ssdlite_data::loader::{
-    DetectionBatch, DetectionRecipe, DifficultObjects, Loader, LoaderOptions, Pass, TargetEncoder,
+    DetectionBatch, DetectionRecipe, DifficultObjects, Loader, LoaderOptions, TargetEncoder,
 };
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
@@ -224,15 +224,13 @@ impl DetectorTask {
         let recipe = DetectionRecipe {
             set: Arc::clone(&data.training),
             preprocessing: info.preprocessing,
-            augment: Some(augment_from_config(config)),
+            augment: augment_from_config(config),
             targets: targets.clone(),
         };
         let options = LoaderOptions {
             batch_size: config.training.batch,
-            pass: Pass::Training {
-                seed: config.training.seed,
-                devices: 1,
-            },
+            seed: config.training.seed,
+            devices: 1,
             workers: config.loader.workers,
             cache_bytes: cache_bytes(config.loader.cache),
         };

@@ -25,9 +25,9 @@ struct Source {
 impl Source {
     /// Reads weights for a network on `backbone`.
     fn read(path: &Path, backbone: &MobileNetV3) -> Result<Self> {
-        let is_pytorch = path
-            .extension()
-            .is_some_and(|ending| ending == "pth" || ending == "pt");
+        let is_pytorch = path.extension().is_some_and(|ending| {
+            ending.eq_ignore_ascii_case("pth") || ending.eq_ignore_ascii_case("pt")
+        });
         if is_pytorch {
             let state = read_pth(path)?;
             let classes = coco_if_so_many(&state);

@@ -92,8 +92,8 @@ fn a_pytorch_detector_of_coco_gives_what_fits() {
     backbone.width_multiplier = 0.1;
     let info = ModelInfo::detector(backbone, ClassNames::coco(), 64);
     let bytes = legacy_file(&info.tensors(), Wrapper::Model);
-    fs::write(folder.path().join("coco.pth"), bytes).unwrap();
-    let options = ["--weights", "coco.pth", "--reduced-tail"];
+    fs::write(folder.path().join("coco.PTH"), bytes).unwrap();
+    let options = ["--weights", "coco.PTH", "--reduced-tail"];
     let said = train(folder.path(), &text(detection_data()), &options);
     // COCO knows apples and books.
     assert!(

@@ -1,7 +1,6 @@
 //! From a decoded picture and a view of it to the numbers that a network sees.
 
 use ssdlite_core::{ImageSize, Preprocessing};
-use ssdlite_image::input::Preprocessor;
 use ssdlite_image::normalise::{Layout, Normaliser};
 use ssdlite_image::resize::Resizer;
 use ssdlite_image::{RgbImage, error};
@@ -15,7 +14,6 @@ const CHANNELS: usize = 3;
 /// Makes network inputs, keeping its scratch memory from one to the next.
 pub(crate) struct Renderer {
     preprocessing: Preprocessing,
-    preprocessor: Preprocessor,
     resizer: Resizer,
     normaliser: Normaliser,
     numbers: Vec<f32>,
@@ -23,20 +21,13 @@ pub(crate) struct Renderer {
 
 impl Renderer {
     /// A renderer for inputs as a model file describes them.
-    pub(crate) fn new(preprocessing: &Preprocessing) -> error::Result<Self> {
-        Ok(Self {
+    pub(crate) fn new(preprocessing: &Preprocessing) -> Self {
+        Self {
             preprocessing: *preprocessing,
-            preprocessor: Preprocessor::new(preprocessing)?,
             resizer: Resizer::new(),
             normaliser: Normaliser::new(preprocessing),
             numbers: Vec::new(),
-        })
-    }
-
-    /// Writes the input that evaluation and detection see, of shape
-    /// `[height, width, 3]`.
-    pub(crate) fn render_plain(&mut self, picture: &RgbImage, input: &mut [f32]) {
-        self.preprocessor.write_input(picture, Layout::Hwc, input);
+        }
     }
 
     /// Writes a view of the picture, of shape `[height, width, 3]`, over zeros:
@@ -101,6 +92,7 @@ fn place(
 #[cfg(test)]
 mod tests {
     use ssdlite_core::{GroundTruth, PixelBox};
+    use ssdlite_image::input::Preprocessor;
 
     use super::super::DetectorAugment;
     use super::*;
@@ -125,7 +117,6 @@ mod tests {
         let preprocessing = Preprocessing::detector(INPUT);
         let mut input = vec![0.0; INPUT.pixels() as usize * CHANNELS];
         Renderer::new(&preprocessing)
-            .unwrap()
             .render_view(picture, view, None, &mut input)
             .unwrap();
         input
@@ -181,9 +172,9 @@ mod tests {
     fn the_whole_view_is_what_evaluation_sees() {
         let picture = picture(&PixelBox::new(20.0, 30.0, 75.0, 80.0));
         let mut plain = vec![0.0; INPUT.pixels() as usize * CHANNELS];
-        Renderer::new(&Preprocessing::detector(INPUT))
+        Preprocessor::new(&Preprocessing::detector(INPUT))
             .unwrap()
-            .render_plain(&picture, &mut plain);
+            .write_input(&picture, Layout::Hwc, &mut plain);
         assert_eq!(rendered(&picture, &View::whole(PICTURE)), plain);
     }
 

@@ -17,8 +17,8 @@ pub struct ClassificationRecipe {
     pub set: Arc<ClassificationSet>,
     /// How a picture becomes the network's input.
     pub preprocessing: Preprocessing,
-    /// How pictures are changed at random; none for evaluation.
-    pub augment: Option<ClassifierAugment>,
+    /// How pictures are changed at random.
+    pub augment: ClassifierAugment,
 }
 
 /// Samples for a classifier. `N` is their number.
@@ -39,9 +39,7 @@ impl Recipe for ClassificationRecipe {
 
     fn check(&self) -> Result<()> {
         self.preprocessing.validate()?;
-        self.augment
-            .as_ref()
-            .map_or(Ok(()), ClassifierAugment::check)
+        self.augment.check()
     }
 
     fn samples(&self) -> usize {
@@ -76,20 +74,10 @@ impl Recipe for ClassificationRecipe {
             picture,
             mut rng,
         } = sample;
-        append_input(
-            &mut batch.pixels,
-            &self.preprocessing,
-            |input| match &self.augment {
-                Some(augment) => {
-                    let view = augment.draw_view(picture.size(), &self.preprocessing, &mut rng);
-                    renderer.render_view(picture, &view, None, input)
-                }
-                None => {
-                    renderer.render_plain(picture, input);
-                    Ok(())
-                }
-            },
-        )?;
+        append_input(&mut batch.pixels, &self.preprocessing, |input| {
+            let view = (self.augment).draw_view(picture.size(), &self.preprocessing, &mut rng);
+            renderer.render_view(picture, &view, None, input)
+        })?;
         // There are at most `MAX_CLASSES` classes.
         batch
             .labels

@@ -9,7 +9,7 @@ use ssdlite_core::preprocessing::{Fit, Preprocessing};
 
 use super::recipe::{Recipe, Sample, append_input, numbers_of_input};
 use super::targets::TargetEncoder;
-use crate::augment::{DetectorAugment, Renderer, View};
+use crate::augment::{DetectorAugment, Renderer};
 use crate::dataset::DetectionSet;
 use crate::error::{Error, Result};
 
@@ -20,8 +20,8 @@ pub struct DetectionRecipe {
     pub set: Arc<DetectionSet>,
     /// How a picture becomes the network's input; it must stretch it.
     pub preprocessing: Preprocessing,
-    /// How pictures are changed at random; none for evaluation.
-    pub augment: Option<DetectorAugment>,
+    /// How pictures are changed at random.
+    pub augment: DetectorAugment,
     /// How objects become targets.
     pub targets: TargetEncoder,
 }
@@ -39,12 +39,8 @@ pub struct DetectionBatch {
     /// Regression targets of the default boxes, `[N, boxes, 4]`: dx, dy, dw,
     /// dh, 0 for background.
     pub regression: Vec<f32>,
-    /// How many default boxes of each input have an object, `[N]`.
-    pub matched: Vec<u32>,
     /// The number of each sample in the data set, `[N]`.
     pub samples: Vec<usize>,
-    /// The size of each picture before it became an input, `[N]`.
-    pub original_sizes: Vec<ImageSize>,
 }
 
 impl Recipe for DetectionRecipe {
@@ -59,7 +55,7 @@ impl Recipe for DetectionRecipe {
             )));
         }
         self.targets.coder.validate()?;
-        self.augment.as_ref().map_or(Ok(()), DetectorAugment::check)
+        self.augment.check()
     }
 
     fn samples(&self) -> usize {
@@ -81,9 +77,7 @@ impl Recipe for DetectionRecipe {
             input: self.preprocessing.size,
             labels: Vec::with_capacity(capacity * boxes),
             regression: Vec::with_capacity(capacity * boxes * BOX_NUMBERS),
-            matched: Vec::with_capacity(capacity),
             samples: Vec::with_capacity(capacity),
-            original_sizes: Vec::with_capacity(capacity),
         }
     }
 
@@ -106,26 +100,19 @@ impl Recipe for DetectionRecipe {
                 picture.size()
             ));
         }
-        let (view, distortion) = match &self.augment {
-            Some(augment) => (
-                augment.draw_view(image.size, &image.objects, &mut rng),
-                augment.draw_distortion(&mut rng),
-            ),
-            None => (View::whole(image.size), None),
-        };
+        let view = (self.augment).draw_view(image.size, &image.objects, &mut rng);
+        let distortion = self.augment.draw_distortion(&mut rng);
         append_input(&mut batch.pixels, &self.preprocessing, |input| {
             renderer.render_view(picture, &view, distortion, input)
         })?;
         let objects = view.objects_in_input(&image.objects, batch.input);
-        let matched = self.targets.append(
+        self.targets.append(
             &objects,
             batch.input,
             &mut batch.labels,
             &mut batch.regression,
         );
-        batch.matched.push(matched);
         batch.samples.push(index);
-        batch.original_sizes.push(image.size);
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
-//! Batches for training and evaluation, made beside it by worker threads.
+//! Batches for training, made beside it by worker threads.
 //!
 //! What a batch holds depends on the seed, the epoch and its number alone, not
 //! on the number of workers or the cache. An epoch can be entered at any batch.
 //! At most `workers + 1` batches exist besides the one that was taken last. A
-//! picture that can't be used is reported once and does not end the run.
+//! picture that can't be used is replaced by the next one and reported once.
 //!
 //! Batches are plain vectors; making tensors of them is left to the caller.
 
@@ -23,11 +23,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use cache::PictureCache;
 pub use classification::{ClassificationBatch, ClassificationRecipe};
 pub use detection::{DetectionBatch, DetectionRecipe};
-pub use plan::Pass;
 pub use targets::{BACKGROUND, DifficultObjects, TargetEncoder};
 
 use pipeline::{Job, Pipeline, Stop};
-use plan::EpochPlan;
+use plan::{EpochPlan, batches_per_epoch};
 use recipe::{Recipe, Sample};
 
 use crate::augment::Renderer;
@@ -41,8 +40,10 @@ pub const MAX_WORKERS: usize = 256;
 pub struct LoaderOptions {
     /// Samples in a batch.
     pub batch_size: usize,
-    /// What the batches are for.
-    pub pass: Pass,
+    /// What order and augmentation are drawn from.
+    pub seed: u64,
+    /// The number of devices that take turns in taking a batch.
+    pub devices: usize,
     /// Threads that make batches; with 0 the calling thread makes them.
     pub workers: usize,
     /// How many bytes of decoded pictures may be kept from epoch to epoch.
@@ -116,9 +117,11 @@ impl<B: Send + 'static> Loader<B> {
     /// it is a multiple of their number: batch `i` is for device `i % devices`.
     pub fn batches_per_epoch(&self) -> usize {
         let LoaderOptions {
-            pass, batch_size, ..
+            batch_size,
+            devices,
+            ..
         } = self.options;
-        EpochPlan::batches(pass, self.recipe.samples(), batch_size)
+        batches_per_epoch(self.recipe.samples(), batch_size, devices)
     }
 
     /// The batches of an epoch from `start_batch` on: the same as those of the
@@ -132,12 +135,12 @@ impl<B: Send + 'static> Loader<B> {
     /// [`Error::Worker`] if a thread can't be started.
     pub fn epoch(&self, epoch: u64, start_batch: usize) -> Result<Batches<B>> {
         let LoaderOptions {
-            pass, batch_size, ..
+            batch_size, seed, ..
         } = self.options;
         let maker = Arc::new(BatchMaker {
             recipe: Arc::clone(&self.recipe),
             cache: Arc::clone(&self.cache),
-            plan: EpochPlan::new(pass, epoch, self.recipe.samples(), batch_size),
+            plan: EpochPlan::new(seed, epoch, self.recipe.samples(), batch_size),
         });
         let end = self.batches_per_epoch();
         let jobs = start_batch.min(end)..end;
@@ -145,8 +148,6 @@ impl<B: Send + 'static> Loader<B> {
             made: Pipeline::start(jobs, self.options.workers, || new_job(&maker))?,
             reported: Arc::clone(&self.reported),
             skipped: Vec::new(),
-            fault: None,
-            found_any: false,
         })
     }
 }
@@ -156,7 +157,7 @@ impl LoaderOptions {
         let counts = [
             ("sample", samples),
             ("sample in a batch", self.batch_size),
-            ("device", self.pass.devices()),
+            ("device", self.devices),
         ];
         for (what, count) in counts {
             if count == 0 {
@@ -180,9 +181,6 @@ pub struct Batches<B> {
     made: Pipeline<Made<B>>,
     reported: Arc<Mutex<HashSet<usize>>>,
     skipped: Vec<SkippedImage>,
-    /// The first picture of this pass that could not be used.
-    fault: Option<SkippedImage>,
-    found_any: bool,
 }
 
 impl<B> Batches<B> {
@@ -195,7 +193,6 @@ impl<B> Batches<B> {
     fn report(&mut self, skipped: Vec<SkippedImage>) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         for image in skipped {
-            self.fault.get_or_insert_with(|| image.clone());
             if reported.insert(image.sample) {
                 self.skipped.push(image);
             }
@@ -204,26 +201,15 @@ impl<B> Batches<B> {
 }
 
 impl<B> Iterator for Batches<B> {
-    /// A batch of at least one sample. After an error there is nothing more.
+    /// A full batch. After an error there is nothing more.
     type Item = Result<B>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while let Some(made) = self.made.next() {
-            let made = match made {
-                Ok(made) => made,
-                Err(error) => {
-                    self.fault = None;
-                    return Some(Err(error));
-                }
-            };
-            self.report(made.skipped);
-            if let Some(batch) = made.batch {
-                self.found_any = true;
-                return Some(Ok(batch));
-            }
-        }
-        let fault = self.fault.take().filter(|_| !self.found_any)?;
-        Some(Err(none_usable(&fault)))
+        let made = self.made.next()?;
+        Some(made.map(|Made { batch, skipped }| {
+            self.report(skipped);
+            batch
+        }))
     }
 }
 
@@ -231,9 +217,9 @@ fn none_usable(example: &SkippedImage) -> Error {
     Error::Malformed(format!("none of the pictures can be used; {example}"))
 }
 
-/// A batch, unless none of its pictures can be used, and those that can't.
+/// A batch, and the pictures that could not be used for it.
 struct Made<B> {
-    batch: Option<B>,
+    batch: B,
     skipped: Vec<SkippedImage>,
 }
 
@@ -243,12 +229,10 @@ struct BatchMaker<B> {
     plan: EpochPlan,
 }
 
-fn new_job<B: 'static>(maker: &Arc<BatchMaker<B>>) -> Result<Job<Made<B>>> {
+fn new_job<B: 'static>(maker: &Arc<BatchMaker<B>>) -> Job<Made<B>> {
     let maker = Arc::clone(maker);
-    let mut renderer = Renderer::new(maker.recipe.preprocessing())?;
-    Ok(Box::new(move |number, stop| {
-        maker.make(number, &mut renderer, stop)
-    }))
+    let mut renderer = Renderer::new(maker.recipe.preprocessing());
+    Box::new(move |number, stop| maker.make(number, &mut renderer, stop))
 }
 
 impl<B> BatchMaker<B> {
@@ -256,22 +240,16 @@ impl<B> BatchMaker<B> {
         let positions = self.plan.positions(number);
         let mut batch = self.recipe.new_batch(positions.len());
         let mut skipped = Vec::new();
-        let mut filled = 0;
         for position in positions {
             if stop.is_set() {
                 break;
             }
             let first_skipped = skipped.len();
-            if self.fill(position, &mut batch, renderer, &mut skipped) {
-                filled += 1;
-            } else if self.plan.every_place_is_filled() {
+            if !self.fill(position, &mut batch, renderer, &mut skipped) {
                 return Err(none_usable(&skipped[first_skipped]));
             }
         }
-        Ok(Made {
-            batch: (filled > 0).then_some(batch),
-            skipped,
-        })
+        Ok(Made { batch, skipped })
     }
 
     /// Adds the first usable candidate for a place of the epoch, if there is

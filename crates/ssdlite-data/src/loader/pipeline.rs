@@ -66,12 +66,11 @@ impl<T: Send + 'static> Pipeline<T> {
     /// last not counted.
     ///
     /// # Errors
-    /// [`Error::Worker`] if a thread can't be started, or what `new_job` fails
-    /// with.
+    /// [`Error::Worker`] if a thread can't be started.
     pub(crate) fn start(
         jobs: Range<usize>,
         workers: usize,
-        mut new_job: impl FnMut() -> Result<Job<T>>,
+        mut new_job: impl FnMut() -> Job<T>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
@@ -91,11 +90,11 @@ impl<T: Send + 'static> Pipeline<T> {
             own: None,
         };
         if workers == 0 {
-            pipeline.own = Some(new_job()?);
+            pipeline.own = Some(new_job());
         }
         for worker in 0..workers {
             let shared = Arc::clone(&pipeline.shared);
-            let mut job = new_job()?;
+            let mut job = new_job();
             let thread = thread::Builder::new()
                 .name(format!("loader-{worker}"))
                 .spawn(move || shared.work(&mut job))
@@ -217,8 +216,8 @@ mod tests {
 
     const WORKERS: [usize; 4] = [0, 1, 3, 8];
 
-    fn job<T>(job: impl FnMut(usize, &Stop) -> Result<T> + Send + 'static) -> Result<Job<T>> {
-        Ok(Box::new(job))
+    fn job<T>(job: impl FnMut(usize, &Stop) -> Result<T> + Send + 'static) -> Job<T> {
+        Box::new(job)
     }
 
     #[test]

@@ -2,36 +2,6 @@
 
 use crate::rng::Rng;
 
-/// What a pass over the data is for, which decides its order and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
-    /// Shuffled anew each epoch. Every batch is full, and there are as many
-    /// for each device: the samples that are left over at the end of an epoch
-    /// are left out of it, others each time. Where the data don't fill one
-    /// batch for each device, samples come up again until they do.
-    ///
-    /// A picture that can't be used is replaced by the next one.
-    Training {
-        /// What order and augmentation are drawn from.
-        seed: u64,
-        /// The number of devices that take turns in taking a batch.
-        devices: usize,
-    },
-    /// In the order of the data set, every sample once: the last batch may be
-    /// smaller than the others, as may be one with a picture that can't be
-    /// used, which is left out.
-    Evaluation,
-}
-
-impl Pass {
-    pub(crate) fn devices(self) -> usize {
-        match self {
-            Self::Training { devices, .. } => devices,
-            Self::Evaluation => 1,
-        }
-    }
-}
-
 /// Keeps the random numbers of an epoch's order apart from those of its
 /// samples.
 #[derive(Clone, Copy)]
@@ -40,76 +10,60 @@ enum Purpose {
     Sample = 1,
 }
 
-/// The batches of one epoch.
+/// The number of batches in each epoch of `samples` samples.
+///
+/// There are as many for each device: the samples that are left over at the end
+/// of an epoch are left out of it, others each time. Where the data don't fill
+/// one batch for each device, samples come up again until they do.
+pub(crate) fn batches_per_epoch(samples: usize, batch_size: usize, devices: usize) -> usize {
+    let rounds = samples / batch_size / devices;
+    rounds.max(1) * devices
+}
+
+/// The batches of one epoch, shuffled anew in each. Every batch is full.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EpochPlan {
-    pass: Pass,
+    seed: u64,
     epoch: u64,
     order: Vec<usize>,
     batch_size: usize,
 }
 
 impl EpochPlan {
-    /// A plan for `samples` samples; neither they, `batch_size`, nor the
-    /// number of devices may be 0.
-    pub(crate) fn new(pass: Pass, epoch: u64, samples: usize, batch_size: usize) -> Self {
+    /// A plan for `samples` samples; neither they nor `batch_size` may be 0.
+    pub(crate) fn new(seed: u64, epoch: u64, samples: usize, batch_size: usize) -> Self {
         let mut order: Vec<usize> = (0..samples).collect();
-        if let Pass::Training { seed, .. } = pass {
-            Rng::from_keys(&[seed, Purpose::Order as u64, epoch]).shuffle(&mut order);
-        }
+        Rng::from_keys(&[seed, Purpose::Order as u64, epoch]).shuffle(&mut order);
         Self {
-            pass,
+            seed,
             epoch,
             order,
             batch_size,
         }
     }
 
-    /// The number of batches in each epoch of `samples` samples.
-    pub(crate) fn batches(pass: Pass, samples: usize, batch_size: usize) -> usize {
-        match pass {
-            Pass::Training { devices, .. } => {
-                let rounds = samples / batch_size / devices;
-                rounds.max(1) * devices
-            }
-            Pass::Evaluation => samples.div_ceil(batch_size),
-        }
-    }
-
     /// The places in the epoch that batch `batch` fills.
     pub(crate) fn positions(&self, batch: usize) -> std::ops::Range<usize> {
         let start = batch * self.batch_size;
-        let end = start + self.batch_size;
-        if self.every_place_is_filled() {
-            start..end
-        } else {
-            start..end.min(self.order.len())
-        }
+        start..start + self.batch_size
     }
 
-    /// Whether a sample that can't be used is replaced.
-    pub(crate) fn every_place_is_filled(&self) -> bool {
-        matches!(self.pass, Pass::Training { .. })
-    }
-
-    /// The samples that may stand at a place of the epoch, best first; at
-    /// least one.
+    /// The samples that may stand at a place of the epoch, best first: each one
+    /// that can't be used is replaced by the next.
     pub(crate) fn candidates(&self, position: usize) -> impl Iterator<Item = usize> {
-        let count = if self.every_place_is_filled() {
-            self.order.len()
-        } else {
-            1
-        };
-        (position..position + count).map(|at| self.order[at % self.order.len()])
+        let places = position..position + self.order.len();
+        places.map(|at| self.order[at % self.order.len()])
     }
 
     /// Random numbers for the sample at a place of the epoch.
     pub(crate) fn rng(&self, position: usize) -> Rng {
-        let seed = match self.pass {
-            Pass::Training { seed, .. } => seed,
-            Pass::Evaluation => 0,
-        };
-        Rng::from_keys(&[seed, Purpose::Sample as u64, self.epoch, position as u64])
+        let keys = [
+            self.seed,
+            Purpose::Sample as u64,
+            self.epoch,
+            position as u64,
+        ];
+        Rng::from_keys(&keys)
     }
 }
 
@@ -117,9 +71,7 @@ impl EpochPlan {
 mod tests {
     use super::*;
 
-    fn training(devices: usize) -> Pass {
-        Pass::Training { seed: 7, devices }
-    }
+    const SEED: u64 = 7;
 
     fn first_choices(plan: &EpochPlan, batches: usize) -> Vec<usize> {
         (0..batches)
@@ -129,9 +81,9 @@ mod tests {
     }
 
     #[test]
-    fn training_has_full_batches_of_different_samples() {
-        let plan = EpochPlan::new(training(1), 3, 23, 4);
-        let batches = EpochPlan::batches(training(1), 23, 4);
+    fn batches_are_full_of_different_samples() {
+        let plan = EpochPlan::new(SEED, 3, 23, 4);
+        let batches = batches_per_epoch(23, 4, 1);
         assert_eq!(batches, 5);
         let mut samples = first_choices(&plan, batches);
         assert_eq!(samples.len(), 20);
@@ -144,7 +96,7 @@ mod tests {
     fn every_device_gets_as_many_batches() {
         for devices in 1..6 {
             for samples in 1..60 {
-                let batches = EpochPlan::batches(training(devices), samples, 3);
+                let batches = batches_per_epoch(samples, 3, devices);
                 assert_eq!(batches % devices, 0);
                 assert!(batches > 0);
             }
@@ -153,29 +105,17 @@ mod tests {
 
     #[test]
     fn too_few_samples_come_up_again() {
-        let plan = EpochPlan::new(training(2), 0, 3, 4);
-        let samples = first_choices(&plan, EpochPlan::batches(training(2), 3, 4));
+        let plan = EpochPlan::new(SEED, 0, 3, 4);
+        let samples = first_choices(&plan, batches_per_epoch(3, 4, 2));
         assert_eq!(samples.len(), 8);
         assert_eq!(samples[..3], samples[3..6]);
     }
 
     #[test]
     fn epochs_and_seeds_differ() {
-        let order = |seed, epoch| {
-            let pass = Pass::Training { seed, devices: 1 };
-            first_choices(&EpochPlan::new(pass, epoch, 40, 4), 10)
-        };
+        let order = |seed, epoch| first_choices(&EpochPlan::new(seed, epoch, 40, 4), 10);
         assert_eq!(order(1, 2), order(1, 2));
         assert_ne!(order(1, 2), order(1, 3));
         assert_ne!(order(1, 2), order(2, 2));
-    }
-
-    #[test]
-    fn evaluation_takes_every_sample_once_in_order() {
-        let plan = EpochPlan::new(Pass::Evaluation, 0, 23, 4);
-        let batches = EpochPlan::batches(Pass::Evaluation, 23, 4);
-        assert_eq!(first_choices(&plan, batches), (0..23).collect::<Vec<_>>());
-        assert_eq!(plan.positions(5), 20..23);
-        assert_eq!(plan.candidates(4).count(), 1);
     }
 }

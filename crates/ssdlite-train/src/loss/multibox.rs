@@ -19,10 +19,9 @@
 use std::num::NonZeroUsize;
 use std::thread;
 
-use super::softmax::{RowTarget, Softmax, row_loss};
-
-/// Numbers that describe a box.
 use ssdlite_core::detector::BOX_NUMBERS;
+
+use super::softmax::{RowTarget, Softmax, row_loss};
 
 /// The multibox loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
