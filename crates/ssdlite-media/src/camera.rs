@@ -55,6 +55,9 @@ impl Camera {
     pub(crate) fn from_device_path(path: &Path) -> Option<Self> {
         let text = path.to_str()?;
         let name = text.strip_prefix("/dev/")?;
+        if let Some(number) = name.strip_prefix("video").and_then(|n| n.parse().ok()) {
+            return Some(Self::numbered(number));
+        }
         let is_camera = name.starts_with("video") || name.starts_with("v4l/");
         is_camera.then(|| Self {
             id: CameraId::Name(text.to_owned()),
@@ -268,6 +271,12 @@ mod tests {
         }
         let device = Camera::from_device_path(Path::new("/dev/v4l/by-id/x")).unwrap();
         assert_eq!(device.argument(), "/dev/v4l/by-id/x");
+    }
+
+    #[test]
+    fn a_camera_is_the_same_by_number_and_by_device() {
+        let device = Camera::from_device_path(Path::new("/dev/video3"));
+        assert_eq!(device, Some(Camera::numbered(3)));
     }
 
     #[test]
