@@ -30,7 +30,7 @@ const ENCODERS: [(&str, &[&str]); 3] = [
 const MP4_SOUND: [&str; 6] = ["aac", "mp3", "ac3", "eac3", "alac", "opus"];
 
 /// Ticks a second of the written file: a multiple of the usual rates.
-const CLOCK: &str = "90000";
+const CLOCK: u64 = 90_000;
 
 /// The end of `ffmpeg`'s log that an error message may quote, in bytes.
 const KEPT_LOG: usize = 400;
@@ -60,9 +60,15 @@ struct Encoder {
     process: Running,
     log: Option<JoinHandle<String>>,
     size: ImageSize,
+    /// When the last frame is shown.
+    last: Option<Duration>,
 }
 
 impl VideoWriter {
+    /// The least time between two frames: a tick of the written file, rounded
+    /// up to one of the stream that goes to `ffmpeg`.
+    pub const LEAST_STEP: Duration = Duration::from_micros(1_000_000_u64.div_ceil(CLOCK));
+
     /// A writer to `path`, whose ending should be `.mp4`. Nothing is written
     /// before the first frame; a file that is there is replaced at the end.
     pub fn new(path: &Path, sound: Option<Sound>) -> Self {
@@ -74,14 +80,15 @@ impl VideoWriter {
         }
     }
 
-    /// Adds a frame that is shown at `time`, later than the one before.
+    /// Adds a frame that is shown at `time`, at least [`Self::LEAST_STEP`] after
+    /// the one before.
     ///
     /// Sides of odd length grow by a pixel, which the codec needs.
     ///
     /// # Errors
-    /// [`Error::MissingProgram`] without `ffmpeg`; [`Error::Unsupported`] for a
-    /// frame of another size than the first; [`Error::Io`] if the file can't
-    /// be written.
+    /// [`Error::MissingProgram`] without `ffmpeg`; [`Error::InvalidRequest`] for
+    /// a frame that comes too early; [`Error::Unsupported`] for one of another
+    /// size than the first; [`Error::Io`] if the file can't be written.
     pub fn write(&mut self, image: &RgbImage, time: Duration) -> Result<()> {
         if self.running.is_none() {
             self.running = Some(self.start(image.size(), time)?);
@@ -97,6 +104,17 @@ impl VideoWriter {
                 image.size()
             )));
         }
+        if let Some(last) = encoder.last
+            && time < last + Self::LEAST_STEP
+        {
+            return Err(Error::InvalidRequest(format!(
+                "{}: expected a frame later than that at {} s, found one at {} s",
+                self.path.display(),
+                last.as_secs_f64(),
+                time.as_secs_f64()
+            )));
+        }
+        encoder.last = Some(time);
         let head = cluster_head(time, image.pixels().len());
         let written = encoder.pixels.as_mut().map(|pipe| {
             pipe.write_all(&head)?;
@@ -160,7 +178,7 @@ impl VideoWriter {
             .args(encoder.1)
             .args(ffmpeg.every_frame())
             .args(["-enc_time_base", &format!("1:{CLOCK}")])
-            .args(["-video_track_timescale", CLOCK])
+            .args(["-video_track_timescale", &CLOCK.to_string()])
             .args(["-movflags", "+faststart"])
             .arg(file_output(&self.temporary))
             .stdin(Stdio::piped())
@@ -177,6 +195,7 @@ impl VideoWriter {
             process: Running(child),
             log: Some(std::thread::spawn(move || end_of_log(log))),
             size,
+            last: None,
         })
     }
 

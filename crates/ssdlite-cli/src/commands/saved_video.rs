@@ -18,6 +18,8 @@ pub(crate) struct SavedVideo {
     lines: LinesFile,
     /// That of the first frame.
     size: Option<ImageSize>,
+    /// When the last frame is shown in the copy.
+    last: Option<Duration>,
 }
 
 impl SavedVideo {
@@ -26,11 +28,14 @@ impl SavedVideo {
             video: VideoWriter::new(path, sound),
             lines: LinesFile::create(path.with_extension("jsonl"))?,
             size: None,
+            last: None,
         })
     }
 
     /// Adds a frame. One of another size than the first, as when a camera
-    /// comes back at another resolution, is fitted into that.
+    /// comes back at another resolution, is fitted into that. One that is not
+    /// later than the last, since not all videos time their frames well, is
+    /// shown right after it; its line tells its own time.
     pub(crate) fn write(
         &mut self,
         image: &RgbImage,
@@ -38,6 +43,8 @@ impl SavedVideo {
         line: &impl Serialize,
     ) -> Result<()> {
         self.lines.write(line)?;
+        let time = later_than(self.last, time);
+        self.last = Some(time);
         let size = *self.size.get_or_insert(image.size());
         if image.size() == size {
             self.video.write(image, time)?;
@@ -55,6 +62,11 @@ impl SavedVideo {
         self.video.finish()?;
         self.lines.finish()
     }
+}
+
+/// `time`, or the first that a frame after `last` may have.
+fn later_than(last: Option<Duration>, time: Duration) -> Duration {
+    last.map_or(time, |last| time.max(last + VideoWriter::LEAST_STEP))
 }
 
 /// A file of lines that gets its name when it is whole.
@@ -93,5 +105,24 @@ impl Drop for LinesFile {
     fn drop(&mut self) {
         // After `finish` it is not there any more.
         std::fs::remove_file(&self.temporary).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_stand_still_or_go_back_still_grow() {
+        let mut last = None;
+        let mut shown = Vec::new();
+        for milliseconds in [40, 40, 0, 41] {
+            let time = later_than(last, Duration::from_millis(milliseconds));
+            last = Some(time);
+            shown.push(time);
+        }
+        let (first, step) = (Duration::from_millis(40), VideoWriter::LEAST_STEP);
+        let fourth = Duration::from_millis(41);
+        assert_eq!(shown, [first, first + step, first + step * 2, fourth]);
     }
 }

@@ -108,3 +108,28 @@ fn what_cannot_be_written_is_an_error_and_leaves_nothing() {
     drop(writer);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_frame_that_is_not_later_is_refused() {
+    let Some(folder) = folder() else { return };
+    let path = folder.path().join("a.mp4");
+    let image = RgbImage::filled(ImageSize::new(64, 48), [9, 9, 9]);
+    let first = Duration::from_millis(40);
+    let mut writer = VideoWriter::new(&path, None);
+    writer.write(&image, first).unwrap();
+    for time in [Duration::ZERO, first, first + Duration::from_micros(1)] {
+        let error = writer.write(&image, time).unwrap_err();
+        assert!(matches!(error, Error::InvalidRequest(_)), "{error}");
+    }
+    for step in 1..=9 {
+        let time = first + VideoWriter::LEAST_STEP * step;
+        writer.write(&image, time).unwrap();
+    }
+    writer.finish().unwrap();
+    let times: Vec<_> = VideoFrames::open(&path)
+        .unwrap()
+        .map(|frame| frame.unwrap().time)
+        .collect();
+    assert_eq!(times.len(), 10);
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+}
