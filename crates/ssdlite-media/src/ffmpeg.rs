@@ -13,9 +13,11 @@
 //! zero. Where that is sound that starts before the zero of the file, as some
 //! codecs' does, this would delay the picture, so the file's own zero is kept.
 //!
-//! A child never outlives its owner: it is killed on drop; if our process is
-//! killed itself, the closed pipe ends the child at its next frame, and the
-//! time limits given to network inputs end it where no frame comes.
+//! A child never outlives its owner: it is killed on drop. If our process is
+//! killed itself, the closed pipe ends the child at its next frame. Where no
+//! frame may come for long, as from cameras and streams, the kernel is asked to
+//! kill the child along with us ([`Ffmpeg::tied_to_thread`]), which Linux can
+//! do; elsewhere the time limits given to network inputs end it.
 //!
 //! Source: FFmpeg's `libavfilter/vf_showinfo.c`.
 
@@ -40,11 +42,20 @@ const KEPT_LOG_LINES: usize = 4;
 /// The longest line of the log that is looked at, in bytes.
 const MAX_LOG_LINE: u64 = 2000;
 
+/// The pause between looks at a process that has closed its log and is about to
+/// exit.
+const EXIT_PAUSE: Duration = Duration::from_millis(1);
+
+/// The command of util-linux that starts a program which the kernel kills when
+/// the thread that started it ends, in whatever way.
+const TIE: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
+
 /// The `ffmpeg` program of this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Ffmpeg {
     program: &'static str,
     version: Version,
+    is_tied: bool,
 }
 
 /// Major and minor version; builds from git count as newest.
@@ -72,13 +83,38 @@ impl Ffmpeg {
         Ok(Self {
             program,
             version: version_from_banner(&text),
+            is_tied: false,
         })
+    }
+
+    /// The same program, but where the system can do so each process ends with
+    /// the thread that starts it, which has to live as long.
+    pub(crate) fn tied_to_thread(self) -> Self {
+        let [tie, options @ ..] = TIE;
+        let tried = Command::new(tie)
+            .args(options)
+            .args([self.program, "-version"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        Self {
+            is_tied: tried.is_ok_and(|status| status.success()),
+            ..self
+        }
     }
 
     /// A command that runs the program, without input and out of reach of the
     /// terminal's Ctrl-C: its owner ends it, after it has written what is left.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(self.program);
+        let mut command = if self.is_tied {
+            let [tie, options @ ..] = TIE;
+            let mut command = Command::new(tie);
+            command.args(options).arg(self.program);
+            command
+        } else {
+            Command::new(self.program)
+        };
         command.stdin(Stdio::null());
         keep_from_terminal(&mut command);
         command
@@ -274,14 +310,19 @@ impl Decoder {
 
     /// How the process ended, to be asked after the last frame.
     pub(crate) fn ending(&mut self) -> Ending {
-        let success = locked(&self.child)
-            .0
-            .wait()
-            .is_ok_and(|status| status.success());
         if let Some(reader) = self.log_reader.take() {
             // It ends with the pipe; a panic there has no news for us.
             let _ = reader.join();
         }
+        let success = loop {
+            // Not to hold the lock while waiting: a killer may need it.
+            let exited = locked(&self.child).0.try_wait();
+            match exited {
+                Ok(Some(status)) => break status.success(),
+                Ok(None) => std::thread::sleep(EXIT_PAUSE),
+                Err(_) => break false,
+            }
+        };
         let lines: Vec<String> = locked(&self.lines).iter().cloned().collect();
         Ending {
             success,

@@ -1,11 +1,11 @@
 //! Where frames come from and where they go: images, folders, patterns, video
 //! files, cameras and streams; annotated videos; objects followed over frames.
 //!
-//! [`Source::parse`] reads the one form of argument for all of them, and
-//! [`Frames`] hands out the pictures. Images are read by `ssdlite-image` alone.
-//! Videos, cameras and streams go through the program `ffmpeg` as a child
-//! process: no C library is linked, and where the program is missing, images
-//! keep working.
+//! [`Source::parse`] reads the one form of argument for all of them. Images are
+//! read by `ssdlite-image` alone; [`VideoFrames`] hands out a video's frames,
+//! and [`LiveSource`] the latest of a camera or a stream. Those go through the
+//! program `ffmpeg` as a child process: no C library is linked, and where the
+//! program is missing, images keep working.
 //!
 //! No detector, no drawing, no network of our own.
 
@@ -21,9 +21,9 @@ pub mod writer;
 
 pub use camera::{Camera, ListedCamera, cameras};
 pub use error::{Error, Result};
-pub use frame::{Frame, Frames};
+pub use frame::Frame;
 pub use live::{LiveInput, LiveOptions, LiveSource, LiveState, LiveStatus};
-pub use source::{MediaFile, MediaKind, Source, frames_of_files, image_frame};
+pub use source::{MediaFile, MediaKind, Source};
 pub use track::{TrackId, Tracker, TrackerOptions};
 pub use video::{VideoFrames, VideoInfo, video_info};
 pub use writer::{Sound, VideoWriter};

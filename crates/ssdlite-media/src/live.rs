@@ -92,8 +92,8 @@ pub struct LiveStatus {
 
 /// The latest frame of a camera or a stream.
 ///
-/// As an iterator it waits for the next frame and never ends, also not while
-/// the source is lost. Dropping it ends the child process.
+/// It never ends, also not while the source is lost. Dropping it ends the child
+/// process.
 pub struct LiveSource {
     shared: Arc<Shared>,
     supervisor: Option<JoinHandle<()>>,
@@ -125,6 +125,18 @@ impl LiveInput {
             Self::Stream(address) => without_password(address),
             Self::Video(path) => path.to_string_lossy().into_owned(),
         }
+    }
+
+    /// What a program says that was given the source's address, as it may be
+    /// shown: without the passwords of any address in it.
+    fn without_secrets(&self, log: &str) -> String {
+        let log = match self {
+            // It may hold spaces.
+            Self::Stream(address) => log.replace(address, &self.name()),
+            Self::Camera(_) | Self::Video(_) => log.to_owned(),
+        };
+        let words = log.split_inclusive(char::is_whitespace);
+        words.map(without_password).collect()
     }
 
     fn arguments(&self, ffmpeg: &Ffmpeg, options: &LiveOptions) -> Result<Vec<OsString>> {
@@ -173,7 +185,7 @@ fn without_password(address: &str) -> String {
 }
 
 struct Shared {
-    name: Arc<str>,
+    input: LiveInput,
     opened: Instant,
     slot: Mutex<Slot>,
     changed: Condvar,
@@ -197,11 +209,11 @@ impl LiveSource {
     /// [`Error::MissingProgram`] without `ffmpeg`, [`Error::InvalidRequest`]
     /// for a camera that does not exist.
     pub fn open(input: &LiveInput, options: LiveOptions) -> Result<Self> {
-        let ffmpeg = Ffmpeg::find()?;
+        let ffmpeg = Ffmpeg::find()?.tied_to_thread();
         let arguments = input.arguments(&ffmpeg, &options)?;
         let now = Instant::now();
         let shared = Arc::new(Shared {
-            name: input.name().into(),
+            input: input.clone(),
             opened: now,
             slot: Mutex::new(Slot {
                 latest: None,
@@ -250,18 +262,6 @@ impl LiveSource {
     }
 }
 
-impl Iterator for LiveSource {
-    type Item = Result<Frame>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(frame) = self.next_within(Duration::MAX) {
-                return Some(Ok(frame));
-            }
-        }
-    }
-}
-
 impl Drop for LiveSource {
     fn drop(&mut self) {
         locked(&self.shared.slot).stop = true;
@@ -286,7 +286,6 @@ impl Shared {
             slot.status.state = LiveState::Playing(image.size());
             let frame = Frame {
                 image,
-                name: Arc::clone(&self.name),
                 index: slot.status.frames,
                 time,
             };
@@ -320,6 +319,7 @@ fn supervise(shared: &Shared, ffmpeg: &Ffmpeg, arguments: &[OsString], options: 
         let Some(reason) = reason else {
             return;
         };
+        let reason = shared.input.without_secrets(&reason);
         if locked(&shared.slot).status.frames > frames_before {
             pause = options.first_pause;
         }
@@ -416,6 +416,24 @@ mod tests {
             ("http://me@host", "http://host"),
         ] {
             assert_eq!(without_password(address), shown);
+        }
+    }
+
+    #[test]
+    fn a_log_is_shown_without_passwords() {
+        let input = LiveInput::Stream("rtsp://me:s cret@host/a".into());
+        for (log, shown) in [
+            (
+                "rtsp://me:s cret@host/a: Connection refused; gave up",
+                "rtsp://host/a: Connection refused; gave up",
+            ),
+            (
+                "Redirected to 'http://you:other@else.where/b', which failed",
+                "Redirected to 'http://else.where/b', which failed",
+            ),
+            ("mail me@host", "mail me@host"),
+        ] {
+            assert_eq!(input.without_secrets(log), shown);
         }
     }
 

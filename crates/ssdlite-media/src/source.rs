@@ -15,12 +15,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ssdlite_image::{Limits, decode};
+use ssdlite_image::decode;
 
 use crate::camera::Camera;
 use crate::error::{Error, Result};
-use crate::frame::{Frame, Frames};
-use crate::video::VideoFrames;
 
 const IMAGE_EXTENSIONS: [&str; 10] = [
     "jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif",
@@ -88,10 +86,16 @@ impl Source {
         if path.is_dir() {
             return files_in_folder(path).map(Self::Files);
         }
-        if path.exists() {
+        if path.is_file() {
             let kind = kind_of_file(path)?.unwrap_or(MediaKind::Video);
             let path = path.to_owned();
             return Ok(Self::Files(vec![MediaFile { path, kind }]));
+        }
+        if path.exists() {
+            // To read from a pipe is to wait for whoever writes into it.
+            return Err(Error::Unsupported(format!(
+                "{argument}: expected a file or a folder, found a pipe, a socket or a device"
+            )));
         }
         if let Some(camera) = Camera::from_name(argument) {
             return Ok(Self::Camera(camera));
@@ -104,42 +108,6 @@ impl Source {
              there is no such file"
         )))
     }
-}
-
-impl MediaFile {
-    /// The file's pictures: of an image one, of a video every frame in order.
-    ///
-    /// # Errors
-    /// For a video those of [`VideoFrames::open`]. An image's fault is the
-    /// error item.
-    pub fn frames(&self) -> Result<Box<dyn Frames>> {
-        Ok(match self.kind {
-            MediaKind::Image => Box::new(std::iter::once(image_frame(&self.path))),
-            MediaKind::Video => Box::new(VideoFrames::open(&self.path)?),
-        })
-    }
-}
-
-/// The frames of all `files` in order. A file that can't be read is an error
-/// item, and the next file follows.
-pub fn frames_of_files(files: Vec<MediaFile>) -> impl Frames {
-    files.into_iter().flat_map(|file| {
-        file.frames()
-            .unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
-    })
-}
-
-/// An image file as a frame.
-///
-/// # Errors
-/// Those of [`decode::decode_file`].
-pub fn image_frame(path: &Path) -> Result<Frame> {
-    Ok(Frame {
-        image: decode::decode_file(path, &Limits::default())?,
-        name: path.to_string_lossy().into(),
-        index: 0,
-        time: std::time::Duration::ZERO,
-    })
 }
 
 fn files_in_folder(folder: &Path) -> Result<Vec<MediaFile>> {
@@ -258,27 +226,13 @@ mod tests {
         write("d.mp4", b"no video");
         write("e.xml", b"<annotation/>");
         fs::create_dir(folder.path().join("f.jpg")).unwrap();
-        let source = parsed(folder.path()).unwrap();
-        let Source::Files(found) = source.clone() else {
-            panic!("expected files");
-        };
         let expected = [
             ("a".to_owned(), MediaKind::Image),
             ("b.jpg".to_owned(), MediaKind::Image),
             ("c.PNG".to_owned(), MediaKind::Image),
             ("d.mp4".to_owned(), MediaKind::Video),
         ];
-        assert_eq!(files(source), expected);
-
-        let images = found
-            .into_iter()
-            .filter(|file| file.kind == MediaKind::Image);
-        let frames: Vec<_> = frames_of_files(images.collect()).collect();
-        assert_eq!(frames.len(), 3);
-        assert_eq!(frames[0].as_ref().unwrap().image.width(), 7);
-        assert_eq!(frames[1].as_ref().unwrap().image.width(), 5);
-        let error = frames[2].as_ref().unwrap_err();
-        assert!(error.to_string().contains("c.PNG"), "{error}");
+        assert_eq!(files(parsed(folder.path()).unwrap()), expected);
     }
 
     #[test]
@@ -314,6 +268,16 @@ mod tests {
         }
         let error = Source::parse("gopher://127.0.0.1/").unwrap_err();
         assert!(matches!(error, Error::Unsupported(_)));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("a.mp4");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert!(matches!(parsed(&pipe), Err(Error::Unsupported(_))));
     }
 
     #[test]

@@ -4,9 +4,8 @@
 //! hold pictures themselves are read: a file that is a playlist could name
 //! other files or addresses.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -26,7 +25,7 @@ const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpe
 /// Damage is an error item after the last frame that could be read.
 pub struct VideoFrames {
     decoder: Option<Decoder>,
-    path: Arc<str>,
+    path: PathBuf,
     index: u64,
     time: Duration,
 }
@@ -58,7 +57,7 @@ impl VideoFrames {
         check_file(path)?;
         Ok(Self {
             decoder: Some(ffmpeg.decode(file_input(path))?),
-            path: path.to_string_lossy().into(),
+            path: path.to_owned(),
             index: 0,
             time: Duration::ZERO,
         })
@@ -67,7 +66,7 @@ impl VideoFrames {
     /// What is wrong with a video that has come to its end, if anything.
     fn damage(&self, mut decoder: Decoder) -> Option<Error> {
         let ending = decoder.ending();
-        let (path, index) = (&self.path, self.index);
+        let (path, index) = (self.path.display(), self.index);
         if ending.success && ending.log.is_empty() && index > 0 {
             return None;
         }
@@ -97,7 +96,6 @@ impl Iterator for VideoFrames {
                 self.index += 1;
                 Some(Ok(Frame {
                     image: decoded.image,
-                    name: Arc::clone(&self.path),
                     index,
                     time: self.time,
                 }))
@@ -133,10 +131,16 @@ pub(crate) fn file_input(path: &Path) -> Vec<std::ffi::OsString> {
 }
 
 fn check_file(path: &Path) -> Result<()> {
-    let metadata = std::fs::File::open(path)
-        .and_then(|file| file.metadata())
-        .map_err(|source| Error::io(path, source))?;
-    if metadata.is_file() && metadata.len() == 0 {
+    let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
+    if !metadata.is_file() {
+        return Err(Error::Unsupported(format!(
+            "{}: expected a file, found something else",
+            path.display()
+        )));
+    }
+    // Whether it may be read.
+    std::fs::File::open(path).map_err(|source| Error::io(path, source))?;
+    if metadata.len() == 0 {
         return Err(Error::Malformed(format!(
             "{}: expected a video, found an empty file",
             path.display()

@@ -175,6 +175,28 @@ fn a_source_that_is_not_there_is_tried_again_with_growing_pauses() {
 }
 
 #[test]
+fn a_loss_is_told_without_the_password() {
+    let Some(_folder) = folder() else { return };
+    for scheme in ["http", "rtsp"] {
+        let host = format!("127.0.0.1:{}", free_port());
+        let address = format!("{scheme}://admin:hunter2@{host}/served");
+        let source = LiveSource::open(&LiveInput::Stream(address), patient()).unwrap();
+        let start = Instant::now();
+        let reason = loop {
+            assert!(start.elapsed() < PATIENCE, "{:?}", source.status());
+            if let LiveState::Lost { reason, .. } = source.status().state {
+                break reason;
+            }
+            assert!(source.next_within(Duration::from_millis(1)).is_none());
+        };
+        assert!(reason.contains(&host), "{reason}");
+        for secret in ["admin", "hunter2"] {
+            assert!(!reason.contains(secret), "{reason}");
+        }
+    }
+}
+
+#[test]
 fn a_video_is_played_at_its_own_pace() {
     let Some(folder) = folder() else { return };
     let path = with_sound(folder.path());
