@@ -13,7 +13,7 @@ use ssdlite_infer::Detector;
 use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
 use super::Outcome;
-use super::detect_video::VideoTask;
+use super::detect_video::{VideoTask, settings_to_track};
 use super::detection_json::{DetectionJson, ImageJson};
 use super::live_args::StallArgs;
 use super::model_args::{PostProcessingArgs, Purpose, load_detector};
@@ -59,18 +59,24 @@ enum Input {
 
 impl DetectArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let detector = load_detector(
+        let mut detector = load_detector(
             &self.model,
             &self.post_processing,
             Purpose::Show,
             self.threads,
         )?;
+        let least_score = detector.post_processing().score_threshold;
+        if self.track {
+            let settings = *detector.post_processing();
+            detector.set_post_processing(settings_to_track(settings))?;
+        }
         let mut folder = self.save.as_deref().map(SaveFolder::new).transpose()?;
         let stop = stop_on_signal("stopping after this picture")?;
         let video = VideoTask {
             detector: &detector,
             json: self.json,
             track: self.track,
+            least_score,
             stall: self.stall.duration()?,
             stop: &stop,
         };
@@ -89,7 +95,9 @@ impl DetectArgs {
                     return Ok(Outcome::Failed);
                 }
                 let done = match &input {
-                    Input::Image(path) => self.detect_in_image(&detector, path, folder.as_mut()),
+                    Input::Image(path) => {
+                        self.detect_in_image(&detector, least_score, path, folder.as_mut())
+                    }
                     Input::Video(path) => video.detect_in_file(path, folder.as_mut()),
                     Input::Live(input) => video.detect_in_live(input, folder.as_mut()),
                 };
@@ -110,12 +118,14 @@ impl DetectArgs {
     fn detect_in_image(
         &self,
         detector: &Detector,
+        least_score: f32,
         path: &Path,
         folder: Option<&mut SaveFolder>,
     ) -> Result<Outcome> {
         let mut image = ssdlite_image::decode::decode_file(path, &Default::default())?;
         let name = path.to_string_lossy();
-        let detections = detector.detect(&image).with_context(|| name.to_string())?;
+        let mut detections = detector.detect(&image).with_context(|| name.to_string())?;
+        detections.retain(|found| found.score >= least_score);
         self.print(&name, &image, &detections, detector.classes())?;
         if let Some(folder) = folder {
             let of_detection = |d: &Detection| LabelledBox::of_detection(d, detector.classes());

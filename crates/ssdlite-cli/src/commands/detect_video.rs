@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ssdlite_core::Detection;
+use ssdlite_core::{Detection, PostProcessing};
 use ssdlite_image::draw::{LabelledBox, draw_boxes};
 use ssdlite_infer::Detector;
 use ssdlite_media::{
@@ -29,8 +29,11 @@ pub(crate) struct VideoTask<'a> {
     pub(crate) detector: &'a Detector,
     /// A JSON line a frame on standard output.
     pub(crate) json: bool,
-    /// Give objects numbers that last.
+    /// Give objects numbers that last. The detector then has
+    /// [`settings_to_track`].
     pub(crate) track: bool,
+    /// Least score of what is told and drawn.
+    pub(crate) least_score: f32,
     /// How long a live source may give no frame before it is opened again.
     pub(crate) stall: Duration,
     /// Set when it is time to end.
@@ -144,6 +147,7 @@ struct FrameWork<'a> {
     detector: &'a Detector,
     name: &'a str,
     json: bool,
+    least_score: f32,
     tracker: Option<Tracker>,
     saved: Option<SavedVideo>,
     progress: VideoProgress,
@@ -163,7 +167,8 @@ impl<'a> FrameWork<'a> {
             detector: task.detector,
             name,
             json: task.json,
-            tracker: task.track.then(|| tracker_for(task.detector)),
+            least_score: task.least_score,
+            tracker: task.track.then(|| tracker_for(task.least_score)),
             saved,
             progress,
             frames: 0,
@@ -180,6 +185,11 @@ impl<'a> FrameWork<'a> {
             Some(tracker) => tracker.update(&detections, frame.time),
             None => vec![None; detections.len()],
         };
+        let (detections, tracks): (Vec<_>, Vec<_>) = detections
+            .into_iter()
+            .zip(tracks)
+            .filter(|(found, _)| found.score >= self.least_score)
+            .unzip();
         let line = FrameJson {
             image: self.name,
             frame: frame.index,
@@ -229,13 +239,25 @@ impl<'a> FrameWork<'a> {
     }
 }
 
+/// Least score of a detection by which an object is followed that was surer
+/// before; the value of ByteTrack.
+const LEAST_TRACKED_SCORE: f32 = 0.1;
+
+/// The settings of a detector whose objects are followed: it also finds what is
+/// not sure enough to be shown.
+pub(crate) fn settings_to_track(shown: PostProcessing) -> PostProcessing {
+    PostProcessing {
+        score_threshold: shown.score_threshold.min(LEAST_TRACKED_SCORE),
+        ..shown
+    }
+}
+
 /// A tracker under which whatever is sure enough to be shown is sure enough to
 /// be followed.
-fn tracker_for(detector: &Detector) -> Tracker {
+fn tracker_for(least_score: f32) -> Tracker {
     let usual = TrackerOptions::default();
-    let shown = detector.post_processing().score_threshold;
     Tracker::new(TrackerOptions {
-        sure_score: usual.sure_score.min(shown),
+        sure_score: usual.sure_score.min(least_score),
         ..usual
     })
 }

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
 use ssdlite_image::{ImageSize, RgbImage, encode};
@@ -11,6 +12,9 @@ use ssdlite_infer::bench::arbitrary_model;
 use tempfile::TempDir;
 
 use crate::harness::{Ran, command};
+
+/// Nothing takes this long, unless something hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with `model.safetensors`, whose weights are arbitrary: it finds
 /// something in every picture, and the same each time.
@@ -29,11 +33,17 @@ pub(crate) fn write_model(path: &Path) {
 
 /// A picture of slanted stripes as a PNG.
 pub(crate) fn write_picture(path: &Path) {
+    write_striped_picture(path, 200);
+}
+
+/// The same with stripes of another brightness.
+pub(crate) fn write_striped_picture(path: &Path, stripe: u32) {
     let size = ImageSize::new(131, 97);
     let pixels = (0..size.pixels() as u32)
         .flat_map(|index| {
             let (x, y) = (index % size.width, index / size.width);
-            [(x * 2) as u8, (y * 2) as u8, ((x + y) / 16 % 2 * 200) as u8]
+            let blue = (x + y) / 16 % 2 * stripe;
+            [(x * 2) as u8, (y * 2) as u8, blue as u8]
         })
         .collect();
     encode::save(path, &RgbImage::new(size, pixels).unwrap()).unwrap();
@@ -99,15 +109,28 @@ pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Whether an `ffmpeg` is running with this file.
+/// Whether an `ffmpeg` is running with this file or address as its input.
 #[cfg(target_os = "linux")]
-pub(crate) fn is_decoder_running(video: &Path) -> bool {
-    let name = video.to_str().unwrap().as_bytes();
+pub(crate) fn is_decoder_running(input: &str) -> bool {
     std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
         .filter(|line| line.starts_with(b"ffmpeg\0"))
-        .any(|line| line.windows(name.len()).any(|part| part == name))
+        .any(|line| {
+            let mut words = line.split(|byte| *byte == 0);
+            words.any(|word| word == b"-i")
+                && words.next().is_some_and(|w| w.ends_with(input.as_bytes()))
+        })
+}
+
+/// Waits for something that comes of itself.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
 }
 
 /// A port on which nobody listens.

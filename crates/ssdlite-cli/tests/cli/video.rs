@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::harness::{command, run};
 use crate::media::{
     GoesOn, count_frames, ffmpeg, folder_with_model, free_port, has_ffmpeg, is_decoder_running,
-    names_in, probe, write_picture,
+    names_in, probe, wait_until, write_picture, write_striped_picture,
 };
 
 /// 50 frames in 2 s with a tone.
@@ -96,6 +96,97 @@ fn objects_that_stay_keep_their_numbers() {
     for line in &lines {
         assert_eq!(tracks(line), first);
     }
+}
+
+#[test]
+fn an_object_that_is_unsure_for_a_while_keeps_its_number() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = folder_with_model();
+    let path = |name| folder.path().join(name);
+    write_striped_picture(&path("sure.png"), 200);
+    write_striped_picture(&path("unsure.png"), 0);
+    let found_in = |picture| -> Vec<Value> {
+        let args = [
+            "detect",
+            "model.safetensors",
+            picture,
+            "--score=0.1",
+            "--json",
+        ];
+        let line = run(folder.path(), &args).exits(0).json().remove(0);
+        line["detections"].as_array().unwrap().clone()
+    };
+    // Of what is in both pictures, that of which the model, whose scores are
+    // arbitrary, is surer by most in the first.
+    let unsure = found_in("unsure.png");
+    let (fall, object) = found_in("sure.png")
+        .into_iter()
+        .filter_map(|sure| {
+            let same = unsure.iter().find(|other| is_same_object(&sure, other))?;
+            Some((score_of(&sure) - score_of(same), sure))
+        })
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .expect("an object in both pictures");
+    assert!(fall > 1e-5, "{fall}");
+    let least_score = score_of(&object) - fall / 2.0;
+
+    // It is unsure for longer than an object that is not found is waited for.
+    let part = |seconds, name| {
+        let picture = path(name);
+        format!(
+            "-loop 1 -framerate 10 -t {seconds} -i {} ",
+            picture.display()
+        )
+    };
+    let parts = [
+        part(0.5, "sure.png"),
+        part(2.0, "unsure.png"),
+        part(0.5, "sure.png"),
+    ];
+    let joined = "-filter_complex [0][1][2]concat=n=3 -c:v ffv1";
+    ffmpeg(&(parts.concat() + joined), &path("video.mkv"));
+    let score = format!("--score={least_score}");
+    let args = [
+        "detect",
+        "model.safetensors",
+        "video.mkv",
+        "--track",
+        "--json",
+        &score,
+    ];
+    let lines = run(folder.path(), &args).exits(0).json();
+    assert_eq!(lines.len(), 30);
+    let tracks: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let found = line["detections"].as_array().unwrap();
+            assert!(
+                found
+                    .iter()
+                    .all(|found| found["score"].as_f64().unwrap() >= least_score)
+            );
+            let shown = found.iter().find(|found| is_same_object(&object, found))?;
+            shown["track"].as_u64()
+        })
+        .collect();
+    let number = tracks[0];
+    assert!(number.is_some());
+    let expected = [vec![number; 5], vec![None; 20], vec![number; 5]].concat();
+    assert_eq!(tracks, expected);
+}
+
+fn score_of(found: &Value) -> f64 {
+    found["score"].as_f64().unwrap()
+}
+
+fn is_same_object(one: &Value, other: &Value) -> bool {
+    let near = |side: usize| {
+        let [a, b] = [one, other].map(|found| found["box"][side].as_f64().unwrap());
+        (a - b).abs() < 3.0
+    };
+    one["class"] == other["class"] && (0..4).all(near)
 }
 
 #[test]
@@ -206,7 +297,7 @@ fn ctrl_c_leaves_a_playable_video() {
     let frames = count_frames(&out.join("long.mp4"));
     assert!((3..10_000).contains(&frames), "{frames}");
     assert_eq!(lines_of(&out.join("long.jsonl")).len(), frames);
-    assert!(!is_decoder_running(&video));
+    assert!(!is_decoder_running(video.to_str().unwrap()));
 }
 
 /// Sends a moving picture to the one who asks for it.
@@ -285,6 +376,64 @@ fn a_stream_is_followed_over_a_loss_until_ctrl_c() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_kill_leaves_no_decoder_of_a_video() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = folder_with_model();
+    let video = folder.path().join("long.mp4");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=96x64:rate=25:duration=400 -pix_fmt yuv420p -preset ultrafast",
+        &video,
+    );
+    let video = video.to_str().unwrap();
+    let args = ["detect", "model.safetensors", video, "--json"];
+    let mut call = GoesOn::start(folder.path(), &args);
+    call.line();
+    assert!(is_decoder_running(video));
+    call.signal("KILL");
+    wait_until("its next frame ends the decoder", || {
+        !is_decoder_running(video)
+    });
+}
+
+/// Whether the system ties a child to its parent, as `util-linux` does. In CI
+/// it has to.
+#[cfg(target_os = "linux")]
+fn has_setpriv() -> bool {
+    let tried = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", "true"])
+        .status();
+    let is_there = tried.is_ok_and(|status| status.success());
+    if !is_there {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "CI must not skip this test"
+        );
+        eprintln!("skipped: setpriv is not installed");
+    }
+    is_there
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_kill_leaves_no_decoder_of_a_stream_that_is_silent() {
+    if !has_ffmpeg() || !has_setpriv() {
+        return;
+    }
+    let folder = folder_with_model();
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = format!("http://{}/live", silent.local_addr().unwrap());
+    let args = ["detect", "model.safetensors", &address, "--stall", "3600"];
+    let call = GoesOn::start(folder.path(), &args);
+    wait_until("the decoder starts", || is_decoder_running(&address));
+    call.signal("KILL");
+    wait_until("it ends with its owner", || !is_decoder_running(&address));
+}
+
+#[test]
 fn without_ffmpeg_images_work_and_videos_say_what_is_missing() {
     let folder = folder_with_model();
     write_picture(&folder.path().join("a.png"));
@@ -318,7 +467,7 @@ fn without_ffmpeg_images_work_and_videos_say_what_is_missing() {
 #[test]
 fn wrong_options_are_refused() {
     let folder = folder_with_model();
-    for stall in ["0", "-1", "NaN", "1e40"] {
+    for stall in ["0", "-1", "NaN", "1e40", "3601"] {
         let stall = format!("--stall={stall}");
         let args = ["detect", "model.safetensors", "a.mp4", &stall];
         let ran = run(folder.path(), &args).exits(2);
