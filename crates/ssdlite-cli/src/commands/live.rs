@@ -6,11 +6,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use clap::Args;
-use ssdlite_media::{LiveInput, LiveOptions, Source};
+use ssdlite_media::{LiveInput, Source};
 use ssdlite_serve::{Model, ServerOptions};
 
 use super::Outcome;
-use super::live_args::StallArgs;
 use super::server_args::{ServerArgs, run_server};
 use crate::console;
 
@@ -26,18 +25,12 @@ pub(crate) struct LiveArgs {
     #[arg(long)]
     open: bool,
     #[command(flatten)]
-    stall: StallArgs,
-    #[command(flatten)]
     server: ServerArgs,
 }
 
 impl LiveArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         self.server.check()?;
-        let live = LiveOptions {
-            stall: self.stall.duration()?,
-            ..LiveOptions::default()
-        };
         let source = match &self.source {
             Some(argument) => Some(LiveInput::from_source(Source::parse(argument)?)?),
             None => None,
@@ -46,9 +39,8 @@ impl LiveArgs {
         let model = Model::load(&self.model, self.server.threads())?;
         let options = ServerOptions {
             source,
-            live,
             workers: NonZeroUsize::MIN,
-            ..self.server.options(vec![model])
+            ..self.server.options(vec![model])?
         };
         run_server(options, |address| {
             if self.open {
@@ -67,13 +59,16 @@ fn open_in_browser(address: &str) {
     } else {
         "xdg-open"
     };
-    let started = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .arg(address)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    match started {
+        .stderr(Stdio::null());
+    // A Ctrl-C that ends the server is not meant for the browser.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    match command.spawn() {
         // Nobody else would take note of its end.
         Ok(mut child) => drop(std::thread::spawn(move || child.wait())),
         Err(error) => console::warning(&format!("`{program}` opens no browser: {error}")),

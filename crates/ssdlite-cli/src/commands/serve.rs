@@ -1,21 +1,22 @@
 //! `serve`: detectors behind an HTTP interface.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
 use ssdlite_serve::{Model, ServerOptions};
 
-use super::Outcome;
 use super::server_args::{ServerArgs, run_server};
+use super::{Outcome, UsageError};
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
-    /// Detectors' model files, each known by its name without the ending; the
+    /// Detectors' model files, each known by its name without the ending, or
+    /// by another that is put before it: `cars=runs/cars/best.safetensors`; the
     /// first answers where a request names none
     #[arg(required = true, value_name = "MODEL")]
-    models: Vec<PathBuf>,
+    models: Vec<String>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -23,13 +24,38 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         self.server.check()?;
-        // Most gets done when every thread has a picture of its own.
-        let load = |path: &PathBuf| Model::load(path, NonZeroUsize::MIN);
-        let models = self.models.iter().map(load).collect::<Result<_, _>>()?;
+        let models = self.models.iter().map(|argument| load(argument));
+        let models = models.collect::<Result<_>>()?;
         let options = ServerOptions {
             workers: self.server.threads(),
-            ..self.server.options(models)
+            ..self.server.options(models)?
         };
         run_server(options, |_| {})
+    }
+}
+
+fn load(argument: &str) -> Result<Model> {
+    // Most gets done when every thread has a picture of its own.
+    let threads = NonZeroUsize::MIN;
+    match named_file(argument) {
+        (Some(""), _) => Err(UsageError(format!(
+            "{argument}: expected a name before the `=`, found none"
+        ))
+        .into()),
+        (Some(name), path) => Ok(Model {
+            name: name.to_owned(),
+            ..Model::load(path, threads)?
+        }),
+        (None, path) => Ok(Model::load(path, threads)?),
+    }
+}
+
+/// The name and the file in `NAME=FILE`. A file that is there under exactly
+/// that name has no other.
+fn named_file(argument: &str) -> (Option<&str>, &Path) {
+    let path = Path::new(argument);
+    match argument.split_once('=') {
+        Some((name, file)) if !path.exists() => (Some(name), Path::new(file)),
+        _ => (None, path),
     }
 }

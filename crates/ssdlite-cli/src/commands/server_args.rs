@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
+use ssdlite_media::LiveOptions;
 use ssdlite_serve::{Access, DEFAULT_PORT, Error, Model, Server, ServerOptions};
 
+use super::live_args::StallArgs;
 use super::{Outcome, UsageError};
 use crate::console;
 
@@ -26,7 +28,8 @@ pub(crate) struct ServerArgs {
     /// Let in who shows this token: 8 or more letters, digits or `-._~`
     #[arg(long, conflicts_with = "no_auth")]
     token: Option<String>,
-    /// Let in everybody who reaches the address
+    /// Let in everybody who reaches the address; on 127.0.0.1 that is this
+    /// machine, as without it
     #[arg(long)]
     no_auth: bool,
     /// Folder for the frames that people keep, as VOC data to train on; without
@@ -36,6 +39,8 @@ pub(crate) struct ServerArgs {
     /// Threads [default: all cores]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    stall: StallArgs,
 }
 
 impl ServerArgs {
@@ -46,8 +51,12 @@ impl ServerArgs {
     }
 
     /// Options of a server of these models.
-    pub(crate) fn options(self, models: Vec<Model>) -> ServerOptions {
-        ServerOptions {
+    pub(crate) fn options(self, models: Vec<Model>) -> Result<ServerOptions> {
+        let live = LiveOptions {
+            stall: self.stall.duration()?,
+            ..LiveOptions::default()
+        };
+        Ok(ServerOptions {
             address: SocketAddr::new(self.host, self.port),
             access: match self.token {
                 Some(token) => Access::Token(token),
@@ -55,13 +64,15 @@ impl ServerArgs {
                 None => Access::LocalOnly,
             },
             keep: self.keep,
+            live,
             ..ServerOptions::new(models)
-        }
+        })
     }
 
     /// Refuses an address that lets others in without a word on whom, before
     /// models are read.
     pub(crate) fn check(&self) -> Result<()> {
+        self.stall.duration()?;
         if self.host.is_loopback() || self.token.is_some() || self.no_auth {
             return Ok(());
         }

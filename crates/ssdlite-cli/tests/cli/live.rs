@@ -2,17 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::harness::run;
 use crate::media::{
-    GoesOn, ffmpeg, folder_with_model, has_ffmpeg, is_decoder_running, write_model, write_picture,
+    GoesOn, PATIENCE, ffmpeg, folder_with_model, has_ffmpeg, is_decoder_running, wait_until,
+    write_model, write_picture,
 };
-
-/// No answer takes this long, unless something hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `HOST:PORT` of the address that was printed.
 fn host(address: &str) -> &str {
@@ -43,6 +41,18 @@ fn ask(host: &str, line: &str, headers: &str, body: &[u8]) -> (u16, String) {
     (status, body.to_owned())
 }
 
+/// Whether the server says that it is about to end. A connection that is made
+/// just before may be closed without an answer.
+fn is_ending(host: &str) -> bool {
+    let mut stream = connect(host);
+    let request =
+        format!("GET /v2/health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer.starts_with(b"HTTP/1.1 503")
+}
+
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
@@ -62,6 +72,7 @@ fn served_answers_are_those_of_detect_until_sigterm() {
         "serve",
         "model.safetensors",
         "second.safetensors",
+        "third=model.safetensors",
         "--port",
         "0",
     ];
@@ -69,7 +80,7 @@ fn served_answers_are_those_of_detect_until_sigterm() {
     let address = server.line();
     let host = host(&address);
     let body = std::fs::read(&picture).unwrap();
-    for model in ["model", "second"] {
+    for model in ["model", "second", "third"] {
         let line = format!("POST /v1/detect?model={model}");
         let (status, answer) = ask(host, &line, "", &body);
         assert_eq!(status, 200, "{answer}");
@@ -84,6 +95,32 @@ fn served_answers_are_those_of_detect_until_sigterm() {
     let ran = server.join().exits(0);
     assert_eq!(ran.stdout, format!("{address}\n"));
     assert!(TcpStream::connect(host).is_err());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_signal_ends_it_at_once() {
+    let folder = folder_with_model();
+    let serve = ["serve", "model.safetensors", "--port", "0"];
+    let mut server = GoesOn::start(folder.path(), &serve);
+    let address = server.line();
+    let host = host(&address);
+    // A request whose body does not come, so that the server would wait.
+    let mut stuck = connect(host);
+    let head = format!(
+        "POST /v1/detect HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\
+         Expect: 100-continue\r\n\r\n"
+    );
+    stuck.write_all(head.as_bytes()).unwrap();
+    let mut told = [0; 25];
+    stuck.read_exact(&mut told).unwrap();
+    assert!(told.starts_with(b"HTTP/1.1 100"));
+    server.signal("TERM");
+    wait_until("it is told to end", || is_ending(host));
+    let start = Instant::now();
+    server.signal("TERM");
+    server.join().exits(0);
+    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -118,7 +155,7 @@ fn a_token_lets_in_and_frames_are_kept_where_told() {
 #[test]
 fn servers_that_would_let_anybody_in_are_refused() {
     let folder = folder_with_model();
-    let refused: [&[&str]; 6] = [
+    let refused: [&[&str]; 10] = [
         &["serve", "model.safetensors", "--host", "0.0.0.0"],
         &["live", "model.safetensors", "--host", "::"],
         &["serve", "model.safetensors", "--token", "short"],
@@ -130,6 +167,10 @@ fn servers_that_would_let_anybody_in_are_refused() {
             "--no-auth",
         ],
         &["serve", "model.safetensors", "./model.safetensors"],
+        &["serve", "a=model.safetensors", "a=model.safetensors"],
+        &["serve", "=model.safetensors"],
+        &["serve", "model.safetensors", "--stall", "0"],
+        &["live", "model.safetensors", "--stall", "3601"],
         &["serve"],
     ];
     for args in refused {
@@ -202,8 +243,8 @@ fn a_live_page_shows_a_video_and_ctrl_c_ends_all() {
     let (_, sources) = ask(host, "GET /v1/sources", "", b"");
     assert_eq!(json(&sources)["sources"][0]["id"], "given");
     let _watching = watch(host);
-    assert!(is_decoder_running(&video));
+    assert!(is_decoder_running(video.to_str().unwrap()));
     server.signal("INT");
     server.join().exits(0);
-    assert!(!is_decoder_running(&video));
+    assert!(!is_decoder_running(video.to_str().unwrap()));
 }
