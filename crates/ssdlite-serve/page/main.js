@@ -148,9 +148,10 @@ async function keep() {
   const { image, width, height } = frame;
   const detections = panel.shown(frame.detections);
   try {
-    const { id, folder } = await keepFrame(modelMenu.value, image, { width, height, detections });
+    const kept = await keepFrame(modelMenu.value, image, { width, height, detections });
     const objects = `${detections.length} ${detections.length === 1 ? "object" : "objects"}`;
-    setNote("good", `Kept ${id} with ${objects} in ${folder}.`);
+    const unlisted = kept.listed ? "" : " The folder has no lists to add it to.";
+    setNote("good", `Kept ${kept.id} with ${objects} in ${kept.folder}.${unlisted}`);
   } catch (error) {
     setNote("bad", `Not kept: ${error.message}`);
   }

@@ -18,29 +18,34 @@ export function serverSource({ id, model, show, state }) {
   let tries = 0;
   let timer;
   let owed = 0;
+  let failure;
 
   function connect() {
     state("wait", "Connecting…");
     owed = 0;
+    failure = undefined;
     socket = socketTo("/v1/live", { source: id, model });
     socket.onmessage = ({ data }) =>
       typeof data === "string" ? onStatus(JSON.parse(data)) : onFrame(data);
     socket.onclose = () => {
       if (stopped) return;
       const pause = RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)];
-      state("bad", `Connection lost, trying again in ${pause / 1000} s`);
+      state("bad", `${failure ?? "Connection lost"}; trying again in ${pause / 1000} s`);
       timer = setTimeout(connect, pause);
     };
   }
 
   function onStatus(status) {
-    tries = 0;
-    if (status.state === "playing") state("live", "Live");
+    if (status.state === "playing") {
+      tries = 0;
+      state("live", "Live");
+    }
     if (status.state === "opening") state("wait", "Opening the source…");
     if (status.state === "lost") {
       state("bad", `${status.reason}; trying again in ${status.retry_seconds} s`);
     }
-    if (status.state === "failed") state("bad", status.reason);
+    // The server closes the connection after that.
+    if (status.state === "failed") failure = status.reason;
   }
 
   async function onFrame(data) {
@@ -108,7 +113,7 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
       if (stopped) return;
       sent = undefined;
       const pause = RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)];
-      state("bad", `Connection lost, trying again in ${pause / 1000} s`);
+      state("bad", `Connection lost; trying again in ${pause / 1000} s`);
       timer = setTimeout(connect, pause);
     };
   }

@@ -25,7 +25,7 @@ export function createStats() {
     const span = times.at(-1) - times[0];
     element("fps").textContent = span > 0 ? (((times.length - 1) * 1000) / span).toFixed(1) : "–";
     element("delay").textContent = milliseconds(smooth.delay);
-    element("skipped").textContent = frame.skipped ?? "0";
+    element("skipped").textContent = frame.skipped ?? "–";
     const stages = Object.keys(STAGES).filter((stage) => stage in frame.stages);
     const total = stages.reduce((sum, stage) => sum + smooth[stage], 0) || 1;
     element("stages").replaceChildren(...stages.map((stage) => {

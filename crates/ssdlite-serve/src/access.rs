@@ -3,11 +3,13 @@
 //! A token comes as `Authorization: Bearer TOKEN`, or from a browser as a
 //! cookie, which `/?token=TOKEN` sets. Browsers let pages of any site send
 //! requests and open WebSockets to this server: whatever comes from a page must
-//! come from a page of our own, and a server that is for this machine alone
-//! answers to this machine's names only, since a foreign name could be made to
-//! point here.
+//! come from a page of our own. A site can also make its own name point here,
+//! and ask as if it were ours; a server without a token therefore answers only
+//! to what no site can be called: addresses, `localhost` and this machine's
+//! name.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 
 use axum::http::{HeaderMap, Uri, header};
 
@@ -17,37 +19,104 @@ use crate::refusal::Refusal;
 /// The cookie's name.
 const COOKIE: &str = "ssdlite_token";
 
-/// Whether a request with these headers may be answered.
-pub(crate) fn check(access: &Access, headers: &HeaderMap) -> Result<(), Refusal> {
-    let host = text(headers, header::HOST).unwrap_or_default();
-    if *access == Access::LocalOnly && !is_local(host) {
-        return Err(Refusal::Forbidden(format!(
-            "expected a request to this machine by one of its own names, found `{host}`"
-        )));
+/// Decides who is let in.
+pub(crate) struct Gate {
+    access: Access,
+    /// This machine's name, where it is answered to.
+    host_name: Option<String>,
+}
+
+impl Gate {
+    /// The gate of a server that listens on this address.
+    pub(crate) fn new(access: Access, address: SocketAddr) -> Self {
+        match access {
+            Access::Open if !address.ip().is_loopback() => Self {
+                access,
+                host_name: host_name(),
+            },
+            Access::Open => Self {
+                access: Access::LocalOnly,
+                host_name: None,
+            },
+            Access::LocalOnly | Access::Token(_) => Self {
+                access,
+                host_name: None,
+            },
+        }
     }
-    if let Some(origin) = text(headers, header::ORIGIN)
-        && origin.split_once("://").map(|(_, site)| site) != Some(host)
-    {
-        return Err(Refusal::Forbidden(format!(
-            "expected a page of this server to ask, found one of `{origin}`"
-        )));
+
+    /// The token that is wanted, if one is.
+    pub(crate) fn token(&self) -> Option<&str> {
+        match &self.access {
+            Access::Token(token) => Some(token),
+            Access::LocalOnly | Access::Open => None,
+        }
     }
-    match access {
-        Access::Token(token) if !has_token(headers, token) => Err(Refusal::Unauthorized),
-        _ => Ok(()),
+
+    /// Whether a request with these headers may be answered.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let host = text(headers, header::HOST).unwrap_or_default();
+        if !self.answers_to(host) {
+            return Err(Refusal::Forbidden(format!(
+                "expected a request to this machine by its address or its own name, found \
+                 `{host}`; under another name it needs a token"
+            )));
+        }
+        if let Some(origin) = text(headers, header::ORIGIN)
+            && origin.split_once("://").map(|(_, site)| site) != Some(host)
+        {
+            return Err(Refusal::Forbidden(format!(
+                "expected a page of this server to ask, found one of `{origin}`"
+            )));
+        }
+        match self.token() {
+            Some(token) if !has_token(headers, token) => Err(Refusal::Unauthorized),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `host`, with or without a port, may be this server's.
+    fn answers_to(&self, host: &str) -> bool {
+        let name = name_of(host);
+        let address = name.parse::<IpAddr>();
+        let is_localhost = name.eq_ignore_ascii_case("localhost");
+        match self.access {
+            // A site that got a browser here still lacks the token.
+            Access::Token(_) => true,
+            Access::LocalOnly => is_localhost || address.is_ok_and(|address| address.is_loopback()),
+            Access::Open => is_localhost || address.is_ok() || self.is_host_name(name),
+        }
+    }
+
+    /// Whether this is the machine's name, as it is or in the domain of
+    /// multicast DNS.
+    fn is_host_name(&self, name: &str) -> bool {
+        let name = name.strip_suffix(".local").unwrap_or(name);
+        self.host_name
+            .as_ref()
+            .is_some_and(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// The cookie for a page that was asked for with the right `?token=`.
+    pub(crate) fn cookie_for(&self, uri: &Uri) -> Option<String> {
+        let token = self.token()?;
+        let query = uri.query()?;
+        let given = query
+            .split('&')
+            .find_map(|part| part.strip_prefix("token="))?;
+        is_equal(given, token)
+            .then(|| format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"))
     }
 }
 
-/// The cookie for a page that was asked for with the right `?token=`.
-pub(crate) fn cookie_for(access: &Access, uri: &Uri) -> Option<String> {
-    let Access::Token(token) = access else {
-        return None;
-    };
-    let query = uri.query()?;
-    let given = query
-        .split('&')
-        .find_map(|part| part.strip_prefix("token="))?;
-    is_equal(given, token).then(|| format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"))
+/// What this machine calls itself, where it says so.
+fn host_name() -> Option<String> {
+    let told = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| {
+        let output = Command::new("hostname").output()?;
+        std::io::Result::Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    });
+    let name = told.ok()?.trim().to_owned();
+    (!name.is_empty()).then_some(name)
 }
 
 fn has_token(headers: &HeaderMap, token: &str) -> bool {
@@ -75,16 +144,12 @@ fn is_equal(given: &str, token: &str) -> bool {
     given.len() == token.len() && differences == 0
 }
 
-/// Whether `host`, with or without a port, is a name of this machine.
-fn is_local(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
+/// A host without its port.
+fn name_of(host: &str) -> &str {
+    match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    }
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
@@ -102,51 +167,75 @@ mod tests {
             .collect()
     }
 
+    fn gate(access: Access) -> Gate {
+        let host_name = Some("Camera-Box".into());
+        Gate { access, host_name }
+    }
+
     #[test]
     fn this_machine_answers_to_its_own_names() {
-        for local in [
+        let local = gate(Access::LocalOnly);
+        let open = gate(Access::Open);
+        let token = gate(Access::Token("s3cret-token".into()));
+        for name in [
             "localhost:1",
             "LOCALHOST",
             "127.0.0.1:80",
             "127.9.9.9",
             "[::1]:80",
         ] {
-            assert!(is_local(local), "{local}");
+            assert!(local.answers_to(name) && open.answers_to(name), "{name}");
         }
-        for foreign in [
+        for name in ["10.0.0.1:8765", "[::2]", "camera-box:1", "CAMERA-BOX.local"] {
+            assert!(!local.answers_to(name) && open.answers_to(name), "{name}");
+        }
+        for name in [
             "",
-            "evil.example",
+            "evil.example:8765",
             "localhost.evil.example:1",
-            "10.0.0.1",
-            "[::2]",
+            "camera-box.evil.example",
         ] {
-            assert!(!is_local(foreign), "{foreign}");
+            assert!(!local.answers_to(name) && !open.answers_to(name), "{name}");
+            assert!(token.answers_to(name), "{name}");
         }
-        let rebound = headers(&[(header::HOST, "evil.example:8765")]);
-        assert!(check(&Access::LocalOnly, &rebound).is_err());
-        assert!(check(&Access::Open, &rebound).is_ok());
+        let rebound = headers(&[
+            (header::HOST, "evil.example:8765"),
+            (header::ORIGIN, "http://evil.example:8765"),
+        ]);
+        for gate in [local, open] {
+            assert!(gate.check(&rebound).is_err());
+        }
+    }
+
+    #[test]
+    fn a_loopback_address_is_for_this_machine_alone() {
+        let loopback = Gate::new(Access::Open, ([127, 0, 0, 1], 80).into());
+        assert!(!loopback.answers_to("10.0.0.1"));
+        let all = Gate::new(Access::Open, ([0, 0, 0, 0], 80).into());
+        assert!(all.answers_to("10.0.0.1"));
     }
 
     #[test]
     fn pages_of_other_sites_are_refused() {
         let from = |origin| headers(&[(header::HOST, "localhost:8765"), (header::ORIGIN, origin)]);
-        assert!(check(&Access::LocalOnly, &from("http://localhost:8765")).is_ok());
+        let local = gate(Access::LocalOnly);
+        assert!(local.check(&from("http://localhost:8765")).is_ok());
         for foreign in ["http://evil.example", "http://localhost:1", "null"] {
-            for access in [Access::LocalOnly, Access::Open] {
-                assert!(check(&access, &from(foreign)).is_err(), "{foreign}");
+            for gate in [gate(Access::LocalOnly), gate(Access::Open)] {
+                assert!(gate.check(&from(foreign)).is_err(), "{foreign}");
             }
         }
     }
 
     #[test]
     fn a_token_comes_as_header_or_cookie() {
-        let access = Access::Token("s3cret-token".into());
+        let gate = gate(Access::Token("s3cret-token".into()));
         let host = (header::HOST, "example:1");
         for right in [
             (header::AUTHORIZATION, "Bearer s3cret-token"),
             (header::COOKIE, "a=b; ssdlite_token=s3cret-token"),
         ] {
-            assert!(check(&access, &headers(&[host.clone(), right])).is_ok());
+            assert!(gate.check(&headers(&[host.clone(), right])).is_ok());
         }
         for wrong in [
             (header::AUTHORIZATION, "Bearer s3cret-tokem"),
@@ -155,10 +244,10 @@ mod tests {
             (header::COOKIE, "ssdlite_token=s3cret"),
             (header::COOKIE, "other=s3cret-token"),
         ] {
-            let answer = check(&access, &headers(&[host.clone(), wrong]));
+            let answer = gate.check(&headers(&[host.clone(), wrong]));
             assert_eq!(answer, Err(Refusal::Unauthorized));
         }
-        let cookie = |uri: &str| cookie_for(&access, &uri.parse().unwrap());
+        let cookie = |uri: &str| gate.cookie_for(&uri.parse().unwrap());
         assert!(cookie("/?a=1&token=s3cret-token").is_some());
         assert!(cookie("/?token=s3cret").is_none());
         assert!(cookie("/").is_none());

@@ -2,12 +2,14 @@
 //!
 //! A source is opened when the first page watches it and closed a moment after
 //! the last one left. Each has one thread, which takes the latest frame,
-//! detects and encodes; pages are handed the latest result.
+//! encodes it and detects in it, with each of the models that pages watch it
+//! with; pages are handed the latest result. A device is never opened twice: a
+//! source keeps its place until it is closed.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -20,6 +22,7 @@ use crate::answer::{FoundObject, milliseconds, objects};
 use crate::metrics::Metrics;
 use crate::model::{LEAST_SCORE, Model};
 use crate::options::Log;
+use crate::refusal::Refusal;
 
 /// How long a source stays open for a page that may come back at once.
 const LINGER: Duration = Duration::from_secs(2);
@@ -55,17 +58,61 @@ pub(crate) struct Feeds {
     metrics: Arc<Metrics>,
     log: Log,
     state: Mutex<FeedsState>,
+    /// Told of each source that is closed.
+    closed: Condvar,
 }
 
 #[derive(Default)]
 struct FeedsState {
-    open: HashMap<FeedKey, watch::Sender<Shown>>,
-    threads: Vec<JoinHandle<()>>,
+    /// By the source's id.
+    open: HashMap<String, OpenSource>,
     stopping: bool,
 }
 
-/// A source's id and a model's name.
-type FeedKey = (String, String);
+#[derive(Default)]
+struct OpenSource {
+    /// What it is doing, as a JSON message.
+    status: Arc<str>,
+    channels: Vec<Channel>,
+}
+
+/// What those are shown who watch a source with one model.
+#[derive(Clone)]
+struct Channel {
+    model: Arc<Model>,
+    sender: watch::Sender<Shown>,
+}
+
+impl OpenSource {
+    fn subscribe(&mut self, model: &Arc<Model>) -> watch::Receiver<Shown> {
+        // The last frame of one that nobody watches may be old.
+        self.channels.retain(Channel::is_watched);
+        let known = self
+            .channels
+            .iter()
+            .find(|channel| channel.model.name == model.name);
+        if let Some(channel) = known {
+            return channel.sender.subscribe();
+        }
+        let (sender, receiver) = watch::channel(Shown {
+            status: Arc::clone(&self.status),
+            frame: None,
+        });
+        let model = Arc::clone(model);
+        self.channels.push(Channel { model, sender });
+        receiver
+    }
+
+    fn is_watched(&self) -> bool {
+        self.channels.iter().any(Channel::is_watched)
+    }
+}
+
+impl Channel {
+    fn is_watched(&self) -> bool {
+        self.sender.receiver_count() > 0
+    }
+}
 
 impl Feeds {
     pub(crate) fn new(
@@ -80,6 +127,7 @@ impl Feeds {
             metrics,
             log,
             state: Mutex::default(),
+            closed: Condvar::new(),
         }
     }
 
@@ -100,47 +148,44 @@ impl Feeds {
         given.chain(new).collect()
     }
 
-    /// Watches a source, opening it if need be. None while the server ends.
+    /// Watches a source, opening it if need be.
     pub(crate) fn watch(
         self: &Arc<Self>,
         source: &ListedSource,
         model: &Arc<Model>,
-    ) -> Option<watch::Receiver<Shown>> {
-        let key = (source.id.clone(), model.name.clone());
+    ) -> Result<watch::Receiver<Shown>, Refusal> {
         let mut state = self.lock();
         if state.stopping {
-            return None;
+            return Err(Refusal::ending());
         }
-        if let Some(sender) = state.open.get(&key) {
-            return Some(sender.subscribe());
+        if let Some(open) = state.open.get_mut(&source.id) {
+            return Ok(open.subscribe(model));
         }
-        let (sender, receiver) = watch::channel(Shown::default());
-        state.open.insert(key.clone(), sender.clone());
-        state.threads.retain(|thread| !thread.is_finished());
         let feed = Feed {
             feeds: Arc::clone(self),
-            key,
-            name: source.title.clone(),
-            model: Arc::clone(model),
-            sender,
+            source: source.clone(),
         };
-        let input = source.input.clone();
-        state
-            .threads
-            .push(std::thread::spawn(move || feed.run(&input)));
-        Some(receiver)
+        // It has to wait for the lock before it can do anything.
+        std::thread::Builder::new()
+            .spawn(move || feed.run())
+            .map_err(|error| Refusal::Unavailable(format!("no thread for the source: {error}")))?;
+        let open = state.open.entry(source.id.clone()).or_default();
+        Ok(open.subscribe(model))
     }
 
-    /// Closes all sources and waits until that is done.
+    /// Tells all sources to close.
     pub(crate) fn stop(&self) {
-        let mut state = self.lock();
-        state.stopping = true;
-        let threads = std::mem::take(&mut state.threads);
-        drop(state);
-        for thread in threads {
-            // What a panic there meant has been shown to its pages.
-            let _ = thread.join();
-        }
+        self.lock().stopping = true;
+    }
+
+    /// Waits until all sources are closed, but no longer than so.
+    pub(crate) fn wait(&self, patience: Duration) {
+        // One that hangs is left to the process's end.
+        let is_open = |state: &mut FeedsState| !state.open.is_empty();
+        drop(
+            self.closed
+                .wait_timeout_while(self.lock(), patience, is_open),
+        );
     }
 
     fn lock(&self) -> MutexGuard<'_, FeedsState> {
@@ -151,16 +196,7 @@ impl Feeds {
 /// A source that is open.
 struct Feed {
     feeds: Arc<Feeds>,
-    key: FeedKey,
-    name: String,
-    model: Arc<Model>,
-    sender: watch::Sender<Shown>,
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.feeds.lock().open.remove(&self.key);
-    }
+    source: ListedSource,
 }
 
 /// What the page is told of a source.
@@ -171,6 +207,15 @@ enum Status<'a> {
     Playing,
     Lost { reason: &'a str, retry_seconds: f32 },
     Failed { reason: &'a str },
+}
+
+/// A frame that was taken from the source.
+struct Taken<'a> {
+    frame: &'a Frame,
+    jpeg: &'a [u8],
+    encoded: Duration,
+    number: u64,
+    skipped: u64,
 }
 
 /// What goes before a frame's JPEG.
@@ -195,16 +240,42 @@ struct FrameMilliseconds {
 }
 
 impl Feed {
-    fn run(self, input: &LiveInput) {
-        let source = match LiveSource::open(input, self.feeds.live) {
-            Ok(source) => source,
-            Err(error) => return self.fail(&error.to_string()),
-        };
+    fn run(&self) {
+        // A page would show its last frame as if it were live.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.show_until_left()));
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => self.fail(&reason),
+            Err(_) => self.fail("the detector failed on a frame"),
+        }
+    }
+
+    fn show_until_left(&self) -> Result<(), String> {
+        let mut number = 0;
+        loop {
+            self.play(&mut number)?;
+            if self.has_given_up() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Shows the source until nobody has watched for a while, or the server
+    /// ends. Then it is closed.
+    fn play(&self, number: &mut u64) -> Result<(), String> {
+        let opened = LiveSource::open(&self.source.input, self.feeds.live);
+        let source = opened.map_err(|error| error.to_string())?;
         let mut watched = Instant::now();
         let mut last = source.status();
-        let mut number = 0;
         self.show_state(&last.state);
-        while !self.is_over(&mut watched) {
+        loop {
+            let (channels, stopping) = self.look_around();
+            if !channels.is_empty() {
+                watched = Instant::now();
+            }
+            if stopping || watched.elapsed() > LINGER {
+                return Ok(());
+            }
             let frame = source.next_within(PATIENCE);
             let now = source.status();
             if now.state != last.state {
@@ -217,70 +288,55 @@ impl Feed {
             metrics.losses.fetch_add(now.losses - last.losses, Relaxed);
             last = now;
             let Some(frame) = frame else { continue };
-            number += 1;
-            match self.message(&source, &frame, number, last.skipped) {
-                Ok(message) => {
-                    metrics.frames.fetch_add(1, Relaxed);
-                    self.sender
-                        .send_modify(|shown| shown.frame = Some((number, message)));
-                }
-                Err(reason) => return self.fail(&reason),
+            *number += 1;
+            let start = Instant::now();
+            let jpeg = jpeg_from_image(&frame.image, FRAME_QUALITY).map_err(|e| e.to_string())?;
+            let taken = Taken {
+                frame: &frame,
+                jpeg: &jpeg,
+                encoded: start.elapsed(),
+                number: *number,
+                skipped: last.skipped,
+            };
+            for channel in channels {
+                let message = message(&source, &taken, &channel.model)?;
+                metrics.frames.fetch_add(1, Relaxed);
+                channel
+                    .sender
+                    .send_modify(|shown| shown.frame = Some((*number, message)));
             }
         }
     }
 
-    /// Whether nobody has watched for a while, or the server ends. Nobody can
-    /// come to watch between the answer and the source's end, since both ask
-    /// under the same lock.
-    fn is_over(&self, watched: &mut Instant) -> bool {
-        if self.sender.receiver_count() > 0 {
-            *watched = Instant::now();
-        }
+    /// Those who watch, and whether the server ends.
+    fn look_around(&self) -> (Vec<Channel>, bool) {
+        let state = self.feeds.lock();
+        let channels = state
+            .open
+            .get(&self.source.id)
+            .map_or_else(Vec::new, |open| {
+                let watched = open.channels.iter().filter(|channel| channel.is_watched());
+                watched.cloned().collect()
+            });
+        (channels, state.stopping)
+    }
+
+    /// Gives up the place of a source that was closed, unless somebody came to
+    /// watch while it was. Nobody can come between question and answer, since
+    /// both are asked under the same lock.
+    fn has_given_up(&self) -> bool {
         let mut state = self.feeds.lock();
-        let over =
-            state.stopping || (watched.elapsed() > LINGER && self.sender.receiver_count() == 0);
+        let open = state.open.get(&self.source.id);
+        let over = state.stopping || !open.is_some_and(OpenSource::is_watched);
         if over {
-            state.open.remove(&self.key);
+            state.open.remove(&self.source.id);
+            self.feeds.closed.notify_all();
         }
         over
     }
 
-    /// Detects in a frame and encodes it: the length of the note in four bytes,
-    /// least first; the note, which is JSON; the JPEG.
-    fn message(
-        &self,
-        source: &LiveSource,
-        frame: &Frame,
-        number: u64,
-        skipped: u64,
-    ) -> Result<Bytes, String> {
-        let waited = source.elapsed().saturating_sub(frame.time);
-        let start = Instant::now();
-        let detections = self.model.detector.detect(&frame.image)?;
-        let detected = start.elapsed();
-        let start = Instant::now();
-        let jpeg = jpeg_from_image(&frame.image, FRAME_QUALITY).map_err(|e| e.to_string())?;
-        let note = FrameNote {
-            id: number,
-            width: frame.image.width(),
-            height: frame.image.height(),
-            time: frame.time.as_secs_f64(),
-            frames: frame.index + 1,
-            skipped,
-            detections: objects(&detections, self.model.classes(), LEAST_SCORE),
-            milliseconds: FrameMilliseconds {
-                wait: milliseconds(waited),
-                detect: milliseconds(detected),
-                encode: milliseconds(start.elapsed()),
-            },
-        };
-        let note = serde_json::to_vec(&note).map_err(|error| error.to_string())?;
-        let length = u32::try_from(note.len()).map_err(|error| error.to_string())?;
-        Ok([&length.to_le_bytes()[..], &note, &jpeg].concat().into())
-    }
-
     fn show_state(&self, state: &LiveState) {
-        let name = &self.name;
+        let name = &self.source.title;
         match state {
             LiveState::Opening => self.show(&Status::Opening),
             LiveState::Playing(size) => {
@@ -301,14 +357,52 @@ impl Feed {
     }
 
     fn show(&self, status: &Status<'_>) {
-        let text = serde_json::to_string(status).unwrap_or_default();
-        self.sender
-            .send_modify(|shown| shown.status = text.as_str().into());
+        let text: Arc<str> = serde_json::to_string(status).unwrap_or_default().into();
+        let mut state = self.feeds.lock();
+        if let Some(open) = state.open.get_mut(&self.source.id) {
+            open.status = Arc::clone(&text);
+            for channel in &open.channels {
+                channel
+                    .sender
+                    .send_modify(|shown| shown.status = Arc::clone(&text));
+            }
+        }
     }
 
-    /// Tells the pages that nothing more will come.
-    fn fail(self, reason: &str) {
-        (self.feeds.log)(&format!("{}: {reason}", self.name));
+    /// Tells the pages that nothing more will come, and gives up the place of
+    /// the source, which is closed.
+    fn fail(&self, reason: &str) {
+        (self.feeds.log)(&format!("{}: {reason}", self.source.title));
         self.show(&Status::Failed { reason });
+        self.feeds.lock().open.remove(&self.source.id);
+        self.feeds.closed.notify_all();
     }
+}
+
+/// Detects in a frame and puts it together for the pages: the length of the
+/// note in four bytes, least first; the note, which is JSON; the JPEG.
+fn message(source: &LiveSource, taken: &Taken<'_>, model: &Model) -> Result<Bytes, String> {
+    let frame = taken.frame;
+    let waited = source.elapsed().saturating_sub(frame.time + taken.encoded);
+    let start = Instant::now();
+    let detections = model.detector.detect(&frame.image)?;
+    let note = FrameNote {
+        id: taken.number,
+        width: frame.image.width(),
+        height: frame.image.height(),
+        time: frame.time.as_secs_f64(),
+        frames: frame.index + 1,
+        skipped: taken.skipped,
+        detections: objects(&detections, model.classes(), LEAST_SCORE),
+        milliseconds: FrameMilliseconds {
+            wait: milliseconds(waited),
+            detect: milliseconds(start.elapsed()),
+            encode: milliseconds(taken.encoded),
+        },
+    };
+    let note = serde_json::to_vec(&note).map_err(|error| error.to_string())?;
+    let length = u32::try_from(note.len()).map_err(|error| error.to_string())?;
+    Ok([&length.to_le_bytes()[..], &note, taken.jpeg]
+        .concat()
+        .into())
 }

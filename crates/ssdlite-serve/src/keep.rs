@@ -1,7 +1,7 @@
 //! Frames that are kept as training data: a VOC folder that labelImg opens.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -27,11 +27,20 @@ const KEPT_QUALITY: u8 = 95;
 /// The most objects of a frame.
 const MAX_OBJECTS: usize = 1000;
 
+/// What was kept.
+pub(crate) struct Kept {
+    pub(crate) id: String,
+    /// Whether the folder has lists, in which it now stands.
+    pub(crate) is_listed: bool,
+}
+
 /// Writes frames and their boxes into a folder.
 pub(crate) struct Keeper {
     folder: PathBuf,
     counter: AtomicU32,
-    lists: Mutex<()>,
+    /// Held while files are written: whether the folder was empty is asked
+    /// before.
+    writing: Mutex<()>,
 }
 
 impl Keeper {
@@ -39,7 +48,7 @@ impl Keeper {
         Self {
             folder,
             counter: AtomicU32::new(0),
-            lists: Mutex::new(()),
+            writing: Mutex::new(()),
         }
     }
 
@@ -48,7 +57,7 @@ impl Keeper {
         self.folder.display().to_string()
     }
 
-    /// Writes picture, annotation and lists; gives the frame's id.
+    /// Writes picture, annotation and lists.
     ///
     /// JPEG and PNG files are kept as they are, unless their Exif data turns
     /// them: other programs may not.
@@ -58,7 +67,7 @@ impl Keeper {
         frame: &KeptFrame,
         classes: &ClassNames,
         limits: &ImageLimits,
-    ) -> Result<String, Refusal> {
+    ) -> Result<Kept, Refusal> {
         let unusable = |error: ssdlite_image::Error| Refusal::Unusable(error.to_string());
         let header = decode::header(picture).map_err(unusable)?;
         let image = decode::decode(picture, limits).map_err(unusable)?;
@@ -85,20 +94,35 @@ impl Keeper {
             size,
             objects,
         };
-        self.write(&id, &filename, &bytes, &annotation.to_xml())
+        let is_listed = self
+            .write(&id, &filename, &bytes, &annotation.to_xml())
             .map_err(|error| Refusal::Broken(format!("{}: {error}", self.folder())))?;
-        Ok(id)
+        Ok(Kept { id, is_listed })
     }
 
-    fn write(&self, id: &str, filename: &str, picture: &[u8], xml: &str) -> io::Result<()> {
+    /// Tells whether the frame stands in a list.
+    fn write(&self, id: &str, filename: &str, picture: &[u8], xml: &str) -> io::Result<bool> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let lists = self.lists()?;
         let annotation = self.folder.join(ANNOTATIONS).join(format!("{id}.xml"));
         write_under(&self.folder.join(PICTURES).join(filename), picture)?;
         write_under(&annotation, xml.as_bytes())?;
-        let _alone = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        for list in LISTS {
-            append_line(&self.folder.join(list), id)?;
+        for list in &lists {
+            append_line(list, id)?;
         }
-        Ok(())
+        Ok(!lists.is_empty())
+    }
+
+    /// The lists that a kept frame goes into: those that are there, or in a
+    /// folder without annotations new ones. A new list beside annotations that
+    /// stand in none would leave those out of training.
+    fn lists(&self) -> io::Result<Vec<PathBuf>> {
+        let lists = LISTS.map(|list| self.folder.join(list));
+        let there: Vec<PathBuf> = lists.iter().filter(|list| list.exists()).cloned().collect();
+        if there.is_empty() && is_empty(&self.folder.join(ANNOTATIONS))? {
+            return Ok(lists.into());
+        }
+        Ok(there)
     }
 
     /// An id by the time of day; the counter tells frames of one millisecond
@@ -153,10 +177,33 @@ fn write_under(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_file(path, bytes).map_err(io::Error::other)
 }
 
+/// Whether nothing is in a folder, or the folder is not there.
+fn is_empty(folder: &Path) -> io::Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Adds a line, also to a file whose last line was left without its end.
 fn append_line(path: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    writeln!(file, "{line}")
+    let mut file = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path)?;
+    let mut text = format!("{line}\n");
+    if file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            text.insert(0, '\n');
+        }
+    }
+    file.write_all(text.as_bytes())
 }

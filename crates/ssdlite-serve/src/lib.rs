@@ -11,9 +11,12 @@
 
 mod access;
 mod answer;
+mod body;
 pub mod error;
+mod extract;
 mod feed;
 mod keep;
+mod memory;
 mod metrics;
 pub mod model;
 pub mod options;

@@ -25,33 +25,41 @@ pub enum Access {
     LocalOnly,
     /// Whoever has this token.
     Token(String),
-    /// Everybody who reaches the address.
+    /// Everybody who reaches the address by an IP address, as `localhost` or by
+    /// this machine's name; on a loopback address the same as `LocalOnly`.
     Open,
 }
 
 /// What a server refuses to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most bytes of a request's body or of a frame that a page sends.
+    /// The most bytes of a request's body.
     pub body_bytes: usize,
+    /// The most bytes of bodies, and of frames that pages send, that are held
+    /// at once.
+    pub memory_bytes: usize,
     /// The largest picture.
     pub image: ImageLimits,
     /// The most pictures that wait for a worker.
     pub queue: usize,
-    /// The most connections at once.
+    /// The most connections at once, WebSockets among them.
     pub connections: usize,
     /// How long a request's body may take to arrive.
     pub body_time: Duration,
     /// How long a picture may take from its arrival to its answer.
     pub answer_time: Duration,
+    /// How long a page may say nothing at all, not even to a ping.
+    pub silence: Duration,
 }
 
 impl Default for Limits {
-    /// 20 MiB a body, 40 megapixels a picture; 128 pictures waiting, 1024
-    /// connections; 15 s to send a body, 30 s to an answer.
+    /// 20 MiB a body and 512 MiB for all; 40 megapixels a picture; 128 pictures
+    /// waiting, 1024 connections; 15 s to send a body, 30 s to an answer, 30 s
+    /// of silence.
     fn default() -> Self {
         Self {
             body_bytes: 20 << 20,
+            memory_bytes: 512 << 20,
             image: ImageLimits {
                 max_pixels: 40_000_000,
                 ..ImageLimits::default()
@@ -60,6 +68,7 @@ impl Default for Limits {
             connections: 1024,
             body_time: Duration::from_secs(15),
             answer_time: Duration::from_secs(30),
+            silence: Duration::from_secs(30),
         }
     }
 }
@@ -135,7 +144,7 @@ impl ServerOptions {
                 .any(|other| other.name == model.name)
             {
                 return refuse(format!(
-                    "two models are called `{}`; rename one of the files",
+                    "two models are called `{}`; give one of them another name",
                     model.name
                 ));
             }

@@ -1,9 +1,9 @@
 //! The page's files, which are part of the program.
 
-use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::extract::Named;
 use crate::refusal::Refusal;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -33,7 +33,7 @@ pub(crate) async fn index() -> Response {
     file(HTML, include_str!("../page/index.html"))
 }
 
-pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, Refusal> {
+pub(crate) async fn asset(Named(name): Named) -> Result<Response, Refusal> {
     ASSETS
         .iter()
         .find(|(known, ..)| *known == name)

@@ -19,13 +19,15 @@ pub(crate) enum Refusal {
     Forbidden(String),
     /// 404: there is no such model, source or path.
     Unknown(String),
+    /// 405: its path takes other methods.
+    WrongMethod,
     /// 408: its body came too slowly.
     TooSlow(String),
     /// 413: its body is too long.
     TooLong(String),
     /// 422: its picture can't be used, and why.
     Unusable(String),
-    /// 429: as many requests are waiting as may wait.
+    /// 429: as much is waiting, or held in memory, as may be.
     Full,
     /// 500: our own fault.
     Broken(String),
@@ -34,12 +36,18 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// For who comes after the server was told to end.
+    pub(crate) fn ending() -> Self {
+        Self::Unavailable("the server is about to end".into())
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -52,6 +60,7 @@ impl Refusal {
     pub(crate) fn message(&self) -> &str {
         match self {
             Self::Unauthorized => "expected the server's token as `Authorization: Bearer TOKEN`",
+            Self::WrongMethod => "this path takes other methods, as the header `Allow` says",
             Self::Full => "as many requests are waiting as may wait; try again soon",
             Self::Malformed(message)
             | Self::Forbidden(message)
@@ -78,7 +87,7 @@ impl IntoResponse for Refusal {
                 let scheme = HeaderValue::from_static("Bearer");
                 headers.insert(header::WWW_AUTHENTICATE, scheme);
             }
-            // The rest of the body is not waited for.
+            // The rest of the body stands in the way of another request.
             Self::TooSlow(_) | Self::TooLong(_) => {
                 let close = HeaderValue::from_static("close");
                 headers.insert(header::CONNECTION, close);

@@ -4,15 +4,12 @@
 //! Source of `/v2`: the Open Inference Protocol, version 2, whose health and
 //! metadata paths are served.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{FromRequest, MatchedPath, Multipart, Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -21,11 +18,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, KeptFrame};
+use crate::body::{Received, linger};
+use crate::extract::{Asked, Named};
+use crate::keep::Kept;
 use crate::model::Model;
 use crate::page;
 use crate::refusal::Refusal;
+use crate::sockets;
 use crate::state::AppState;
-use crate::{access, sockets};
 
 /// The label of paths that do not exist, so that clients can't fill the
 /// metrics with names of their own.
@@ -41,7 +41,8 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
             "/v2/health/live",
             get(async || Json(json!({ "live": true }))),
         )
-        .route("/v2/health/ready", get(ready));
+        .route("/v2/health/ready", get(ready))
+        .method_not_allowed_fallback(async || Refusal::WrongMethod);
     Router::new()
         .route("/", get(page::index))
         .route("/page/{file}", get(page::asset))
@@ -57,23 +58,25 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v2/models/{name}", get(model_metadata))
         .route("/v2/models/{name}/ready", get(model_ready))
         .fallback(async || Refusal::Unknown("there is nothing under this path".into()))
+        .method_not_allowed_fallback(async || Refusal::WrongMethod)
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guard))
         .merge(open)
         .layer(middleware::from_fn_with_state(Arc::clone(&state), count))
+        .layer(middleware::map_request(linger))
         .with_state(state)
 }
 
 /// Lets those in who may ask.
 async fn guard(State(state): Shared, request: Request, next: Next) -> Response {
     let is_page = request.uri().path() == "/";
-    if is_page && let Some(cookie) = access::cookie_for(&state.access, request.uri()) {
+    if is_page && let Some(cookie) = state.gate.cookie_for(request.uri()) {
         let headers = [
             (header::SET_COOKIE, cookie),
             (header::LOCATION, "/".to_owned()),
         ];
         return (StatusCode::SEE_OTHER, headers).into_response();
     }
-    match access::check(&state.access, request.headers()) {
+    match state.gate.check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(Refusal::Unauthorized) if is_page => page::token_form().into_response(),
         Err(refusal) => refusal.into_response(),
@@ -103,9 +106,12 @@ struct DetectQuery {
 
 async fn detect(
     State(state): Shared,
-    Query(query): Query<DetectQuery>,
+    Asked(query): Asked<DetectQuery>,
     request: Request,
 ) -> Answered<Response> {
+    state.check_open()?;
+    // Nobody is to send a picture for which there is no place.
+    state.workers.refuse_if_full()?;
     let model = state.model(query.model.as_deref())?;
     let score = query.score.unwrap_or(model.score_threshold);
     if !(0.0..=1.0).contains(&score) {
@@ -113,19 +119,11 @@ async fn detect(
             "expected a score of 0 to 1, found {score}"
         )));
     }
-    let (headers, bytes) = received(&state, request).await?;
-    let picture = if is_multipart(&headers) {
-        let mut parts = parts_of(&state, headers, bytes).await?;
-        let first = parts
-            .drain(..)
-            .find(|part| part.is_file || part.name == "image");
-        first
-            .ok_or_else(|| Refusal::Malformed("expected a part with a file".into()))?
-            .bytes
-    } else {
-        bytes
-    };
-    let found = state.detect(&model, picture).await?;
+    let body = Received::receive(&state, request).await?;
+    let room = body.room.clone();
+    let found = state
+        .detect(&model, body.into_picture().await?, room)
+        .await?;
     Ok(Json(Answer::new(&model, &found, score)).into_response())
 }
 
@@ -137,17 +135,19 @@ struct KeepQuery {
 /// Takes a multipart body of `image`, a picture, and `frame`, its boxes.
 async fn keep(
     State(state): Shared,
-    Query(query): Query<KeepQuery>,
+    Asked(query): Asked<KeepQuery>,
     request: Request,
 ) -> Answered<Json<Value>> {
+    state.check_open()?;
     if state.keeper.is_none() {
         return Err(Refusal::Unknown(
             "this server was started without a folder to keep frames in".into(),
         ));
     }
     let model = state.model(query.model.as_deref())?;
-    let (headers, bytes) = received(&state, request).await?;
-    let parts = parts_of(&state, headers, bytes).await?;
+    let body = Received::receive(&state, request).await?;
+    let room = body.room.clone();
+    let parts = body.into_parts().await?;
     let part = |name: &str| {
         parts
             .iter()
@@ -158,19 +158,23 @@ async fn keep(
     let (picture, frame) = (part("image")?, part("frame")?);
     let frame: KeptFrame = serde_json::from_slice(&frame)
         .map_err(|error| Refusal::Malformed(format!("the part `frame`: {error}")))?;
+    let place = Arc::clone(&state.keeping).try_acquire_owned();
+    let place = place.map_err(|_| Refusal::Full)?;
     let (shared, limits) = (Arc::clone(&state), state.limits.image);
     let written = tokio::task::spawn_blocking(move || {
+        // Also when the client goes away the work is done to its end.
+        let _held = (place, room);
         let keeper = shared.keeper.as_ref()?;
-        Some((
-            keeper.keep(&picture, &frame, model.classes(), &limits),
-            keeper.folder(),
-        ))
+        let kept = keeper.keep(&picture, &frame, model.classes(), &limits);
+        Some((kept, keeper.folder()))
     });
     match written.await {
-        Ok(Some((id, folder))) => {
-            let id = id?;
+        Ok(Some((kept, folder))) => {
+            let Kept { id, is_listed } = kept?;
             state.metrics.kept.fetch_add(1, Relaxed);
-            Ok(Json(json!({ "id": id, "folder": folder })))
+            Ok(Json(
+                json!({ "id": id, "folder": folder, "listed": is_listed }),
+            ))
         }
         _ => Err(Refusal::Broken("the frame could not be kept".into())),
     }
@@ -214,7 +218,7 @@ async fn server_metadata() -> Json<Value> {
     }))
 }
 
-async fn model_metadata(State(state): Shared, Path(name): Path<String>) -> Answered<Json<Value>> {
+async fn model_metadata(State(state): Shared, Named(name): Named) -> Answered<Json<Value>> {
     let model = state.model(Some(&name))?;
     Ok(Json(json!({
         "name": model.name,
@@ -229,97 +233,7 @@ async fn model_metadata(State(state): Shared, Path(name): Path<String>) -> Answe
     })))
 }
 
-async fn model_ready(State(state): Shared, Path(name): Path<String>) -> Answered<Response> {
+async fn model_ready(State(state): Shared, Named(name): Named) -> Answered<Response> {
     state.model(Some(&name))?;
     Ok(ready(State(state)).await)
-}
-
-/// A request's whole body, within the limits of size and time.
-async fn received(state: &AppState, request: Request) -> Answered<(HeaderMap, Bytes)> {
-    let (parts, body) = request.into_parts();
-    let limit = state.limits.body_bytes;
-    let too_long = || Refusal::TooLong(format!("expected a body of at most {limit} bytes"));
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_long());
-    }
-    match tokio::time::timeout(state.limits.body_time, read(body, limit)).await {
-        Ok(Ok(bytes)) => Ok((parts.headers, bytes)),
-        Ok(Err(Unread::TooLong)) => Err(too_long()),
-        Ok(Err(Unread::Cut(reason))) => Err(Refusal::Malformed(reason)),
-        Err(_) => Err(Refusal::TooSlow(format!(
-            "the body did not arrive within {} s",
-            state.limits.body_time.as_secs_f32()
-        ))),
-    }
-}
-
-enum Unread {
-    TooLong,
-    Cut(String),
-}
-
-async fn read(mut body: Body, limit: usize) -> Result<Bytes, Unread> {
-    let mut bytes = Vec::new();
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|error| Unread::Cut(error.to_string()))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        if data.len() > limit - bytes.len() {
-            return Err(Unread::TooLong);
-        }
-        bytes.extend_from_slice(&data);
-    }
-    Ok(bytes.into())
-}
-
-fn is_multipart(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| {
-            kind.trim_start()
-                .to_ascii_lowercase()
-                .starts_with("multipart/form-data")
-        })
-}
-
-/// A part of a multipart body.
-struct Part {
-    name: String,
-    is_file: bool,
-    bytes: Bytes,
-}
-
-/// The most parts of a body.
-const MAX_PARTS: usize = 16;
-
-async fn parts_of(state: &Arc<AppState>, headers: HeaderMap, body: Bytes) -> Answered<Vec<Part>> {
-    let mut request = Request::new(Body::from(body));
-    *request.headers_mut() = headers;
-    // The body's length was checked when it was received.
-    axum::extract::DefaultBodyLimit::disable().apply(&mut request);
-    let malformed = |reason: String| Refusal::Malformed(reason);
-    let mut multipart = Multipart::from_request(request, state)
-        .await
-        .map_err(|error| malformed(error.body_text()))?;
-    let mut parts = Vec::new();
-    while let Some(field) = multipart
-        .next_field()
-        .await
-        .map_err(|error| malformed(error.body_text()))?
-    {
-        if parts.len() == MAX_PARTS {
-            return Err(malformed(format!("expected at most {MAX_PARTS} parts")));
-        }
-        parts.push(Part {
-            name: field.name().unwrap_or_default().to_owned(),
-            is_file: field.file_name().is_some(),
-            bytes: field
-                .bytes()
-                .await
-                .map_err(|error| malformed(error.body_text()))?,
-        });
-    }
-    Ok(parts)
 }

@@ -1,29 +1,37 @@
 //! Listening, and ending in good order.
 //!
 //! When the server is told to end, readiness turns false, nothing new is
-//! begun, requests in flight are answered, and WebSockets are closed; what is
-//! not done by the time limit is cut off. New connections are taken until
-//! then, so that health checks are answered.
+//! begun, what is in flight is answered, on WebSockets too, which are then
+//! closed, and so are the sources. What is not done by the time limit is cut
+//! off, and so is everything when the server is told a second time. New
+//! connections are taken until then, so that health checks are answered.
 
-use std::future::Future;
+use std::future::{Future, pending};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 
+use crate::access::Gate;
 use crate::error::{Error, Result};
 use crate::feed::Feeds;
 use crate::keep::Keeper;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::options::{Access, Log, ServerOptions};
+use crate::options::{Log, ServerOptions};
 use crate::routes::router;
 use crate::state::{AppState, told_to_stop};
 use crate::workers::Workers;
@@ -41,6 +49,10 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// The pause after the system refused a connection, for example because too
 /// many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Frames that are written as training data at once. More people than that
+/// rarely press the button together, and each takes a whole picture in memory.
+const KEPT_AT_ONCE: usize = 2;
 
 /// A server that is bound to its address and not running yet.
 pub struct Server {
@@ -67,7 +79,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let limits = options.limits;
         let state = AppState {
-            access: options.access,
+            gate: Gate::new(options.access, address),
             models: options.models.into_iter().map(Arc::new).collect(),
             workers: Workers::start(options.workers, limits.queue, limits.image, &metrics),
             feeds: Arc::new(Feeds::new(
@@ -77,8 +89,10 @@ impl Server {
                 log,
             )),
             keeper: options.keep.map(Keeper::new),
+            keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)),
             metrics,
             limits,
+            memory: Memory::new(limits.memory_bytes),
             draining: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         };
@@ -106,19 +120,19 @@ impl Server {
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
             _ => {}
         }
-        match &self.state.access {
-            Access::Token(token) => format!("http://{address}/?token={token}"),
-            _ => format!("http://{address}/"),
+        match self.state.gate.token() {
+            Some(token) => format!("http://{address}/?token={token}"),
+            None => format!("http://{address}/"),
         }
     }
 
     /// Serves until the process is told to end by SIGINT or SIGTERM, or by
-    /// Ctrl-C on Windows.
+    /// Ctrl-C on Windows. A second signal cuts off what is in flight.
     ///
     /// # Errors
     /// [`Error::System`] where threads, timers or signals are refused.
     pub fn run(self) -> Result<()> {
-        self.block_on(|| async { end_signal().await })
+        self.block_on(end_signal)
     }
 
     /// Serves until `stop` is done.
@@ -129,31 +143,36 @@ impl Server {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.block_on(|| async {
-            stop.await;
+        let mut stop = Some(stop);
+        self.block_on(async move || {
+            match stop.take() {
+                Some(stop) => stop.await,
+                None => pending().await,
+            }
             Ok(())
         })
     }
 
-    fn block_on<F, W>(self, stop: F) -> Result<()>
-    where
-        F: FnOnce() -> W,
-        W: Future<Output = std::io::Result<()>>,
-    {
+    /// Serves until `told` is done for the first time, and ends at once when it
+    /// is done for the second.
+    fn block_on(self, told: impl AsyncFnMut() -> io::Result<()>) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(NETWORK_THREADS)
             .enable_all()
             .build()
             .map_err(Error::System)?;
         let feeds = Arc::clone(&self.state.feeds);
-        let served = runtime.block_on(async move { self.serve(stop()).await });
-        feeds.stop();
+        let served = runtime.block_on(self.serve(told));
+        if let Ok(deadline) = &served {
+            feeds.wait(deadline.saturating_duration_since(Instant::now()));
+        }
         // Nothing is in flight any more, and what hangs has had its time.
         runtime.shutdown_background();
-        served
+        served.map(drop)
     }
 
-    async fn serve(self, stop: impl Future<Output = std::io::Result<()>>) -> Result<()> {
+    /// Gives the time at which everything has to be over.
+    async fn serve(self, mut told: impl AsyncFnMut() -> io::Result<()>) -> Result<Instant> {
         self.listener.set_nonblocking(true).map_err(Error::System)?;
         let listener = TcpListener::from_std(self.listener).map_err(Error::System)?;
         let mut connections = Connections {
@@ -162,32 +181,29 @@ impl Server {
             free: Arc::new(Semaphore::new(self.connections)),
             tasks: JoinSet::new(),
         };
-        tokio::pin!(stop);
-        let stopped = loop {
-            tokio::select! {
-                stopped = &mut stop => break stopped,
-                accepted = listener.accept() => connections.take(accepted).await,
-                Some(_) = connections.tasks.join_next() => {}
-            }
-        };
+        connections.serve(&listener, told()).await?;
+
+        let deadline = Instant::now() + self.drain;
         self.state.draining.store(true, Relaxed);
+        self.state.feeds.stop();
         self.state.stop.send_replace(true);
-        let drained = tokio::time::timeout(self.drain, async {
-            while !connections.tasks.is_empty() {
-                tokio::select! {
-                    accepted = listener.accept() => connections.take(accepted).await,
-                    Some(_) = connections.tasks.join_next() => {}
-                }
-            }
-        });
-        // Who is not done by now is cut off when the tasks are dropped.
-        let _ = drained.await;
-        stopped.map_err(Error::System)
+        // Who is not done by then is cut off when the tasks are dropped.
+        tokio::select! {
+            _ = timeout_at(deadline.into(), connections.drain(&listener)) => Ok(deadline),
+            _ = told() => Ok(Instant::now()),
+        }
     }
 }
 
 /// Threads that read and write; pictures have threads of their own.
 const NETWORK_THREADS: usize = 2;
+
+/// A place among the connections that are allowed. Its WebSocket holds it on
+/// when a connection ends in one.
+#[derive(Clone)]
+pub(crate) struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
 
 /// The connections of a server that runs.
 struct Connections {
@@ -198,27 +214,59 @@ struct Connections {
 }
 
 impl Connections {
-    async fn take(&mut self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+    async fn serve(
+        &mut self,
+        listener: &TcpListener,
+        told: impl Future<Output = io::Result<()>>,
+    ) -> Result<()> {
+        tokio::pin!(told);
+        loop {
+            tokio::select! {
+                told = &mut told => return told.map_err(Error::System),
+                accepted = listener.accept() => self.take(accepted).await,
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+    }
+
+    /// Waits until all connections and WebSockets have ended.
+    async fn drain(&mut self, listener: &TcpListener) {
+        let state = Arc::clone(&self.state);
+        loop {
+            tokio::select! {
+                () = state.stop.closed() => return,
+                accepted = listener.accept() => self.take(accepted).await,
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+    }
+
+    async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
         let Ok((stream, _)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             return;
         };
-        let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             // The stream is closed: there is no room to say why.
             return;
+        };
+        let place = Place {
+            _permit: Arc::new(permit),
         };
         // Small answers are not to wait for more; without it they only come later.
         let _ = stream.set_nodelay(true);
         let app = self.app.clone();
         let stop = self.state.stop.subscribe();
-        self.tasks.spawn(async move {
-            connection(stream, app, stop).await;
-            drop(place);
-        });
+        self.tasks.spawn(connection(stream, app, place, stop));
     }
 }
 
-async fn connection(stream: TcpStream, app: Router, mut stop: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, app: Router, place: Place, mut stop: watch::Receiver<bool>) {
+    let app = TowerToHyperService::new(app);
+    let app = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(place.clone());
+        app.call(request)
+    });
     let ending = *stop.borrow_and_update();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -226,7 +274,7 @@ async fn connection(stream: TcpStream, app: Router, mut stop: watch::Receiver<bo
         .max_buf_size(MAX_HEAD_BYTES)
         // Who comes while the server ends gets one answer.
         .keep_alive(!ending)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .serve_connection(TokioIo::new(stream), app)
         .with_upgrades();
     tokio::pin!(connection);
     if !ending {
@@ -240,7 +288,7 @@ async fn connection(stream: TcpStream, app: Router, mut stop: watch::Receiver<bo
 }
 
 #[cfg(unix)]
-async fn end_signal() -> std::io::Result<()> {
+async fn end_signal() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -250,6 +298,6 @@ async fn end_signal() -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-async fn end_signal() -> std::io::Result<()> {
+async fn end_signal() -> io::Result<()> {
     tokio::signal::ctrl_c().await
 }

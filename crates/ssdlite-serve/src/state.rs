@@ -4,28 +4,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::body::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use crate::access::Gate;
 use crate::feed::{Feeds, ListedSource};
 use crate::keep::Keeper;
+use crate::memory::{Memory, Room};
 use crate::metrics::Metrics;
 use crate::model::Model;
-use crate::options::{Access, Limits};
+use crate::options::Limits;
 use crate::refusal::Refusal;
 use crate::workers::{Found, Workers};
 
 /// What all requests share.
 pub(crate) struct AppState {
-    pub(crate) access: Access,
+    pub(crate) gate: Gate,
     pub(crate) models: Vec<Arc<Model>>,
     pub(crate) workers: Workers,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) keeper: Option<Keeper>,
+    /// The frames that may be kept at once: each is decoded.
+    pub(crate) keeping: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
+    pub(crate) memory: Memory,
     /// Set when the server is told to end: nothing new is begun.
     pub(crate) draining: AtomicBool,
-    /// Set at the same time, for those who wait.
+    /// Set at the same time, for those who wait. Each connection and each
+    /// WebSocket has a receiver for as long as it is open.
     pub(crate) stop: watch::Sender<bool>,
 }
 
@@ -67,20 +73,31 @@ impl AppState {
             .map_err(|error| Refusal::Broken(error.to_string()))
     }
 
-    /// Finds the objects in an image file.
-    pub(crate) async fn detect(&self, model: &Arc<Model>, bytes: Bytes) -> Result<Found, Refusal> {
-        if self.is_draining() {
-            return Err(Refusal::Unavailable("the server is about to end".into()));
-        }
-        let answer = self.workers.submit(Arc::clone(model), bytes)?;
+    /// Finds the objects in an image file, for which there is room in memory.
+    pub(crate) async fn detect(
+        &self,
+        model: &Arc<Model>,
+        bytes: Bytes,
+        room: Room,
+    ) -> Result<Found, Refusal> {
+        let answer = self.workers.submit(Arc::clone(model), bytes, room)?;
         match tokio::time::timeout(self.limits.answer_time, answer).await {
             Ok(Ok(found)) => found,
-            Ok(Err(_)) => Err(Refusal::Unavailable("the server is about to end".into())),
+            Ok(Err(_)) => Err(Refusal::ending()),
             Err(_) => Err(Refusal::Unavailable(format!(
                 "no answer within {} s",
                 self.limits.answer_time.as_secs_f32()
             ))),
         }
+    }
+
+    /// Refuses what comes after the server was told to end. What came before is
+    /// answered, so this is asked when a request begins and not again.
+    pub(crate) fn check_open(&self) -> Result<(), Refusal> {
+        if self.is_draining() {
+            return Err(Refusal::ending());
+        }
+        Ok(())
     }
 
     pub(crate) fn is_draining(&self) -> bool {

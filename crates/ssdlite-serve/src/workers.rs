@@ -14,6 +14,7 @@ use ssdlite_core::{Detection, ImageSize};
 use ssdlite_image::{Limits as ImageLimits, decode};
 use tokio::sync::oneshot;
 
+use crate::memory::Room;
 use crate::metrics::Metrics;
 use crate::model::{Detect, Model};
 use crate::refusal::Refusal;
@@ -38,6 +39,8 @@ pub(crate) struct Times {
 struct Job {
     model: Arc<Model>,
     bytes: Bytes,
+    /// Held for as long as the bytes are.
+    _room: Room,
     queued: Instant,
     answer: oneshot::Sender<Result<Found, Refusal>>,
 }
@@ -89,25 +92,26 @@ impl Workers {
         &self,
         model: Arc<Model>,
         bytes: Bytes,
+        room: Room,
     ) -> Result<oneshot::Receiver<Result<Found, Refusal>>, Refusal> {
         let (answer, receiver) = oneshot::channel();
         let mut state = self.queue.lock();
-        if state.jobs.len() >= self.queue.length {
-            // Those who went away still stand in the queue.
-            state.jobs.retain(|job| !job.answer.is_closed());
-        }
-        if state.jobs.len() >= self.queue.length {
-            return Err(Refusal::Full);
-        }
+        self.queue.refuse_if_full(&mut state)?;
         state.jobs.push_back(Job {
             model,
             bytes,
+            _room: room,
             queued: Instant::now(),
             answer,
         });
         drop(state);
         self.queue.changed.notify_one();
         Ok(receiver)
+    }
+
+    /// Refuses if the queue is full.
+    pub(crate) fn refuse_if_full(&self) -> Result<(), Refusal> {
+        self.queue.refuse_if_full(&mut self.queue.lock())
     }
 
     /// The pictures that wait.
@@ -129,6 +133,17 @@ impl Drop for Workers {
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse_if_full(&self, state: &mut QueueState) -> Result<(), Refusal> {
+        if state.jobs.len() >= self.length {
+            // Those who went away still stand in the queue.
+            state.jobs.retain(|job| !job.answer.is_closed());
+        }
+        if state.jobs.len() >= self.length {
+            return Err(Refusal::Full);
+        }
+        Ok(())
     }
 
     /// The next picture that somebody waits for; none when it is time to end.

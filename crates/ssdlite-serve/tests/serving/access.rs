@@ -81,6 +81,19 @@ fn pages_of_other_sites_and_other_names_are_refused() {
 }
 
 #[test]
+fn a_server_without_a_token_has_no_other_name() {
+    let mut options = options(vec![model("colors", ColorDetector::new())]);
+    options.access = Access::Open;
+    let server = Running::start(options);
+    for (host, status) in [("localhost", 200), ("elsewhere.example", 403)] {
+        let origin = format!("http://{host}");
+        let headers = [("Host", host), ("Origin", origin.as_str())];
+        let answer = send(server.address, "GET /v1/models", &headers, b"");
+        assert_eq!(answer.status, status, "{host}");
+    }
+}
+
+#[test]
 fn options_that_do_not_fit_are_refused() {
     let refusal = |change: &dyn Fn(&mut ssdlite_serve::ServerOptions)| {
         let mut options = options(vec![model("colors", ColorDetector::new())]);

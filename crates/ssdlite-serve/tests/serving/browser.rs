@@ -13,6 +13,7 @@ use ssdlite_image::{Limits, RgbImage, decode};
 use ssdlite_media::LiveInput;
 use ssdlite_serve::Model;
 
+use crate::client::wait_until;
 use crate::devtools::{Browser, write_camera_file};
 use crate::fixtures::{
     ColorDetector, GREEN, RED, Running, has_ffmpeg, model, moving_square, options, picture, png,
@@ -115,6 +116,9 @@ fn the_camera_is_watched_and_every_control_does_what_it_says() {
         page.reload();
         page.check_nothing_went_wrong();
         page.watch_camera();
+        // Nobody counts the frames of the browser's camera.
+        page.browser
+            .wait_until("document.querySelector('#skipped').textContent === '–'");
         slider_and_classes_filter(&mut page.browser);
         pause_holds_the_picture(&mut page.browser);
         snapshot_is_saved(&mut page);
@@ -163,17 +167,13 @@ fn snapshot_is_saved(page: &mut Page) {
     let folder = tempfile::tempdir().unwrap();
     page.browser.save_downloads_in(folder.path());
     page.browser.click("#snapshot");
-    let image = loop {
-        // The browser gives the file its name when it is whole.
-        let saved = files(folder.path());
-        let whole = saved
-            .iter()
-            .find(|path| path.extension().is_some_and(|end| end == "png"));
-        if let Some(path) = whole {
-            break decode::decode_file(path, &Limits::default()).unwrap();
-        }
-        page.browser.evaluate(SOME_FRAMES);
+    // The browser gives the file its name when it is whole.
+    let whole = || {
+        let is_picture = |path: &PathBuf| path.extension().is_some_and(|end| end == "png");
+        files(folder.path()).into_iter().find(is_picture)
     };
+    wait_until("the snapshot is saved", || whole().is_some());
+    let image = decode::decode_file(&whole().unwrap(), &Limits::default()).unwrap();
     assert_eq!(image.size(), ImageSize::new(640, 360));
 }
 

@@ -150,6 +150,15 @@ fn the_description_knows_every_path_and_no_other() {
     for path in described.iter().filter(|path| !path.contains('{')) {
         assert_ne!(get(server.address, path).status, 404, "{path}");
     }
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, described) in item.as_object().unwrap() {
+            let is_open = described["security"] == json!([]);
+            for status in ["401", "403"] {
+                let is_told = described["responses"][status].is_object();
+                assert_eq!(is_told, !is_open, "{method} {path}: {status}");
+            }
+        }
+    }
     let references = document.to_string();
     for name in references.split("\"#/components/").skip(1) {
         let pointer = format!("/components/{}", name.split('"').next().unwrap());

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ssdlite_serve::Server;
+use tungstenite::Message;
 
-use crate::client::{connect, get, post, receive, request};
+use crate::client::{begin, connect, get, post, receive, request, wait_until};
 use crate::fixtures::{ColorDetector, Running, WaitingDetector, model, options, png, two_objects};
+use crate::sockets::{open, text};
 
 #[test]
 fn work_in_flight_ends_and_nothing_new_begins() {
@@ -22,7 +24,7 @@ fn work_in_flight_ends_and_nothing_new_begins() {
     assert_eq!(get(server.address, "/v2/health/ready").status, 200);
 
     server.tell_to_end();
-    while !is_told_not_ready(server.address) {}
+    wait_for_the_end(&server);
     assert_eq!(get(server.address, "/v2/health/live").status, 200);
     assert_eq!(
         post(server.address, "/v1/detect", &png(&two_objects())).status,
@@ -43,6 +45,51 @@ fn is_told_not_ready(address: SocketAddr) -> bool {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     answer.starts_with(b"HTTP/1.1 503")
+}
+
+fn wait_for_the_end(server: &Running) {
+    wait_until("the server says that it ends", || {
+        is_told_not_ready(server.address)
+    });
+}
+
+#[test]
+fn a_request_whose_body_is_under_way_is_answered() {
+    let mut server = Running::colors();
+    let body = png(&two_objects());
+    let mut stream = begin(server.address, "POST /v1/detect", body.len());
+    server.tell_to_end();
+    wait_for_the_end(&server);
+    stream.write_all(&body).unwrap();
+    assert_eq!(receive(&mut stream).status, 200);
+    server.join();
+}
+
+#[test]
+fn a_frame_in_flight_is_answered_before_the_socket_is_closed() {
+    let (detector, begun, let_go) = WaitingDetector::new();
+    let mut server = Running::start(options(vec![model("waiting", detector)]));
+    let mut socket = open(&server, "/v1/camera");
+    socket.send(Message::binary(png(&two_objects()))).unwrap();
+    begun.recv().unwrap();
+    server.tell_to_end();
+    wait_for_the_end(&server);
+    let refused = tungstenite::client("ws://localhost/v1/camera", connect(server.address));
+    assert!(refused.is_err());
+    let_go.send(()).unwrap();
+    assert_eq!(text(&socket.read().unwrap())["width"], 97);
+    assert!(socket.read().unwrap().is_close());
+    drop(socket);
+    server.join();
+}
+
+#[test]
+fn idle_sockets_do_not_hold_it_up() {
+    let server = Running::colors();
+    let _silent = open(&server, "/v1/camera");
+    let start = Instant::now();
+    server.join();
+    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

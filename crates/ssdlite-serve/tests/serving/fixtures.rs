@@ -219,6 +219,18 @@ pub(crate) fn moving_square(folder: &Path, name: &str) -> PathBuf {
     path
 }
 
+/// How many `ffmpeg` processes have this video open.
+#[cfg(target_os = "linux")]
+pub(crate) fn decoders_of(video: &Path) -> usize {
+    let video = video.to_str().unwrap().as_bytes();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .filter(|line| line.starts_with(b"ffmpeg\0"))
+        .filter(|line| line.windows(video.len()).any(|part| part == video))
+        .count()
+}
+
 /// A grey picture with a rectangle of this colour, `[x1, y1, x2, y2]`.
 pub(crate) fn picture(size: ImageSize, colored: &[([u32; 4], [u8; 3])]) -> RgbImage {
     let mut image = RgbImage::filled(size, [40, 40, 40]);

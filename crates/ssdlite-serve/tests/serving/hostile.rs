@@ -7,7 +7,7 @@ use std::time::Duration;
 use ssdlite_core::ImageSize;
 use ssdlite_image::RgbImage;
 
-use crate::client::{Answer, connect, get, post, receive, request, send};
+use crate::client::{Answer, begin, connect, get, post, receive, request, send, wait_until};
 use crate::fixtures::{ColorDetector, Running, WaitingDetector, model, options, png, two_objects};
 
 fn assert_works(server: &Running) {
@@ -142,15 +142,6 @@ fn what_is_no_http_is_refused() {
 }
 
 #[test]
-fn wrong_paths_and_methods_are_told() {
-    let server = Running::colors();
-    assert_eq!(get(server.address, "/nothing").status, 404);
-    assert_eq!(get(server.address, "/v1/detect").status, 405);
-    assert_eq!(get(server.address, "/v1/live?source=given").status, 400);
-    assert_eq!(post(server.address, "/v1/keep", b"").status, 404);
-}
-
-#[test]
 fn a_full_queue_answers_at_once() {
     let (detector, begun, let_go) = WaitingDetector::new();
     let mut options = options(vec![model("waiting", detector)]);
@@ -191,22 +182,96 @@ fn who_goes_away_makes_room() {
     wait_for_queue(&server, 1);
     drop(second);
 
-    let third = std::thread::scope(|scope| {
-        let third = scope.spawn(|| {
-            loop {
-                // Until the server has noticed that the second is gone.
-                let answer = post(server.address, "/v1/detect", &png(&two_objects()));
-                if answer.status != 429 {
-                    return answer.status;
-                }
-            }
+    let mut third = 429;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until("the server notices that the second is gone", || {
+                third = post(server.address, "/v1/detect", &png(&two_objects())).status;
+                third != 429
+            });
         });
         let_go.send(()).unwrap();
         let_go.send(()).unwrap();
-        third.join().unwrap()
     });
     assert_eq!(third, 200);
     assert_eq!(receive(&mut first).status, 200);
+}
+
+#[test]
+fn a_full_queue_answers_before_the_body_comes_and_also_after_a_long_one() {
+    let (detector, begun, let_go) = WaitingDetector::new();
+    let mut options = options(vec![model("waiting", detector)]);
+    options.workers = NonZeroUsize::MIN;
+    options.limits.queue = 1;
+    let server = Running::start(options);
+    let body = request("POST /v1/detect", &[], &png(&two_objects()));
+    let mut first = connect(server.address);
+    first.write_all(&body).unwrap();
+    begun.recv().unwrap();
+    let mut second = connect(server.address);
+    second.write_all(&body).unwrap();
+    wait_for_queue(&server, 1);
+
+    let mut third = connect(server.address);
+    let head = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
+    third.write_all(head.as_bytes()).unwrap();
+    assert_eq!(receive(&mut third).status, 429);
+    // A client that looks for its answer only after it has sent everything.
+    let long = request("POST /v1/detect", &[], &vec![0; 15 << 20]);
+    let mut fourth = connect(server.address);
+    fourth.write_all(&long).unwrap();
+    assert_eq!(receive(&mut fourth).status, 429);
+    // The connection goes on after that.
+    fourth
+        .write_all(&request("GET /v1/models", &[], b""))
+        .unwrap();
+    assert_eq!(receive(&mut fourth).status, 200);
+    drop(let_go);
+}
+
+#[test]
+fn bodies_for_which_there_is_no_memory_are_refused_before_they_come() {
+    let server = with_limits(|limits| limits.memory_bytes = 25 << 10);
+    let body = png(&two_objects());
+    assert!(body.len() < 5 << 10);
+    let slow = [10 << 10, 10 << 10].map(|length| begin(server.address, "POST /v1/detect", length));
+    let mut third = connect(server.address);
+    let head = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n";
+    third.write_all(head.as_bytes()).unwrap();
+    let answer = receive(&mut third);
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    // There is room for a small one.
+    assert_works(&server);
+    drop(slow);
+    wait_until("the room comes back", || {
+        let answer = post(server.address, "/v1/detect", &vec![0; 20 << 10]);
+        answer.status == 422
+    });
+}
+
+#[test]
+fn every_refusal_is_json() {
+    let server = Running::colors();
+    for (line, status) in [
+        ("GET /nothing", 404),
+        ("GET /page/nothing", 404),
+        ("GET /v1/detect", 405),
+        ("DELETE /v2/health/live", 405),
+        ("POST /v1/detect?score=x", 400),
+        ("GET /v1/live", 400),
+        ("GET /v1/live?source=given", 400),
+        ("GET /v1/camera", 400),
+        ("GET /v2/models/%FF", 400),
+        ("GET /v2/models/none", 404),
+        ("POST /v1/keep", 404),
+    ] {
+        let answer = send(server.address, line, &[], b"");
+        assert_eq!(answer.status, status, "{line}");
+        assert!(!reason(&answer).is_empty(), "{line}");
+    }
+    let answer = get(server.address, "/v1/detect");
+    assert_eq!(answer.header("allow"), Some("POST"));
 }
 
 #[test]
@@ -222,7 +287,9 @@ fn an_answer_that_takes_too_long_is_given_up() {
 
 fn wait_for_queue(server: &Running, length: usize) {
     let expected = format!("ssdlite_queue_length {length}");
-    while !get(server.address, "/metrics").text().contains(&expected) {}
+    wait_until(&expected, || {
+        get(server.address, "/metrics").text().contains(&expected)
+    });
 }
 
 #[test]
@@ -242,8 +309,7 @@ fn more_connections_than_allowed_are_closed() {
     let _ = third.read_to_end(&mut nothing);
     assert!(nothing.is_empty());
     drop(held);
-    loop {
-        // Until the server has noticed that there is room again.
+    wait_until("the server notices that there is room again", || {
         let mut stream = connect(server.address);
         let _ = stream.write_all(&request(
             "GET /v2/health/live",
@@ -252,9 +318,7 @@ fn more_connections_than_allowed_are_closed() {
         ));
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
-        if answer.starts_with(b"HTTP/1.1 200") {
-            break;
-        }
-    }
+        answer.starts_with(b"HTTP/1.1 200")
+    });
     let _ = send(server.address, "GET /", &[], b"");
 }

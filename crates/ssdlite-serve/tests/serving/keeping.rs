@@ -1,11 +1,13 @@
 //! Frames that become training data.
 
+use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use ssdlite_core::{ClassId, PixelBox};
+use ssdlite_core::{ClassId, ImageSize, PixelBox};
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
+use ssdlite_image::RgbImage;
 
 use crate::client::{Answer, get, multipart, send};
 use crate::fixtures::{ColorDetector, Running, jpeg, model, options, png, two_objects};
@@ -71,6 +73,86 @@ fn kept_frames_are_a_data_set() {
     }
     let pictures = std::fs::read_dir(root.join("JPEGImages")).unwrap();
     assert_eq!(pictures.count(), 2);
+}
+
+/// A folder with two annotated pictures and these lists.
+fn older_data(root: &Path, lists: &[(&str, &str)]) {
+    let server = keeping(root);
+    let first = keep(&server, &png(&two_objects()), &frame(&json!([])));
+    assert_eq!(first.status, 200, "{}", first.text());
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    let (annotations, pictures) = (root.join("Annotations"), root.join("JPEGImages"));
+    for name in ["old_1", "old_2"] {
+        fs::copy(
+            annotations.join(format!("{id}.xml")),
+            annotations.join(format!("{name}.xml")),
+        )
+        .unwrap();
+        fs::copy(
+            pictures.join(format!("{id}.png")),
+            pictures.join(format!("{name}.png")),
+        )
+        .unwrap();
+    }
+    fs::remove_file(annotations.join(format!("{id}.xml"))).unwrap();
+    fs::remove_file(pictures.join(format!("{id}.png"))).unwrap();
+    let main = root.join("ImageSets/Main");
+    fs::remove_dir_all(&main).unwrap();
+    for (name, text) in lists {
+        fs::create_dir_all(&main).unwrap();
+        fs::write(main.join(name), text).unwrap();
+    }
+}
+
+#[test]
+fn lists_without_an_end_of_line_are_not_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    older_data(
+        folder.path(),
+        &[("train.txt", "old_1"), ("test.txt", "old_2\n")],
+    );
+    let server = keeping(folder.path());
+    let answer = keep(&server, &png(&two_objects()), &frame(&json!([])));
+    assert_eq!(answer.json()["listed"], true);
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    let list = |name| fs::read_to_string(folder.path().join("ImageSets/Main").join(name));
+    assert_eq!(list("train.txt").unwrap(), format!("old_1\n{id}\n"));
+    assert_eq!(list("test.txt").unwrap(), "old_2\n");
+    // It would be the only picture of that list.
+    assert!(list("trainval.txt").is_err());
+}
+
+#[test]
+fn a_folder_with_annotations_and_no_lists_gets_none() {
+    let folder = tempfile::tempdir().unwrap();
+    older_data(folder.path(), &[]);
+    let server = keeping(folder.path());
+    let answer = keep(&server, &png(&two_objects()), &frame(&json!([])));
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["listed"], false);
+    assert!(!folder.path().join("ImageSets/Main/train.txt").exists());
+    let annotations = fs::read_dir(folder.path().join("Annotations")).unwrap();
+    assert_eq!(annotations.count(), 3);
+}
+
+#[test]
+fn only_so_many_frames_are_kept_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = keeping(folder.path());
+    let size = ImageSize::new(3000, 2000);
+    let picture = png(&RgbImage::filled(size, [9, 9, 9]));
+    let frame = json!({ "width": size.width, "height": size.height, "detections": [] });
+    let statuses: Vec<_> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..12)
+            .map(|_| scope.spawn(|| keep(&server, &picture, &frame).status))
+            .collect();
+        let joined = clients.into_iter().map(|client| client.join().unwrap());
+        joined.collect()
+    });
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)));
+    for status in [200, 429] {
+        assert!(statuses.contains(&status), "{statuses:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The WebSockets: a page's own frames, and those of the server's sources.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -7,21 +8,21 @@ use serde_json::Value;
 use ssdlite_core::ImageSize;
 use ssdlite_image::{Limits, decode};
 use ssdlite_media::LiveInput;
-use tungstenite::{Message, WebSocket};
+use tungstenite::{Error, HandshakeError, Message, WebSocket};
 
-use crate::client::connect;
+use crate::client::{connect, get, receive, request, wait_until};
 use crate::fixtures::{
-    ColorDetector, GREEN, RED, Running, has_ffmpeg, model, moving_square, options, picture, png,
-    two_objects,
+    ColorDetector, GREEN, PanickingDetector, RED, Running, has_ffmpeg, model, moving_square,
+    options, picture, png, two_objects,
 };
 
-fn open(server: &Running, path: &str) -> WebSocket<TcpStream> {
+pub(crate) fn open(server: &Running, path: &str) -> WebSocket<TcpStream> {
     let address = format!("ws://localhost{path}");
     let (socket, _) = tungstenite::client(address, connect(server.address)).unwrap();
     socket
 }
 
-fn text(message: &Message) -> Value {
+pub(crate) fn text(message: &Message) -> Value {
     serde_json::from_str(message.to_text().unwrap()).unwrap()
 }
 
@@ -64,6 +65,83 @@ fn frames_that_are_too_long_end_the_connection_and_no_other() {
     }
     other.send(Message::binary(&b"short"[..])).unwrap();
     assert!(text(&other.read().unwrap())["error"].is_string());
+}
+
+/// Whether that many pages are connected.
+fn are_connected(server: &Running, pages: usize) -> bool {
+    let expected = format!("ssdlite_viewers {pages}\n");
+    get(server.address, "/metrics").text().contains(&expected)
+}
+
+#[test]
+fn sockets_are_connections() {
+    let mut options = options(vec![model("colors", ColorDetector::new())]);
+    options.limits.connections = 3;
+    let server = Running::start(options);
+    let mut asking = connect(server.address);
+    let mut are_connected = |pages: usize| {
+        asking
+            .write_all(&request("GET /metrics", &[], b""))
+            .unwrap();
+        let expected = format!("ssdlite_viewers {pages}\n");
+        receive(&mut asking).text().contains(&expected)
+    };
+    let sockets = [open(&server, "/v1/camera"), open(&server, "/v1/camera")];
+    wait_until("both are connected", || are_connected(2));
+    let mut nothing = Vec::new();
+    // Closed, or reset.
+    let _ = connect(server.address).read_to_end(&mut nothing);
+    assert!(nothing.is_empty());
+    drop(sockets);
+    wait_until("they are gone", || are_connected(0));
+    let mut answer = connect(server.address);
+    answer
+        .write_all(&request("GET /v2/health/live", &[], b""))
+        .unwrap();
+    assert_eq!(receive(&mut answer).status, 200);
+}
+
+#[test]
+fn a_page_that_says_nothing_is_dropped_and_one_that_listens_stays() {
+    let mut options = options(vec![model("colors", ColorDetector::new())]);
+    options.limits.silence = Duration::from_millis(300);
+    let server = Running::start(options);
+    let mut listening = open(&server, "/v1/camera");
+    let mut half_sent = open(&server, "/v1/camera");
+    // The head of a frame of 126 bytes, and no more.
+    half_sent
+        .get_mut()
+        .write_all(&[0x82, 0x80 | 126, 0, 126])
+        .unwrap();
+    wait_until("both are connected", || are_connected(&server, 2));
+    // Each ping is answered as it is read. The silent one is given up by the
+    // third.
+    for _ in 0..4 {
+        assert!(listening.read().unwrap().is_ping());
+    }
+    listening.flush().unwrap();
+    wait_until("the silent one is dropped", || are_connected(&server, 1));
+    listening.send(Message::binary(&b"no picture"[..])).unwrap();
+    loop {
+        let message = listening.read().unwrap();
+        if !message.is_ping() {
+            assert!(text(&message)["error"].is_string());
+            break;
+        }
+    }
+}
+
+#[test]
+fn pages_have_room_for_their_frames_or_are_refused() {
+    let mut options = options(vec![model("colors", ColorDetector::new())]);
+    options.limits.body_bytes = 10 << 10;
+    options.limits.memory_bytes = 25 << 10;
+    let server = Running::start(options);
+    let _sockets = [open(&server, "/v1/camera"), open(&server, "/v1/camera")];
+    match tungstenite::client("ws://localhost/v1/camera", connect(server.address)) {
+        Err(HandshakeError::Failure(Error::Http(answer))) => assert_eq!(answer.status(), 429),
+        other => panic!("expected a refusal, found {:?}", other.err()),
+    }
 }
 
 #[test]
@@ -155,6 +233,61 @@ fn a_source_that_fails_is_told_and_others_are_unknown() {
         connect(server.address),
     );
     assert!(unknown.is_err());
+}
+
+/// Reads to the socket's end and gives the last state that was told.
+fn last_state(mut socket: WebSocket<TcpStream>) -> Value {
+    let mut last = Value::Null;
+    while let Ok(message) = socket.read() {
+        if message.is_text() {
+            last = text(&message);
+        }
+    }
+    last
+}
+
+#[test]
+fn a_detector_that_panics_is_told_and_the_source_can_be_opened_again() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let models = vec![
+        model("broken", PanickingDetector::new()),
+        model("colors", ColorDetector::new()),
+    ];
+    let mut options = options(models);
+    options.source = Some(LiveInput::Video(moving_square(folder.path(), "a.mp4")));
+    let server = Running::start(options);
+    for _ in 0..2 {
+        let state = last_state(open(&server, "/v1/live?source=given"));
+        assert_eq!(state["state"], "failed", "{state}");
+    }
+    let mut sound = open(&server, "/v1/live?source=given&model=colors");
+    while !sound.read().unwrap().is_binary() {}
+}
+
+#[test]
+fn two_models_share_a_source() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let video = moving_square(folder.path(), "shared.mp4");
+    let models = vec![
+        model("one", ColorDetector::new()),
+        model("two", ColorDetector::new()),
+    ];
+    let mut options = options(models);
+    options.source = Some(LiveInput::Video(video.clone()));
+    let server = Running::start(options);
+    let mut pages =
+        ["one", "two"].map(|name| open(&server, &format!("/v1/live?source=given&model={name}")));
+    for page in &mut pages {
+        while !page.read().unwrap().is_binary() {}
+    }
+    #[cfg(target_os = "linux")]
+    assert_eq!(crate::fixtures::decoders_of(&video), 1);
 }
 
 #[test]
