@@ -8,6 +8,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -27,13 +28,17 @@ const SIZE: ImageSize = ImageSize::new(640, 480);
 const BITS: u32 = 10;
 const FIELD: u32 = 40;
 
-/// Frames a second, unless asked otherwise. Slow, so that two frames are long
-/// beside what a busy machine adds.
-const RATE: f64 = 3.0;
+/// Frames a second, unless asked otherwise. Slow enough that two frames are long
+/// beside what a busy machine adds, also to a development build.
+const RATE: f64 = 5.0;
 
 /// Frames whose delay is measured, after those that the source is opened with.
-const MEASURED: usize = 20;
+const MEASURED: usize = 50;
 const SETTLING: usize = 8;
+
+/// The share of the frames whose delay is within the limit; what else a busy
+/// machine does takes the rest.
+const SHARE: f64 = 0.9;
 
 fn milliseconds_now() -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -51,6 +56,8 @@ fn numbered(number: u32) -> RgbImage {
 struct NumberedCamera {
     address: SocketAddr,
     sent: Arc<Mutex<Vec<f64>>>,
+    /// Dropped with the camera, which ends its thread.
+    _on: Sender<()>,
 }
 
 impl NumberedCamera {
@@ -62,29 +69,54 @@ impl NumberedCamera {
             .map(|number| jpeg(&numbered(number)))
             .collect();
         let noted = Arc::clone(&sent);
+        let (on, is_on) = channel();
         std::thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
+            let clock = Clock {
+                period: Duration::from_secs_f64(1.0 / rate),
+                start: Instant::now(),
+                is_on,
+            };
             // It ends when the reader goes away.
-            let _ = send(stream, &frames, Duration::from_secs_f64(1.0 / rate), &noted);
+            let _ = send(stream, &frames, &clock, &noted);
         });
-        Self { address, sent }
+        Self {
+            address,
+            sent,
+            _on: on,
+        }
+    }
+}
+
+/// A camera's own clock.
+struct Clock {
+    period: Duration,
+    start: Instant,
+    is_on: Receiver<()>,
+}
+
+impl Clock {
+    /// Waits until a frame is due; false once the camera is off.
+    fn wait_for(&self, number: u32) -> bool {
+        let due = (self.period * number).saturating_sub(self.start.elapsed());
+        self.is_on.recv_timeout(due) == Err(RecvTimeoutError::Timeout)
     }
 }
 
 fn send(
     mut stream: TcpStream,
     frames: &[Vec<u8>],
-    period: Duration,
+    clock: &Clock,
     sent: &Mutex<Vec<f64>>,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let _ = stream.read(&mut [0; 4096])?;
     let kind = "multipart/x-mixed-replace;boundary=frame";
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n")?;
-    let start = Instant::now();
     for (number, frame) in (0..).zip(frames) {
-        // The camera's own clock: frames come when they are due.
-        std::thread::sleep((period * number).saturating_sub(start.elapsed()));
+        if !clock.wait_for(number) {
+            return Ok(());
+        }
         let head = format!(
             "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
             frame.len()
@@ -162,10 +194,13 @@ fn a_frame_is_shown_at_most_two_frames_after_the_camera_gave_it() {
     let seen = &seen.as_array().unwrap()[SETTLING..];
     let mut delays: Vec<f64> = seen.iter().map(delay).collect();
     delays.sort_by(f64::total_cmp);
-    let (median, worst) = (delays[delays.len() / 2], delays[delays.len() - 1]);
-    eprintln!("at {rate} frames/s: median {median:.0} ms, worst {worst:.0} ms");
+    let at = |share: f64| delays[(delays.len() as f64 * share) as usize];
+    let (median, most, worst) = (at(0.5), at(SHARE), delays[delays.len() - 1]);
+    eprintln!(
+        "at {rate} frames/s: median {median:.0} ms, {SHARE} within {most:.0} ms, worst {worst:.0} ms"
+    );
     assert!(
-        median * rate / 1e3 <= 2.0,
+        most * rate / 1e3 <= 2.0,
         "{delays:.0?} ms at {rate} frames/s"
     );
 }
