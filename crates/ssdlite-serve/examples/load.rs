@@ -7,7 +7,8 @@
 //! answer tells that size and what the bare engine found in that picture. The
 //! bare engine decodes and detects the same JPEGs in as many threads as the
 //! server has workers. Both take turns, so that what else the machine does
-//! falls on both. Prints one JSON object.
+//! falls on both. Prints one JSON object, and fails if the server gets less done
+//! than `LEAST_SHARE` of the bare engine or memory grows by `MOST_GROWTH`.
 
 #![expect(clippy::print_stdout, reason = "the numbers are what this is for")]
 
@@ -32,6 +33,13 @@ const DEFAULT_SECONDS: u64 = 60;
 
 /// Turns of the bare engine and of the server.
 const TURNS: u32 = 6;
+
+/// What the server has to reach of the bare engine's pictures a second.
+const LEAST_SHARE: f64 = 0.85;
+
+/// What resident memory may grow by after the first turn, in bytes: room for
+/// the allocator's habits, not for a leak over thousands of requests.
+const MOST_GROWTH: usize = 32 << 20;
 
 /// Low enough that the arbitrary model finds something.
 const SCORE: f32 = 0.1;
@@ -84,6 +92,7 @@ fn main() -> Result<(), Failure> {
     let bare = bare_done as f64 / duration.as_secs_f64();
     let served = times.len() as f64 / duration.as_secs_f64();
     let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
+    let share = served / bare;
     println!(
         "{}",
         serde_json::json!({
@@ -92,12 +101,18 @@ fn main() -> Result<(), Failure> {
             "answers": times.len(),
             "bare_per_second": bare,
             "served_per_second": served,
-            "share_of_bare": served / bare,
+            "share_of_bare": share,
             "median_ms": at(0.5),
             "p99_ms": at(0.99),
             "resident_growth_bytes": growth,
         })
     );
+    if share < LEAST_SHARE {
+        return Err(format!("expected {LEAST_SHARE} of the bare engine, found {share:.3}").into());
+    }
+    if growth > MOST_GROWTH {
+        return Err(format!("expected flat memory, found {growth} bytes more").into());
+    }
     Ok(())
 }
 
