@@ -155,6 +155,8 @@ impl Ffmpeg {
             .args(["-map", "0:V:0", "-an", "-sn", "-dn"])
             .args(["-vf", "format=rgb24,showinfo=checksum=0"])
             .args(self.every_frame())
+            // The encoder of plain pixels would hold back a frame a thread.
+            .args(["-threads", "1"])
             .args(["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

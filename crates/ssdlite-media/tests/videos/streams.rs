@@ -1,10 +1,13 @@
 //! Streams over loopback, with `ffmpeg` as the server.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use ssdlite_image::ImageSize;
+use ssdlite_image::encode::jpeg_from_image;
+use ssdlite_image::{ImageSize, RgbImage};
 use ssdlite_media::{LiveInput, LiveOptions, LiveSource, LiveState, Source};
 
 use crate::fixtures::{folder, with_sound};
@@ -194,6 +197,51 @@ fn a_loss_is_told_without_the_password() {
             assert!(!reason.contains(secret), "{reason}");
         }
     }
+}
+
+/// A camera that sends a picture of this brightness when it is told to, in the
+/// way of network cameras.
+fn camera() -> (String, Sender<u8>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let (tell, told) = channel();
+    std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let _ = stream.read(&mut [0; 4096])?;
+        let kind = "multipart/x-mixed-replace;boundary=frame";
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n")?;
+        for brightness in told {
+            let image = RgbImage::filled(ImageSize::new(64, 48), [brightness; 3]);
+            let jpeg = jpeg_from_image(&image, 90).unwrap();
+            let head = format!(
+                "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
+                jpeg.len()
+            );
+            stream.write_all(&[head.as_bytes(), &jpeg, b"\r\n"].concat())?;
+        }
+        Ok(())
+    });
+    (address, tell)
+}
+
+#[test]
+fn a_frame_comes_without_waiting_for_the_next() {
+    let Some(_folder) = folder() else { return };
+    const FEW: Duration = Duration::from_millis(300);
+    let (address, tell) = camera();
+    let source = LiveSource::open(&LiveInput::Stream(address), patient()).unwrap();
+    let start = Instant::now();
+    // The first ones go into finding out what the stream is.
+    while source.status().frames == 0 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", source.status());
+        tell.send(20).unwrap();
+        source.next_within(FEW);
+    }
+    while source.next_within(FEW).is_some() {}
+    tell.send(200).unwrap();
+    let frame = source.next_within(PATIENCE).expect("the last frame");
+    let [red, ..] = frame.image.pixel(9, 9).unwrap();
+    assert!(red > 150, "{red}");
 }
 
 #[test]

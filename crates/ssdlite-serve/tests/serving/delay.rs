@@ -3,8 +3,7 @@
 //! The camera is a stream of JPEGs that the test sends at a steady rate, each
 //! with its number as a row of black and white fields, which a script in the
 //! page reads from what is drawn. `SSDLITE_CAMERA_RATE` sets another rate;
-//! `--nocapture` shows the times. `ffmpeg` gives a frame of such a stream when
-//! the next one begins, so one frame of the delay is its own.
+//! `--nocapture` shows the times.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -28,12 +27,11 @@ const SIZE: ImageSize = ImageSize::new(640, 480);
 const BITS: u32 = 10;
 const FIELD: u32 = 40;
 
-/// Frames a second, unless asked otherwise. Slow enough that two frames are long
-/// beside what a busy machine adds, also to a development build.
-const RATE: f64 = 5.0;
+/// Frames a second, unless asked otherwise: those of a plain camera.
+const RATE: f64 = 15.0;
 
 /// Frames whose delay is measured, after those that the source is opened with.
-const MEASURED: usize = 50;
+const MEASURED: usize = 100;
 const SETTLING: usize = 8;
 
 /// The share of the frames whose delay is within the limit; what else a busy
