@@ -36,10 +36,7 @@ export function serverSource({ id, model, show, state }) {
   }
 
   function onStatus(status) {
-    if (status.state === "playing") {
-      tries = 0;
-      state("live", "Live");
-    }
+    if (status.state === "playing") state("live", "Live");
     if (status.state === "opening") state("wait", "Opening the source…");
     if (status.state === "lost") {
       state("bad", `${status.reason}; trying again in ${status.retry_seconds} s`);
@@ -49,6 +46,7 @@ export function serverSource({ id, model, show, state }) {
   }
 
   async function onFrame(data) {
+    tries = 0;
     const arrived = performance.now();
     const from = socket;
     const length = new DataView(data).getUint32(0, true);

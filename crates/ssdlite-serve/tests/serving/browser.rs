@@ -16,7 +16,8 @@ use ssdlite_serve::Model;
 use crate::client::wait_until;
 use crate::devtools::{Browser, write_camera_file};
 use crate::fixtures::{
-    ColorDetector, GREEN, RED, Running, has_ffmpeg, model, moving_square, options, picture, png,
+    ColorDetector, GREEN, PanickingDetector, RED, Running, has_ffmpeg, model, moving_square,
+    options, picture, png,
 };
 
 const PHONE: (u32, u32) = (390, 844);
@@ -167,13 +168,14 @@ fn snapshot_is_saved(page: &mut Page) {
     let folder = tempfile::tempdir().unwrap();
     page.browser.save_downloads_in(folder.path());
     page.browser.click("#snapshot");
-    // The browser gives the file its name when it is whole.
-    let whole = || {
+    let saved = || {
         let is_picture = |path: &PathBuf| path.extension().is_some_and(|end| end == "png");
-        files(folder.path()).into_iter().find(is_picture)
+        let path = files(folder.path()).into_iter().find(is_picture)?;
+        // It has its name before it is whole.
+        decode::decode_file(&path, &Limits::default()).ok()
     };
-    wait_until("the snapshot is saved", || whole().is_some());
-    let image = decode::decode_file(&whole().unwrap(), &Limits::default()).unwrap();
+    wait_until("the snapshot is saved", || saved().is_some());
+    let image = saved().unwrap();
     assert_eq!(image.size(), ImageSize::new(640, 360));
 }
 
@@ -271,12 +273,16 @@ fn a_video_file_is_played_with_its_boxes() {
     page.check_nothing_went_wrong();
 }
 
-/// The page of a server that was started with this video.
-fn page_of_source(video: &Path) -> Option<(Browser, Running)> {
+fn colors() -> Model {
+    model("colors", ColorDetector::new())
+}
+
+/// The page of a server that was started with this model and video.
+fn page_of_source(model: Model, video: &Path) -> Option<(Browser, Running)> {
     let folder = tempfile::tempdir().unwrap();
     let camera = write_camera_file(folder.path(), &[moving(0)]);
     let mut browser = Browser::start(&camera)?;
-    let mut options = options(vec![model("colors", ColorDetector::new())]);
+    let mut options = options(vec![model]);
     options.source = Some(LiveInput::Video(video.to_owned()));
     let server = Running::start(options);
     browser.open(&format!("http://localhost:{}/", server.address.port()));
@@ -291,7 +297,7 @@ fn the_servers_source_is_shown_at_once() {
     }
     let folder = tempfile::tempdir().unwrap();
     let video = moving_square(folder.path(), "moving.mp4");
-    let Some((mut browser, _server)) = page_of_source(&video) else {
+    let Some((mut browser, _server)) = page_of_source(colors(), &video) else {
         return;
     };
     browser.wait_until(&objects_are(1));
@@ -319,10 +325,30 @@ fn a_source_that_is_lost_is_told_in_the_page() {
     if !has_ffmpeg() {
         return;
     }
-    let Some((mut browser, _server)) = page_of_source(Path::new("no-such-video.mp4")) else {
+    let Some((mut browser, _server)) = page_of_source(colors(), Path::new("no-such-video.mp4"))
+    else {
         return;
     };
     browser.wait_until("document.querySelector('#state').textContent.includes('trying again')");
+}
+
+#[test]
+fn a_detector_that_fails_is_told_in_the_page_and_tried_again() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let video = moving_square(folder.path(), "moving.mp4");
+    let broken = model("broken", PanickingDetector::new());
+    let Some((mut browser, _server)) = page_of_source(broken, &video) else {
+        return;
+    };
+    for pause in ["0.5 s", "1 s"] {
+        browser.wait_until(&format!(
+            "document.querySelector('#state').textContent
+                === 'the detector failed on a frame; trying again in {pause}'"
+        ));
+    }
 }
 
 #[test]
