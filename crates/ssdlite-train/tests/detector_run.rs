@@ -8,6 +8,8 @@ use std::path::Path;
 use common::{Notes, run};
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
+use ssdlite_nn::ops::with_default_bodies;
+use ssdlite_train::config::OptimizerKind;
 use ssdlite_train::{
     DetectorConfig, End, Error, Outcome, Result, RunFolder, Start, train_detector,
 };
@@ -251,4 +253,48 @@ fn patience_waits_for_evaluations() {
     assert!(outcome.best.is_some());
     assert!([6, 9].contains(&outcome.epochs), "{}", outcome.epochs);
     assert!(RunFolder::open(&path).unwrap().best_model().is_file());
+}
+
+/// Losses of the first steps of a run with SGD and momentum.
+fn losses(config: &DetectorConfig, path: &Path, steps: u64) -> Vec<f64> {
+    let mut notes = Notes::stopping_after(steps);
+    let outcome = train(config, path, &Start::Random, &mut notes).unwrap();
+    assert_eq!(outcome.end, End::Stopped);
+    let total = |&(classification, regression): &(u64, Option<u64>)| {
+        f64::from_bits(classification) + f64::from_bits(regression.expect("a detector's"))
+    };
+    notes.losses.iter().map(total).collect()
+}
+
+/// The learning rate is one that keeps rounding from growing into the losses: at
+/// 1e-3 even the kernels' own runs on one and on two threads come to be 3e-3
+/// apart.
+#[test]
+fn fifty_losses_follow_those_of_burns_default_bodies() {
+    const STEPS: u64 = 50;
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    config.model.width = 0.35;
+    config.model.size = 96;
+    config.training.optimizer = OptimizerKind::Sgd;
+    config.training.lr = 5e-5;
+    // All pictures in each step, as they are, so that the losses fall.
+    config.training.batch = 12;
+    config.augment.photometric = 0.0;
+    config.augment.zoom_out = 0.0;
+    config.augment.iou_crop = false;
+    config.augment.mirror = 0.0;
+    // The run is stopped before its first evaluation.
+    config.training.epochs = 60;
+    config.evaluation.every = 60;
+    let kernels = losses(&config, &parent.path().join("kernels"), STEPS);
+    let bodies = with_default_bodies(|| losses(&config, &parent.path().join("bodies"), STEPS));
+    assert_eq!(kernels.len() as u64, STEPS);
+    for (step, (found, expected)) in kernels.iter().zip(&bodies).enumerate() {
+        let apart = (found - expected).abs() / expected;
+        assert!(apart < 1e-3, "step {step}: {found}, expected {expected}");
+    }
+    assert_ne!(kernels, bodies, "both runs had the same operations");
+    let (first, last) = (kernels[0], kernels[kernels.len() - 1]);
+    assert!(last < 0.98 * first, "{last}, at first {first}");
 }

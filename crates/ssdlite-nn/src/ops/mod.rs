@@ -38,6 +38,8 @@ use burn::tensor::ops::ConvOptions;
 pub use ssdlite_core::Activation;
 
 pub use feature_map::{ExcitationTensors, FeatureMap, RunningTensors, UnitResult, UnitTensors};
+#[cfg(any(test, feature = "default-bodies"))]
+pub use flex::with_default_bodies;
 pub use flex::{set_cpu_threads, with_cpu_context};
 pub use gradients::{
     BiasedConvolutionGradients, ExcitationGradients, NetworkGradients, NormGradients,

@@ -38,8 +38,8 @@ impl Kernel {
         weight: &FloatTensor<Flex>,
         convolution: Convolution,
     ) -> Option<Self> {
-        #[cfg(test)]
-        if super::tests::default_bodies_wanted() {
+        #[cfg(any(test, feature = "default-bodies"))]
+        if super::bodies::default_bodies_wanted() {
             return None;
         }
         let (values, is_plain) = match input {

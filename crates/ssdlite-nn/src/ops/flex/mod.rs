@@ -6,6 +6,8 @@
 //! default bodies.
 
 mod backward;
+#[cfg(any(test, feature = "default-bodies"))]
+mod bodies;
 mod convolution;
 mod memory;
 mod tensors;
@@ -14,7 +16,7 @@ mod tests;
 mod threads;
 
 use burn::backend::Flex;
-#[cfg(test)]
+#[cfg(any(test, feature = "default-bodies"))]
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::FloatTensor;
@@ -32,6 +34,8 @@ use super::{
     Statistics, UnitInput, UnitOutput, UnitParameters, UnitSpec, primitives,
 };
 
+#[cfg(any(test, feature = "default-bodies"))]
+pub use bodies::with_default_bodies;
 pub use threads::{set_cpu_threads, with_cpu_context};
 
 impl NetworkOps for Flex {
@@ -176,8 +180,8 @@ fn gate(
 }
 
 fn activations(map: PendingMap<Flex>, residual: Option<FloatTensor<Flex>>) -> FloatTensor<Flex> {
-    #[cfg(test)]
-    if tests::default_bodies_wanted() {
+    #[cfg(any(test, feature = "default-bodies"))]
+    if bodies::default_bodies_wanted() {
         let values = primitives::operand(UnitInput::Pending(map));
         return match residual {
             Some(residual) => Flex::float_add(values, residual),

@@ -1,23 +1,13 @@
 //! Whole training runs by the kernels and by the default bodies.
 
-use std::cell::Cell;
-
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use ssdlite_core::{MobileNetV3, Variant};
 
+use super::with_default_bodies;
 use crate::weights::formula::signed;
 use crate::{Classifier, Detector};
-
-thread_local! {
-    static DEFAULT_BODIES: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether this thread's test asked for the default bodies.
-pub(super) fn default_bodies_wanted() -> bool {
-    DEFAULT_BODIES.get()
-}
 
 const STEPS: usize = 50;
 const BATCH: usize = 8;
@@ -94,9 +84,7 @@ fn losses<M: Module>(mut model: M, rate: f64, loss: impl Fn(&M, usize) -> Tensor
 
 fn assert_followed(run: impl Fn() -> Vec<f32>) {
     let kernels = run();
-    DEFAULT_BODIES.set(true);
-    let bodies = run();
-    DEFAULT_BODIES.set(false);
+    let bodies = with_default_bodies(&run);
     for (step, (found, expected)) in kernels.iter().zip(&bodies).enumerate() {
         assert!(
             (found - expected).abs() <= 1e-3 * expected.abs(),
