@@ -10,7 +10,6 @@ a grey picture comes to.
 import json
 import sys
 
-import numpy as np
 import torch
 import torchvision
 from safetensors import safe_open
@@ -28,9 +27,7 @@ def read(path):
 def module(info):
     """torchvision's module for a model, with random weights."""
     backbone = info["backbone"]
-    variant = backbone["variant"]
-    # ssdlite multiplies by the nearest 32-bit number.
-    width = float(np.float32(backbone.get("width_multiplier", 1.0)))
+    variant, width = backbone["variant"], backbone.get("width_multiplier", 1.0)
     reduced_tail = backbone.get("reduced_tail", False)
     if backbone.get("minimalistic"):
         sys.exit("torchvision has no minimalistic MobileNetV3")

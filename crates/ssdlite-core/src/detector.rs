@@ -63,7 +63,7 @@ impl MobileNetV3 {
         let mut channels = vec![backbone.c4_channels(), backbone.c5_channels()];
         let mut extra = Vec::with_capacity(EXTRA_CHANNELS.len());
         for (index, full_width) in EXTRA_CHANNELS.into_iter().enumerate() {
-            let scaled = (full_width as f64 * f64::from(self.width_multiplier)) as usize;
+            let scaled = (full_width as f64 * self.width()) as usize;
             let out = scaled.max(MIN_EXTRA_CHANNELS);
             let in_channels = channels[channels.len() - 1];
             extra.push(ExtraBlock::new(index, in_channels, out));

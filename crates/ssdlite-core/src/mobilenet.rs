@@ -278,7 +278,15 @@ impl MobileNetV3 {
     }
 
     fn channels(&self, channels: usize) -> usize {
-        make_divisible(channels as f64 * f64::from(self.width_multiplier))
+        make_divisible(channels as f64 * self.width())
+    }
+
+    /// The width multiplier in double precision, in which torchvision
+    /// multiplies: 0.35 and not the 0.349999994 that is the nearest single. A
+    /// single up to 4 holds six decimals.
+    pub(crate) fn width(&self) -> f64 {
+        const DECIMALS: f64 = 1e6;
+        (f64::from(self.width_multiplier) * DECIMALS).round() / DECIMALS
     }
 
     fn tail_divisor(&self) -> usize {
@@ -380,6 +388,7 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ClassNames, ModelInfo};
 
     #[test]
     fn make_divisible_follows_torchvision() {
@@ -424,6 +433,21 @@ mod tests {
             assert_eq!(block.depthwise.conv.kernel, 3);
             assert_eq!(block.depthwise.activation, Activation::Relu);
         }
+    }
+
+    /// torchvision's `mobilenet_v3_small(width_mult=0.35)` has
+    /// `_make_divisible(240 * 0.35, 8)` = 88 channels here.
+    #[test]
+    fn a_width_between_two_singles_is_the_decimal_number() {
+        let config = MobileNetV3 {
+            width_multiplier: 0.35,
+            ..MobileNetV3::new(Variant::Small)
+        };
+        let classes = ClassNames::new(["a"]).unwrap();
+        let tensors = ModelInfo::classifier(config, classes, 64).tensors();
+        let key = "features.5.block.0.0.weight";
+        let weight = tensors.iter().find(|spec| spec.key == key).unwrap();
+        assert_eq!(weight.shape, [88, 16, 1, 1]);
     }
 
     #[test]
