@@ -115,7 +115,8 @@ impl Header {
         }
         if length > MAX_HEADER_BYTES {
             return Err(Error::OverLimit(format!(
-                "expected a header of at most {MAX_HEADER_BYTES} bytes, found {length}"
+                "expected a safetensors header of at most {MAX_HEADER_BYTES} bytes, found a \
+                 length of {length}: this may be no safetensors file"
             )));
         }
         let json: Json = serde_json::from_slice(&rest[..length as usize]).map_err(|error| {

@@ -147,7 +147,10 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     {
         return Err(Error::over_limit(
             path,
-            format!("expected a header of at most {MAX_HEADER_BYTES} bytes, found {header}"),
+            format!(
+                "expected a safetensors header of at most {MAX_HEADER_BYTES} bytes, found a \
+                 length of {header}: this may be no safetensors file"
+            ),
         ));
     }
     Ok(bytes)
