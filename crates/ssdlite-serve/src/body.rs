@@ -156,6 +156,10 @@ async fn next_frame(body: &mut Body) -> Option<Result<Frame<Bytes>, axum::Error>
 /// a client may look for its answer only after it has sent everything, and a
 /// connection that is closed on unread bytes takes the answer with it.
 pub(crate) async fn linger(request: Request) -> Request {
+    // Who asks before sending a body is answered, not told to send it.
+    if request.headers().contains_key(header::EXPECT) {
+        return request;
+    }
     request.map(|body| {
         Body::new(Lingering {
             body,
