@@ -29,10 +29,10 @@ const FIELD: u32 = 40;
 
 /// Frames a second, unless asked otherwise. Slow enough that two frames are long
 /// beside what a busy machine adds, also to a development build.
-const RATE: f64 = 10.0;
+const RATE: f64 = 4.0;
 
 /// Frames whose delay is measured, after those that the source is opened with.
-const MEASURED: usize = 100;
+const MEASURED: usize = 40;
 const SETTLING: usize = 8;
 
 /// The share of the frames whose delay is within the limit; what else a busy
