@@ -21,6 +21,7 @@ median.
 """
 
 import argparse
+import importlib.metadata
 import json
 import pathlib
 import statistics
@@ -28,6 +29,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import machine
 
 SIDE = 320
 OUTPUTS = 21
@@ -227,6 +230,10 @@ def run_json(command):
 def compare(folder, arguments):
     prepare(folder, arguments.photo, arguments.ssdlite, arguments.boxes)
     ways = ["opencv", "torchvision"]
+    packages = ["opencv-python-headless", "onnxruntime", "torchvision"]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    print(machine.heading(arguments.ssdlite, versions))
+    print()
     print("| threads | ssdlite, ms | OpenCV + ONNX Runtime, ms | torchvision, ms | ratios |")
     print("|---|---|---|---|---|")
     for threads in arguments.threads:

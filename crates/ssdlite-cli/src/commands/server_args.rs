@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use ssdlite_media::LiveOptions;
 use ssdlite_serve::{Access, DEFAULT_PORT, Error, Model, Server, ServerOptions};
+use ssdlite_train::threads::all_cores;
 
 use super::live_args::StallArgs;
 use super::{Outcome, UsageError};
@@ -46,8 +47,7 @@ pub(crate) struct ServerArgs {
 impl ServerArgs {
     /// The threads that work on pictures.
     pub(crate) fn threads(&self) -> NonZeroUsize {
-        let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        self.threads.unwrap_or_else(all)
+        self.threads.unwrap_or_else(all_cores)
     }
 
     /// Options of a server of these models.
