@@ -24,9 +24,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import machine
+from runs import median_ms
 
 # Name, task, backbone, input side, outputs. A detector's outputs count the
 # background, a classifier's do not.
@@ -37,7 +37,6 @@ ROWS = [
     ("classifier Small 224", "classify", "small", 224, 30),
 ]
 PEERS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "mnn": "MNN", "ncnn": "ncnn"}
-WARM_UP_RUNS = 5
 
 
 def network(task, backbone, side, outputs):
@@ -157,14 +156,7 @@ def ncnn_run(stem, side, threads):
 def child(peer, stem, side, threads, runs):
     """Prints the times of one peer: median in milliseconds."""
     run = globals()[f"{peer}_run"](stem, side, threads)
-    for _ in range(WARM_UP_RUNS):
-        run()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - start) * 1e3)
-    print(json.dumps({"median_ms": statistics.median(times)}))
+    print(json.dumps({"median_ms": median_ms(run, runs)}))
 
 
 def measure(command):

@@ -28,9 +28,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import machine
+from runs import median_ms, run_json
 
 SIDE = 320
 OUTPUTS = 21
@@ -38,7 +38,6 @@ CANDIDATES = 300
 MAX_DETECTIONS = 300
 MAX_IOU = 0.45
 SCORE = 0.3
-WARM_UP_RUNS = 5
 
 
 def torchvision_model():
@@ -211,20 +210,7 @@ def torchvision_run(folder, photo, threads):
 def child(way, folder, photo, threads, runs):
     """Prints the median in milliseconds of one way."""
     run = globals()[f"{way}_run"](folder, photo, threads)
-    for _ in range(WARM_UP_RUNS):
-        found = run()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - start) * 1e3)
-    print(json.dumps({"median_ms": statistics.median(times), "detections": len(found)}))
-
-
-def run_json(command):
-    words = [str(word) for word in command]
-    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    print(json.dumps({"median_ms": median_ms(run, runs), "detections": len(run())}))
 
 
 def compare(folder, arguments):

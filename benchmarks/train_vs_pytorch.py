@@ -20,12 +20,12 @@ import functools
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 
 import machine
+from runs import run_json
 
 WARM_UP = 3
 OBJECTS = 2
@@ -153,12 +153,6 @@ def time_pytorch(row: Row, threads: int, steps: int) -> dict:
         # Linux counts in KiB.
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-
-
-def run_json(command: list[str]) -> dict:
-    """The last line that a command prints, as JSON."""
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def run_ours(row: Row, arguments: argparse.Namespace) -> dict:

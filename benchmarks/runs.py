@@ -1,0 +1,27 @@
+"""How the benchmarks run and time things."""
+
+import json
+import statistics
+import subprocess
+import time
+
+WARM_UP_RUNS = 5
+
+
+def median_ms(run, runs):
+    """The median time of a call in milliseconds, after some that don't count."""
+    for _ in range(WARM_UP_RUNS):
+        run()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
+def run_json(command):
+    """The last line that a command prints, as JSON."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
