@@ -1,7 +1,7 @@
 //! `detect` on videos and streams.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -265,6 +265,17 @@ fn an_input_is_not_replaced_by_its_copy() {
     assert_eq!(fs::read(&video).unwrap(), before);
 }
 
+/// A video that is detected in for longer than a test takes.
+#[cfg(target_os = "linux")]
+fn long_video(folder: &Path) -> PathBuf {
+    let video = folder.join("long.mp4");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=96x64:rate=25:duration=400 -pix_fmt yuv420p -preset ultrafast",
+        &video,
+    );
+    video
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn ctrl_c_leaves_a_playable_video() {
@@ -272,11 +283,7 @@ fn ctrl_c_leaves_a_playable_video() {
         return;
     }
     let folder = folder_with_model();
-    let video = folder.path().join("long.mp4");
-    ffmpeg(
-        "-f lavfi -i testsrc=size=96x64:rate=25:duration=400 -pix_fmt yuv420p -preset ultrafast",
-        &video,
-    );
+    let video = long_video(folder.path());
     let args = [
         "detect",
         "model.safetensors",
@@ -382,11 +389,7 @@ fn a_kill_leaves_no_decoder_of_a_video() {
         return;
     }
     let folder = folder_with_model();
-    let video = folder.path().join("long.mp4");
-    ffmpeg(
-        "-f lavfi -i testsrc=size=96x64:rate=25:duration=400 -pix_fmt yuv420p -preset ultrafast",
-        &video,
-    );
+    let video = long_video(folder.path());
     let video = video.to_str().unwrap();
     let args = ["detect", "model.safetensors", video, "--json"];
     let mut call = GoesOn::start(folder.path(), &args);

@@ -1,7 +1,9 @@
 //! Bad requests: each is refused with its reason, and harms no other.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::num::NonZeroUsize;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use ssdlite_core::ImageSize;
@@ -143,21 +145,47 @@ fn what_is_no_http_is_refused() {
     assert_works(&server);
 }
 
+/// A server whose one worker has a picture that it doesn't finish, and whose
+/// queue, of one place, has another.
+struct FullQueue {
+    server: Running,
+    first: TcpStream,
+    second: TcpStream,
+    /// Lets the worker finish a picture for each message, and all when dropped.
+    let_go: Sender<()>,
+}
+
+impl FullQueue {
+    fn new() -> Self {
+        let (detector, begun, let_go) = WaitingDetector::new();
+        let mut options = options(vec![model("waiting", detector)]);
+        options.workers = NonZeroUsize::MIN;
+        options.limits.queue = 1;
+        let server = Running::start(options);
+        let body = request("POST /v1/detect", &[], &png(&two_objects()));
+        let mut first = connect(server.address);
+        first.write_all(&body).unwrap();
+        begun.recv().unwrap();
+        let mut second = connect(server.address);
+        second.write_all(&body).unwrap();
+        wait_for_queue(&server, 1);
+        Self {
+            server,
+            first,
+            second,
+            let_go,
+        }
+    }
+}
+
 #[test]
 fn a_full_queue_answers_at_once() {
-    let (detector, begun, let_go) = WaitingDetector::new();
-    let mut options = options(vec![model("waiting", detector)]);
-    options.workers = NonZeroUsize::MIN;
-    options.limits.queue = 1;
-    let server = Running::start(options);
-    let body = request("POST /v1/detect", &[], &png(&two_objects()));
-
-    let mut first = connect(server.address);
-    first.write_all(&body).unwrap();
-    begun.recv().unwrap();
-    let mut second = connect(server.address);
-    second.write_all(&body).unwrap();
-    wait_for_queue(&server, 1);
+    let FullQueue {
+        server,
+        mut first,
+        mut second,
+        let_go,
+    } = FullQueue::new();
 
     let third = post(server.address, "/v1/detect", &png(&two_objects()));
     assert_eq!(third.status, 429);
@@ -170,18 +198,12 @@ fn a_full_queue_answers_at_once() {
 
 #[test]
 fn who_goes_away_makes_room() {
-    let (detector, begun, let_go) = WaitingDetector::new();
-    let mut options = options(vec![model("waiting", detector)]);
-    options.workers = NonZeroUsize::MIN;
-    options.limits.queue = 1;
-    let server = Running::start(options);
-    let body = request("POST /v1/detect", &[], &png(&two_objects()));
-    let mut first = connect(server.address);
-    first.write_all(&body).unwrap();
-    begun.recv().unwrap();
-    let mut second = connect(server.address);
-    second.write_all(&body).unwrap();
-    wait_for_queue(&server, 1);
+    let FullQueue {
+        server,
+        mut first,
+        second,
+        let_go,
+    } = FullQueue::new();
     drop(second);
 
     let body = png(&two_objects());
@@ -199,18 +221,12 @@ fn who_goes_away_makes_room() {
 
 #[test]
 fn a_full_queue_answers_before_the_body_comes_and_also_after_a_long_one() {
-    let (detector, begun, let_go) = WaitingDetector::new();
-    let mut options = options(vec![model("waiting", detector)]);
-    options.workers = NonZeroUsize::MIN;
-    options.limits.queue = 1;
-    let server = Running::start(options);
-    let body = request("POST /v1/detect", &[], &png(&two_objects()));
-    let mut first = connect(server.address);
-    first.write_all(&body).unwrap();
-    begun.recv().unwrap();
-    let mut second = connect(server.address);
-    second.write_all(&body).unwrap();
-    wait_for_queue(&server, 1);
+    let FullQueue {
+        server,
+        first: _first,
+        second: _second,
+        let_go,
+    } = FullQueue::new();
 
     let mut third = connect(server.address);
     let head = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
