@@ -65,8 +65,8 @@ impl ModelFile {
     /// [`Error::OverLimit`] for more than [`MAX_MODEL_BYTES`] or a header of
     /// more than the longest header; [`Error::Malformed`] for bytes that are
     /// no safetensors file, lack the project's metadata, have tensors that
-    /// overlap, or hold numbers that are not finite; [`Error::WrongWeights`] for tensors that are missing,
-    /// unexpected, or of another type or shape.
+    /// overlap, or hold numbers that are not finite; [`Error::WrongWeights`]
+    /// for tensors that are missing, unexpected, or of another type or shape.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         if bytes.len() as u64 > MAX_MODEL_BYTES {
             return Err(Error::OverLimit(format!(
