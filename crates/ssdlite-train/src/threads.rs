@@ -2,11 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use ssdlite_kernels::pool::MOST_THREADS;
-
 use crate::error::{Error, Result};
 
-pub use ssdlite_kernels::pool::all_cores;
+pub use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
 
 /// The number that an option asks for; all cores for 0.
 ///

@@ -6,14 +6,11 @@ use ssdlite_data::loader::MAX_WORKERS;
 use super::{check_not_negative, check_positive, check_share, wrong};
 use crate::error::{Error, Result};
 use crate::schedule::{Decay, Schedule};
-use crate::threads::threads_from_option;
+use crate::threads::MOST_THREADS;
 
 /// The most pictures of a step: several times what the memory of a large GPU
 /// takes.
 const MAX_BATCH: usize = 4096;
-
-/// The most threads of a step: more cores than a machine has.
-const MAX_THREADS: usize = 256;
 
 /// Which optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,11 +214,10 @@ impl TrainingOptions {
             let expected = format!("1 to {MAX_BATCH} pictures");
             return Err(wrong("training.batch", &expected, self.batch));
         }
-        if self.threads > MAX_THREADS {
-            let expected = format!("up to {MAX_THREADS} threads");
+        if self.threads > MOST_THREADS.get() {
+            let expected = format!("up to {MOST_THREADS} threads");
             return Err(wrong("training.threads", &expected, self.threads));
         }
-        threads_from_option(self.threads)?;
         check_positive("training.lr", self.lr)?;
         for (option, lr) in [
             ("training.base-net-lr", self.base_net_lr),
