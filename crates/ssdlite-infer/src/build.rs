@@ -171,7 +171,7 @@ impl Builder<'_> {
         map: Map,
         lengths: &mut HeadLengths,
     ) -> Result<()> {
-        let boxes = map.shape.pixels() * ssdlite_core::default_boxes::BOXES_PER_CELL;
+        let boxes = map.shape.pixels() * ssdlite_core::detector::BOXES_PER_CELL;
         let numbers = boxes * network.outputs_per_box;
         let logits = Rows {
             output: LOGITS,

@@ -70,7 +70,7 @@ impl Detector {
     /// their limits, or threads that the system doesn't start.
     pub fn new(file: &ModelFile, options: &DetectorOptions) -> Result<Self> {
         let info = file.info().clone();
-        let (Task::Detect(settings), Some(default_boxes)) = (info.task, info.default_boxes())
+        let (Task::Detect(settings), Some(default_boxes)) = (&info.task, info.default_boxes())
         else {
             return Err(Error::Unsupported(
                 "expected a detector's model file, found a classifier's".into(),
@@ -78,6 +78,7 @@ impl Detector {
         };
         let post_processing = options.post_processing.unwrap_or(settings.post_processing);
         post_processing.validate()?;
+        let coder = settings.box_coder;
         let network = info.backbone.detector(info.classes.len());
         let runtime = Runtime::new(options.run)?;
         let plan = detector_plan(file, &network, runtime.context())?;
@@ -85,7 +86,7 @@ impl Detector {
             engine: Engine::new(plan, runtime, info.preprocessing),
             info,
             default_boxes,
-            coder: settings.box_coder,
+            coder,
             post_processing,
         })
     }

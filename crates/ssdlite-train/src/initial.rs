@@ -88,7 +88,7 @@ fn described(network: &MobileNetV3) -> String {
 /// COCO's classes for a PyTorch file with as many outputs as COCO asks for.
 fn coco_if_so_many(state: &StateDict) -> Option<ClassNames> {
     let head = state.get("head.classification_head.module_list.0.1.bias")?;
-    let outputs = head.shape.first()? / ssdlite_core::default_boxes::BOXES_PER_CELL;
+    let outputs = head.shape.first()? / ssdlite_core::detector::BOXES_PER_CELL;
     (outputs == COCO_OUTPUTS).then(ClassNames::coco)
 }
 

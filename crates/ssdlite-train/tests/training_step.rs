@@ -10,7 +10,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use serde::Deserialize;
 use ssdlite_core::unit::MapSize;
 use ssdlite_core::{
-    BoxCoder, DefaultBoxScales, DefaultBoxes, FractionBox, MobileNetV3, PixelBox, Variant,
+    BoxCoder, DefaultBoxSizes, DefaultBoxes, FractionBox, MobileNetV3, PixelBox, Variant,
 };
 use ssdlite_core::{ImageSize, TensorRole};
 use ssdlite_nn::weights::Values;
@@ -139,7 +139,7 @@ fn a_detector_step_agrees_with_torchvision() {
         .unwrap();
     let [batch, _, height, width] = golden.input;
     let maps = network.feature_maps(MapSize::new(height, width));
-    let default_boxes = DefaultBoxes::new(&DefaultBoxScales::default(), &maps);
+    let default_boxes = DefaultBoxes::new(&DefaultBoxSizes::default(), &maps);
     assert_eq!(default_boxes.len(), golden.boxes);
 
     let values = signed("images", golden.input.iter().product(), 2.0);

@@ -89,7 +89,7 @@ impl ImportArgs {
         let origin = name.to_string_lossy().into_owned();
         info.training.insert("imported from".into(), origin);
         write_model(&self.out, &info, &state)?;
-        let network = match info.task {
+        let network = match &info.task {
             Task::Classify => "classifier",
             Task::Detect(_) => "detector",
         };

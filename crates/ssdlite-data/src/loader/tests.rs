@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ssdlite_core::default_boxes::{DefaultBoxScales, DefaultBoxes};
+use ssdlite_core::default_boxes::{DefaultBoxSizes, DefaultBoxes};
 use ssdlite_core::unit::MapSize;
 use ssdlite_core::{
     BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, PixelBox, Preprocessing,
@@ -72,7 +72,7 @@ fn detection_recipe(set: &DetectionSet) -> DetectionRecipe {
         preprocessing: Preprocessing::detector(INPUT),
         augment: DetectorAugment::default(),
         targets: TargetEncoder {
-            default_boxes: DefaultBoxes::new(&DefaultBoxScales::default(), &maps),
+            default_boxes: DefaultBoxes::new(&DefaultBoxSizes::default(), &maps),
             coder: BoxCoder::default(),
             difficult: DifficultObjects::LeaveOut,
         },

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ssdlite_core::default_boxes::{DefaultBoxScales, DefaultBoxes};
+use ssdlite_core::default_boxes::{DefaultBoxSizes, DefaultBoxes};
 use ssdlite_core::unit::MapSize;
 use ssdlite_core::{ClassId, ClassNames, ImageSize, PixelBox};
 use ssdlite_data::finding::FindingKind;
@@ -254,7 +254,7 @@ fn statistics_count_sizes_and_what_default_boxes_match() {
     let train = folder.read(Split::Train, &options).unwrap().set;
     let val = folder.read(Split::Val, &options).unwrap().set;
     let maps = [19, 10, 5, 3, 2, 1].map(|side| MapSize::new(side, side));
-    let default_boxes = DefaultBoxes::new(&DefaultBoxScales::default(), &maps);
+    let default_boxes = DefaultBoxes::new(&DefaultBoxSizes::default(), &maps);
     let sets = [(Split::Train, &train), (Split::Val, &val)];
     let stats = DetectionStats::new(&sets, &default_boxes);
     let split = &stats.splits[0];

@@ -1,6 +1,6 @@
 //! Making one network's weights of another's.
 
-use ssdlite_core::default_boxes::BOXES_PER_CELL;
+use ssdlite_core::detector::BOXES_PER_CELL;
 use ssdlite_core::detector::Head;
 use ssdlite_core::{ClassNames, DetectorNetwork, MobileNetV3};
 
