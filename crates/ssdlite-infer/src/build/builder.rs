@@ -3,10 +3,10 @@
 use ssdlite_core::{MapSize, Preprocessing};
 use ssdlite_kernels::Context;
 use ssdlite_kernels::infer::{self, Depthwise, MapShape, Pointwise};
+use ssdlite_model::ModelFile;
 
 use crate::arena::{Layout, Slot};
 use crate::engine::LayerInfo;
-use crate::model_file::ModelFile;
 use crate::plan::{Map, Operation, Plan, Source, Step};
 
 pub(super) struct Builder<'a> {
