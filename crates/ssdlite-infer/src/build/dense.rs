@@ -3,11 +3,11 @@
 use ssdlite_core::Activation;
 use ssdlite_core::unit::{ConvUnit, Linear, SqueezeExcite};
 use ssdlite_kernels::infer::{self, MapShape};
+use ssdlite_model::Result;
 
 use super::LOGITS;
 use super::builder::{Builder, map_size};
 use crate::arena::Slot;
-use crate::error::Result;
 use crate::fold::{self, Folded, kernel_activation};
 use crate::plan::{Map, Operation, Rows};
 

@@ -4,10 +4,10 @@ use ssdlite_core::MapSize;
 use ssdlite_core::detector::Head;
 use ssdlite_core::unit::ConvUnit;
 use ssdlite_kernels::infer::{MapShape, Residual};
+use ssdlite_model::Result;
 
 use super::builder::{Builder, map_size};
 use crate::arena::Slot;
-use crate::error::Result;
 use crate::plan::{Map, Operation, Rows, Target};
 
 /// What comes before a depthwise convolution.
