@@ -17,7 +17,8 @@ use ssdlite_data::loader::{
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
 use ssdlite_image::encode::save;
-use ssdlite_infer::{DetectorOptions, ModelFile, RunOptions};
+use ssdlite_infer::{DetectorOptions, RunOptions};
+use ssdlite_model::ModelFile;
 use ssdlite_nn::{Detector, Frozen};
 
 use crate::charts;
@@ -28,7 +29,7 @@ use crate::initial::detector_from_file;
 use crate::loss::{MultiboxLoss, MultiboxTargets, surrogate};
 use crate::observer::{Losses, Observer};
 use crate::pictures;
-use crate::run_folder::{RunFolder, write_aside};
+use crate::run_folder::{RunFolder, write_file};
 use crate::tensors::{floats, images_tensor};
 use crate::threads::threads_from_option;
 use crate::trainer::{Outcome, Plan, Session, Start, StepOutput, Task, Trainer};
@@ -68,7 +69,7 @@ pub fn train_detector(
     let task = DetectorTask::new(config, &data, info, run)?;
     if *start != Start::Resume {
         let config = config.clone().with_absolute_paths()?.to_toml()?;
-        write_aside(&run.folder.config(), config.as_bytes())?;
+        write_file(&run.folder.config(), config.as_bytes())?;
         task.draw_data(run)?;
     }
     let plan = Plan {

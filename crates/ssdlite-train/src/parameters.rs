@@ -11,10 +11,9 @@ use std::ops::Range;
 use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients, Tensor, TensorData, Transaction};
 use ssdlite_core::{ModelInfo, TensorRole, TensorSpec};
-use ssdlite_infer::{ModelFile, NamedTensor};
+use ssdlite_model::{ModelFile, StateDict, StateTensor, Values};
+use ssdlite_nn::Network;
 use ssdlite_nn::parameters::id_from_key;
-use ssdlite_nn::weights::Values;
-use ssdlite_nn::{Network, StateDict, StateTensor};
 
 use crate::config::TrainingOptions;
 use crate::error::{Error, Result};
@@ -235,17 +234,10 @@ impl Parameters {
     /// The moving average of all tensors as a model to run.
     ///
     /// # Errors
-    /// [`Error::Inference`] for numbers that are not finite, or tensors other
-    /// than `info` asks for.
+    /// [`Error::Model`] for numbers that are not finite, or tensors other than
+    /// `info` asks for.
     pub(crate) fn averaged_model(&self, info: &ModelInfo) -> Result<ModelFile> {
-        let slots = self.slots.iter();
-        let read = slots.filter(|slot| slot.spec.role != TensorRole::BatchesTracked);
-        let tensors = read.map(|Slot { spec, range, .. }| NamedTensor {
-            key: spec.key.clone(),
-            shape: spec.shape.clone(),
-            numbers: self.averages[range.clone()].to_vec(),
-        });
-        Ok(ModelFile::from_tensors(info, tensors)?)
+        Ok(ModelFile::new(info.clone(), self.averaged_state())?)
     }
 
     fn state_of(&self, numbers: &[f32]) -> StateDict {
@@ -452,10 +444,7 @@ mod tests {
         parameters.update(&options, 0, 1.0, 0.0);
         network = parameters.write(network);
         let key = "head.regression_head.module_list.0.1.weight";
-        let of = |state: &StateDict| match &state.get(key).unwrap().values {
-            Values::F32(values) => values.clone(),
-            other => panic!("{other:?}"),
-        };
+        let of = |state: &StateDict| state.get(key).unwrap().floats().unwrap().to_vec();
         let rows = of(&start).into_iter().zip(of(&parameters.averaged_state()));
         for ((start, average), end) in rows.zip(of(&parameters.state())) {
             // Decay 0.1 at step 0.
