@@ -183,7 +183,7 @@ impl Engine {
         let mut session = match idle {
             Some(session) => session,
             None => Session {
-                arena: self.plan.places.arena(),
+                arena: vec![Block::ZERO; self.plan.places.len()],
                 preprocessor: Preprocessor::new(&self.preprocessing)?,
                 outputs: vec![Vec::new(); self.plan.outputs.len()],
             },

@@ -5,7 +5,6 @@
 
 use ssdlite_core::Activation;
 use ssdlite_core::unit::{BATCH_NORM_EPS, ConvUnit};
-use ssdlite_kernels::infer;
 
 use crate::error::{Error, Result};
 use crate::model_file::ModelFile;
@@ -67,12 +66,12 @@ pub(crate) fn plain(file: &ModelFile, key: &str) -> Result<Folded> {
 }
 
 /// The kernels' name of an activation.
-pub(crate) fn kernel_activation(activation: Activation) -> infer::Activation {
+pub(crate) fn kernel_activation(activation: Activation) -> ssdlite_kernels::Activation {
     match activation {
-        Activation::Identity => infer::Activation::None,
-        Activation::Relu => infer::Activation::Relu,
-        Activation::Relu6 => infer::Activation::Relu6,
-        Activation::HardSwish => infer::Activation::HardSwish,
+        Activation::Identity => ssdlite_kernels::Activation::None,
+        Activation::Relu => ssdlite_kernels::Activation::Relu,
+        Activation::Relu6 => ssdlite_kernels::Activation::Relu6,
+        Activation::HardSwish => ssdlite_kernels::Activation::HardSwish,
     }
 }
 

@@ -11,7 +11,6 @@
 //!
 //! No training, no framework; decoding files and resizing is `ssdlite-image`'s.
 
-mod arena;
 pub mod bench;
 mod build;
 mod classifier;

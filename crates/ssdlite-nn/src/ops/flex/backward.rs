@@ -2,9 +2,9 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, Shape, TensorMetadata};
+use ssdlite_kernels::Activation as KernelActivation;
 use ssdlite_kernels::Context;
-use ssdlite_kernels::train::activation::Activation as KernelActivation;
-use ssdlite_kernels::train::gradient::{After, ConvGradients, InputGradient};
+use ssdlite_kernels::train::gradient::{ConvGradients, Epilogue, InputGradient};
 use ssdlite_kernels::train::norm::{
     Affine, Moments, NormContext, NormGradient, norm_backward_sums, normalise,
 };
@@ -284,10 +284,10 @@ impl Pass<'_> {
         let gradients = ConvGradients {
             input: input_gradient.as_deref_mut().map(|dx| InputGradient {
                 dx,
-                after: match (factors.as_deref_mut(), source.mean_without_factors()) {
-                    (Some(factors), _) => After::ImageScale(factors),
-                    (None, Some(mean)) => After::NormSums { mean },
-                    (None, None) => After::Nothing,
+                epilogue: match (factors.as_deref_mut(), source.mean_without_factors()) {
+                    (Some(factors), _) => Epilogue::ImageScale(factors),
+                    (None, Some(mean)) => Epilogue::NormSums { mean },
+                    (None, None) => Epilogue::Nothing,
                 },
             }),
             weight: weight_gradient.as_deref_mut(),

@@ -5,15 +5,16 @@ use burn::backend::TensorMetadata;
 use burn::backend::tensor::FloatTensor;
 use ssdlite_kernels::Context;
 use ssdlite_kernels::train::depthwise::{
-    Depthwise, DepthwiseOptions, depthwise_backward, depthwise_forward, depthwise_forward_moments,
+    DepthwiseShape, depthwise_backward, depthwise_forward, depthwise_forward_moments,
 };
 use ssdlite_kernels::train::gradient::ConvGradients;
+use ssdlite_kernels::train::map;
 use ssdlite_kernels::train::norm::{Moments, NormSums};
 use ssdlite_kernels::train::operand::{Input, OutputGradient};
 use ssdlite_kernels::train::pointwise::{
-    Pointwise, pointwise_backward, pointwise_forward, pointwise_forward_moments,
+    PointwiseShape, pointwise_backward, pointwise_forward, pointwise_forward_moments,
 };
-use ssdlite_kernels::train::stem::{Stem, stem_backward, stem_forward, stem_forward_moments};
+use ssdlite_kernels::train::stem::{StemShape, stem_backward, stem_forward, stem_forward_moments};
 
 use super::super::{Convolution, UnitInput};
 use super::tensors::{MapSize, fitting};
@@ -26,9 +27,9 @@ pub(super) struct Kernel {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    Stem(Stem),
-    Pointwise(Pointwise),
-    Depthwise(Depthwise),
+    Stem(StemShape),
+    Pointwise(PointwiseShape),
+    Depthwise(DepthwiseShape),
 }
 
 impl Kernel {
@@ -57,20 +58,22 @@ impl Kernel {
             return None;
         }
         let kind = match (kernel, stride, groups) {
-            (1, 1, 1) => Kind::Pointwise(Pointwise::new(input.shape(), outputs).ok()?),
+            (1, 1, 1) => Kind::Pointwise(PointwiseShape::new(input.shape(), outputs).ok()?),
             (3, 2, 1) if depth == 3 && is_plain => {
-                Kind::Stem(Stem::new(input.images, input.height, input.width, outputs).ok()?)
+                let size = map::MapSize {
+                    height: input.height,
+                    width: input.width,
+                };
+                Kind::Stem(StemShape::new(input.images, size, outputs).ok()?)
             }
             _ if depth == 1 && groups == input.channels && groups == outputs => {
-                let options = DepthwiseOptions {
+                let input = map::GridShape {
                     images: input.images,
                     height: input.height,
                     width: input.width,
                     channels: input.channels,
-                    kernel,
-                    stride,
                 };
-                Kind::Depthwise(Depthwise::new(options).ok()?)
+                Kind::Depthwise(DepthwiseShape::new(input, kernel, stride).ok()?)
             }
             _ => return None,
         };
@@ -88,7 +91,7 @@ impl Kernel {
     }
 
     /// For the one kind that can have a bias.
-    pub(super) fn as_pointwise(&self) -> Option<Pointwise> {
+    pub(super) fn as_pointwise(&self) -> Option<PointwiseShape> {
         match self.kind {
             Kind::Pointwise(shape) => Some(shape),
             _ => None,

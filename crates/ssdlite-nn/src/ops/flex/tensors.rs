@@ -7,7 +7,7 @@ use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Shape, TensorData};
-use ssdlite_kernels::train::activation::Activation as KernelActivation;
+use ssdlite_kernels::Activation as KernelActivation;
 use ssdlite_kernels::train::map::MapShape;
 use ssdlite_kernels::train::norm::Affine;
 use ssdlite_kernels::train::operand::{Input, Normalised};

@@ -107,7 +107,7 @@ pub(crate) fn hard_sigmoid<S: Simd>(s: S, u: S::F32) -> S::F32 {
 /// Calls `$body` with `$function` bound to the type of `$activation`.
 macro_rules! for_activation {
     ($activation:expr, $function:ident => $body:expr) => {{
-        use $crate::train::activation as a;
+        use $crate::activation as a;
         match $activation {
             a::Activation::None => {
                 type $function = a::Identity;
