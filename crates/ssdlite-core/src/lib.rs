@@ -1,6 +1,6 @@
 //! What a model *is*: MobileNetV3 and SSD-lite as tables, box types, default
 //! boxes, the box coder, matching, non-maximum suppression, class names, the
-//! preprocessing spec and a model file's metadata.
+//! preprocessing spec, a model file's metadata and repeatable random numbers.
 //!
 //! No tensors, no input or output, no `unsafe`. Training and inference are
 //! both built from this crate, so that neither can disagree with the other.
@@ -21,6 +21,7 @@ pub mod model_info;
 pub mod nms;
 pub mod post_processing;
 pub mod preprocessing;
+pub mod random;
 pub mod unit;
 
 pub use box_coder::BoxCoder;

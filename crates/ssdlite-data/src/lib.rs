@@ -17,7 +17,6 @@ pub mod folders;
 pub mod loader;
 pub mod parallel;
 mod pictures;
-pub mod rng;
 pub mod sample;
 pub mod split;
 pub mod stats;

@@ -10,9 +10,9 @@ use ssdlite_core::mobilenet::{Backbone, InvertedResidual};
 use ssdlite_core::{Activation, ClassifierNetwork, DetectorNetwork};
 use ssdlite_kernels::Context;
 use ssdlite_kernels::infer::Residual;
+use ssdlite_model::ModelFile;
 
 use crate::error::{Error, Result};
-use crate::model_file::ModelFile;
 use crate::plan::{Map, Plan, Rows};
 use builder::Builder;
 use separable::{Chain, Front, Wanted};

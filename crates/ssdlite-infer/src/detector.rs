@@ -8,11 +8,11 @@ use ssdlite_core::{
 };
 use ssdlite_image::RgbImage;
 use ssdlite_kernels::Isa;
+use ssdlite_model::ModelFile;
 
 use crate::build::{LOGITS, REGRESSIONS, detector_plan};
 use crate::engine::{Engine, LayerInfo, Runtime, check_finite};
 use crate::error::{Error, Result};
-use crate::model_file::ModelFile;
 use crate::options::DetectorOptions;
 
 /// An SSD-lite detector, ready to run.
@@ -57,7 +57,7 @@ impl Detector {
     ///
     /// # Errors
     /// As [`ModelFile::from_bytes`] and [`Self::new`].
-    pub fn from_bytes(bytes: Vec<u8>, options: &DetectorOptions) -> Result<Self> {
+    pub fn from_bytes(bytes: &[u8], options: &DetectorOptions) -> Result<Self> {
         Self::new(&ModelFile::from_bytes(bytes)?, options)
     }
 

@@ -16,7 +16,7 @@ pub enum Error {
     OverLimit(String),
     /// The weights are not those of the network that the file describes.
     #[error("{0}")]
-    WrongWeights(String),
+    WeightsMismatch(String),
     /// The file could not be read.
     #[error("{}: {source}", path.display())]
     Io {
@@ -39,7 +39,7 @@ impl Error {
             Self::Malformed(message) => Self::Malformed(named(message)),
             Self::Unsupported(message) => Self::Unsupported(named(message)),
             Self::OverLimit(message) => Self::OverLimit(named(message)),
-            Self::WrongWeights(message) => Self::WrongWeights(named(message)),
+            Self::WeightsMismatch(message) => Self::WeightsMismatch(named(message)),
             Self::Io { .. } => self,
         }
     }
@@ -51,6 +51,18 @@ impl From<ssdlite_core::Error> for Error {
             ssdlite_core::Error::Malformed(message) => Self::Malformed(message),
             ssdlite_core::Error::Unsupported(message) => Self::Unsupported(message),
             ssdlite_core::Error::OverLimit(message) => Self::OverLimit(message),
+        }
+    }
+}
+
+impl From<ssdlite_model::Error> for Error {
+    fn from(error: ssdlite_model::Error) -> Self {
+        match error {
+            ssdlite_model::Error::Malformed(message) => Self::Malformed(message),
+            ssdlite_model::Error::Unsupported(message) => Self::Unsupported(message),
+            ssdlite_model::Error::OverLimit(message) => Self::OverLimit(message),
+            ssdlite_model::Error::WeightsMismatch(message) => Self::WeightsMismatch(message),
+            ssdlite_model::Error::Io { path, source } => Self::Io { path, source },
         }
     }
 }

@@ -5,9 +5,9 @@
 
 use ssdlite_core::Activation;
 use ssdlite_core::unit::{BATCH_NORM_EPS, ConvUnit};
+use ssdlite_model::ModelFile;
 
 use crate::error::{Error, Result};
-use crate::model_file::ModelFile;
 
 /// Weights in PyTorch's order and a bias.
 #[derive(Clone, Debug)]
@@ -31,15 +31,15 @@ impl Folded {
 }
 
 /// Numbers that the file was checked to hold.
-fn numbers(file: &ModelFile, key: &str) -> Result<Vec<f32>> {
+fn numbers<'a>(file: &'a ModelFile, key: &str) -> Result<&'a [f32]> {
     file.numbers(key)
-        .ok_or_else(|| Error::WrongWeights(format!("expected a tensor {key}, found none")))
+        .ok_or_else(|| Error::WeightsMismatch(format!("expected a tensor {key}, found none")))
 }
 
 /// A convolution with the batch norm after it.
 pub(crate) fn unit(file: &ModelFile, unit: &ConvUnit) -> Result<Folded> {
     let key = &unit.key;
-    let mut weights = numbers(file, &format!("{key}.0.weight"))?;
+    let mut weights = numbers(file, &format!("{key}.0.weight"))?.to_vec();
     let gamma = numbers(file, &format!("{key}.1.weight"))?;
     let beta = numbers(file, &format!("{key}.1.bias"))?;
     let mean = numbers(file, &format!("{key}.1.running_mean"))?;
@@ -60,8 +60,8 @@ pub(crate) fn unit(file: &ModelFile, unit: &ConvUnit) -> Result<Folded> {
 /// A layer with weight and bias and no batch norm.
 pub(crate) fn plain(file: &ModelFile, key: &str) -> Result<Folded> {
     Ok(Folded {
-        weights: numbers(file, &format!("{key}.weight"))?,
-        bias: numbers(file, &format!("{key}.bias"))?,
+        weights: numbers(file, &format!("{key}.weight"))?.to_vec(),
+        bias: numbers(file, &format!("{key}.bias"))?.to_vec(),
     })
 }
 
@@ -109,9 +109,9 @@ mod tests {
             for channel in 0..gamma.len() {
                 let range = channel * row..(channel + 1) * row;
                 let at = |numbers: &[f32]| f64::from(numbers[channel]);
-                let centred = product(&weights[range.clone()]) - at(&mean);
-                let deviation = (at(&variance) + BATCH_NORM_EPS).sqrt();
-                let expected = centred / deviation * at(&gamma) + at(&beta);
+                let centred = product(&weights[range.clone()]) - at(mean);
+                let deviation = (at(variance) + BATCH_NORM_EPS).sqrt();
+                let expected = centred / deviation * at(gamma) + at(beta);
                 let found = product(&folded.weights[range.clone()]) + at(&folded.bias);
                 let sizes = folded.weights[range].iter().map(|w| f64::from(w.abs()));
                 let error = (found - expected).abs() / (sizes.sum::<f64>() + 1.0);

@@ -1,4 +1,4 @@
-//! MobileNetV3 and SSD-lite as Burn modules, and their weights by torchvision's
+//! MobileNetV3 and SSD-lite as Burn modules, their tensors by torchvision's
 //! names.
 //!
 //! The networks are built from the tables of `ssdlite-core`: a layer is listed
@@ -12,11 +12,9 @@ pub mod ops;
 pub mod parameters;
 pub mod ssdlite;
 pub mod unit;
-pub mod weights;
 
 pub use error::{Error, Result};
 pub use mobilenet::Classifier;
 pub use network::Network;
 pub use parameters::Inventory;
 pub use ssdlite::{Detector, DetectorOutput, Frozen};
-pub use weights::{LoadReport, StateDict, StateTensor};

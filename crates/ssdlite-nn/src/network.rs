@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
+use ssdlite_model::{LoadReport, Result, StateDict, StateTensor, Values};
 
-use crate::error::Result;
 use crate::parameters::Inventory;
-use crate::weights::{LoadReport, StateDict, StateTensor, Values};
 
 /// A network whose parameters and buffers have torchvision's `state_dict` keys.
 pub trait Network: Module {
@@ -29,10 +28,7 @@ pub trait Network: Module {
     /// train stays as it is.
     ///
     /// # Errors
-    /// [`Error::WeightsMismatch`](crate::Error::WeightsMismatch) unless the
-    /// tensors are exactly those that the network needs: none missing, none
-    /// unexpected, every type and shape equal, every number finite, no running
-    /// variance negative.
+    /// What [`StateDict::check`] finds.
     fn load_state_dict(self, state: &StateDict) -> Result<Self> {
         state.check(self.inventory().specs())?;
         Ok(self.assign(state))
@@ -42,9 +38,7 @@ pub trait Network: Module {
     /// has one of the same key, type and shape, and a list of the others.
     ///
     /// # Errors
-    /// [`Error::WeightsMismatch`](crate::Error::WeightsMismatch) if less than
-    /// half of `state` fits, or for a fitting tensor with a number that is not finite or a
-    /// negative running variance.
+    /// What [`StateDict::select_fitting`] finds.
     fn load_matching(self, state: &StateDict) -> Result<(Self, LoadReport)> {
         let (fitting, report) = state.select_fitting(self.inventory().specs())?;
         Ok((self.assign(&fitting), report))

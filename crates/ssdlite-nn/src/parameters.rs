@@ -6,12 +6,12 @@
 //! process fit the network built by the next.
 
 use std::collections::HashMap;
-use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use ssdlite_core::TensorSpec;
+use ssdlite_core::random::{Fnv1a, Rng};
 
 use crate::buffer::Buffer;
 
@@ -43,7 +43,9 @@ impl Inventory {
 
 /// The id of the tensor with this key, in whatever network.
 pub fn id_from_key(key: &str) -> ParamId {
-    ParamId::from(hash(key))
+    let mut hash = Fnv1a::default();
+    hash.add_bytes(key.as_bytes());
+    ParamId::from(hash.value())
 }
 
 /// The first values of a parameter.
@@ -131,76 +133,17 @@ impl<'a> ParameterBuilder<'a> {
         match fill {
             Fill::Constant(value) => vec![value; length],
             Fill::Normal { deviation } => {
-                let mut random = SplitMix(self.seed ^ hash(key));
-                let mut draw = || (random.normal() * deviation) as f32;
+                let mut rng = Rng::from_text(self.seed, key);
+                let mut draw = || (rng.normal() * deviation) as f32;
                 std::iter::repeat_with(&mut draw).take(length).collect()
             }
         }
     }
 }
 
-/// FNV-1a, 64 bits.
-fn hash(key: &str) -> u64 {
-    key.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
-/// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number
-/// generators", 2014.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// Uniform above 0 and up to 1.
-    fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Standard normal, by Box and Muller's transform.
-    fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * self.uniform().ln()).sqrt();
-        radius * (TAU * self.uniform()).cos()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn draws(seed: u64, key: &str, length: usize) -> Vec<f32> {
-        let device = Device::flex();
-        let builder = ParameterBuilder::new(Vec::new(), seed, &device);
-        builder.values(key, length, Fill::Normal { deviation: 0.5 })
-    }
-
-    #[test]
-    fn values_depend_on_seed_and_key_alone() {
-        assert_eq!(draws(7, "a.weight", 5), draws(7, "a.weight", 5));
-        assert_ne!(draws(7, "a.weight", 5), draws(8, "a.weight", 5));
-        assert_ne!(draws(7, "a.weight", 5), draws(7, "b.weight", 5));
-    }
-
-    #[test]
-    fn normal_draws_have_their_moments() {
-        let values = draws(1, "a.weight", 40_000);
-        let count = values.len() as f64;
-        let moment = |power: i32| {
-            let sum: f64 = values.iter().map(|&v| f64::from(v).powi(power)).sum();
-            sum / count
-        };
-        // Four standard errors of each moment.
-        assert!(moment(1).abs() < 4.0 * 0.5 / count.sqrt());
-        assert!((moment(2) - 0.25).abs() < 4.0 * 0.25 * (2.0 / count).sqrt());
-        assert!((moment(4) - 3.0 * 0.0625).abs() < 4.0 * 0.0625 * (96.0 / count).sqrt());
-    }
 
     #[test]
     fn kaiming_deviation_counts_a_depthwise_kernel_once_a_channel() {

@@ -1,7 +1,7 @@
 //! Frames that are kept as training data: a VOC folder that labelImg opens.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ssdlite_core::{ClassNames, ImageSize, PixelBox};
 use ssdlite_data::voc::{VocAnnotation, VocObject};
-use ssdlite_image::encode::{jpeg_from_image, write_file};
+use ssdlite_files::write_atomically;
+use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_image::{Format, Limits as ImageLimits, decode};
 
 use crate::answer::{KeptFrame, KeptObject};
@@ -174,7 +175,7 @@ fn write_under(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    write_file(path, bytes).map_err(io::Error::other)
+    write_atomically(path, bytes)
 }
 
 /// Whether nothing is in a folder, or the folder is not there.
@@ -188,22 +189,14 @@ fn is_empty(folder: &Path) -> io::Result<bool> {
 
 /// Adds a line, also to a file whose last line was left without its end.
 fn append_line(path: &Path, line: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+    let mut text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    if text.last().is_some_and(|&last| last != b'\n') {
+        text.push(b'\n');
     }
-    let mut file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .open(path)?;
-    let mut text = format!("{line}\n");
-    if file.seek(SeekFrom::End(0))? > 0 {
-        let mut last = [0];
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
-            text.insert(0, '\n');
-        }
-    }
-    file.write_all(text.as_bytes())
+    text.extend(line.bytes().chain([b'\n']));
+    write_under(path, &text)
 }

@@ -14,7 +14,7 @@ use ssdlite_core::{
     Variant,
 };
 use ssdlite_data::loader::{DifficultObjects, TargetEncoder};
-use ssdlite_data::rng::Rng;
+use ssdlite_core::random::Rng;
 use ssdlite_nn::ops::set_cpu_threads;
 use ssdlite_nn::{Classifier, Detector, Network};
 

@@ -398,7 +398,7 @@ mod tests {
 
     fn loss(detector: &Detector) -> Tensor<1> {
         let device = Device::flex().autodiff();
-        let mut rng = ssdlite_data::rng::Rng::from_keys(&[1]);
+        let mut rng = ssdlite_core::random::Rng::from_keys(&[1]);
         let shape = [3, 3, 96, 64];
         let values = (0..shape.iter().product()).map(|_| rng.uniform(-1.0..1.0));
         let data = TensorData::new(values.collect::<Vec<f32>>(), shape);

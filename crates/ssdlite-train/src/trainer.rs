@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Device, Tensor};
 use ssdlite_core::ModelInfo;
 use ssdlite_data::loader::{Batches, Loader};
-use ssdlite_data::rng::Rng;
+use ssdlite_core::random::Rng;
 use ssdlite_image::encode::save;
 use ssdlite_infer::ModelFile;
 use ssdlite_nn::Network;

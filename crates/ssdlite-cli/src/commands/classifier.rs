@@ -11,6 +11,7 @@ use serde::Serialize;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::split::Split;
 use ssdlite_eval::ClassificationReport;
+use ssdlite_files::write_atomically;
 use ssdlite_image::{Limits, encode};
 use ssdlite_infer::Classifier;
 use ssdlite_media::{MediaKind, Source};
@@ -231,5 +232,6 @@ fn save(report: &ClassificationReport, folder: &Path) -> Result<()> {
     let chart = charts::confusion(&report.confusion);
     encode::save(&folder.join("confusion.png"), &chart)?;
     let json = serde_json::to_vec_pretty(report)?;
-    Ok(encode::write_file(&folder.join("evaluation.json"), &json)?)
+    let path = folder.join("evaluation.json");
+    write_atomically(&path, &json).with_context(|| path.display().to_string())
 }

@@ -12,6 +12,7 @@ use ssdlite_data::DetectionSet;
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
+use ssdlite_files::write_atomically;
 use ssdlite_image::encode;
 use ssdlite_infer::{Detector, DetectorOptions};
 use ssdlite_train::threads::all_cores;
@@ -233,7 +234,8 @@ fn save(evaluation: &Evaluation, folder: &Path) -> Result<()> {
         confusion,
     };
     let json = serde_json::to_vec_pretty(&numbers)?;
-    Ok(encode::write_file(&folder.join("evaluation.json"), &json)?)
+    let path = folder.join("evaluation.json");
+    write_atomically(&path, &json).with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]
@@ -241,8 +243,7 @@ mod tests {
     use ssdlite_core::ModelInfo;
     use ssdlite_data::Overwrite;
     use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
-    use ssdlite_nn::weights::formula::state_from_formula;
-    use ssdlite_nn::weights::write_model;
+    use ssdlite_testing::model_from_formula;
 
     use super::*;
 
@@ -260,8 +261,7 @@ mod tests {
         let classes = VocFolder::open(&data).unwrap().classes().unwrap();
         let info = ModelInfo::detector(config.model.mobilenet(), classes, 64);
         let run = RunFolder::create(parent.path().join("run"), Overwrite::Refuse).unwrap();
-        let state = state_from_formula(&info.tensors());
-        write_model(&run.best_model(), &info, &state).unwrap();
+        model_from_formula(&info).write(&run.best_model()).unwrap();
         let numbers = run.evaluation().join("evaluation.json");
 
         let stopped = AtomicBool::new(true);

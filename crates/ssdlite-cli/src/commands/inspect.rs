@@ -10,7 +10,7 @@ use ssdlite_core::inventory::parameter_count;
 use ssdlite_core::layers::{Layer, LayerKind};
 use ssdlite_core::unit::ConvKind;
 use ssdlite_core::{Fit, MapSize, ModelInfo, Suppression, Task};
-use ssdlite_nn::weights::read_model;
+use ssdlite_model::ModelFile;
 
 use super::Outcome;
 use crate::console;
@@ -40,7 +40,7 @@ struct Inspection<'a> {
 
 impl InspectArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let info = read_model(&self.model)?.info;
+        let (info, _) = ModelFile::read(&self.model)?.into_parts();
         let inspection = Inspection {
             model: &self.model,
             file_bytes: std::fs::metadata(&self.model)?.len(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
+use ssdlite_files::put_in_place;
 
 /// The published files have 10 to 22 MB.
 const MAX_BYTES: u64 = 256 << 20;
@@ -42,7 +43,7 @@ pub(crate) fn download(request: &Request<'_>) -> Result<()> {
         std::fs::remove_file(&part).ok();
         return Err(error.context(format!("{} is not the published file", request.url)));
     }
-    std::fs::rename(&part, request.to).with_context(|| {
+    put_in_place(&part, request.to).with_context(|| {
         format!(
             "can't rename {} to {}",
             part.display(),

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::augment::{ClassifierAugment, DetectorAugment};
 use crate::dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledImage};
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 const INPUT: ImageSize = ImageSize::new(67, 59);
 const PICTURES: usize = 23;

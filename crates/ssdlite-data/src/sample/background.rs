@@ -1,6 +1,6 @@
 //! What the objects of the sample lie on.
 
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 use crate::sample::paint::{BLACK, Color, Noise, Point, WHITE, at, smooth_step};
 
 /// A ground, the same at any size of picture.

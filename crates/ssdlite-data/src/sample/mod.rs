@@ -12,15 +12,16 @@ mod paint;
 mod scene;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ssdlite_core::ImageSize;
-use ssdlite_image::encode::{PICTURE_QUALITY, jpeg_from_image, write_file};
+use ssdlite_core::random::Rng;
+use ssdlite_files::NewFolder;
+use ssdlite_image::encode::{PICTURE_QUALITY, jpeg_from_image};
 
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, make_folder, sorted_names};
+use crate::files::{Overwrite, make_folder, sorted_names, write_file};
 use crate::parallel;
-use crate::rng::Rng;
 use crate::sample::objects::Thing;
 use crate::sample::scene::{Layout, Scene, draw};
 use crate::split::{Split, SplitShares};
@@ -148,7 +149,7 @@ fn write_detection_image(root: &Path, seed: u64, index: usize) -> Result<()> {
             .collect(),
     };
     let path = root.join(format!("Annotations/{id}.xml"));
-    Ok(write_file(&path, annotation.to_xml().as_bytes())?)
+    write_file(&path, annotation.to_xml().as_bytes())
 }
 
 fn any_thing(rng: &mut Rng) -> Thing {
@@ -209,7 +210,7 @@ fn write_classification_image(path: &Path, thing: Thing, seed: u64, keys: &[u64;
 
 fn write_picture(path: &Path, scene: &Scene) -> Result<()> {
     let bytes = jpeg_from_image(&scene.image, PICTURE_QUALITY)?;
-    Ok(write_file(path, &bytes)?)
+    write_file(path, &bytes)
 }
 
 /// Lets `write` fill a folder beside `root`, then gives it its name.
@@ -223,27 +224,10 @@ fn write_folder_aside(root: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
         }
         fs::remove_dir(root).map_err(|source| Error::io(root, source))?;
     }
-    let aside = beside(root)?;
-    let written = write(&aside)
-        .and_then(|()| fs::rename(&aside, root).map_err(|source| Error::io(root, source)));
-    if written.is_err() {
-        // Best effort: the error that matters is the one already found.
-        let _ = fs::remove_dir_all(&aside);
+    if let Some(parent) = root.parent() {
+        make_folder(parent)?;
     }
-    written
-}
-
-/// A new folder in the same place.
-fn beside(root: &Path) -> Result<PathBuf> {
-    let Some(name) = root.file_name() else {
-        return Err(Error::InvalidRequest(format!(
-            "{}: expected a folder that can be named",
-            root.display()
-        )));
-    };
-    let mut name = name.to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let aside = root.with_file_name(name);
-    make_folder(&aside)?;
-    Ok(aside)
+    let folder = NewFolder::create(root).map_err(|source| Error::io(root, source))?;
+    write(folder.path())?;
+    folder.commit().map_err(|source| Error::io(root, source))
 }

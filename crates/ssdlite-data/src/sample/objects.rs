@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 use crate::sample::paint::{
     BLACK, Color, Noise, Paint, Point, WHITE, at, capsule, circle, coverage, ellipse, lens,
     rounded_box, smooth_step, smooth_union,

@@ -4,7 +4,7 @@
 use ssdlite_core::{ImageSize, PixelBox};
 use ssdlite_image::RgbImage;
 
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 use crate::sample::background::Background;
 use crate::sample::objects::{Object, Thing};
 use crate::sample::paint::{

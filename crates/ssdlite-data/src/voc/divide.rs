@@ -1,9 +1,7 @@
 //! Making the lists of a VOC folder.
 
-use ssdlite_image::encode::write_file;
-
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, make_folder};
+use crate::files::{Overwrite, make_folder, write_file};
 use crate::split::{Split, SplitShares, divide};
 use crate::voc::folder::VocFolder;
 use crate::voc::lists::list_file;

@@ -3,9 +3,9 @@
 use ssdlite_core::{MapSize, Preprocessing};
 use ssdlite_kernels::Context;
 use ssdlite_kernels::infer::{self, Depthwise, MapShape, Pointwise};
+use ssdlite_model::ModelFile;
 
 use crate::engine::LayerInfo;
-use crate::model_file::ModelFile;
 use crate::plan::{Map, Operation, Plan, Source, Step};
 use ssdlite_kernels::arena::{Layout, Slot};
 

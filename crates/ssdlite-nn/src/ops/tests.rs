@@ -11,7 +11,7 @@ use super::{
     Activation, Convolution, ExcitationTensors, FeatureMap, NormSpec, RunningTensors, UnitSpec,
     UnitTensors,
 };
-use crate::weights::formula::signed;
+use ssdlite_testing::signed;
 
 const ACTIVATIONS: [Activation; 4] = [
     Activation::Identity,

@@ -260,7 +260,7 @@ mod tests {
     ];
 
     fn numbers(count: usize, scale: f32) -> Vec<f32> {
-        let mut rng = ssdlite_data::rng::Rng::from_keys(&[count as u64]);
+        let mut rng = ssdlite_core::random::Rng::from_keys(&[count as u64]);
         (0..count).map(|_| rng.uniform(-scale..scale)).collect()
     }
 

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use ssdlite_core::{MobileNetV3, Variant};
 
 use super::with_default_bodies;
-use crate::weights::formula::signed;
+use ssdlite_testing::signed;
 use crate::{Classifier, Detector};
 
 const STEPS: usize = 50;

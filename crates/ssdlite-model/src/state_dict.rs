@@ -1,11 +1,12 @@
 //! Named tensors and their check against a network's inventory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use ssdlite_core::{TensorRole, TensorSpec};
 
 use crate::error::{Error, Result};
+use crate::safetensors::{RawNumbers, RawTensor, describe};
 
 /// The most keys that an error message lists.
 const LISTED_KEYS: usize = 5;
@@ -40,6 +41,14 @@ pub struct StateTensor {
 }
 
 impl StateTensor {
+    /// Its numbers, if they are 32-bit floats.
+    pub fn floats(&self) -> Option<&[f32]> {
+        match &self.values {
+            Values::F32(values) => Some(values),
+            Values::I64(_) | Values::Unread(_) => None,
+        }
+    }
+
     /// Type and shape, as in `f32[16,3,3,3]`.
     fn description(&self) -> String {
         let dtype = match &self.values {
@@ -49,11 +58,33 @@ impl StateTensor {
         };
         describe(dtype, &self.shape)
     }
+
+    /// The number of values, where they were read.
+    fn len(&self) -> usize {
+        match &self.values {
+            Values::F32(values) => values.len(),
+            Values::I64(values) => values.len(),
+            Values::Unread(_) => 0,
+        }
+    }
 }
 
-fn describe(dtype: &str, shape: &[usize]) -> String {
-    let extents: Vec<String> = shape.iter().map(ToString::to_string).collect();
-    format!("{dtype}[{}]", extents.join(","))
+impl From<RawTensor<'_>> for StateTensor {
+    fn from(tensor: RawTensor<'_>) -> Self {
+        let values = match tensor.numbers {
+            RawNumbers::F32(numbers) => {
+                Values::F32(numbers.iter().map(|&x| f32::from_le_bytes(x)).collect())
+            }
+            RawNumbers::I64(numbers) => {
+                Values::I64(numbers.iter().map(|&x| i64::from_le_bytes(x)).collect())
+            }
+            RawNumbers::Other(name) => Values::Unread(name.to_lowercase()),
+        };
+        Self {
+            shape: tensor.shape,
+            values,
+        }
+    }
 }
 
 fn expected(spec: &TensorSpec) -> String {
@@ -109,8 +140,9 @@ impl StateDict {
     /// Checks that these are exactly the tensors of a network.
     ///
     /// # Errors
-    /// [`Error::WeightsMismatch`] that names what is missing, unexpected, of
-    /// another type or shape, not finite, or negative where a variance is due.
+    /// [`Error::WeightsMismatch`] that names what is missing, unexpected, or of
+    /// another type or shape; [`Error::Malformed`] for numbers that are not
+    /// finite, or negative where a variance is due.
     pub fn check(&self, specs: &[TensorSpec]) -> Result<()> {
         let (fitting, report) = self.sort_out(specs);
         let missing: Vec<_> = report.missing.iter().map(String::as_str).collect();
@@ -141,7 +173,8 @@ impl StateDict {
     ///
     /// # Errors
     /// [`Error::WeightsMismatch`] if less than half of them fit, batch counts
-    /// left aside, or a fitting one is not finite or a negative variance.
+    /// left aside; [`Error::Malformed`] if a fitting one is not finite or has a
+    /// negative variance.
     pub fn select_fitting(&self, specs: &[TensorSpec]) -> Result<(Self, LoadReport)> {
         let (fitting, report) = self.sort_out(specs);
         let is_weight = |key: &&String| !key.ends_with(BATCH_COUNT);
@@ -184,8 +217,7 @@ impl StateDict {
                 )),
             }
         }
-        let known: std::collections::HashSet<_> =
-            specs.iter().map(|spec| spec.key.as_str()).collect();
+        let known: HashSet<_> = specs.iter().map(|spec| spec.key.as_str()).collect();
         let unused = self.0.keys().filter(|key| !known.contains(key.as_str()));
         report.unused = unused.cloned().collect();
         (fitting, report)
@@ -206,22 +238,31 @@ fn abridged(keys: &[&str]) -> String {
 
 fn check_values(tensors: &[(&TensorSpec, &StateTensor)]) -> Result<()> {
     for (spec, tensor) in tensors {
-        let Values::F32(values) = &tensor.values else {
-            continue;
-        };
         let key = &spec.key;
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            return Err(Error::WeightsMismatch(format!(
-                "expected finite numbers in {key}, found {} at element {index}",
-                values[index]
+        if tensor.len() != spec.elements() {
+            return Err(Error::Malformed(format!(
+                "expected as many numbers for {key} as {} asks for, found {}",
+                expected(spec),
+                tensor.len()
             )));
         }
-        if spec.role == TensorRole::RunningVar
-            && let Some(index) = values.iter().position(|&value| value < 0.0)
-        {
-            return Err(Error::WeightsMismatch(format!(
-                "expected no negative variance in {key}, found {} at element {index}",
-                values[index]
+        let is_variance = spec.role == TensorRole::RunningVar;
+        let least = if is_variance { 0.0 } else { f32::MIN };
+        let is_sound = |number: f32| least <= number && number <= f32::MAX;
+        let numbers = tensor.floats().unwrap_or_default();
+        // Without a branch for each of the millions of numbers.
+        if numbers.iter().fold(true, |sound, &x| sound & is_sound(x)) {
+            continue;
+        }
+        let fault = numbers.iter().enumerate().find(|&(_, &x)| !is_sound(x));
+        if let Some((index, number)) = fault {
+            let what = if number.is_finite() {
+                "no negative variance"
+            } else {
+                "finite numbers"
+            };
+            return Err(Error::Malformed(format!(
+                "expected {what} in {key}, found {number} at element {index}"
             )));
         }
     }

@@ -2,14 +2,15 @@
 //! parses their pickle and runs no code from it.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use pytorch_reader::{DType, PytorchError, PytorchReader, Tensor};
 
-use super::safetensors::{f32_from_le_bytes, i64_from_le_bytes};
-use super::{MAX_FILE_BYTES, StateDict, StateTensor, Values};
+use crate::bounds::file_len;
 use crate::error::{Error, Result};
+use crate::model_file::MAX_MODEL_BYTES;
+use crate::safetensors::{RawNumbers, RawTensor};
+use crate::state_dict::{StateDict, StateTensor};
 
 /// Keys under which training scripts keep the state dict beside other things;
 /// torchvision's references use the first.
@@ -23,29 +24,27 @@ const WRAPPERS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
 /// 1 GiB, [`Error::Malformed`] for a file that is no checkpoint, that breaks
 /// off, or that holds no tensor.
 pub fn read_pth(path: &Path) -> Result<StateDict> {
-    let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
-    if !metadata.is_file() {
-        return Err(Error::malformed(path, "expected a file"));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        let found = metadata.len();
-        return Err(Error::over_limit(
-            path,
-            format!("expected at most {MAX_FILE_BYTES} bytes, found {found}"),
-        ));
-    }
+    read(path).map_err(|error| error.in_file(path))
+}
+
+/// [`read_pth`], whose messages don't name the file.
+fn read(path: &Path) -> Result<StateDict> {
+    file_len(path, MAX_MODEL_BYTES)?;
     let reader = PytorchReader::new(path).map_err(|error| match error {
         PytorchError::Io(error) => error_from_read(path, error),
-        other => Error::malformed(path, format!("not a readable PyTorch checkpoint: {other}")),
+        other => Error::Malformed(format!("not a readable PyTorch checkpoint: {other}")),
     })?;
     let tensors = unwrapped(reader.into_tensors());
     if tensors.is_empty() {
-        return Err(Error::malformed(path, "expected tensors, found none"));
+        return Err(Error::Malformed("expected tensors, found none".into()));
     }
-    check_total_size(path, &tensors)?;
+    check_total_size(&tensors)?;
     tensors
         .into_iter()
-        .map(|(key, tensor)| Ok((key, read_tensor(path, &tensor)?)))
+        .map(|(key, tensor)| {
+            let read = read_tensor(&tensor).map_err(|error| error_from_read(path, error))?;
+            Ok((key, read))
+        })
         .collect()
 }
 
@@ -67,31 +66,31 @@ fn unwrapped(tensors: HashMap<String, Tensor>) -> Vec<(String, Tensor)> {
 
 /// A view with stride 0 can be far larger than its file, so the tensors are
 /// added up before any of them is read.
-fn check_total_size(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
+fn check_total_size(tensors: &[(String, Tensor)]) -> Result<()> {
     let bytes = tensors
         .iter()
         .map(|(_, tensor)| tensor.byte_len() as u64)
         .fold(0, u64::saturating_add);
-    if bytes > MAX_FILE_BYTES {
-        return Err(Error::over_limit(
-            path,
-            format!("expected at most {MAX_FILE_BYTES} bytes of tensors, found {bytes}"),
-        ));
+    if bytes > MAX_MODEL_BYTES {
+        return Err(Error::OverLimit(format!(
+            "expected at most {MAX_MODEL_BYTES} bytes of tensors, found {bytes}"
+        )));
     }
     Ok(())
 }
 
-fn read_tensor(path: &Path, tensor: &Tensor) -> Result<StateTensor> {
-    let read = || tensor.read().map_err(|error| error_from_read(path, error));
-    let values = match tensor.dtype() {
-        DType::F32 => Values::F32(f32_from_le_bytes(&read()?)),
-        DType::I64 => Values::I64(i64_from_le_bytes(&read()?)),
-        other => Values::Unread(format!("{other:?}").to_lowercase()),
+fn read_tensor(tensor: &Tensor) -> std::io::Result<StateTensor> {
+    let bytes = match tensor.dtype() {
+        DType::F32 | DType::I64 => tensor.read()?,
+        _ => Vec::new(),
     };
-    Ok(StateTensor {
-        shape: tensor.shape().to_vec(),
-        values,
-    })
+    let numbers = match tensor.dtype() {
+        DType::F32 => RawNumbers::F32(bytes.as_chunks().0),
+        DType::I64 => RawNumbers::I64(bytes.as_chunks().0),
+        other => RawNumbers::Other(format!("{other:?}")),
+    };
+    let shape = tensor.shape().to_vec();
+    Ok(RawTensor { shape, numbers }.into())
 }
 
 /// `pytorch-reader` reports a file that disagrees with itself, or a compression
@@ -100,7 +99,7 @@ fn error_from_read(path: &Path, error: std::io::Error) -> Error {
     use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof, Unsupported};
     match error.kind() {
         InvalidData | InvalidInput | Other | UnexpectedEof | Unsupported => {
-            Error::malformed(path, error)
+            Error::Malformed(error.to_string())
         }
         _ => Error::io(path, error),
     }

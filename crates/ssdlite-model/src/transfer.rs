@@ -4,15 +4,15 @@ use ssdlite_core::detector::BOXES_PER_CELL;
 use ssdlite_core::detector::Head;
 use ssdlite_core::{ClassNames, DetectorNetwork, MobileNetV3};
 
-use super::{StateDict, StateTensor, Values};
+use crate::state_dict::{StateDict, StateTensor, Values};
 
 /// A classifier's backbone under the keys of a detector with the same
 /// MobileNetV3: `features.N` becomes `backbone.features.0.N` up to the
 /// expansion of C4 and `backbone.features.1.M` after it. The classifier's
 /// linear layers are left out.
 ///
-/// Shapes are as in `classifier`; [`Network::load_matching`](crate::Network)
-/// tells which of them a detector with a reduced tail can't take.
+/// Shapes are as in `classifier`; [`StateDict::select_fitting`] tells which of
+/// them a detector with a reduced tail can't take.
 pub fn detector_state_from_classifier(classifier: &StateDict, backbone: &MobileNetV3) -> StateDict {
     // Both lists begin with the backbone's tensors in the same order, and the
     // class count does not matter to it.

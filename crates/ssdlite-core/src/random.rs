@@ -1,15 +1,17 @@
 //! Random numbers that stay the same on every platform and in every release.
 //!
-//! What is drawn for a sample of an epoch, or for a picture of the sample
-//! data, is a function of its keys alone: a generator is made from them where
-//! it is needed, and never shared. The sequence is part of what "repeatable"
-//! means here, so it is written out and pinned by a test instead of taken from
-//! a crate that may change it. Not for secrets.
+//! What is drawn for a sample of an epoch, for an image of the sample data or
+//! for a parameter's first values is a function of its keys alone: a generator
+//! is made from them where it is needed, and never shared. The sequence is part
+//! of what "repeatable" means here, so it is written out and pinned by a test
+//! instead of taken from a crate that may change it. Not for secrets.
 //!
-//! Source: SplitMix64, in G. Steele, D. Lea, C. Flood, "Fast Splittable
+//! Sources: SplitMix64, in G. Steele, D. Lea, C. Flood, "Fast Splittable
 //! Pseudorandom Number Generators", OOPSLA 2014, with the mixing constants of
-//! S. Vigna's `splitmix64.c`.
+//! S. Vigna's `splitmix64.c`; FNV-1a of 64 bits, in G. Fowler, L. Noll,
+//! K. Vo, D. Eastlake, "The FNV Non-Cryptographic Hash Algorithm".
 
+use std::f64::consts::TAU;
 use std::ops::Range;
 
 /// The golden ratio's fraction in 64 bits, odd: SplitMix64's increment.
@@ -31,6 +33,15 @@ impl Rng {
         Self { state }
     }
 
+    /// The generator for a text under a seed, such as a parameter's key.
+    pub fn from_text(seed: u64, text: &str) -> Self {
+        let mut hash = Fnv1a::default();
+        hash.add_bytes(text.as_bytes());
+        Self {
+            state: seed ^ hash.value(),
+        }
+    }
+
     /// 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(INCREMENT);
@@ -47,6 +58,15 @@ impl Rng {
     /// up where rounding reaches it.
     pub fn uniform(&mut self, range: Range<f32>) -> f32 {
         range.start + self.unit() * (range.end - range.start)
+    }
+
+    /// A draw from the normal distribution with mean 0 and deviation 1, by Box
+    /// and Muller's transform.
+    pub fn normal(&mut self) -> f64 {
+        // Above 0 and up to 1, in the 53 bits that an f64 holds exactly.
+        let mut uniform = || ((self.next_u64() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        let radius = (-2.0 * uniform().ln()).sqrt();
+        radius * (TAU * uniform()).cos()
     }
 
     /// True with this probability.
@@ -81,6 +101,36 @@ fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// A hash of 64 bits, the same everywhere: for names and damaged files, not
+/// against anybody who means harm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fnv1a(u64);
+
+impl Default for Fnv1a {
+    fn default() -> Self {
+        Self(0xCBF2_9CE4_8422_2325)
+    }
+}
+
+impl Fnv1a {
+    /// Adds bits; FNV-1a itself adds a byte at a time.
+    pub fn add(&mut self, bits: u64) {
+        self.0 = (self.0 ^ bits).wrapping_mul(0x0000_0100_0000_01B3);
+    }
+
+    /// Adds bytes, one after the other.
+    pub fn add_bytes(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.add(byte.into());
+        }
+    }
+
+    /// The hash of all that was added.
+    pub fn value(&self) -> u64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +149,40 @@ mod tests {
                 9_817_491_932_198_370_423
             ]
         );
+    }
+
+    /// Test vectors of the FNV reference code.
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        for (text, expected) in [
+            ("", 0xCBF2_9CE4_8422_2325),
+            ("a", 0xAF63_DC4C_8601_EC8C),
+            ("foobar", 0x8594_4171_F739_67E8),
+        ] {
+            let mut hash = Fnv1a::default();
+            hash.add_bytes(text.as_bytes());
+            assert_eq!(hash.value(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_and_seeds_matter() {
+        let first = |seed, text| Rng::from_text(seed, text).next_u64();
+        assert_eq!(first(7, "a.weight"), first(7, "a.weight"));
+        assert_ne!(first(7, "a.weight"), first(8, "a.weight"));
+        assert_ne!(first(7, "a.weight"), first(7, "b.weight"));
+    }
+
+    #[test]
+    fn normal_draws_have_their_moments() {
+        let mut rng = Rng::from_text(1, "a.weight");
+        let values: Vec<f64> = (0..40_000).map(|_| rng.normal()).collect();
+        let count = values.len() as f64;
+        let moment = |power| values.iter().map(|v| v.powi(power)).sum::<f64>() / count;
+        // Four standard errors of each moment.
+        assert!(moment(1).abs() < 4.0 / count.sqrt());
+        assert!((moment(2) - 1.0).abs() < 4.0 * (2.0 / count).sqrt());
+        assert!((moment(4) - 3.0).abs() < 4.0 * (96.0 / count).sqrt());
     }
 
     #[test]
