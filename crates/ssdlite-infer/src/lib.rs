@@ -33,3 +33,4 @@ pub use options::{DetectorOptions, RunOptions};
 pub use safetensors::MAX_HEADER_BYTES;
 
 pub use ssdlite_kernels::Isa;
+pub use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
