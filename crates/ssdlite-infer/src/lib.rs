@@ -27,4 +27,5 @@ pub use error::{Error, Result};
 pub use options::{DetectorOptions, RunOptions};
 
 pub use ssdlite_kernels::Isa;
+pub use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
 pub use ssdlite_model::ModelFile;
