@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     } else {
         data.to_vec()
     };
-    let Ok(file) = ModelFile::from_bytes(bytes) else {
+    let Ok(file) = ModelFile::from_bytes(&bytes) else {
         return;
     };
     let info = file.info();

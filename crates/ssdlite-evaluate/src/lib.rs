@@ -61,7 +61,7 @@ impl DetectorEvaluator {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for a detector of other classes;
-    /// [`Error::Malformed`] if no picture can be used; [`Error::Inference`] for
+    /// [`Error::Malformed`] if no picture can be used; [`Error::Model`] for
     /// a network whose outputs are not finite.
     pub fn evaluate(
         &self,

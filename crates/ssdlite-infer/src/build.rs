@@ -10,9 +10,8 @@ use ssdlite_core::mobilenet::{Backbone, InvertedResidual};
 use ssdlite_core::{Activation, ClassifierNetwork, DetectorNetwork};
 use ssdlite_kernels::Context;
 use ssdlite_kernels::infer::Residual;
-use ssdlite_model::ModelFile;
+use ssdlite_model::{Error, ModelFile, Result};
 
-use crate::error::{Error, Result};
 use crate::plan::{Map, Plan, Rows};
 use builder::Builder;
 use separable::{Chain, Front, Wanted};

@@ -5,11 +5,10 @@ use std::path::Path;
 use ssdlite_core::{ClassId, ClassNames, ModelInfo, Task};
 use ssdlite_image::RgbImage;
 use ssdlite_kernels::Isa;
-use ssdlite_model::ModelFile;
+use ssdlite_model::{Error, ModelFile, Result};
 
 use crate::build::{LOGITS, classifier_plan};
 use crate::engine::{Engine, LayerInfo, Runtime, check_finite};
-use crate::error::{Error, Result};
 use crate::options::RunOptions;
 
 /// A MobileNetV3 classifier, ready to run.

@@ -8,11 +8,10 @@ use ssdlite_core::{
 };
 use ssdlite_image::RgbImage;
 use ssdlite_kernels::Isa;
-use ssdlite_model::ModelFile;
+use ssdlite_model::{Error, ModelFile, Result};
 
 use crate::build::{LOGITS, REGRESSIONS, detector_plan};
 use crate::engine::{Engine, LayerInfo, Runtime, check_finite};
-use crate::error::{Error, Result};
 use crate::options::DetectorOptions;
 
 /// An SSD-lite detector, ready to run.

@@ -7,8 +7,8 @@ use ssdlite_image::{Preprocessor, RgbImage};
 use ssdlite_kernels::infer::Block;
 use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
 use ssdlite_kernels::{Context, Isa, Pool};
+use ssdlite_model::{Error, Result};
 
-use crate::error::{Error, Result};
 use crate::options::RunOptions;
 use crate::plan::Plan;
 
@@ -184,7 +184,8 @@ impl Engine {
             Some(session) => session,
             None => Session {
                 arena: vec![Block::ZERO; self.plan.places.len()],
-                preprocessor: Preprocessor::new(&self.preprocessing)?,
+                preprocessor: Preprocessor::new(&self.preprocessing)
+                    .map_err(|error| Error::Unsupported(error.to_string()))?,
                 outputs: vec![Vec::new(); self.plan.outputs.len()],
             },
         };

@@ -5,9 +5,7 @@
 
 use ssdlite_core::Activation;
 use ssdlite_core::unit::{BATCH_NORM_EPS, ConvUnit};
-use ssdlite_model::ModelFile;
-
-use crate::error::{Error, Result};
+use ssdlite_model::{Error, ModelFile, Result};
 
 /// Weights in PyTorch's order and a bias.
 #[derive(Clone, Debug)]

@@ -15,7 +15,6 @@ mod build;
 mod classifier;
 mod detector;
 mod engine;
-mod error;
 mod fold;
 mod options;
 mod plan;
@@ -23,9 +22,8 @@ mod plan;
 pub use classifier::{ClassScore, Classifier};
 pub use detector::{Detector, DetectorOutputs};
 pub use engine::LayerInfo;
-pub use error::{Error, Result};
 pub use options::{DetectorOptions, RunOptions};
 
 pub use ssdlite_kernels::Isa;
 pub use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
-pub use ssdlite_model::ModelFile;
+pub use ssdlite_model::{Error, ModelFile, Result};

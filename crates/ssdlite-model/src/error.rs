@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Why weights can't be read, written or used.
+/// Why a model can't be read, written or run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The input breaks its own format.

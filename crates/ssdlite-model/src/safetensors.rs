@@ -108,10 +108,11 @@ pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
         let io = |source| Error::io(path, source);
         let length = file_len(path, most)?;
         let mut file = File::open(path).map_err(io)?.take(length);
-        let mut bytes = Vec::with_capacity(length as usize);
+        let mut bytes = Vec::new();
         let mut start = file.by_ref().take(LENGTH_BYTES as u64);
         start.read_to_end(&mut bytes).map_err(io)?;
         header_length(&bytes)?;
+        bytes.reserve_exact(length as usize);
         file.read_to_end(&mut bytes).map_err(io)?;
         Ok(bytes)
     };

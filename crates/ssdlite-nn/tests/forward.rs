@@ -1,18 +1,15 @@
 //! Outputs of the networks agree with torchvision's
 //! (`reference/forward.py`): weights and inputs come from the same formula.
 
-mod common;
-
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{Summary, TOLERANCE};
 use serde::Deserialize;
 use ssdlite_core::model_info::DetectorSettings;
 use ssdlite_core::post_processing::{RawOutputs, detections_from_outputs};
 use ssdlite_core::{
     DefaultBoxes, ImageSize, MapSize, MobileNetV3, PostProcessing, Suppression, Variant,
 };
-use ssdlite_nn::weights::formula::{signed, state_from_formula};
 use ssdlite_nn::{Classifier, Detector, Network};
+use ssdlite_testing::{Summary, TOLERANCE, image_bytes, signed, state_from_formula};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -129,20 +126,15 @@ fn heads_agree_with_torchvision() {
     }
 }
 
-/// `picture` of `reference/formula.py`, scaled to -1 to 1 as a detector wants.
+/// An image scaled to -1 to 1 as a detector wants, `[1, 3, side, side]`.
 fn picture(side: usize, device: &Device) -> Tensor<4> {
-    let mut values = Vec::with_capacity(3 * side * side);
-    for channel in 0..3 {
-        for y in 0..side {
-            for x in 0..side {
-                let wave = (x * (3 + channel) + y * (7 - 2 * channel)) % 256;
-                let blocks = ((x / 37 + y / 53 + channel) % 3) * 60;
-                let byte = (wave / 2 + blocks) % 256;
-                values.push((byte as f32 / 255.0 - 0.5) / 0.5);
-            }
-        }
-    }
-    Tensor::from_data(TensorData::new(values, [1, 3, side, side]), device)
+    let bytes = image_bytes(ImageSize::square(side as u32));
+    let values: Vec<f32> = bytes
+        .iter()
+        .map(|&byte| (f32::from(byte) / 255.0 - 0.5) / 0.5)
+        .collect();
+    let data = TensorData::new(values, [1, side, side, 3]);
+    Tensor::<4>::from_data(data, device).permute([0, 3, 1, 2])
 }
 
 #[test]

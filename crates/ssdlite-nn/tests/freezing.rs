@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use ssdlite_core::{MobileNetV3, TensorRole, Variant};
-use ssdlite_nn::weights::formula::signed;
+use ssdlite_model::StateDict;
 use ssdlite_nn::{Classifier, Detector, Frozen, Inventory, Network};
+use ssdlite_testing::signed;
 
 struct TrainedKeys<'a> {
     inventory: &'a Inventory,
@@ -41,7 +42,7 @@ fn parameters<N: Network>(network: &N, trains: impl Fn(&str) -> bool) -> BTreeSe
 }
 
 /// Keys of the running statistics that differ between two states of a network.
-fn moved<N: Network>(network: &N, before: &ssdlite_nn::StateDict) -> BTreeSet<String> {
+fn moved<N: Network>(network: &N, before: &StateDict) -> BTreeSet<String> {
     let after = network.state_dict();
     let specs = network.inventory().specs().iter();
     let means = specs.filter(|spec| spec.role == TensorRole::RunningMean);

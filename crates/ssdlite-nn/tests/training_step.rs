@@ -2,19 +2,16 @@
 //! (`reference/training_step.py`): loss, gradients, parameters after SGD and
 //! running statistics.
 
-mod common;
-
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
-use common::{Summary, TOLERANCE};
 use serde::Deserialize;
 use ssdlite_core::{MobileNetV3, Variant};
-use ssdlite_nn::weights::Values;
-use ssdlite_nn::weights::formula::{signed, state_from_formula};
+use ssdlite_model::{StateTensor, Values};
 use ssdlite_nn::{Classifier, Inventory, Network};
+use ssdlite_testing::{Summary, TOLERANCE, signed, state_from_formula};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -49,11 +46,8 @@ impl ModuleVisitor for GradientsByKey<'_> {
     }
 }
 
-fn floats(values: &Values) -> &[f32] {
-    match values {
-        Values::F32(values) => values,
-        other => panic!("expected floats, found {other:?}"),
-    }
+fn floats(tensor: &StateTensor) -> &[f32] {
+    tensor.floats().expect("floats")
 }
 
 #[test]
@@ -98,7 +92,7 @@ fn a_classifier_step_agrees_with_torchvision() {
     // From rest, momentum adds nothing.
     for (key, expected) in &golden.updated {
         let (shape, gradient) = &by_key.found[key];
-        let parameter = floats(&state.get(key).expect("a parameter").values);
+        let parameter = floats(state.get(key).expect("a parameter"));
         let updated: Vec<f32> = parameter
             .iter()
             .zip(gradient)
@@ -110,7 +104,7 @@ fn a_classifier_step_agrees_with_torchvision() {
     let after = model.state_dict();
     for (key, expected) in &golden.running {
         let tensor = after.get(key).expect("a buffer");
-        expected.assert_close(key, &tensor.shape, floats(&tensor.values));
+        expected.assert_close(key, &tensor.shape, floats(tensor));
     }
     let counted = after.get("features.0.1.num_batches_tracked");
     assert_eq!(counted.expect("a counter").values, Values::I64(vec![8]));

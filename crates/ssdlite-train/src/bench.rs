@@ -9,12 +9,12 @@ use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use ssdlite_core::classes::MAX_CLASSES;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
+use ssdlite_core::random::Rng;
 use ssdlite_core::{
     BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, MobileNetV3, ModelInfo, PixelBox,
     Variant,
 };
 use ssdlite_data::loader::{DifficultObjects, TargetEncoder};
-use ssdlite_core::random::Rng;
 use ssdlite_nn::ops::set_cpu_threads;
 use ssdlite_nn::{Classifier, Detector, Network};
 

@@ -55,10 +55,10 @@ pub enum Error {
     /// A picture can't be drawn or written.
     #[error(transparent)]
     Image(#[from] ssdlite_image::Error),
-    /// The inference engine refuses the model.
+    /// A model can't be read, written, fitted or run.
     #[error(transparent)]
-    Inference(#[from] ssdlite_infer::Error),
-    /// The network's weights can't be read, written or fitted.
+    Model(#[from] ssdlite_model::Error),
+    /// The network can't be run.
     #[error(transparent)]
     Network(#[from] ssdlite_nn::Error),
 }

@@ -3,10 +3,10 @@
 use ssdlite_core::Activation;
 use ssdlite_core::unit::{ConvUnit, Linear, SqueezeExcite};
 use ssdlite_kernels::infer::{self, MapShape};
+use ssdlite_model::Result;
 
 use super::LOGITS;
 use super::builder::{Builder, map_size};
-use crate::error::Result;
 use crate::fold::{self, Folded, kernel_activation};
 use crate::plan::{Map, Operation, Rows};
 use ssdlite_kernels::arena::Slot;

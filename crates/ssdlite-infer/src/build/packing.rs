@@ -3,10 +3,10 @@
 use ssdlite_core::Preprocessing;
 use ssdlite_core::unit::{ConvUnit, HeadConv};
 use ssdlite_kernels::infer::{self, Depthwise, MapShape, Pointwise};
+use ssdlite_model::Result;
 
 use super::builder::Builder;
 use super::separable::Front;
-use crate::error::Result;
 use crate::fold::{self, Folded, kernel_activation};
 use crate::plan::Source;
 

@@ -4,9 +4,9 @@ use ssdlite_core::MapSize;
 use ssdlite_core::detector::Head;
 use ssdlite_core::unit::ConvUnit;
 use ssdlite_kernels::infer::{MapShape, Residual};
+use ssdlite_model::Result;
 
 use super::builder::{Builder, map_size};
-use crate::error::Result;
 use crate::plan::{Map, Operation, Rows, Target};
 use ssdlite_kernels::arena::Slot;
 

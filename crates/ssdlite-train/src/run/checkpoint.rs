@@ -7,19 +7,21 @@
 //! of the seed and of that place, so no random state is kept. A sum over all of
 //! it tells a damaged file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use ssdlite_core::ClassNames;
+use ssdlite_core::random::Fnv1a;
+use ssdlite_model::MAX_MODEL_BYTES;
+use ssdlite_model::safetensors::{self, Contents, Numbers, RawNumbers, TensorView};
 
 use crate::error::{Error, Result};
 use crate::observer::Losses;
 use crate::parameters::Parameters;
 use crate::results::EpochRow;
-use crate::run_folder::write_aside;
+use crate::run_folder::write_file;
 
 /// Key of the header in the file's metadata: a line with the checksum, then
 /// TOML, whose reader gives back every float to the bit.
@@ -27,6 +29,9 @@ const METADATA_KEY: &str = "ssdlite-checkpoint";
 
 /// The version of what is written here.
 const VERSION: u32 = 2;
+
+/// The largest checkpoint: four times the numbers of a model.
+const MAX_BYTES: u64 = 4 * MAX_MODEL_BYTES;
 
 /// Checkpoints that are kept: the last and one to fall back on.
 const KEPT: usize = 2;
@@ -187,7 +192,7 @@ pub(crate) fn save(folder: &Path, parameters: &Parameters, place: Place<'_>) -> 
     fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
     let steps = place.progress.steps_done;
     let path = folder.join(format!("step-{steps:010}.safetensors"));
-    write_aside(&path, &bytes_from(parameters, place, &path)?)?;
+    write_file(&path, &bytes_from(parameters, place, &path)?)?;
     let all = newest_first(folder)?;
     let (damaged, sound): (Vec<&PathBuf>, Vec<_>) = all.iter().partition(|other| **other > path);
     for old in damaged.into_iter().chain(sound.into_iter().skip(KEPT)) {
@@ -251,16 +256,14 @@ fn newest_first(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn bytes_from(parameters: &Parameters, place: Place<'_>, path: &Path) -> Result<Vec<u8>> {
-    let fault =
-        |error: &dyn std::fmt::Display| Error::Malformed(format!("{}: {error}", path.display()));
-    let mut tensors: BTreeMap<String, (&[usize], Vec<u8>)> = BTreeMap::new();
+    let mut tensors = BTreeMap::new();
     for (kind, numbers) in parameters.numbers() {
         for (spec, range) in parameters.layout() {
-            let bytes = numbers[range]
-                .iter()
-                .flat_map(|number| number.to_le_bytes());
-            let name = format!("{kind}.{}", spec.key);
-            tensors.insert(name, (&spec.shape, bytes.collect()));
+            let tensor = TensorView {
+                shape: &spec.shape,
+                numbers: Numbers::F32(&numbers[range]),
+            };
+            tensors.insert(format!("{kind}.{}", spec.key), tensor);
         }
     }
     let header = Header {
@@ -268,22 +271,18 @@ fn bytes_from(parameters: &Parameters, place: Place<'_>, path: &Path) -> Result<
         data: place.data.clone(),
         progress: place.progress.clone(),
     };
-    let header = toml::to_string(&header).map_err(|error| fault(&error))?;
-    let named = tensors.iter();
-    let checksum = checksum(
-        &header,
-        named.map(|(name, (_, bytes))| (name.as_str(), &bytes[..])),
-    );
-    let views: Vec<(&str, TensorView<'_>)> = tensors
-        .iter()
-        .map(|(name, (shape, bytes))| {
-            let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
-            view.map(|view| (name.as_str(), view))
-        })
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|error| fault(&error))?;
-    let metadata = HashMap::from([(METADATA_KEY.to_owned(), format!("{checksum}\n{header}"))]);
-    safetensors::serialize(views, Some(metadata)).map_err(|error| fault(&error))
+    let header = toml::to_string(&header)
+        .map_err(|error| Error::Malformed(format!("{}: {error}", path.display())))?;
+    let mut checksum = Checksum::of_header(&header);
+    for (name, tensor) in &tensors {
+        if let Numbers::F32(numbers) = tensor.numbers {
+            checksum.add_tensor(name, numbers.iter().map(|number| number.to_bits()));
+        }
+    }
+    let text = format!("{}\n{header}", checksum.digits());
+    let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), text)]);
+    let bytes = safetensors::to_bytes(metadata, &tensors);
+    Ok(bytes.map_err(|error| error.in_file(path))?)
 }
 
 /// Puts back a checkpoint of a run with this data. After an error the
@@ -291,19 +290,20 @@ fn bytes_from(parameters: &Parameters, place: Place<'_>, path: &Path) -> Result<
 fn load(path: &Path, parameters: &mut Parameters, data: &DataMark) -> Result<Progress> {
     let fault =
         |reason: &dyn std::fmt::Display| Error::Malformed(format!("{}: {reason}", path.display()));
-    let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| fault(&error))?;
-    let (expected_checksum, text) = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|metadata| metadata.get(METADATA_KEY)?.split_once('\n'))
+    let bytes = safetensors::read_file(path, MAX_BYTES)?;
+    let contents = Contents::from_bytes(&bytes).map_err(|error| error.in_file(path))?;
+    let (expected_checksum, text) = contents
+        .metadata
+        .get(METADATA_KEY)
+        .and_then(|text| text.split_once('\n'))
         .ok_or_else(|| fault(&"expected a checkpoint, found another file"))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| fault(&error))?;
-    let named: BTreeMap<String, &[u8]> = (tensors.iter())
-        .map(|(name, view)| (name.to_owned(), view.data()))
-        .collect();
-    let named = named.iter().map(|(name, bytes)| (name.as_str(), *bytes));
-    if checksum(text, named) != expected_checksum {
+    let mut checksum = Checksum::of_header(text);
+    for (name, tensor) in &contents.tensors {
+        if let RawNumbers::F32(words) = tensor.numbers {
+            checksum.add_tensor(name, words.iter().map(|&word| u32::from_le_bytes(word)));
+        }
+    }
+    if checksum.digits() != expected_checksum {
         return Err(fault(&"what it holds doesn't match its checksum"));
     }
     let header: Header = toml::from_str(text).map_err(|error| fault(&error))?;
@@ -318,13 +318,13 @@ fn load(path: &Path, parameters: &mut Parameters, data: &DataMark) -> Result<Pro
             path.display()
         )));
     }
-    put_back(&tensors, parameters).map_err(|reason| fault(&reason))?;
+    put_back(&contents, parameters).map_err(|reason| fault(&reason))?;
     Ok(header.progress)
 }
 
 /// Fills the parameters; the error is a message for the user.
 fn put_back(
-    tensors: &SafeTensors<'_>,
+    contents: &Contents<'_>,
     parameters: &mut Parameters,
 ) -> std::result::Result<(), String> {
     let layout: Vec<_> = parameters
@@ -334,15 +334,17 @@ fn put_back(
     for (kind, numbers) in parameters.numbers_mut() {
         for (spec, range) in &layout {
             let name = format!("{kind}.{}", spec.key);
-            let view = tensors.tensor(&name).map_err(|error| error.to_string())?;
-            if view.dtype() != Dtype::F32 || view.shape() != spec.shape {
-                let (expected, found) = (&spec.shape, view.shape());
-                return Err(format!(
-                    "{name}: expected f32{expected:?}, found {:?}{found:?}",
-                    view.dtype()
-                ));
-            }
-            let (words, _) = view.data().as_chunks::<4>();
+            let tensor = contents.tensors.get(&name);
+            let tensor = tensor.ok_or_else(|| format!("expected a tensor {name}, found none"))?;
+            let words = match tensor.numbers {
+                RawNumbers::F32(words) if tensor.shape == spec.shape => words,
+                _ => {
+                    let (expected, found) = (&spec.shape, tensor.description());
+                    return Err(format!(
+                        "expected f32{expected:?} for {name}, found {found}"
+                    ));
+                }
+            };
             for (number, word) in numbers[range.clone()].iter_mut().zip(words) {
                 *number = f32::from_le_bytes(*word);
             }
@@ -351,49 +353,34 @@ fn put_back(
     Ok(())
 }
 
-/// Hexadecimal digits over a header and tensors in the order of their names.
-fn checksum<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
-    let mut sum = Checksum::default();
-    sum.add_text(header);
-    for (name, bytes) in tensors {
-        sum.add_text(name);
-        sum.add_words(bytes);
-    }
-    sum.digits()
-}
-
-/// FNV-1a.
-struct Checksum(u64);
-
-impl Default for Checksum {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
+/// A hash of texts and of tensors in the order of their names.
+#[derive(Default)]
+struct Checksum(Fnv1a);
 
 impl Checksum {
-    fn digits(&self) -> String {
-        format!("{:016x}", self.0)
+    fn of_header(header: &str) -> Self {
+        let mut sum = Self::default();
+        sum.add_text(header);
+        sum
     }
 
-    fn add(&mut self, bits: u64) {
-        self.0 = (self.0 ^ bits).wrapping_mul(0x0000_0100_0000_01b3);
+    /// Hexadecimal.
+    fn digits(&self) -> String {
+        format!("{:016x}", self.0.value())
     }
 
     /// Adds a text and its end.
     fn add_text(&mut self, text: &str) {
-        for byte in text.bytes() {
-            self.add(byte.into());
-        }
+        self.0.add_bytes(text.as_bytes());
         // No byte of a text.
-        self.add(0xff);
+        self.0.add(0xff);
     }
 
-    /// Adds the bytes of 32-bit numbers, four at a time.
-    fn add_words(&mut self, bytes: &[u8]) {
-        let (words, _) = bytes.as_chunks::<4>();
+    /// Adds a tensor's 32-bit numbers, each at once.
+    fn add_tensor(&mut self, name: &str, words: impl Iterator<Item = u32>) {
+        self.add_text(name);
         for word in words {
-            self.add(u32::from_le_bytes(*word).into());
+            self.0.add(word.into());
         }
     }
 }

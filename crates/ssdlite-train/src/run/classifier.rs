@@ -11,7 +11,8 @@ use ssdlite_data::loader::{ClassificationBatch, ClassificationRecipe, Loader, Lo
 use ssdlite_data::{ClassificationSet, SplitShares};
 use ssdlite_evaluate::{ClassifierEvaluator, EvaluationOptions, Watch};
 use ssdlite_image::encode::save;
-use ssdlite_infer::{ModelFile, RunOptions};
+use ssdlite_infer::RunOptions;
+use ssdlite_model::ModelFile;
 use ssdlite_nn::Classifier;
 
 use crate::charts;
@@ -23,7 +24,7 @@ use crate::initial::classifier_from_file;
 use crate::loss::{CrossEntropy, surrogate};
 use crate::observer::Losses;
 use crate::pictures;
-use crate::run_folder::{RunFolder, write_aside};
+use crate::run_folder::{RunFolder, write_file};
 use crate::tensors::{floats, images_tensor};
 use crate::threads::threads_from_option;
 use crate::trainer::{Outcome, Plan, Session, Start, StepOutput, Task, Trainer};
@@ -62,7 +63,7 @@ pub fn train_classifier(
     let task = ClassifierTask::new(config, data, info, run)?;
     if *start != Start::Resume {
         let config = config.clone().with_absolute_paths()?.to_toml()?;
-        write_aside(&run.folder.config(), config.as_bytes())?;
+        write_file(&run.folder.config(), config.as_bytes())?;
         task.draw_data(run)?;
     }
     let plan = Plan {

@@ -15,7 +15,8 @@ use ssdlite_data::loader::{
 };
 use ssdlite_evaluate::{DetectorEvaluator, EvaluationOptions, Watch};
 use ssdlite_image::encode::save;
-use ssdlite_infer::{DetectorOptions, ModelFile, RunOptions};
+use ssdlite_infer::{DetectorOptions, RunOptions};
+use ssdlite_model::ModelFile;
 use ssdlite_nn::{Detector, Frozen};
 
 use crate::charts;
@@ -26,7 +27,7 @@ use crate::initial::detector_from_file;
 use crate::loss::{MultiboxLoss, MultiboxTargets, surrogate};
 use crate::observer::Losses;
 use crate::pictures;
-use crate::run_folder::{RunFolder, write_aside};
+use crate::run_folder::{RunFolder, write_file};
 use crate::tensors::{floats, images_tensor};
 use crate::threads::threads_from_option;
 use crate::trainer::{Outcome, Plan, Session, Start, StepOutput, Task, Trainer};
@@ -67,7 +68,7 @@ pub fn train_detector(
     let task = DetectorTask::new(config, data, info, run)?;
     if *start != Start::Resume {
         let config = config.clone().with_absolute_paths()?.to_toml()?;
-        write_aside(&run.folder.config(), config.as_bytes())?;
+        write_file(&run.folder.config(), config.as_bytes())?;
         task.draw_data(run)?;
     }
     let plan = Plan {

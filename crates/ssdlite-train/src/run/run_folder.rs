@@ -3,8 +3,8 @@
 //! Every file is written under another name and renamed, so that a reader sees
 //! the old one or the new one and nothing between.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ssdlite_data::Overwrite;
@@ -157,24 +157,9 @@ impl RunFolder {
     }
 }
 
-/// Writes a file under a temporary name beside it, lets it reach the disk, and
-/// renames it.
-pub(crate) fn write_aside(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let aside = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&aside, path)
-    };
-    write().map_err(|source| {
-        // The error that matters is the one already found.
-        let _ = fs::remove_file(&aside);
-        Error::io(path, source)
-    })
+/// Writes a file that is whole or not there.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    ssdlite_files::write_atomically(path, bytes).map_err(|source| Error::io(path, source))
 }
 
 #[cfg(test)]
@@ -187,7 +172,7 @@ mod tests {
         let path = parent.path().join("runs/first");
         let folder = RunFolder::create(&path, Overwrite::Refuse).unwrap();
         assert!(RunFolder::open(&path).is_err());
-        write_aside(&folder.config(), b"old").unwrap();
+        write_file(&folder.config(), b"old").unwrap();
         fs::write(path.join("notes.txt"), b"mine").unwrap();
         fs::write(folder.checkpoints().join("a"), b"old").unwrap();
         assert!(RunFolder::open(&path).is_ok());
@@ -198,17 +183,5 @@ mod tests {
         assert!(!folder.config().exists());
         assert_eq!(fs::read_dir(folder.checkpoints()).unwrap().count(), 0);
         assert_eq!(fs::read(path.join("notes.txt")).unwrap(), b"mine");
-    }
-
-    #[test]
-    fn a_written_file_leaves_no_other() {
-        let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("a.toml");
-        for text in ["one", "two"] {
-            write_aside(&path, text.as_bytes()).unwrap();
-            assert_eq!(fs::read_to_string(&path).unwrap(), text);
-        }
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
-        assert!(write_aside(&parent.path().join("none/a"), b"x").is_err());
     }
 }

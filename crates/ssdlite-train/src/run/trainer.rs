@@ -25,13 +25,12 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use ssdlite_core::ModelInfo;
-use ssdlite_data::loader::{Batches, Loader};
 use ssdlite_core::random::Rng;
+use ssdlite_data::loader::{Batches, Loader};
 use ssdlite_image::encode::save;
-use ssdlite_infer::ModelFile;
+use ssdlite_model::ModelFile;
 use ssdlite_nn::Network;
 use ssdlite_nn::ops::set_cpu_threads;
-use ssdlite_nn::weights::write_model;
 
 use crate::charts;
 use crate::checkpoint::{self, DataMark, Place, Progress};
@@ -40,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::observer::{EpochReport, Losses, Observer, RunStarted, StepReport};
 use crate::parameters::Parameters;
 use crate::results::{EpochRow, csv_from_rows};
-use crate::run_folder::{RunFolder, write_aside};
+use crate::run_folder::{RunFolder, write_file};
 use crate::schedule::Schedule;
 use crate::threads::threads_from_option;
 use crate::validation::Validation;
@@ -355,12 +354,12 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
             is_best = self
                 .progress
                 .judge(validation.as_ref().and_then(Validation::score));
-            self.save_models(epoch, validation.as_ref(), is_best)?;
+            self.save_models(&averaged, validation.as_ref(), is_best)?;
             if is_best {
                 self.task.draw_best(&averaged, self.run.folder)?;
                 if let Some(found) = &validation {
                     let path = self.run.folder.best_evaluation();
-                    write_aside(&path, found.text.as_bytes())?;
+                    write_file(&path, found.text.as_bytes())?;
                 }
             }
             self.evaluation_seconds = started.elapsed().as_secs_f64();
@@ -373,19 +372,20 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
 
     fn save_models(
         &self,
-        epoch: u32,
+        averaged: &ModelFile,
         validation: Option<&Validation>,
         is_best: bool,
     ) -> Result<()> {
-        let mut info = self.task.info().clone();
+        let mut info = averaged.info().clone();
+        let epoch = self.progress.epochs_done + 1;
         info.training.insert("epoch".into(), epoch.to_string());
         for (name, score) in validation.into_iter().flat_map(|found| &found.scores) {
             info.metrics.insert(name.clone(), *score);
         }
-        let state = self.parameters.averaged_state();
-        write_model(&self.run.folder.last_model(), &info, &state)?;
+        let model = ModelFile::new(info, averaged.state().clone())?;
+        model.write(&self.run.folder.last_model())?;
         if is_best {
-            write_model(&self.run.folder.best_model(), &info, &state)?;
+            model.write(&self.run.folder.best_model())?;
         }
         Ok(())
     }
@@ -420,7 +420,7 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         };
         self.progress.close_epoch(row);
         let csv = csv_from_rows(&self.progress.rows);
-        write_aside(&self.run.folder.results_csv(), csv.as_bytes())?;
+        write_file(&self.run.folder.results_csv(), csv.as_bytes())?;
         let course = charts::course(&self.progress.rows);
         save(&self.run.folder.results_png(), &course)?;
         self.run.observer.epoch(&report);

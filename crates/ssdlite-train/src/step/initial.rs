@@ -5,10 +5,10 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::Device;
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo};
-use ssdlite_nn::weights::{
-    detector_state_from_classifier, head_rows_by_class, read_model, read_pth,
+use ssdlite_model::{
+    LoadReport, ModelFile, StateDict, detector_state_from_classifier, head_rows_by_class, read_pth,
 };
-use ssdlite_nn::{Classifier, Detector, LoadReport, Network, StateDict};
+use ssdlite_nn::{Classifier, Detector, Network};
 
 use crate::error::{Error, Result};
 
@@ -33,8 +33,8 @@ impl Source {
             let classes = coco_if_so_many(&state);
             return Ok(Self { state, classes });
         }
-        let model = read_model(path)?;
-        let found = &model.info.backbone;
+        let (info, state) = ModelFile::read(path)?.into_parts();
+        let found = &info.backbone;
         if !has_same_stages(found, backbone) {
             return Err(Error::WeightsMismatch(format!(
                 "{}: expected weights of {}, found those of {}",
@@ -44,8 +44,8 @@ impl Source {
             )));
         }
         Ok(Self {
-            state: model.state,
-            classes: Some(model.info.classes),
+            state,
+            classes: Some(info.classes),
         })
     }
 
@@ -97,7 +97,7 @@ fn coco_if_so_many(state: &StateDict) -> Option<ClassNames> {
 /// rows of classes with the same name.
 ///
 /// # Errors
-/// [`Error::Network`] for a file that can't be read; [`Error::WeightsMismatch`]
+/// [`Error::Model`] for a file that can't be read; [`Error::WeightsMismatch`]
 /// for one of which less than half fits, or a model of ours with another
 /// backbone.
 pub(crate) fn detector_from_file(

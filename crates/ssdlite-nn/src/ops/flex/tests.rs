@@ -6,8 +6,8 @@ use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use ssdlite_core::{MobileNetV3, Variant};
 
 use super::with_default_bodies;
-use ssdlite_testing::signed;
 use crate::{Classifier, Detector};
+use ssdlite_testing::signed;
 
 const STEPS: usize = 50;
 const BATCH: usize = 8;
