@@ -4,11 +4,8 @@
 //! and whose metadata holds this, as JSON, under the key [`METADATA_KEY`].
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::box_coder::BoxCoder;
 use crate::classes::ClassNames;
@@ -80,45 +77,11 @@ pub struct ModelInfo {
     /// What is done to a picture before the network sees it.
     pub preprocessing: Preprocessing,
     /// How it was trained: names and values for people to read.
-    #[serde(default, deserialize_with = "unique_names")]
+    #[serde(default)]
     pub training: BTreeMap<String, String>,
     /// What it scored, by the metric's name.
-    #[serde(default, deserialize_with = "unique_names")]
+    #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
-}
-
-/// A map that has each name once.
-fn unique_names<'de, D, V>(deserializer: D) -> std::result::Result<BTreeMap<String, V>, D::Error>
-where
-    D: Deserializer<'de>,
-    V: Deserialize<'de>,
-{
-    struct Unique<V>(PhantomData<V>);
-
-    impl<'de, V: Deserialize<'de>> Visitor<'de> for Unique<V> {
-        type Value = BTreeMap<String, V>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("names and values")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(
-            self,
-            mut entries: A,
-        ) -> std::result::Result<Self::Value, A::Error> {
-            let mut map = BTreeMap::new();
-            while let Some((name, value)) = entries.next_entry::<String, V>()? {
-                if map.contains_key(&name) {
-                    let fault = format!("expected `{name}` once, found it twice");
-                    return Err(serde::de::Error::custom(fault));
-                }
-                map.insert(name, value);
-            }
-            Ok(map)
-        }
-    }
-
-    deserializer.deserialize_map(Unique(PhantomData))
 }
 
 impl ModelInfo {
@@ -272,15 +235,6 @@ mod tests {
             .replacen(&boxes, scales, 1);
         assert!(old.contains(scales));
         assert_eq!(ModelInfo::from_json(&old).unwrap(), info());
-    }
-
-    #[test]
-    fn repeated_names_are_refused() {
-        let json = info().to_json().unwrap();
-        let twice = "\"metrics\":{\"map_voc07\":0.9,";
-        let json = json.replacen("\"metrics\":{", twice, 1);
-        let error = ModelInfo::from_json(&json).unwrap_err();
-        assert!(error.to_string().contains("map_voc07"), "{error}");
     }
 
     #[test]

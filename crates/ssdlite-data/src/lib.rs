@@ -9,6 +9,7 @@
 
 pub mod augment;
 pub mod check;
+mod data_folder;
 pub mod dataset;
 pub mod error;
 mod files;
@@ -22,6 +23,7 @@ pub mod split;
 pub mod stats;
 pub mod voc;
 
+pub use data_folder::DataFolder;
 pub use dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledImage};
 pub use error::{Error, Result};
 pub use files::Overwrite;

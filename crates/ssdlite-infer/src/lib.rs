@@ -25,4 +25,5 @@ pub use engine::LayerInfo;
 pub use options::{DetectorOptions, RunOptions};
 
 pub use ssdlite_kernels::Isa;
+pub use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
 pub use ssdlite_model::{Error, ModelFile, Result};

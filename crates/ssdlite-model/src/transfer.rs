@@ -1,8 +1,6 @@
 //! Making one network's weights of another's.
 
-use ssdlite_core::detector::BOXES_PER_CELL;
-use ssdlite_core::detector::Head;
-use ssdlite_core::{ClassNames, DetectorNetwork, MobileNetV3};
+use ssdlite_core::{ClassNames, Graph, OutputKind, Part, TensorSpec};
 
 use crate::state_dict::{StateDict, StateTensor, Values};
 
@@ -11,17 +9,21 @@ use crate::state_dict::{StateDict, StateTensor, Values};
 /// expansion of C4 and `backbone.features.1.M` after it. The classifier's
 /// linear layers are left out.
 ///
-/// Shapes are as in `classifier`; [`StateDict::select_fitting`] tells which of
-/// them a detector with a reduced tail can't take.
-pub fn detector_state_from_classifier(classifier: &StateDict, backbone: &MobileNetV3) -> StateDict {
-    // Both lists begin with the backbone's tensors in the same order, and the
-    // class count does not matter to it.
-    let from = backbone.classifier(1).tensors();
-    let to = backbone.detector(1).tensors();
-    from.into_iter()
-        .zip(to)
-        .take_while(|(from, _)| from.key.starts_with("features."))
-        .filter_map(|(from, to)| Some((to.key, classifier.get(&from.key)?.clone())))
+/// Both are networks on the same MobileNetV3. Shapes are as in `state`;
+/// [`StateDict::select_fitting`] tells which of them a detector with a reduced
+/// tail can't take.
+pub fn detector_state_from_classifier(
+    state: &StateDict,
+    classifier: &Graph,
+    detector: &Graph,
+) -> StateDict {
+    // Both backbones have the same tensors in the same order.
+    let of_backbone = |graph: &Graph| -> Vec<TensorSpec> {
+        let tensors = graph.tensors().into_iter();
+        tensors.filter(|spec| spec.part == Part::Backbone).collect()
+    };
+    let keys = of_backbone(classifier).into_iter().zip(of_backbone(detector));
+    keys.filter_map(|(from, to)| Some((to.key, state.get(&from.key)?.clone())))
         .collect()
 }
 
@@ -41,7 +43,7 @@ pub fn head_rows_by_class(
     from: &[&str],
     initial: &StateDict,
     to: &ClassNames,
-    network: &DetectorNetwork,
+    network: &Graph,
 ) -> (StateDict, Vec<String>) {
     let rows: Vec<Option<usize>> = std::iter::once(Some(0))
         .chain(to.iter().map(|name| {
@@ -51,17 +53,17 @@ pub fn head_rows_by_class(
         .collect();
     let found = to.iter().zip(&rows[1..]).filter(|(_, row)| row.is_some());
     let found = found.map(|(name, _)| name.to_owned()).collect();
-    let heads = network.classification.iter().flat_map(keys_of_output);
-    let tensors = heads.filter_map(|key| {
+    let outputs = network.outputs();
+    let heads = outputs.filter(|(_, output)| output.kind == OutputKind::Logits);
+    let keys = heads.flat_map(|(node, _)| &node.inputs).flat_map(|&id| {
+        let key = &network.node(id).key;
+        [format!("{key}.weight"), format!("{key}.bias")]
+    });
+    let tensors = keys.filter_map(|key| {
         let tensor = merge_rows(source.get(&key)?, from.len() + 1, initial.get(&key)?, &rows)?;
         Some((key, tensor))
     });
     (tensors.collect(), found)
-}
-
-fn keys_of_output(head: &Head) -> [String; 2] {
-    let key = &head.output.key;
-    [format!("{key}.weight"), format!("{key}.bias")]
 }
 
 /// `initial` with row `i` of each default box replaced by row `rows[i]` of
@@ -75,15 +77,15 @@ fn merge_rows(
     let (Values::F32(old), Values::F32(new)) = (&source.values, &initial.values) else {
         return None;
     };
-    let fits = source.shape.first() == Some(&(BOXES_PER_CELL * source_rows))
-        && initial.shape.first() == Some(&(BOXES_PER_CELL * rows.len()))
+    let boxes = initial.shape.first()? / rows.len();
+    let fits = source.shape.first() == Some(&(boxes * source_rows))
         && source.shape[1..] == initial.shape[1..];
     if !fits {
         return None;
     }
     let length: usize = initial.shape[1..].iter().product();
     let mut values = new.clone();
-    for default_box in 0..BOXES_PER_CELL {
+    for default_box in 0..boxes {
         for (row, source_row) in rows.iter().enumerate() {
             let Some(source_row) = source_row else {
                 continue;

@@ -49,9 +49,9 @@ pub enum Error {
     /// The data can't be read.
     #[error(transparent)]
     Data(#[from] ssdlite_data::Error),
-    /// The evaluation refuses what it got.
+    /// A network can't be evaluated.
     #[error(transparent)]
-    Evaluation(#[from] ssdlite_eval::Error),
+    Evaluation(#[from] ssdlite_evaluate::Error),
     /// A picture can't be drawn or written.
     #[error(transparent)]
     Image(#[from] ssdlite_image::Error),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use ssdlite_core::{ClassNames, DefaultBoxes, MobileNetV3, ModelInfo, Variant};
-use ssdlite_data::check::{CheckReport, DataFolder};
+use ssdlite_data::check::CheckReport;
 use ssdlite_data::finding::{Finding, Losses, Severity};
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::sample::{
@@ -16,7 +16,7 @@ use ssdlite_data::sample::{
 use ssdlite_data::split::{Split, SplitShares};
 use ssdlite_data::stats::{ClassificationStats, DetectionStats};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
-use ssdlite_data::{ClassificationSet, DetectionSet, Overwrite};
+use ssdlite_data::{ClassificationSet, DataFolder, DetectionSet, Overwrite};
 
 use super::Outcome;
 use crate::console;

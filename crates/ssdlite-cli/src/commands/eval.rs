@@ -12,11 +12,11 @@ use ssdlite_data::DetectionSet;
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
+use ssdlite_evaluate::{DetectorEvaluator, EvaluationOptions, Watch};
 use ssdlite_files::write_atomically;
 use ssdlite_image::encode;
-use ssdlite_infer::{Detector, DetectorOptions};
-use ssdlite_train::threads::all_cores;
-use ssdlite_train::{DetectorConfig, DetectorEvaluator, EvaluationOptions, RunFolder, Watch};
+use ssdlite_infer::{Detector, DetectorOptions, all_cores};
+use ssdlite_train::{DetectorConfig, RunData, RunFolder};
 
 use super::Outcome;
 use super::data::{coordinates, warn_of};
@@ -124,35 +124,24 @@ impl EvalArgs {
     }
 }
 
-/// Evaluates a run's best model on its validation split, if there is one, as
+/// Evaluates a run's best model on its validation set, if there is one, as
 /// the run itself did, and saves all of it in the run's folder. False if it was
 /// stopped.
 pub(crate) fn evaluate_run(
     config: &DetectorConfig,
+    data: RunData<DetectionSet>,
     run: &RunFolder,
     stop: &AtomicBool,
 ) -> Result<bool> {
-    let folder = VocFolder::open(&config.data.path)?;
-    if !folder.has_split(config.data.val_split) {
+    let Some(set) = data.validation.filter(|set| has_objects(set)) else {
         return Ok(true);
-    }
+    };
     let options = DetectorOptions {
         run: run_options(Some(NonZeroUsize::MIN)),
         post_processing: Some(config.evaluation.post_processing()),
     };
     let detector = Detector::load_with(run.best_model(), &options)?;
-    // The training run has told of the findings.
-    let reading = folder.read(
-        config.data.val_split,
-        &VocOptions {
-            coordinates: coordinates(config.data.voc_zero_based),
-            classes: Some(detector.classes().clone()),
-        },
-    )?;
-    if !has_objects(&reading.set) {
-        return Ok(true);
-    }
-    let evaluator = DetectorEvaluator::new(Arc::new(reading.set), once_on_all_cores());
+    let evaluator = DetectorEvaluator::new(set, once_on_all_cores());
     let (evaluation, _) = until_stopped(stop, |watch| evaluator.evaluate(&detector, watch))?;
     let Some(evaluation) = evaluation else {
         return Ok(false);
@@ -182,7 +171,7 @@ pub(crate) fn once_on_all_cores() -> EvaluationOptions {
 
 /// Evaluates without a stop; returns how many images could not be used as well.
 pub(crate) fn until_done<T>(
-    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_train::Result<Option<T>>,
+    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_evaluate::Result<Option<T>>,
 ) -> Result<(T, usize)> {
     let (report, failures) = until_stopped(&AtomicBool::new(false), evaluate)?;
     Ok((report.context("the evaluation was stopped")?, failures))
@@ -192,7 +181,7 @@ pub(crate) fn until_done<T>(
 /// as well.
 pub(crate) fn until_stopped<T>(
     stop: &AtomicBool,
-    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_train::Result<Option<T>>,
+    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_evaluate::Result<Option<T>>,
 ) -> Result<(Option<T>, usize)> {
     let mut failures = 0;
     let report = evaluate(&mut Watch {
@@ -258,17 +247,18 @@ mod tests {
         write_detection_sample(&data, &sample).unwrap();
         let mut config = DetectorConfig::new(&data);
         config.model.width = 0.1;
-        let classes = VocFolder::open(&data).unwrap().classes().unwrap();
+        let data = RunData::of_detector(&config, &mut ()).unwrap();
+        let classes = data.training.classes.clone();
         let info = ModelInfo::detector(config.model.mobilenet(), classes, 64);
         let run = RunFolder::create(parent.path().join("run"), Overwrite::Refuse).unwrap();
         model_from_formula(&info).write(&run.best_model()).unwrap();
         let numbers = run.evaluation().join("evaluation.json");
 
         let stopped = AtomicBool::new(true);
-        assert!(!evaluate_run(&config, &run, &stopped).unwrap());
+        assert!(!evaluate_run(&config, data.clone(), &run, &stopped).unwrap());
         assert!(!numbers.exists());
         let going_on = AtomicBool::new(false);
-        assert!(evaluate_run(&config, &run, &going_on).unwrap());
+        assert!(evaluate_run(&config, data, &run, &going_on).unwrap());
         assert!(numbers.exists());
     }
 }

@@ -90,7 +90,7 @@ impl ImportArgs {
         })?;
         model.write(&self.out)?;
         let info = model.info();
-        let network = match info.task {
+        let network = match &info.task {
             Task::Classify => "classifier",
             Task::Detect(_) => "detector",
         };

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
+use ssdlite_infer::all_cores;
 use ssdlite_media::LiveOptions;
 use ssdlite_serve::{Access, DEFAULT_PORT, Error, Model, Server, ServerOptions};
-use ssdlite_train::threads::all_cores;
 
 use super::live_args::StallArgs;
 use super::{Outcome, UsageError};

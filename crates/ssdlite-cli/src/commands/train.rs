@@ -10,8 +10,8 @@ use ssdlite_core::mobilenet::Variant;
 use ssdlite_data::Overwrite;
 use ssdlite_train::config::{DeviceKind, Weights};
 use ssdlite_train::{
-    ClassifierConfig, DetectorConfig, Device, End, RunFolder, Session, Start, train_classifier,
-    train_detector,
+    ClassifierConfig, DetectorConfig, Device, End, RunData, RunFolder, Session, Start,
+    train_classifier, train_detector,
 };
 
 use super::train_options::{ClassifierTaskArgs, DetectorTaskArgs, RunArgs, any_given, config_text};
@@ -47,8 +47,11 @@ impl TrainArgs {
         self.run.train(
             Task::Detector,
             config.training.device,
-            |session| train_detector(&config, &start, session),
-            |folder, stop| eval::evaluate_run(&config, folder, stop),
+            |session| {
+                let data = RunData::of_detector(&config, session.observer)?;
+                Ok((train_detector(&config, &data, &start, session)?, data))
+            },
+            |data, folder, stop| eval::evaluate_run(&config, data, folder, stop),
         )
     }
 }
@@ -62,8 +65,11 @@ impl ClassifierTrainArgs {
         self.run.train(
             Task::Classifier,
             config.training.device,
-            |session| train_classifier(&config, &start, session),
-            |folder, stop| classifier::evaluate_run(&config, folder, stop),
+            |session| {
+                let data = RunData::of_classifier(&config, session.observer)?;
+                Ok((train_classifier(&config, &data, &start, session)?, data))
+            },
+            classifier::evaluate_run,
         )
     }
 }
@@ -139,12 +145,14 @@ impl RunArgs {
         ))
     }
 
-    fn train(
+    /// A run with the evaluation of its best model, on the data that the
+    /// training gives back.
+    fn train<D>(
         &self,
         task: Task,
         device: DeviceKind,
-        train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<ssdlite_train::Outcome>,
-        evaluate: impl FnOnce(&RunFolder, &AtomicBool) -> Result<bool>,
+        train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<(ssdlite_train::Outcome, D)>,
+        evaluate: impl FnOnce(D, &RunFolder, &AtomicBool) -> Result<bool>,
     ) -> Result<Outcome> {
         let device = device_from_kind(device)?;
         let folder = match &self.resume {
@@ -161,8 +169,8 @@ impl RunArgs {
             stop: &stop,
         });
         drop(progress);
-        let mut outcome = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
-        if outcome.end != End::Stopped && !evaluate(&folder, &stop)? {
+        let (mut outcome, data) = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
+        if outcome.end != End::Stopped && !evaluate(data, &folder, &stop)? {
             outcome.end = End::Stopped;
         }
         Ok(say_end(&outcome, &folder, task))

@@ -25,7 +25,7 @@ use crate::parallel;
 use crate::sample::objects::Thing;
 use crate::sample::scene::{Layout, Scene, draw};
 use crate::split::{Split, SplitShares};
-use crate::voc::{VocAnnotation, VocFolder, VocObject};
+use crate::voc::{VocAnnotation, VocFolder, VocObject, VocWriter};
 
 /// Sets that are drawn from one seed must not share pictures.
 const DETECTION_STREAM: u64 = 1;
@@ -101,11 +101,10 @@ pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> 
         )));
     }
     write_folder_aside(root, |root| {
-        make_folder(&root.join("Annotations"))?;
-        make_folder(&root.join("JPEGImages"))?;
+        let writer = VocWriter::new(root);
         let indices: Vec<usize> = (0..options.images).collect();
         let written = parallel::map(&indices, |&index| {
-            write_detection_image(root, options.seed, index)
+            write_detection_image(&writer, options.seed, index)
         });
         written.into_iter().collect::<Result<()>>()?;
         let shares = SplitShares {
@@ -118,7 +117,7 @@ pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> 
     })
 }
 
-fn write_detection_image(root: &Path, seed: u64, index: usize) -> Result<()> {
+fn write_detection_image(writer: &VocWriter, seed: u64, index: usize) -> Result<()> {
     let mut rng = Rng::from_keys(&[DETECTION_STREAM, seed, index as u64]);
     let sizes = [(320, 240), (320, 240), (240, 320), (288, 288)];
     let (width, height) = sizes[rng.below(sizes.len())];
@@ -134,10 +133,8 @@ fn write_detection_image(root: &Path, seed: u64, index: usize) -> Result<()> {
         overhang: 0.2,
     };
     let scene = draw(&layout, &mut rng);
-    let id = format!("sample_{index:05}");
-    write_picture(&root.join(format!("JPEGImages/{id}.jpg")), &scene)?;
     let annotation = VocAnnotation {
-        filename: &format!("{id}.jpg"),
+        filename: &format!("sample_{index:05}.jpg"),
         size: layout.size,
         objects: (scene.objects.iter())
             .map(|object| VocObject {
@@ -148,8 +145,7 @@ fn write_detection_image(root: &Path, seed: u64, index: usize) -> Result<()> {
             })
             .collect(),
     };
-    let path = root.join(format!("Annotations/{id}.xml"));
-    write_file(&path, annotation.to_xml().as_bytes())
+    writer.add(&jpeg_of(&scene)?, &annotation)
 }
 
 fn any_thing(rng: &mut Rng) -> Thing {
@@ -205,12 +201,11 @@ fn write_classification_image(path: &Path, thing: Thing, seed: u64, keys: &[u64;
         radius: (0.28, 0.48),
         overhang: 0.1,
     };
-    write_picture(path, &draw(&layout, &mut rng))
+    Ok(write_file(path, &jpeg_of(&draw(&layout, &mut rng))?)?)
 }
 
-fn write_picture(path: &Path, scene: &Scene) -> Result<()> {
-    let bytes = jpeg_from_image(&scene.image, PICTURE_QUALITY)?;
-    write_file(path, &bytes)
+fn jpeg_of(scene: &Scene) -> Result<Vec<u8>> {
+    Ok(jpeg_from_image(&scene.image, PICTURE_QUALITY)?)
 }
 
 /// Lets `write` fill a folder beside `root`, then gives it its name.

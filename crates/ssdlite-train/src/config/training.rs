@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use ssdlite_data::loader::MAX_WORKERS;
+use ssdlite_infer::MOST_THREADS;
 
 use super::{check_not_negative, check_positive, check_share, wrong};
 use crate::error::{Error, Result};
 use crate::schedule::{Decay, Schedule};
-use crate::threads::MOST_THREADS;
 
 /// The most pictures of a step: several times what the memory of a large GPU
 /// takes.

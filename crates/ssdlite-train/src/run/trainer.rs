@@ -36,13 +36,13 @@ use crate::charts;
 use crate::checkpoint::{self, DataMark, Place, Progress};
 use crate::config::TrainingOptions;
 use crate::error::{Error, Result};
-use crate::evaluate::Validation;
 use crate::observer::{EpochReport, Losses, Observer, RunStarted, StepReport};
 use crate::parameters::Parameters;
 use crate::results::{EpochRow, csv_from_rows};
 use crate::run_folder::{RunFolder, write_file};
 use crate::schedule::Schedule;
 use crate::threads::threads_from_option;
+use crate::validation::Validation;
 
 /// Keeps a step's random numbers apart from the loader's.
 const STEP_STREAM: u64 = 0x7374_6570;

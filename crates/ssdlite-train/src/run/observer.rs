@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::evaluate::Validation;
+use crate::validation::Validation;
 
 /// Hears of a run's progress, on the run's thread.
 pub trait Observer {

@@ -1,6 +1,5 @@
 //! A detector's training run.
 
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,8 +13,7 @@ use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOu
 use ssdlite_data::loader::{
     DetectionBatch, DetectionRecipe, DifficultObjects, Loader, LoaderOptions, TargetEncoder,
 };
-use ssdlite_data::split::Split;
-use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
+use ssdlite_evaluate::{DetectorEvaluator, EvaluationOptions, Watch};
 use ssdlite_image::encode::save;
 use ssdlite_infer::{DetectorOptions, RunOptions};
 use ssdlite_model::ModelFile;
@@ -23,31 +21,32 @@ use ssdlite_nn::{Detector, Frozen};
 
 use crate::charts;
 use crate::config::{DetectorConfig, Freeze};
+use crate::data::RunData;
 use crate::error::{Error, Result};
-use crate::evaluate::{DetectorEvaluator, EvaluationOptions, Validation, Watch};
 use crate::initial::detector_from_file;
 use crate::loss::{MultiboxLoss, MultiboxTargets, surrogate};
-use crate::observer::{Losses, Observer};
+use crate::observer::Losses;
 use crate::pictures;
 use crate::run_folder::{RunFolder, write_file};
 use crate::tensors::{floats, images_tensor};
 use crate::threads::threads_from_option;
 use crate::trainer::{Outcome, Plan, Session, Start, StepOutput, Task, Trainer};
+use crate::validation::Validation;
 
-/// Trains a detector as `config` says. On a resumed run, `config` must be that
-/// of the run's folder.
+/// Trains a detector as `config` says, on the data that
+/// [`RunData::of_detector`] read for it. On a resumed run, `config` must be
+/// that of the run's folder.
 ///
 /// # Errors
-/// [`Error::Config`] for a wrong option, [`Error::Data`] for data that can't be
-/// read, [`Error::NotFinite`] for a loss that is no number, and whatever
+/// [`Error::Config`] for a wrong option, [`Error::NotFinite`] for a loss that is no number, and whatever
 /// reading weights and writing the run's files may find.
 pub fn train_detector(
     config: &DetectorConfig,
+    data: &RunData<DetectionSet>,
     start: &Start,
     run: &mut Session<'_>,
 ) -> Result<Outcome> {
     config.validate()?;
-    let data = Data::read(config, run.observer)?;
     let info = info_from_config(config, &data.training);
     let device = run.device.clone().autodiff();
     let seed = config.training.seed;
@@ -66,7 +65,7 @@ pub fn train_detector(
         Freeze::Backbone => network.freeze_parts(Frozen::Backbone),
         Freeze::AllButHeads => network.freeze_parts(Frozen::AllButHeads),
     };
-    let task = DetectorTask::new(config, &data, info, run)?;
+    let task = DetectorTask::new(config, data, info, run)?;
     if *start != Start::Resume {
         let config = config.clone().with_absolute_paths()?.to_toml()?;
         write_file(&run.folder.config(), config.as_bytes())?;
@@ -80,67 +79,6 @@ pub fn train_detector(
         weights,
     };
     Trainer::new(&task, plan, start, &network, run)?.train(network)
-}
-
-/// The pictures of a run.
-struct Data {
-    training: Arc<DetectionSet>,
-    validation: Option<Arc<DetectionSet>>,
-}
-
-impl Data {
-    fn read(config: &DetectorConfig, observer: &mut dyn Observer) -> Result<Self> {
-        let folder = VocFolder::open(&config.data.path)?;
-        let options = VocOptions {
-            coordinates: if config.data.voc_zero_based {
-                Coordinates::ZeroBased
-            } else {
-                Coordinates::OneBased
-            },
-            classes: None,
-        };
-        let mut read = |split: Split| -> Result<Arc<DetectionSet>> {
-            let reading = folder.read(split, &options)?;
-            for finding in &reading.findings {
-                observer.warning(&finding.to_string());
-            }
-            if !reading.losses.is_none() {
-                observer.warning(&format!("{split}: {}", reading.losses));
-            }
-            Ok(Arc::new(reading.set))
-        };
-        let training = read(config.data.train_split)?;
-        let validation = if folder.has_split(config.data.val_split) {
-            Some(read(config.data.val_split)?)
-        } else {
-            None
-        };
-        let (train, val) = (config.data.train_split, config.data.val_split);
-        match &validation {
-            None => observer.warning(&format!(
-                "there is no split {val}: the last network counts as the best"
-            )),
-            Some(validation) => match shared_images(&training, validation) {
-                0 => {}
-                shared => observer.warning(&format!(
-                    "{shared} of the {} images of {val} are in {train} too: scores on images \
-                     that were learnt from are too good to pick a network by",
-                    validation.images.len()
-                )),
-            },
-        }
-        Ok(Self {
-            training,
-            validation,
-        })
-    }
-}
-
-/// How many pictures are in both sets.
-fn shared_images(one: &DetectionSet, other: &DetectionSet) -> usize {
-    let ids: HashSet<&str> = one.images.iter().map(|image| image.id.as_str()).collect();
-    let both = other.images.iter();
-    both.filter(|image| ids.contains(image.id.as_str())).count()
 }
 
 fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
@@ -207,7 +145,7 @@ struct DetectorTask {
 impl DetectorTask {
     fn new(
         config: &DetectorConfig,
-        data: &Data,
+        data: &RunData<DetectionSet>,
         info: ModelInfo,
         run: &Session<'_>,
     ) -> Result<Self> {

@@ -1,8 +1,12 @@
-//! Scores of a model on pictures that it has not learnt from.
+//! A model, run on a data set, and how good it is there.
 //!
 //! The one evaluation of the project: a training run's and `ssdlite eval`'s.
 //! It runs the model as its user will, on the inference engine, so that the
 //! score that picks the best network is the score of the file that is kept.
+//!
+//! What the scores mean is `ssdlite-eval`'s business; no training.
+
+mod error;
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -13,61 +17,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ssdlite_core::ClassNames;
 use ssdlite_data::loader::{PictureCache, SkippedImage};
 use ssdlite_data::{ClassificationSet, DetectionSet, parallel};
-use ssdlite_eval::{Classification, ClassificationReport, Evaluation, IouThreshold, VocMetric};
+use ssdlite_eval::{Classification, ClassificationReport, Evaluation};
 use ssdlite_image::RgbImage;
 use ssdlite_infer::{Classifier, Detector};
 
-use crate::error::{Error, Result};
-
-/// What an evaluation found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Validation {
-    /// Scores by their names in `results.csv`, the one that picks the best
-    /// network first. A score that is undefined, such as a mean over no
-    /// class, is left out.
-    pub scores: Vec<(String, f64)>,
-    /// Tables to read.
-    pub text: String,
-    /// The number of pictures.
-    pub images: u64,
-}
-
-impl Validation {
-    /// What picks the best network.
-    pub fn score(&self) -> Option<f64> {
-        self.scores.first().map(|&(_, score)| score)
-    }
-
-    /// A detector's: VOC07 mAP, then VOC area mAP.
-    pub fn from_detections(evaluation: &Evaluation) -> Self {
-        let voc07 = evaluation.voc(VocMetric::ElevenPoint, IouThreshold::HALF);
-        let area = evaluation.voc(VocMetric::Area, IouThreshold::HALF);
-        let scores = [("map_voc07", voc07.map), ("map_voc", area.map)];
-        Self {
-            scores: defined(&scores),
-            text: voc07.to_string(),
-            images: voc07.images as u64,
-        }
-    }
-
-    /// A classifier's: top-1, then top-5.
-    pub fn from_classification(report: &ClassificationReport) -> Self {
-        Self {
-            scores: defined(&[("top1", report.top1), ("top5", report.top5)]),
-            text: report.to_string(),
-            images: report.images,
-        }
-    }
-}
-
-fn defined(scores: &[(&str, Option<f64>)]) -> Vec<(String, f64)> {
-    let known = scores
-        .iter()
-        .filter_map(|&(name, score)| Some((name, score?)));
-    known
-        .map(|(name, score)| (name.to_owned(), score))
-        .collect()
-}
+pub use error::{Error, Result};
 
 /// How an evaluation is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

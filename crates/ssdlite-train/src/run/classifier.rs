@@ -7,10 +7,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use ssdlite_core::ModelInfo;
 use ssdlite_data::augment::ClassifierAugment;
-use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::loader::{ClassificationBatch, ClassificationRecipe, Loader, LoaderOptions};
-use ssdlite_data::split::Split;
 use ssdlite_data::{ClassificationSet, SplitShares};
+use ssdlite_evaluate::{ClassifierEvaluator, EvaluationOptions, Watch};
 use ssdlite_image::encode::save;
 use ssdlite_infer::RunOptions;
 use ssdlite_model::ModelFile;
@@ -18,31 +17,33 @@ use ssdlite_nn::Classifier;
 
 use crate::charts;
 use crate::config::{ClassifierConfig, Freeze};
+use crate::data::RunData;
 use crate::detector::cache_bytes;
 use crate::error::Result;
-use crate::evaluate::{ClassifierEvaluator, EvaluationOptions, Validation, Watch};
 use crate::initial::classifier_from_file;
 use crate::loss::{CrossEntropy, surrogate};
-use crate::observer::{Losses, Observer};
+use crate::observer::Losses;
 use crate::pictures;
 use crate::run_folder::{RunFolder, write_file};
 use crate::tensors::{floats, images_tensor};
 use crate::threads::threads_from_option;
 use crate::trainer::{Outcome, Plan, Session, Start, StepOutput, Task, Trainer};
+use crate::validation::Validation;
 
-/// Trains a classifier as `config` says. On a resumed run, `config` must be
+/// Trains a classifier as `config` says, on the data that
+/// [`RunData::of_classifier`] read for it. On a resumed run, `config` must be
 /// that of the run's folder.
 ///
 /// # Errors
 /// As [`crate::train_detector`].
 pub fn train_classifier(
     config: &ClassifierConfig,
+    data: &RunData<ClassificationSet>,
     start: &Start,
     run: &mut Session<'_>,
 ) -> Result<Outcome> {
     config.validate()?;
-    let data = Data::read(config, run.observer)?;
-    let info = info_from_config(config, &data);
+    let info = info_from_config(config, data);
     let device = run.device.clone().autodiff();
     let seed = config.training.seed;
     let (network, weights) = match start {
@@ -59,7 +60,7 @@ pub fn train_classifier(
         Freeze::None => network,
         Freeze::Backbone | Freeze::AllButHeads => network.freeze_backbone(),
     };
-    let task = ClassifierTask::new(config, &data, info, run)?;
+    let task = ClassifierTask::new(config, data, info, run)?;
     if *start != Start::Resume {
         let config = config.clone().with_absolute_paths()?.to_toml()?;
         write_file(&run.folder.config(), config.as_bytes())?;
@@ -73,48 +74,6 @@ pub fn train_classifier(
         weights,
     };
     Trainer::new(&task, plan, start, &network, run)?.train(network)
-}
-
-/// The pictures of a run.
-struct Data {
-    training: Arc<ClassificationSet>,
-    validation: Option<Arc<ClassificationSet>>,
-    /// How they were told apart, if by chance.
-    division: Option<SplitShares>,
-}
-
-impl Data {
-    fn read(config: &ClassifierConfig, observer: &mut dyn Observer) -> Result<Self> {
-        let folder = ImageFolder::open(&config.data.path)?;
-        let options = ImageFolderOptions {
-            classes: None,
-            shares: config.data.shares(),
-        };
-        let mut read = |split: Split| -> Result<Arc<ClassificationSet>> {
-            let reading = folder.read(split, &options)?;
-            for finding in &reading.findings {
-                observer.warning(&finding.to_string());
-            }
-            if !reading.losses.is_none() {
-                observer.warning(&format!("{split}: {}", reading.losses));
-            }
-            Ok(Arc::new(reading.set))
-        };
-        let training = read(Split::Train)?;
-        let validation = if folder.has_split(Split::Val) {
-            Some(read(Split::Val)?)
-        } else {
-            None
-        };
-        if validation.is_none() {
-            observer.warning("there is no val folder: the last network counts as the best");
-        }
-        Ok(Self {
-            training,
-            validation,
-            division: (!folder.has_split_folders()).then_some(options.shares),
-        })
-    }
 }
 
 /// Where a model tells how its pictures were divided at random.
@@ -133,7 +92,7 @@ pub fn division_from_info(info: &ModelInfo) -> Option<SplitShares> {
     })
 }
 
-fn info_from_config(config: &ClassifierConfig, data: &Data) -> ModelInfo {
+fn info_from_config(config: &ClassifierConfig, data: &RunData<ClassificationSet>) -> ModelInfo {
     let set = &data.training;
     let mut info = ModelInfo::classifier(
         config.model.mobilenet(),
@@ -179,7 +138,7 @@ struct ClassifierTask {
 impl ClassifierTask {
     fn new(
         config: &ClassifierConfig,
-        data: &Data,
+        data: &RunData<ClassificationSet>,
         info: ModelInfo,
         run: &Session<'_>,
     ) -> Result<Self> {
