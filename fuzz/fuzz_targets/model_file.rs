@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     let picture = RgbImage::filled(ImageSize::new(37, 21), [200, 3, 99]);
     match &info.task {
         Task::Classify => {
-            if let Ok(classifier) = Classifier::new(&file, run) {
+            if let Ok(classifier) = Classifier::new(&file, &run) {
                 let _ = classifier.top(&picture, 3);
             }
         }

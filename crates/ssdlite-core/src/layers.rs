@@ -1,7 +1,7 @@
 //! Networks as flat lists of layers at an input size, with shapes and costs:
 //! what `inspect` prints and what benchmarks name.
 
-use crate::graph::{Graph, Operation, OutputKind};
+use crate::graph::{Graph, NodeId, Operation, OutputKind};
 use crate::unit::{Conv, MapSize};
 
 /// A layer with weights, at the size at which it runs.
@@ -68,49 +68,54 @@ impl Graph {
     /// The layers for an input of this size, in running order.
     pub fn layers(&self, input: MapSize) -> Vec<Layer> {
         let sizes = self.map_sizes(input);
-        let layers = self.iter().filter_map(|(id, node)| {
-            let input_id = node.inputs.first()?.index();
-            let (input, output) = (sizes[input_id], sizes[id.index()]);
-            let in_channels = self.nodes()[input_id].channels;
-            let one = MapSize::new(1, 1);
-            let (key, kind, [input, output], macs) = match node.operation {
-                Operation::ConvUnit(conv, _) => (
-                    format!("{}.0", node.key),
-                    LayerKind::Conv(conv),
-                    [input, output],
-                    conv.macs(input),
-                ),
-                Operation::Conv(conv) => (
-                    node.key.clone(),
-                    LayerKind::Conv(conv),
-                    [input, output],
-                    conv.macs(input),
-                ),
-                Operation::SqueezeExcite { squeeze_channels } => (
-                    node.key.clone(),
-                    LayerKind::SqueezeExcite,
-                    [one, one],
-                    2 * (node.channels * squeeze_channels) as u64,
-                ),
-                Operation::Linear(layer) => (
-                    node.key.clone(),
-                    LayerKind::Linear,
-                    [one, one],
-                    (layer.in_features * layer.out_features) as u64,
-                ),
-                _ => return None,
-            };
-            Some(Layer {
-                key,
-                kind,
-                in_channels,
-                out_channels: node.channels,
-                input,
-                output,
-                macs,
-            })
-        });
-        layers.collect()
+        self.iter()
+            .filter_map(|(id, _)| self.layer(id, &sizes))
+            .collect()
+    }
+
+    /// The layer of a node, if it has weights; `sizes` are [`Self::map_sizes`].
+    pub fn layer(&self, id: NodeId, sizes: &[MapSize]) -> Option<Layer> {
+        let node = self.node(id);
+        let input_id = node.inputs.first()?.index();
+        let (input, output) = (sizes[input_id], sizes[id.index()]);
+        let in_channels = self.nodes()[input_id].channels;
+        let one = MapSize::new(1, 1);
+        let (key, kind, [input, output], macs) = match node.operation {
+            Operation::ConvUnit(conv, _) => (
+                format!("{}.0", node.key),
+                LayerKind::Conv(conv),
+                [input, output],
+                conv.macs(input),
+            ),
+            Operation::Conv(conv) => (
+                node.key.clone(),
+                LayerKind::Conv(conv),
+                [input, output],
+                conv.macs(input),
+            ),
+            Operation::SqueezeExcite { squeeze_channels } => (
+                node.key.clone(),
+                LayerKind::SqueezeExcite,
+                [one, one],
+                2 * (node.channels * squeeze_channels) as u64,
+            ),
+            Operation::Linear(layer) => (
+                node.key.clone(),
+                LayerKind::Linear,
+                [one, one],
+                (layer.in_features * layer.out_features) as u64,
+            ),
+            _ => return None,
+        };
+        Some(Layer {
+            key,
+            kind,
+            in_channels,
+            out_channels: node.channels,
+            input,
+            output,
+            macs,
+        })
     }
 
     /// Multiplications with addition for one image of this size.

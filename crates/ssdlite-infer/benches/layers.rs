@@ -13,10 +13,10 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
-use ssdlite_infer::bench::{BenchOptions, Report, arbitrary_model, classifier, detector};
+use ssdlite_infer::bench::{BenchOptions, Report, arbitrary_model, measure};
 use ssdlite_infer::{Classifier, Detector, DetectorOptions, RunOptions};
 
-/// Name, network, side of the pictures, and classes.
+/// Name, network, side of the images, and classes.
 const NETWORKS: [(&str, Variant, u32, usize); 4] = [
     ("detector-large-320", Variant::Large, 320, 20),
     ("detector-small-320", Variant::Small, 320, 20),
@@ -85,13 +85,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                     run,
                     ..DetectorOptions::default()
                 };
-                detector(
+                measure(
                     &Detector::new(&arbitrary_model(&info)?, &model_options)?,
                     options,
                 )?
             } else {
                 let info = ModelInfo::classifier(backbone, classes, side);
-                classifier(&Classifier::new(&arbitrary_model(&info)?, run)?, options)?
+                measure(&Classifier::new(&arbitrary_model(&info)?, &run)?, options)?
             };
             print(name, arguments.threads, &report);
         }

@@ -11,9 +11,9 @@ use ssdlite_image::RgbImage;
 use ssdlite_kernels::infer::multiply_adds;
 use ssdlite_model::{Error, ModelFile, Result, StateDict, StateTensor, Values};
 
-use crate::classifier::Classifier;
-use crate::detector::Detector;
-use crate::engine::{Engine, LayerInfo};
+use crate::engine::Engine;
+use crate::model::{Model, ModelTask};
+use crate::plan::LayerInfo;
 
 /// Runs before anything is measured: caches fill, threads wake.
 const WARM_UP_RUNS: usize = 5;
@@ -21,8 +21,8 @@ const WARM_UP_RUNS: usize = 5;
 /// The most runs: the time of each is kept.
 const MOST_RUNS: usize = 1_000_000;
 
-/// The most pictures of a run.
-const MOST_PICTURES: usize = 4096;
+/// The most images of a run.
+const MOST_IMAGES: usize = 4096;
 
 /// How long each measurement of the machine's peak takes at least, and how
 /// many there are.
@@ -34,8 +34,8 @@ const PEAK_MEASUREMENTS: usize = 5;
 pub struct BenchOptions {
     /// Runs that count.
     pub runs: usize,
-    /// Pictures of a run. Threads share a picture where there are fewer
-    /// pictures than threads, and else take one each.
+    /// Images of a run. Threads share an image where there are fewer
+    /// images than threads, and else take one each.
     pub batch: usize,
 }
 
@@ -49,7 +49,7 @@ impl BenchOptions {
     fn validate(&self) -> Result<()> {
         for (what, most, found) in [
             ("runs", MOST_RUNS, self.runs),
-            ("pictures in a batch", MOST_PICTURES, self.batch),
+            ("images in a batch", MOST_IMAGES, self.batch),
         ] {
             if !(1..=most).contains(&found) {
                 return Err(Error::OverLimit(format!(
@@ -70,11 +70,11 @@ pub struct Report {
     pub median: Duration,
     /// Shortest time of a run.
     pub min: Duration,
-    /// Multiplications with addition of a picture.
+    /// Multiplications with addition of an image.
     pub macs: u64,
     /// Multiplications and additions that the threads can do in a second.
     pub peak_flops: f64,
-    /// Median times of the layers, from runs of their own on one picture.
+    /// Median times of the layers, from runs of their own on one image.
     pub layers: Vec<LayerTime>,
 }
 
@@ -92,22 +92,6 @@ impl LayerTime {
     pub fn flops(&self) -> f64 {
         2.0 * self.layer.macs as f64 / self.median.as_secs_f64().max(f64::MIN_POSITIVE)
     }
-}
-
-/// Measures a detector's network.
-///
-/// # Errors
-/// [`Error::OverLimit`] for options that are 0 or too large.
-pub fn detector(detector: &Detector, options: BenchOptions) -> Result<Report> {
-    report(detector.engine(), options)
-}
-
-/// Measures a classifier's network.
-///
-/// # Errors
-/// [`Error::OverLimit`] for options that are 0 or too large.
-pub fn classifier(classifier: &Classifier, options: BenchOptions) -> Result<Report> {
-    report(classifier.engine(), options)
 }
 
 /// A model with weights that are arbitrary and keep all numbers in range, for
@@ -146,15 +130,20 @@ pub fn arbitrary_model(info: &ModelInfo) -> Result<ModelFile> {
             (spec.key, StateTensor { shape, values })
         })
         .collect();
-    Ok(ModelFile::new(info.clone(), state)?)
+    ModelFile::new(info.clone(), state)
 }
 
-fn report(engine: &Engine, options: BenchOptions) -> Result<Report> {
+/// Measures a model's network.
+///
+/// # Errors
+/// [`Error::OverLimit`] for options that are 0 or too large.
+pub fn measure<T: ModelTask>(model: &Model<T>, options: BenchOptions) -> Result<Report> {
     options.validate()?;
+    let engine = &model.engine;
     let BenchOptions { runs, batch } = options;
-    let picture = RgbImage::filled(engine.input_size(), [97, 130, 201]);
-    let batch = vec![&picture; batch];
-    let run = || engine.for_each(&batch, |picture| engine.run_network(picture, &mut |_| {}));
+    let image = RgbImage::filled(engine.input_size(), [97, 130, 201]);
+    let batch = vec![&image; batch];
+    let run = || engine.for_each(&batch, |image| engine.run_network(image, &mut |_| {}));
     for _ in 0..WARM_UP_RUNS {
         run()?;
     }
@@ -167,7 +156,7 @@ fn report(engine: &Engine, options: BenchOptions) -> Result<Report> {
     let mut layer_times = vec![Vec::with_capacity(runs); engine.layers().len()];
     for _ in 0..runs {
         let mut last = Instant::now();
-        engine.run_network(&picture, &mut |layer| {
+        engine.run_network(&image, &mut |layer| {
             let now = Instant::now();
             layer_times[layer].push(now - last);
             last = now;
@@ -216,6 +205,7 @@ mod tests {
     use ssdlite_core::{ClassNames, MobileNetV3, Variant};
 
     use super::*;
+    use crate::classifier::Classifier;
     use crate::options::RunOptions;
 
     #[test]
@@ -227,8 +217,8 @@ mod tests {
         let classes = ClassNames::new(["cat", "dog"]).expect("distinct names");
         let file = arbitrary_model(&ModelInfo::classifier(network, classes, 32));
         let run = RunOptions::threads(NonZeroUsize::MIN);
-        let model = Classifier::new(&file.expect("a sound model"), run).expect("a sound model");
-        let measure = |runs, batch| classifier(&model, BenchOptions { runs, batch });
+        let model = Classifier::new(&file.expect("a sound model"), &run).expect("a sound model");
+        let measure = |runs, batch| super::measure(&model, BenchOptions { runs, batch });
         assert_eq!(measure(1, 2).expect("sound options").runs, 1);
         for (runs, batch) in [(0, 1), (1, 0), (usize::MAX, 1), (1, usize::MAX)] {
             let error = measure(runs, batch).expect_err("unsound options");

@@ -1,221 +1,265 @@
-//! From the tables of `ssdlite-core` and a model file to a plan.
+//! From a graph and its weights to a plan: one fold over the nodes.
+//!
+//! `fusion` says which nodes run as one step; here each step is packed and given
+//! its place, in the order of the steps' last nodes.
 
-mod builder;
-mod dense;
-mod packing;
-mod separable;
-
-use ssdlite_core::detector::{BOX_NUMBERS, ExtraBlock};
-use ssdlite_core::mobilenet::{Backbone, InvertedResidual};
-use ssdlite_core::{Activation, ClassifierNetwork, DetectorNetwork};
-use ssdlite_kernels::Context;
-use ssdlite_kernels::infer::Residual;
-use ssdlite_model::{Error, ModelFile, Result};
-
-use crate::plan::{Map, Plan, Rows};
-use builder::Builder;
-use separable::{Chain, Front, Wanted};
-
-/// Index of the class logits among a detector's outputs.
-pub(crate) const LOGITS: usize = 0;
-
-/// Index of the box regressions among a detector's outputs.
-pub(crate) const REGRESSIONS: usize = 1;
-
-/// Maps of so few pixels are expanded by channels, not by rows, so that the
-/// weights, which are more than the pixels, are read once.
-const MOST_PIXELS_BY_CHANNELS: usize = 100;
-
-/// Margin of the maps that heads read: their kernels are 3x3.
-const HEAD_MARGIN: usize = 1;
-
-/// The plan of a classifier, whose one output is a logit for each class.
-pub(crate) fn classifier_plan(
-    file: &ModelFile,
-    network: &ClassifierNetwork,
-    context: Context<'_>,
-) -> Result<Plan> {
-    let mut builder = Builder::new(file, context);
-    let (_, last) = builder.backbone(&network.backbone, None)?;
-    let averages = builder.average(last);
-    let hidden = builder.linear(&network.hidden, averages, Activation::HardSwish)?;
-    let output = builder.linear(&network.output, hidden, Activation::Identity)?;
-    let classes = network.output.out_features;
-    builder.emit(output, classes);
-    Ok(builder.plan(vec![classes]))
-}
-
-/// The plan of a detector, whose outputs are [`LOGITS`] and [`REGRESSIONS`].
-pub(crate) fn detector_plan(
-    file: &ModelFile,
-    network: &DetectorNetwork,
-    context: Context<'_>,
-) -> Result<Plan> {
-    let mut builder = Builder::new(file, context);
-    let (mut heads, last) = builder.backbone(&network.backbone, Some(network))?;
-    let mut map = last;
-    builder.heads(network, 1, map, &mut heads)?;
-    for (index, block) in network.extra.iter().enumerate() {
-        map = builder.extra(block, map)?;
-        builder.heads(network, index + 2, map, &mut heads)?;
-    }
-    Ok(builder.plan(vec![heads.logits, heads.regressions]))
-}
-
-/// Numbers of each output that are placed so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct HeadLengths {
-    logits: usize,
-    regressions: usize,
-}
-
-impl Builder<'_> {
-    /// Adds the backbone. For a detector, also the heads of C4 as soon as that
-    /// is there; what they write is returned with C5.
-    fn backbone(
-        &mut self,
-        backbone: &Backbone,
-        detector: Option<&DetectorNetwork>,
-    ) -> Result<(HeadLengths, Map)> {
-        let mut heads = HeadLengths::default();
-        let mut front = Front::Stem(&backbone.stem);
-        let mut map = None;
-        for (index, block) in backbone.blocks.iter().enumerate() {
-            let out_margin = margin_for(backbone.blocks.get(index + 1));
-            let tapped = detector.filter(|_| index == backbone.c4_block);
-            front = match (map, &block.expand, tapped) {
-                (None, None, None) => front,
-                (Some(map), None, None) => Front::Map(map),
-                (Some(map), Some(unit), None) => Front::Expand(unit, map),
-                (Some(map), Some(unit), Some(network)) => {
-                    let margin = HEAD_MARGIN.max(block.depthwise.conv.kernel / 2);
-                    let c4 = self.pointwise(unit, map, margin)?;
-                    self.heads(network, 0, c4, &mut heads)?;
-                    Front::Map(c4)
-                }
-                _ => {
-                    return Err(Error::Unsupported(format!(
-                        "bottleneck {index}: expected an expansion at C4 and none after the stem"
-                    )));
-                }
-            };
-            map = Some(self.bottleneck(block, front, map, out_margin)?);
-        }
-        let map = map.ok_or_else(|| Error::Unsupported("expected a bottleneck".into()))?;
-        let margin = if detector.is_some() { HEAD_MARGIN } else { 0 };
-        let last = self.pointwise(&backbone.last, map, margin)?;
-        Ok((heads, last))
-    }
-
-    /// A bottleneck from its depthwise convolution on. `input` is the
-    /// bottleneck's own input, for the residual.
-    fn bottleneck(
-        &mut self,
-        block: &InvertedResidual,
-        front: Front<'_>,
-        input: Option<Map>,
-        out_margin: usize,
-    ) -> Result<Map> {
-        let Some(squeeze_excite) = &block.squeeze_excite else {
-            let chain = Chain {
-                front,
-                depthwise: &block.depthwise,
-                project: &block.project,
-                residual: if block.residual {
-                    Residual::Input
-                } else {
-                    Residual::None
-                },
-                out_margin,
-            };
-            return self.chain(&chain);
-        };
-        let (map, sums) = self.depthwise(front, &block.depthwise, Wanted::Sums)?;
-        let scales = sums.map(|sums| self.squeeze_excite(squeeze_excite, map, sums));
-        let scales = scales.transpose()?;
-        let residual = match (block.residual, input) {
-            (false, _) => None,
-            (true, Some(map)) => Some(map),
-            (true, None) => {
-                return Err(Error::Unsupported(format!(
-                    "{}: expected no residual where squeeze-and-excite follows the stem",
-                    block.project.key
-                )));
-            }
-        };
-        self.scaled_pointwise(&block.project, map, scales, residual, out_margin)
-    }
-
-    fn extra(&mut self, block: &ExtraBlock, input: Map) -> Result<Map> {
-        let front = Front::Expand(&block.squeeze, input);
-        if input.shape.pixels() <= MOST_PIXELS_BY_CHANNELS {
-            let (map, _) = self.depthwise(front, &block.depthwise, Wanted::Map)?;
-            return self.pointwise(&block.expand, map, HEAD_MARGIN);
-        }
-        let chain = Chain {
-            front,
-            depthwise: &block.depthwise,
-            project: &block.expand,
-            residual: Residual::None,
-            out_margin: HEAD_MARGIN,
-        };
-        self.chain(&chain)
-    }
-
-    /// Both heads of feature map `index`.
-    fn heads(
-        &mut self,
-        network: &DetectorNetwork,
-        index: usize,
-        map: Map,
-        lengths: &mut HeadLengths,
-    ) -> Result<()> {
-        let boxes = map.shape.pixels() * ssdlite_core::detector::BOXES_PER_CELL;
-        let numbers = boxes * network.outputs_per_box;
-        let logits = Rows {
-            output: LOGITS,
-            range: lengths.logits..lengths.logits + numbers,
-        };
-        let numbers = boxes * BOX_NUMBERS;
-        let regressions = Rows {
-            output: REGRESSIONS,
-            range: lengths.regressions..lengths.regressions + numbers,
-        };
-        lengths.logits = logits.range.end;
-        lengths.regressions = regressions.range.end;
-        self.head(&network.classification[index], map, logits)?;
-        self.head(&network.regression[index], map, regressions)
-    }
-}
-
-/// Margin of the map that a bottleneck reads: only one without expansion gives
-/// it to its depthwise convolution.
-fn margin_for(next: Option<&InvertedResidual>) -> usize {
-    match next {
-        Some(block) if block.expand.is_none() => block.depthwise.conv.kernel / 2,
-        _ => 0,
-    }
-}
-
+mod convolutions;
+mod fusion;
 #[cfg(test)]
-mod tests {
-    use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
-    use ssdlite_kernels::Pool;
+mod tests;
+mod vectors;
 
-    use super::*;
-    use crate::bench::arbitrary_model;
+use ssdlite_core::unit::{Activation, Conv};
+use ssdlite_core::{Graph, MapSize, NodeId, Operation, Output, OutputKind, Preprocessing};
+use ssdlite_kernels::Context;
+use ssdlite_kernels::arena::{Layout, Slot};
+use ssdlite_kernels::infer::MapShape;
+use ssdlite_model::{Error, Result, StateDict};
 
-    #[test]
-    fn a_residual_that_no_step_would_add_is_refused() {
-        let classes = ClassNames::new(["cat", "dog"]).expect("distinct names");
-        let info = ModelInfo::classifier(MobileNetV3::new(Variant::Small), classes, 32);
-        let file = arbitrary_model(&info).expect("a sound model");
-        let mut network = info.backbone.classifier(2);
-        let pool = Pool::single();
-        let context = Context::detect(&pool);
-        assert!(classifier_plan(&file, &network, context).is_ok());
-        network.backbone.blocks[0].residual = true;
-        let error = classifier_plan(&file, &network, context).expect_err("a residual");
-        assert!(matches!(error, Error::Unsupported(_)), "{error}");
+use crate::plan::{self, LayerInfo, Map, Plan, Rows, Step};
+use fusion::{Chain, ConvKernel};
+
+/// What a plan is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Network<'a> {
+    pub(crate) graph: &'a Graph,
+    /// Checked to hold the graph's tensors.
+    pub(crate) weights: &'a StateDict,
+    pub(crate) preprocessing: &'a Preprocessing,
+}
+
+impl Network<'_> {
+    /// The plan that runs the network with this context's instruction set and
+    /// number of threads.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a graph that needs a step that there is no
+    /// kernel for, [`Error::Malformed`] for weights that overflow when batch
+    /// norms are folded into them.
+    pub(crate) fn plan(self, context: Context<'_>) -> Result<Plan> {
+        let Network {
+            graph,
+            preprocessing,
+            ..
+        } = self;
+        let size = preprocessing.size;
+        let sizes = graph.map_sizes(MapSize::new(size.height as usize, size.width as usize));
+        let chains = fusion::chains(graph, &sizes);
+        let OutputRows { of_nodes, lengths } = OutputRows::new(graph, &sizes)?;
+        let mut builder = Builder {
+            network: self,
+            context,
+            sizes,
+            readers: graph.readers(),
+            rows: of_nodes,
+            values: vec![Value::None; graph.nodes().len()],
+            layout: Layout::new(1),
+            steps: Vec::new(),
+        };
+        for ((id, _), chain) in graph.iter().zip(chains) {
+            if let Some(chain) = chain {
+                builder.values[id.index()] = builder.value(id, chain)?;
+            }
+        }
+        Ok(Plan {
+            steps: builder.steps,
+            places: builder.layout.placed(),
+            outputs: lengths,
+            width: size.width as usize,
+        })
+    }
+}
+
+/// The outputs of a network.
+struct OutputRows {
+    /// Where they have the nodes that they read.
+    of_nodes: Vec<Option<Rows>>,
+    lengths: Vec<(OutputKind, usize)>,
+}
+
+impl OutputRows {
+    fn new(graph: &Graph, sizes: &[MapSize]) -> Result<Self> {
+        let mut rows = Self {
+            of_nodes: vec![None; graph.nodes().len()],
+            lengths: Vec::new(),
+        };
+        for (node, Output { kind, .. }) in graph.outputs() {
+            if rows.lengths.iter().any(|&(other, _)| other == kind) {
+                let message = format!("expected one output of {kind:?}, found two");
+                return Err(Error::Unsupported(message));
+            }
+            let mut len = 0;
+            for &input in &node.inputs {
+                let numbers = sizes[input.index()].cells() * graph.node(input).channels;
+                rows.of_nodes[input.index()] = Some(Rows {
+                    output: kind,
+                    range: len..len + numbers,
+                });
+                len += numbers;
+            }
+            rows.lengths.push((kind, len));
+        }
+        Ok(rows)
+    }
+}
+
+/// A convolution with what follows it.
+fn convolution(operation: Operation) -> Option<(Conv, Activation)> {
+    match operation {
+        Operation::ConvUnit(conv, activation) => Some((conv, activation)),
+        Operation::Conv(conv) => Some((conv, Activation::Identity)),
+        _ => None,
+    }
+}
+
+/// The kernels' name of an activation.
+fn kernel_activation(activation: Activation) -> ssdlite_kernels::Activation {
+    match activation {
+        Activation::Identity => ssdlite_kernels::Activation::None,
+        Activation::Relu => ssdlite_kernels::Activation::Relu,
+        Activation::Relu6 => ssdlite_kernels::Activation::Relu6,
+        Activation::HardSwish => ssdlite_kernels::Activation::HardSwish,
+    }
+}
+
+/// What a step leaves to its readers.
+#[derive(Clone, Copy, Debug)]
+enum Value {
+    /// Nothing: the image, a part of another step, or what no reader can use.
+    None,
+    Map(Map),
+    /// A map and the sums of its channels.
+    Summed(Map, Slot),
+    /// A map and the scales of its channels.
+    Scaled(Map, Slot),
+    Vector(Slot),
+    /// Rows of an output of the network.
+    Written,
+}
+
+/// A plan under construction.
+struct Builder<'a> {
+    network: Network<'a>,
+    context: Context<'a>,
+    /// The map of each node.
+    sizes: Vec<MapSize>,
+    readers: Vec<Vec<NodeId>>,
+    /// Where outputs have the nodes that they read.
+    rows: Vec<Option<Rows>>,
+    values: Vec<Value>,
+    layout: Layout,
+    steps: Vec<Step>,
+}
+
+impl<'a> Builder<'a> {
+    /// Adds the step that ends with a node, if it needs one.
+    fn value(&mut self, id: NodeId, chain: Chain) -> Result<Value> {
+        match self.graph().node(id).operation {
+            Operation::Image => Ok(Value::None),
+            Operation::ConvUnit(..) | Operation::Conv(_) | Operation::Add => {
+                self.convolutions(id, chain)
+            }
+            Operation::SqueezeExcite { .. } => self.squeeze_excite(id),
+            Operation::Upsample { like } => self.upsample(id, like),
+            Operation::GlobalPool => self.average(id),
+            Operation::Linear(linear) => self.linear(id, linear),
+            Operation::Output(_) => self.output(id),
+        }
+    }
+
+    fn graph(&self) -> &'a Graph {
+        self.network.graph
+    }
+
+    fn input(&self, id: NodeId) -> NodeId {
+        self.graph().node(id).inputs[0]
+    }
+
+    fn readers(&self, id: NodeId) -> &[NodeId] {
+        &self.readers[id.index()]
+    }
+
+    /// The map that a node reads.
+    fn read(&self, reader: NodeId, input: NodeId) -> Result<Map> {
+        match self.values[input.index()] {
+            Value::Map(map) => Ok(map),
+            _ => Err(self.unsupported(reader, "maps as input that a step stored")),
+        }
+    }
+
+    /// Padding that a node's readers need around its map.
+    fn padding(&self, id: NodeId) -> usize {
+        let readers = self.readers(id).iter();
+        let paddings = readers.filter_map(|&reader| {
+            let (conv, _) = convolution(self.graph().node(reader).operation)?;
+            let pads = ConvKernel::of(self.graph(), reader) == Some(ConvKernel::Depthwise);
+            pads.then_some(conv.kernel / 2)
+        });
+        paddings.max().unwrap_or(0)
+    }
+
+    /// The map of a node, written by the step about to be pushed.
+    fn map(&mut self, id: NodeId) -> Map {
+        let size = self.sizes[id.index()];
+        let shape = MapShape {
+            channels: self.graph().node(id).channels,
+            height: size.height,
+            width: size.width,
+            padding: self.padding(id),
+        };
+        let slot = self.slot(shape.len());
+        Map { slot, shape }
+    }
+
+    /// A slot that the step about to be pushed is the first to use.
+    fn slot(&mut self, len: usize) -> Slot {
+        self.layout.slot(len, self.steps.len())
+    }
+
+    /// The step about to be pushed uses these.
+    fn use_slots(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        for slot in slots {
+            self.layout.used(slot, self.steps.len());
+        }
+    }
+
+    fn push(&mut self, info: LayerInfo, operation: plan::Operation) {
+        self.steps.push(Step { info, operation });
+    }
+
+    /// What is said of a step that computes these nodes, of which there is at
+    /// least one.
+    fn info(&self, nodes: &[NodeId], operation: impl Into<String>) -> LayerInfo {
+        let (first, last) = (nodes[0], nodes[nodes.len() - 1]);
+        let input = self.input(first);
+        let layers = nodes
+            .iter()
+            .filter_map(|&id| self.graph().layer(id, &self.sizes));
+        LayerInfo {
+            key: self.name(first),
+            operation: operation.into(),
+            in_channels: self.graph().node(input).channels,
+            out_channels: self.graph().node(last).channels,
+            input: self.sizes[input.index()],
+            output: self.sizes[last.index()],
+            macs: layers.map(|layer| layer.macs).sum(),
+        }
+    }
+
+    /// The key of a node, or those of its inputs if it has none.
+    fn name(&self, id: NodeId) -> String {
+        let node = self.graph().node(id);
+        if node.key.is_empty() {
+            let inputs: Vec<String> = node.inputs.iter().map(|&id| self.name(id)).collect();
+            inputs.join(" and ")
+        } else {
+            node.key.clone()
+        }
+    }
+
+    fn unsupported(&self, id: NodeId, expected: &str) -> Error {
+        let operation = self.graph().node(id).operation;
+        let name = self.name(id);
+        Error::Unsupported(format!("{name}: expected {expected}, found {operation:?}"))
     }
 }

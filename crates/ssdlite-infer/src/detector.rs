@@ -1,30 +1,26 @@
 //! Finding objects.
 
-use std::path::Path;
-
 use ssdlite_core::post_processing::{RawOutputs, detections_from_outputs};
-use ssdlite_core::{
-    BoxCoder, ClassNames, DefaultBoxes, Detection, ImageSize, ModelInfo, PostProcessing, Task,
-};
+use ssdlite_core::{BoxCoder, DefaultBoxes, Detection, ImageSize, ModelInfo, PostProcessing, Task};
 use ssdlite_image::RgbImage;
-use ssdlite_kernels::Isa;
-use ssdlite_model::{Error, ModelFile, Result};
+use ssdlite_model::{Error, Result};
 
-use crate::build::{LOGITS, REGRESSIONS, detector_plan};
-use crate::engine::{Engine, LayerInfo, Runtime, check_finite};
-use crate::options::DetectorOptions;
+use crate::engine::check_finite;
+use crate::model::{Model, ModelTask};
+use crate::options::{DetectorOptions, RunOptions};
 
 /// An SSD-lite detector, ready to run.
-#[derive(Debug)]
-pub struct Detector {
-    engine: Engine,
-    info: ModelInfo,
+pub type Detector = Model<Detect>;
+
+/// How a detector makes detections of its network's outputs.
+#[derive(Clone, Debug)]
+pub struct Detect {
     default_boxes: DefaultBoxes,
     coder: BoxCoder,
     post_processing: PostProcessing,
 }
 
-/// What the network says about one picture, before boxes are made of it.
+/// What the network says about one image, before boxes are made of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectorOutputs {
     /// `[default boxes, classes + 1]`, row-major; output 0 is background.
@@ -33,42 +29,10 @@ pub struct DetectorOutputs {
     pub regressions: Vec<f32>,
 }
 
-impl Detector {
-    /// Reads a model file.
-    ///
-    /// # Errors
-    /// As [`ModelFile::read`] and [`Self::new`].
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Self::load_with(path, &DetectorOptions::default())
-    }
+impl ModelTask for Detect {
+    type Options = DetectorOptions;
 
-    /// Reads a model file, to be run in another way than the default.
-    ///
-    /// # Errors
-    /// As [`ModelFile::read`] and [`Self::new`].
-    pub fn load_with(path: impl AsRef<Path>, options: &DetectorOptions) -> Result<Self> {
-        let path = path.as_ref();
-        let file = ModelFile::read(path)?;
-        Self::new(&file, options).map_err(|error| error.in_file(path))
-    }
-
-    /// Reads the bytes of a model file.
-    ///
-    /// # Errors
-    /// As [`ModelFile::from_bytes`] and [`Self::new`].
-    pub fn from_bytes(bytes: &[u8], options: &DetectorOptions) -> Result<Self> {
-        Self::new(&ModelFile::from_bytes(bytes)?, options)
-    }
-
-    /// A detector from a model that was read.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] for a classifier's file; [`Error::Malformed`] for
-    /// options that are no sound numbers or weights that overflow when batch
-    /// norms are folded into them; [`Error::OverLimit`] for options beyond
-    /// their limits, or threads that the system doesn't start.
-    pub fn new(file: &ModelFile, options: &DetectorOptions) -> Result<Self> {
-        let info = file.info().clone();
+    fn new(info: &ModelInfo, options: &DetectorOptions) -> Result<(Self, RunOptions)> {
         let (Task::Detect(settings), Some(default_boxes)) = (&info.task, info.default_boxes())
         else {
             return Err(Error::Unsupported(
@@ -77,55 +41,52 @@ impl Detector {
         };
         let post_processing = options.post_processing.unwrap_or(settings.post_processing);
         post_processing.validate()?;
-        let coder = settings.box_coder;
-        let network = info.backbone.detector(info.classes.len());
-        let runtime = Runtime::new(options.run)?;
-        let plan = detector_plan(file, &network, runtime.context())?;
-        Ok(Self {
-            engine: Engine::new(plan, runtime, info.preprocessing),
-            info,
+        let task = Self {
             default_boxes,
-            coder,
+            coder: settings.box_coder,
             post_processing,
-        })
+        };
+        Ok((task, options.run))
     }
+}
 
-    /// The objects in a picture of any size, best first, in its pixels.
+impl Detector {
+    /// The objects in an image of any size, best first, in its pixels.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the network's outputs are not finite.
     pub fn detect(&self, image: &RgbImage) -> Result<Vec<Detection>> {
         self.engine.run(image, |outputs| {
-            self.detections(&outputs[LOGITS], &outputs[REGRESSIONS], image.size())
+            self.detections(&outputs.logits, &outputs.regressions, image.size())
         })
     }
 
-    /// The objects in each of several pictures of any sizes. Threads take
-    /// pictures instead of sharing each one; the results are those of
+    /// The objects in each of several images of any sizes. Threads take
+    /// images instead of sharing each one; the results are those of
     /// [`Self::detect`].
     ///
     /// # Errors
-    /// As [`Self::detect`], for the first picture that fails.
+    /// As [`Self::detect`], for the first image that fails.
     pub fn detect_batch(&self, images: &[RgbImage]) -> Result<Vec<Vec<Detection>>> {
         self.engine.for_each(images, |image| self.detect(image))
     }
 
-    /// What the network says about a picture of any size.
+    /// What the network says about an image of any size.
     ///
     /// # Errors
     /// [`Error::Malformed`] if it is not finite.
     pub fn outputs(&self, image: &RgbImage) -> Result<DetectorOutputs> {
         self.engine.run(image, |outputs| {
-            check_finite("class logits", &outputs[LOGITS])?;
-            check_finite("box regressions", &outputs[REGRESSIONS])?;
+            check_finite("class logits", &outputs.logits)?;
+            check_finite("box regressions", &outputs.regressions)?;
             Ok(DetectorOutputs {
-                logits: outputs[LOGITS].clone(),
-                regressions: outputs[REGRESSIONS].clone(),
+                logits: outputs.logits.clone(),
+                regressions: outputs.regressions.clone(),
             })
         })
     }
 
-    /// The detections that outputs stand for, in a picture of this size.
+    /// The detections that outputs stand for, in an image of this size.
     ///
     /// # Errors
     /// [`Error::Malformed`] if there is not one row of outputs for each default
@@ -148,8 +109,8 @@ impl Detector {
             logits,
             regressions,
         };
-        let (boxes, coder) = (&self.default_boxes, &self.coder);
-        let settings = &self.post_processing;
+        let (boxes, coder) = (&self.task.default_boxes, &self.task.coder);
+        let settings = &self.task.post_processing;
         Ok(detections_from_outputs(
             outputs, boxes, coder, settings, image,
         )?)
@@ -157,7 +118,7 @@ impl Detector {
 
     /// Which boxes become detections.
     pub fn post_processing(&self) -> &PostProcessing {
-        &self.post_processing
+        &self.task.post_processing
     }
 
     /// Changes which boxes become detections.
@@ -167,50 +128,12 @@ impl Detector {
     /// sound numbers.
     pub fn set_post_processing(&mut self, settings: PostProcessing) -> Result<()> {
         settings.validate()?;
-        self.post_processing = settings;
+        self.task.post_processing = settings;
         Ok(())
-    }
-
-    /// What the model file says about the model.
-    pub fn info(&self) -> &ModelInfo {
-        &self.info
-    }
-
-    /// The names of the classes.
-    pub fn classes(&self) -> &ClassNames {
-        &self.info.classes
     }
 
     /// The boxes that the network adjusts, in the order of its outputs.
     pub fn default_boxes(&self) -> &DefaultBoxes {
-        &self.default_boxes
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// The layers as they are run, in running order.
-    pub fn layers(&self) -> impl ExactSizeIterator<Item = &LayerInfo> {
-        self.engine.layers()
-    }
-
-    /// Runs the network alone on a picture of the input size. `after` is told
-    /// the index of each layer when it is done: for timing.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] for a picture of another size.
-    pub fn run_network(&self, image: &RgbImage, mut after: impl FnMut(usize)) -> Result<()> {
-        self.engine.run_network(image, &mut after)
-    }
-
-    /// Threads that share the work of a picture.
-    pub fn threads(&self) -> usize {
-        self.engine.threads()
-    }
-
-    /// The instruction set that is used.
-    pub fn isa(&self) -> Isa {
-        self.engine.isa()
+        &self.task.default_boxes
     }
 }

@@ -2,44 +2,38 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use ssdlite_core::{ImageSize, MapSize, Preprocessing};
+use ssdlite_core::{ImageSize, Preprocessing};
 use ssdlite_image::{Preprocessor, RgbImage};
 use ssdlite_kernels::infer::Block;
 use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
 use ssdlite_kernels::{Context, Isa, Pool};
 use ssdlite_model::{Error, Result};
 
+use crate::build::Network;
 use crate::options::RunOptions;
-use crate::plan::Plan;
+use crate::plan::{LayerInfo, Outputs, Plan};
 
-/// A step of a network: layers that run together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LayerInfo {
-    /// Key of the first of its layers in torchvision's `state_dict`.
-    pub key: String,
-    /// What is computed, such as `1x1 + dw3x3 s2 + 1x1`.
-    pub operation: String,
-    /// Channels that it reads.
-    pub in_channels: usize,
-    /// Channels that it writes.
-    pub out_channels: usize,
-    /// Map that it reads.
-    pub input: MapSize,
-    /// Map that it writes.
-    pub output: MapSize,
-    /// Multiplications with addition for one image.
-    pub macs: u64,
-}
-
-/// What a plan runs on.
+/// Runs a plan, from several threads at once if need be.
 #[derive(Debug)]
-pub(crate) struct Runtime {
+pub(crate) struct Engine {
+    plan: Plan,
     isa: Isa,
     pool: Pool,
+    preprocessing: Preprocessing,
+    /// Working memory that no call uses just now.
+    sessions: Mutex<Vec<Session>>,
 }
 
-impl Runtime {
-    pub(crate) fn new(options: RunOptions) -> Result<Self> {
+/// The working memory of one call.
+#[derive(Debug)]
+struct Session {
+    arena: Vec<Block>,
+    preprocessor: Preprocessor,
+    outputs: Outputs,
+}
+
+impl Engine {
+    pub(crate) fn new(network: Network<'_>, options: RunOptions) -> Result<Self> {
         let threads = options.threads.unwrap_or_else(all_cores);
         if threads > MOST_THREADS {
             return Err(Error::OverLimit(format!(
@@ -51,10 +45,19 @@ impl Runtime {
                 "expected to start {threads} threads, but the system refused: {error}"
             ))
         })?;
+        let isa = options.isa.unwrap_or_else(Isa::detect);
+        let plan = network.plan(Context { isa, pool: &pool })?;
         Ok(Self {
-            isa: options.isa.unwrap_or_else(Isa::detect),
+            plan,
+            isa,
             pool,
+            preprocessing: *network.preprocessing,
+            sessions: Mutex::new(Vec::new()),
         })
+    }
+
+    pub(crate) fn input_size(&self) -> ImageSize {
+        self.preprocessing.size
     }
 
     pub(crate) fn context(&self) -> Context<'_> {
@@ -63,63 +66,25 @@ impl Runtime {
             pool: &self.pool,
         }
     }
-}
-
-/// Runs a plan, from several threads at once if need be.
-#[derive(Debug)]
-pub(crate) struct Engine {
-    plan: Plan,
-    runtime: Runtime,
-    preprocessing: Preprocessing,
-    /// Working memory that no call uses just now.
-    sessions: Mutex<Vec<Session>>,
-}
-
-/// The working memory of one call.
-#[derive(Debug)]
-pub(crate) struct Session {
-    arena: Vec<Block>,
-    preprocessor: Preprocessor,
-    /// The network's outputs for the last picture.
-    pub(crate) outputs: Vec<Vec<f32>>,
-}
-
-impl Engine {
-    pub(crate) fn new(plan: Plan, runtime: Runtime, preprocessing: Preprocessing) -> Self {
-        Self {
-            plan,
-            runtime,
-            preprocessing,
-            sessions: Mutex::new(Vec::new()),
-        }
-    }
-
-    pub(crate) fn input_size(&self) -> ImageSize {
-        self.preprocessing.size
-    }
-
-    pub(crate) fn context(&self) -> Context<'_> {
-        self.runtime.context()
-    }
 
     pub(crate) fn isa(&self) -> Isa {
-        self.runtime.isa
+        self.isa
     }
 
     pub(crate) fn threads(&self) -> usize {
-        self.runtime.pool.threads()
+        self.pool.threads()
     }
 
     pub(crate) fn layers(&self) -> impl ExactSizeIterator<Item = &LayerInfo> {
         self.plan.steps.iter().map(|step| &step.info)
     }
 
-    /// Runs one picture through preprocessing and network and hands the
+    /// Runs one image through preprocessing and network and hands the
     /// outputs to `finish`.
     pub(crate) fn run<T>(
         &self,
         image: &RgbImage,
-        finish: impl FnOnce(&[Vec<f32>]) -> Result<T>,
+        finish: impl FnOnce(&Outputs) -> Result<T>,
     ) -> Result<T> {
         self.with_session(|session| {
             let Session {
@@ -147,7 +112,7 @@ impl Engine {
         }
         let results: Vec<OnceLock<Result<T>>> = items.iter().map(|_| OnceLock::new()).collect();
         // Kernels find the workers taken and do all parts on their own thread.
-        self.runtime.pool.parallel_for(items.len(), |_, range| {
+        self.pool.parallel_for(items.len(), |_, range| {
             for index in range {
                 results[index].get_or_init(|| run(&items[index]));
             }
@@ -156,12 +121,12 @@ impl Engine {
         results.collect()
     }
 
-    /// Runs the network alone on a picture of the input size. `after` is told
+    /// Runs the network alone on a image of the input size. `after` is told
     /// the index of each layer when it is done.
     pub(crate) fn run_network(&self, image: &RgbImage, after: &mut dyn FnMut(usize)) -> Result<()> {
         if image.size() != self.input_size() {
             return Err(Error::Malformed(format!(
-                "expected a picture of {}, found {}",
+                "expected a image of {}, found {}",
                 self.input_size(),
                 image.size()
             )));
@@ -186,7 +151,7 @@ impl Engine {
                 arena: vec![Block::ZERO; self.plan.places.len()],
                 preprocessor: Preprocessor::new(&self.preprocessing)
                     .map_err(|error| Error::Unsupported(error.to_string()))?,
-                outputs: vec![Vec::new(); self.plan.outputs.len()],
+                outputs: Outputs::default(),
             },
         };
         let result = run(&mut session);
@@ -200,7 +165,7 @@ impl Engine {
     }
 }
 
-/// Checks what a network says about a picture.
+/// Checks what a network says about a image.
 ///
 /// # Errors
 /// [`Error::Malformed`] for a NaN or an infinity.

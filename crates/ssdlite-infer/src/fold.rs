@@ -3,9 +3,9 @@
 //! `gamma * (w x - mean) / sqrt(var + eps) + beta = (s w) x + (beta - s mean)`
 //! with `s = gamma / sqrt(var + eps)`.
 
-use ssdlite_core::Activation;
-use ssdlite_core::unit::{BATCH_NORM_EPS, ConvUnit};
-use ssdlite_model::{Error, ModelFile, Result};
+use ssdlite_core::unit::BATCH_NORM_EPS;
+use ssdlite_core::{Node, Operation};
+use ssdlite_model::{Error, Result, StateDict};
 
 /// Weights in PyTorch's order and a bias.
 #[derive(Clone, Debug)]
@@ -28,20 +28,25 @@ impl Folded {
     }
 }
 
-/// Numbers that the file was checked to hold.
-fn numbers<'a>(file: &'a ModelFile, key: &str) -> Result<&'a [f32]> {
-    file.numbers(key)
-        .ok_or_else(|| Error::WeightsMismatch(format!("expected a tensor {key}, found none")))
+/// Numbers that the weights were checked to hold.
+fn numbers<'a>(weights: &'a StateDict, key: &str) -> Result<&'a [f32]> {
+    let tensor = weights.get(key).and_then(|tensor| tensor.floats());
+    tensor.ok_or_else(|| Error::WeightsMismatch(format!("expected a tensor {key}, found none")))
 }
 
-/// A convolution with the batch norm after it.
-pub(crate) fn unit(file: &ModelFile, unit: &ConvUnit) -> Result<Folded> {
-    let key = &unit.key;
-    let mut weights = numbers(file, &format!("{key}.0.weight"))?.to_vec();
-    let gamma = numbers(file, &format!("{key}.1.weight"))?;
-    let beta = numbers(file, &format!("{key}.1.bias"))?;
-    let mean = numbers(file, &format!("{key}.1.running_mean"))?;
-    let variance = numbers(file, &format!("{key}.1.running_var"))?;
+/// A convolution with the batch norm after it if it has one, or a linear layer.
+pub(crate) fn node(weights: &StateDict, node: &Node) -> Result<Folded> {
+    match node.operation {
+        Operation::ConvUnit(..) => unit(weights, &node.key),
+        _ => plain(weights, &node.key),
+    }
+}
+
+fn unit(weights: &StateDict, key: &str) -> Result<Folded> {
+    let of = |name: &str| numbers(weights, &format!("{key}.{name}"));
+    let (gamma, beta) = (of("1.weight")?, of("1.bias")?);
+    let (mean, variance) = (of("1.running_mean")?, of("1.running_var")?);
+    let mut weights = of("0.weight")?.to_vec();
     let row = weights.len() / gamma.len();
     let mut bias = Vec::with_capacity(beta.len());
     for (channel, row) in weights.chunks_exact_mut(row).enumerate() {
@@ -56,21 +61,11 @@ pub(crate) fn unit(file: &ModelFile, unit: &ConvUnit) -> Result<Folded> {
 }
 
 /// A layer with weight and bias and no batch norm.
-pub(crate) fn plain(file: &ModelFile, key: &str) -> Result<Folded> {
+pub(crate) fn plain(weights: &StateDict, key: &str) -> Result<Folded> {
     Ok(Folded {
-        weights: numbers(file, &format!("{key}.weight"))?.to_vec(),
-        bias: numbers(file, &format!("{key}.bias"))?.to_vec(),
+        weights: numbers(weights, &format!("{key}.weight"))?.to_vec(),
+        bias: numbers(weights, &format!("{key}.bias"))?.to_vec(),
     })
-}
-
-/// The kernels' name of an activation.
-pub(crate) fn kernel_activation(activation: Activation) -> ssdlite_kernels::Activation {
-    match activation {
-        Activation::Identity => ssdlite_kernels::Activation::None,
-        Activation::Relu => ssdlite_kernels::Activation::Relu,
-        Activation::Relu6 => ssdlite_kernels::Activation::Relu6,
-        Activation::HardSwish => ssdlite_kernels::Activation::HardSwish,
-    }
 }
 
 #[cfg(test)]
@@ -86,18 +81,18 @@ mod tests {
     #[test]
     fn folding_changes_no_output() {
         let classes = ClassNames::new(["one"]).expect("a name");
-        let backbone = MobileNetV3::new(Variant::Small);
-        let info = ModelInfo::classifier(backbone, classes, 64);
+        let info = ModelInfo::classifier(MobileNetV3::new(Variant::Small), classes, 64);
         let file = arbitrary_model(&info).expect("a sound description");
-        let network = backbone.classifier(1).backbone;
-        let blocks = network.blocks.iter();
-        let units = blocks.flat_map(|block| [&block.depthwise, &block.project]);
-        for unit in units.chain([&network.stem, &network.last]) {
-            let of = |name: &str| numbers(&file, &format!("{}.{name}", unit.key)).expect(name);
+        let state = file.state();
+        let graph = info.graph();
+        let units = graph.nodes().iter();
+        let units = units.filter(|node| matches!(node.operation, Operation::ConvUnit(..)));
+        for unit in units {
+            let of = |name: &str| numbers(state, &format!("{}.{name}", unit.key)).expect(name);
             let weights = of("0.weight");
             let [gamma, beta, mean, variance] =
                 ["weight", "bias", "running_mean", "running_var"].map(|n| of(&format!("1.{n}")));
-            let folded = super::unit(&file, unit).expect("sound numbers");
+            let folded = node(state, unit).expect("sound numbers");
             let row = weights.len() / gamma.len();
             let input = |index: usize| (index as f64 * 0.7).sin();
             let product = |weights: &[f32]| -> f64 {

@@ -1,8 +1,8 @@
 //! Model file to folded plan to detections on the CPU.
 //!
 //! [`Detector`] and [`Classifier`] fold the batch norms of a [`ModelFile`], pack
-//! its weights and lay out one arena, once; then they run pictures. Both are `Send + Sync` and
-//! may be called from several threads at once.
+//! its weights and lay out one arena, once; then they run images. Both are
+//! `Send + Sync` and may be called from several threads at once.
 //!
 //! The numbers do not depend on the number of threads nor on the size of the
 //! batch. The engine needs no clock and, except for `load`, no file system;
@@ -16,13 +16,15 @@ mod classifier;
 mod detector;
 mod engine;
 mod fold;
+mod model;
 mod options;
 mod plan;
 
-pub use classifier::{ClassScore, Classifier};
-pub use detector::{Detector, DetectorOutputs};
-pub use engine::LayerInfo;
+pub use classifier::{ClassScore, Classifier, Classify};
+pub use detector::{Detect, Detector, DetectorOutputs};
+pub use model::Model;
 pub use options::{DetectorOptions, RunOptions};
+pub use plan::LayerInfo;
 
 pub use ssdlite_kernels::Isa;
 pub use ssdlite_kernels::pool::{MOST_THREADS, all_cores};

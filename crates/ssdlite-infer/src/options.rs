@@ -8,7 +8,7 @@ use ssdlite_kernels::Isa;
 /// What a network runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunOptions {
-    /// Threads that share the work of a picture, the caller's included, 256 at
+    /// Threads that share the work of an image, the caller's included, 256 at
     /// most; as many as the machine runs at once unless given.
     pub threads: Option<NonZeroUsize>,
     /// Instruction set; the widest of the machine unless given.

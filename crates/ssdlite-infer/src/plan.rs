@@ -2,14 +2,32 @@
 
 use std::ops::Range;
 
+use ssdlite_core::{MapSize, OutputKind};
 use ssdlite_kernels::Context;
+use ssdlite_kernels::arena::{Places, Slot};
 use ssdlite_kernels::infer::{
     self, Block, Dense, Depthwise, Epilogue, Input, MapMut, MapRef, MapShape, Output, Pointwise,
     Residual, Separable, SourceKind, SqueezeExcite, Stem,
 };
 
-use crate::engine::LayerInfo;
-use ssdlite_kernels::arena::{Places, Slot};
+/// A step of a network: layers that run together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Key of the first of its layers in torchvision's `state_dict`.
+    pub key: String,
+    /// What is computed, such as `1x1 + dw3x3 s2 + 1x1`.
+    pub operation: String,
+    /// Channels that it reads.
+    pub in_channels: usize,
+    /// Channels that it writes.
+    pub out_channels: usize,
+    /// Map that it reads.
+    pub input: MapSize,
+    /// Map that it writes.
+    pub output: MapSize,
+    /// Multiplications with addition for one image.
+    pub macs: u64,
+}
 
 /// A map in the arena.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +49,28 @@ impl Map {
 /// Which of a network's outputs a step writes.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
-    pub(crate) output: usize,
+    pub(crate) output: OutputKind,
     pub(crate) range: Range<usize>,
+}
+
+/// What a network says about an image; empty where it has no such output.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outputs {
+    pub(crate) logits: Vec<f32>,
+    pub(crate) regressions: Vec<f32>,
+}
+
+impl Outputs {
+    fn of(&mut self, kind: OutputKind) -> &mut Vec<f32> {
+        match kind {
+            OutputKind::Logits => &mut self.logits,
+            OutputKind::Regressions => &mut self.regressions,
+        }
+    }
+
+    fn rows(&mut self, rows: &Rows) -> &mut [f32] {
+        &mut self.of(rows.output)[rows.range.clone()]
+    }
 }
 
 /// Where a 1x1 convolution writes.
@@ -40,6 +78,24 @@ pub(crate) struct Rows {
 pub(crate) enum Target {
     Map(Map),
     Rows(Rows),
+}
+
+impl Target {
+    /// The slot that is written, if any.
+    fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Map(map) => Some(map.slot),
+            Self::Rows(_) => None,
+        }
+    }
+
+    /// The kernels' output; `cells` are those of the slot, if there is one.
+    fn bind<'a>(&self, cells: &'a mut [Block], outputs: &'a mut Outputs) -> Output<'a> {
+        match self {
+            Self::Map(map) => Output::Map(map.write(cells)),
+            Self::Rows(rows) => Output::Rows(outputs.rows(rows)),
+        }
+    }
 }
 
 /// What a depthwise convolution reads.
@@ -91,7 +147,7 @@ impl Source {
     }
 
     /// The kernels' source; `cells` are those of the slot, if there is one.
-    fn bind<'a>(&'a self, cells: &'a [Block], picture: &Picture<'a>) -> infer::Source<'a> {
+    fn bind<'a>(&'a self, cells: &'a [Block], image: Image<'a>) -> infer::Source<'a> {
         match self {
             Self::Map(map) => infer::Source::Map(map.read(cells)),
             Self::Expanded { layer, input } => infer::Source::Expanded {
@@ -100,8 +156,8 @@ impl Source {
             },
             Self::Pixels { layer, .. } => infer::Source::Pixels {
                 layer,
-                pixels: picture.pixels,
-                width: picture.width,
+                pixels: image.pixels,
+                width: image.width,
             },
         }
     }
@@ -109,7 +165,7 @@ impl Source {
 
 /// The network's input.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Picture<'a> {
+pub(crate) struct Image<'a> {
     /// Packed RGB bytes.
     pub(crate) pixels: &'a [u8],
     /// Pixels in a row.
@@ -143,20 +199,20 @@ pub(crate) enum Operation {
         sums: Slot,
         scratch: Slot,
     },
-    /// A 1x1 convolution.
+    /// A 1x1 convolution, perhaps of scaled channels.
     Pointwise {
         layer: Pointwise,
         input: Map,
-        output: Map,
-    },
-    /// A 1x1 convolution of scaled channels.
-    ScaledPointwise {
-        layer: Pointwise,
-        input: Map,
-        scales: Slot,
+        scales: Option<Slot>,
         residual: Option<Map>,
+        target: Target,
+        /// For scaled channels.
+        scratch: Option<Slot>,
+    },
+    /// Nearest upsampling by two.
+    Upsample {
+        input: Map,
         output: Map,
-        scratch: Slot,
     },
     Average {
         input: Map,
@@ -186,32 +242,32 @@ pub(crate) struct Step {
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) places: Places,
-    /// Lengths of the outputs.
-    pub(crate) outputs: Vec<usize>,
+    /// The outputs with their lengths.
+    pub(crate) outputs: Vec<(OutputKind, usize)>,
     /// Pixels of a row of the input.
     pub(crate) width: usize,
 }
 
 impl Plan {
-    /// Runs the network on one picture of packed RGB bytes. `after` is told the
+    /// Runs the network on one image of packed RGB bytes. `after` is told the
     /// index of each step when it is done.
     pub(crate) fn run(
         &self,
         context: Context<'_>,
         pixels: &[u8],
         arena: &mut [Block],
-        outputs: &mut [Vec<f32>],
+        outputs: &mut Outputs,
         after: &mut dyn FnMut(usize),
     ) {
-        for (output, &len) in outputs.iter_mut().zip(&self.outputs) {
-            output.resize(len, 0.0);
+        for &(kind, len) in &self.outputs {
+            outputs.of(kind).resize(len, 0.0);
         }
-        let picture = Picture {
+        let image = Image {
             pixels,
             width: self.width,
         };
         for (index, step) in self.steps.iter().enumerate() {
-            self.step(&step.operation, context, picture, arena, outputs);
+            self.step(&step.operation, context, image, arena, outputs);
             after(index);
         }
     }
@@ -220,9 +276,9 @@ impl Plan {
         &self,
         operation: &Operation,
         context: Context<'_>,
-        picture: Picture<'_>,
+        image: Image<'_>,
         arena: &mut [Block],
-        outputs: &mut [Vec<f32>],
+        outputs: &mut Outputs,
     ) {
         let places = &self.places;
         match operation {
@@ -236,7 +292,7 @@ impl Plan {
                 let slots = [source.slot(), Some(output.slot), Some(*scratch), *sums];
                 let [cells, out, scratch, sums] = places.some_slots(arena, slots);
                 let layers = Separable {
-                    source: source.bind(cells, &picture),
+                    source: source.bind(cells, image),
                     depthwise,
                     epilogue: Epilogue::Depthwise {
                         output: output.write(out),
@@ -253,25 +309,15 @@ impl Plan {
                 target,
                 scratch,
             } => {
-                let target_slot = match target {
-                    Target::Map(map) => Some(map.slot),
-                    Target::Rows(_) => None,
-                };
-                let slots = [source.slot(), target_slot, Some(*scratch)];
+                let slots = [source.slot(), target.slot(), Some(*scratch)];
                 let [cells, out, scratch] = places.some_slots(arena, slots);
-                let output = match target {
-                    Target::Map(map) => Output::Map(map.write(out)),
-                    Target::Rows(rows) => {
-                        Output::Rows(&mut outputs[rows.output][rows.range.clone()])
-                    }
-                };
                 let layers = Separable {
-                    source: source.bind(cells, &picture),
+                    source: source.bind(cells, image),
                     depthwise,
                     epilogue: Epilogue::Project {
                         layer: project,
                         residual: *residual,
-                        output,
+                        output: target.bind(out, outputs),
                     },
                 };
                 infer::separable(context, layers, scratch);
@@ -288,36 +334,33 @@ impl Plan {
             Operation::Pointwise {
                 layer,
                 input,
-                output,
-            } => {
-                let [cells, out] = places.slots(arena, [input.slot, output.slot]);
-                let input = Input::Map(input.read(cells));
-                let output = Output::Map(output.write(out));
-                infer::pointwise(context, layer, input, None, output, &mut []);
-            }
-            Operation::ScaledPointwise {
-                layer,
-                input,
                 scales,
                 residual,
-                output,
+                target,
                 scratch,
             } => {
                 let slots = [
                     Some(input.slot),
-                    Some(*scales),
-                    Some(output.slot),
-                    Some(*scratch),
+                    *scales,
+                    target.slot(),
+                    *scratch,
                     residual.map(|map| map.slot),
                 ];
                 let [cells, scale, out, scratch, other] = places.some_slots(arena, slots);
-                let residual = residual.map(|map| map.read(other));
-                let input = Input::Scaled {
-                    map: input.write(cells),
-                    scale,
+                let input = match scales {
+                    None => Input::Map(input.read(cells)),
+                    Some(_) => Input::Scaled {
+                        map: input.write(cells),
+                        scale,
+                    },
                 };
-                let output = Output::Map(output.write(out));
+                let residual = residual.map(|map| map.read(other));
+                let output = target.bind(out, outputs);
                 infer::pointwise(context, layer, input, residual, output, scratch);
+            }
+            Operation::Upsample { input, output } => {
+                let [cells, out] = places.slots(arena, [input.slot, output.slot]);
+                infer::upsample_nearest(context, input.read(cells), output.write(out));
             }
             Operation::Average { input, output } => {
                 let [cells, out] = places.slots(arena, [input.slot, *output]);
@@ -333,7 +376,7 @@ impl Plan {
             }
             Operation::Emit { input, rows } => {
                 let [input] = places.slots(arena, [*input]);
-                let out = &mut outputs[rows.output][rows.range.clone()];
+                let out = outputs.rows(rows);
                 for (out, block) in out.chunks_mut(infer::BLOCK).zip(input.iter()) {
                     out.copy_from_slice(&block.0[..out.len()]);
                 }

@@ -147,7 +147,7 @@ fn classifiers_agree() {
             BATCHES.map(|count| floats(softmax(network.forward(images(&info, &all[..count])))));
         let mut first_of_isa: Option<(Isa, Vec<f32>)> = None;
         for run in runs() {
-            let classifier = Classifier::new(&file, run).unwrap();
+            let classifier = Classifier::new(&file, &run).unwrap();
             let what = format!("{variant:?}, {} threads", classifier.threads());
             for (count, expected) in BATCHES.into_iter().zip(&expected) {
                 let scores = classifier.classify_batch(&all[..count]).unwrap().concat();

@@ -91,15 +91,15 @@ impl BenchInferArgs {
                     post_processing: None,
                 };
                 let model = Detector::new(&file, &detector_options)?;
-                let report = bench::detector(&model, options)?;
+                let report = bench::measure(&model, options)?;
                 (report, model.threads(), model.isa())
             }
             TaskArg::Classify => {
                 let classes = class_names(self.classes)?;
                 let info = ModelInfo::classifier(backbone, classes, self.size);
                 let file = bench::arbitrary_model(&info)?;
-                let model = Classifier::new(&file, run)?;
-                let report = bench::classifier(&model, options)?;
+                let model = Classifier::new(&file, &run)?;
+                let report = bench::measure(&model, options)?;
                 (report, model.threads(), model.isa())
             }
         };

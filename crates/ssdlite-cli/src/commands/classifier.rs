@@ -78,7 +78,7 @@ struct ScoreJson<'a> {
 
 impl PredictArgs {
     fn run(self) -> Result<Outcome> {
-        let classifier = Classifier::load_with(&self.model, run_options(self.threads))?;
+        let classifier = Classifier::load_with(&self.model, &run_options(self.threads))?;
         let mut failures = 0;
         for source in &self.images {
             let files = match image_files(source) {
@@ -166,7 +166,7 @@ impl ClassifierEvalArgs {
     fn run(self) -> Result<Outcome> {
         // Images, not layers, are shared out among threads.
         let options = run_options(Some(NonZeroUsize::MIN));
-        let classifier = Classifier::load_with(&self.model, options)?;
+        let classifier = Classifier::load_with(&self.model, &options)?;
         let reading = ImageFolder::open(&self.data)?.read(
             self.split,
             &ImageFolderOptions {
@@ -208,7 +208,7 @@ pub(crate) fn evaluate_run(
         return Ok(true);
     };
     let options = run_options(Some(NonZeroUsize::MIN));
-    let classifier = Classifier::load_with(run.best_model(), options)?;
+    let classifier = Classifier::load_with(run.best_model(), &options)?;
     let evaluator = ClassifierEvaluator::new(set, once_on_all_cores());
     let (report, _) = until_stopped(stop, |watch| evaluator.evaluate(&classifier, watch))?;
     let Some(report) = report else {

@@ -59,10 +59,10 @@ impl Soak {
     /// resident memory, where they are known.
     pub(crate) fn run(&self, report: impl Fn(usize, Option<u64>) + Sync) -> Outcome<()> {
         let detector = self.detector()?;
-        let pictures = pictures()?;
-        let expected: Vec<Vec<Detection>> = pictures
+        let images = images()?;
+        let expected: Vec<Vec<Detection>> = images
             .iter()
-            .map(|picture| detector.detect(picture))
+            .map(|image| detector.detect(image))
             .collect::<Result<_, _>>()?;
         if expected.iter().all(Vec::is_empty) {
             return Err("expected detections, found none".into());
@@ -76,8 +76,8 @@ impl Soak {
                 if index >= self.detections {
                     return Ok(());
                 }
-                let which = index % pictures.len();
-                if detector.detect(&pictures[which])? != expected[which] {
+                let which = index % images.len();
+                if detector.detect(&images[which])? != expected[which] {
                     return Err(format!("detection {index} differs from the first").into());
                 }
                 if (index + 1).is_multiple_of(interval) {
@@ -122,10 +122,10 @@ fn check_growth(first_reading: &OnceLock<u64>, bytes: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// Pictures of several sizes.
-fn pictures() -> Outcome<Vec<RgbImage>> {
+/// Images of several sizes.
+fn images() -> Outcome<Vec<RgbImage>> {
     let sizes = [(640, 480), (33, 250), (320, 320), (500, 375)];
-    let picture = |(width, height): (u32, u32)| {
+    let image = |(width, height): (u32, u32)| {
         let points = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
         let pixels = points.flat_map(|(x, y)| [x * 3 + y, x ^ y, y * 5].map(|v| v as u8));
         Ok(RgbImage::new(
@@ -133,7 +133,7 @@ fn pictures() -> Outcome<Vec<RgbImage>> {
             pixels.collect(),
         )?)
     };
-    sizes.into_iter().map(picture).collect()
+    sizes.into_iter().map(image).collect()
 }
 
 /// Memory of this process, where the system tells.

@@ -6,7 +6,7 @@ use ssdlite_infer::{Classifier, Detector, DetectorOptions};
 
 use ssdlite_testing::{Summary, TOLERANCE, model_from_formula as model};
 
-use crate::picture;
+use crate::image;
 use crate::variants::every_run;
 
 #[derive(Deserialize)]
@@ -49,15 +49,15 @@ fn classifiers_agree_with_torchvision() {
         let mut info = ModelInfo::classifier(network, classes(golden.logits.len()), 224);
         info.preprocessing.size = ImageSize::new(golden.width, golden.height);
         info.preprocessing.fit = ssdlite_core::Fit::Stretch;
-        let picture = picture(info.preprocessing.size);
+        let image = image(info.preprocessing.size);
         let file = model(&info);
         let scale = golden
             .logits
             .iter()
             .fold(0.0_f32, |top, x| top.max(x.abs()));
         for run in every_run() {
-            let model = Classifier::new(&file, run).expect("a sound model");
-            let logits = model.logits(&picture).expect("a sound picture");
+            let model = Classifier::new(&file, &run).expect("a sound model");
+            let logits = model.logits(&image).expect("a sound image");
             assert_eq!(logits.len(), golden.logits.len());
             for (found, expected) in logits.iter().zip(&golden.logits) {
                 let error = f64::from((found - expected).abs() / scale);
@@ -79,7 +79,7 @@ fn detectors_agree_with_torchvision() {
         };
         let mut info = ModelInfo::detector(network, classes(golden.outputs - 1), 320);
         info.preprocessing.size = ImageSize::new(golden.width, golden.height);
-        let picture = picture(info.preprocessing.size);
+        let image = image(info.preprocessing.size);
         let file = model(&info);
         for run in every_run() {
             let options = DetectorOptions {
@@ -87,7 +87,7 @@ fn detectors_agree_with_torchvision() {
                 ..DetectorOptions::default()
             };
             let model = Detector::new(&file, &options).expect("a sound model");
-            let outputs = model.outputs(&picture).expect("a sound picture");
+            let outputs = model.outputs(&image).expect("a sound image");
             for (name, found, expected) in [
                 ("logits", &outputs.logits, &golden.logits),
                 ("regressions", &outputs.regressions, &golden.regressions),

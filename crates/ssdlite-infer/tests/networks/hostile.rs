@@ -8,7 +8,7 @@ use ssdlite_model::Values;
 use ssdlite_testing::model_from_formula as model;
 
 use crate::golden::classes;
-use crate::picture;
+use crate::image;
 
 /// The smallest network there is: reading it is quick.
 fn info() -> ModelInfo {
@@ -58,22 +58,20 @@ fn damaged_files_are_errors_or_models() {
 
 #[test]
 fn outputs_that_are_not_finite_are_errors() {
-    let picture = picture(ImageSize::new(40, 30));
+    let image = image(ImageSize::new(40, 30));
     let options = DetectorOptions::default();
     let is_told = |error: Error| matches!(error, Error::Malformed(_));
     for head in ["classification_head", "regression_head"] {
         let layer = format!("head.{head}.module_list.0.1.");
         let detector = Detector::new(&filled(&info(), &layer, 3e38), &options).expect("a model");
-        assert!(is_told(detector.outputs(&picture).expect_err("no number")));
-        assert!(is_told(detector.detect(&picture).expect_err("no number")));
+        assert!(is_told(detector.outputs(&image).expect_err("no number")));
+        assert!(is_told(detector.detect(&image).expect_err("no number")));
     }
     let info = ModelInfo::classifier(info().backbone, classes(2), 32);
     let file = filled(&info, "classifier.3.", 3e38);
-    let classifier = Classifier::new(&file, RunOptions::default()).expect("a model");
-    assert!(is_told(classifier.logits(&picture).expect_err("no number")));
-    assert!(is_told(
-        classifier.classify(&picture).expect_err("no number")
-    ));
+    let classifier = Classifier::new(&file, &RunOptions::default()).expect("a model");
+    assert!(is_told(classifier.logits(&image).expect_err("no number")));
+    assert!(is_told(classifier.classify(&image).expect_err("no number")));
 }
 
 #[test]
@@ -90,7 +88,7 @@ fn more_threads_than_any_machine_needs_are_refused() {
 #[test]
 fn tasks_are_told_apart() {
     let detector = model(&info());
-    let error = Classifier::new(&detector, RunOptions::default()).expect_err("a detector's file");
+    let error = Classifier::new(&detector, &RunOptions::default()).expect_err("a detector's file");
     assert!(matches!(error, Error::Unsupported(_)), "{error}");
     let mut info = ModelInfo::classifier(info().backbone, classes(2), 32);
     info.preprocessing.size = ImageSize::square(32);

@@ -3,12 +3,13 @@
 
 mod golden;
 mod hostile;
+mod steps;
 mod variants;
 
 use ssdlite_core::ImageSize;
 use ssdlite_image::RgbImage;
 
 /// An image by a formula.
-fn picture(size: ImageSize) -> RgbImage {
+fn image(size: ImageSize) -> RgbImage {
     RgbImage::new(size, ssdlite_testing::image_bytes(size)).expect("three bytes a pixel")
 }

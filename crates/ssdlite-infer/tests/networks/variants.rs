@@ -13,7 +13,7 @@ use ssdlite_infer::{
 use ssdlite_testing::model_from_formula as model;
 
 use crate::golden::classes;
-use crate::picture;
+use crate::image;
 
 /// Largest difference between instruction sets, relative to the largest number.
 const TOLERANCE: f32 = 1e-4;
@@ -96,14 +96,14 @@ fn instruction_sets_agree_and_threads_change_nothing() {
             ImageSize::new(204, 388),
         ] {
             let file = detector_file(network, size);
-            let picture = picture(size);
+            let image = image(size);
             let mut reference: Option<DetectorOutputs> = None;
             for isa in Isa::available() {
                 let mut first: Option<DetectorOutputs> = None;
                 for threads in 1..=3 {
                     let what = format!("{network:?} at {size} on {isa}, {threads} threads");
                     let model = detector(&file, run(isa, threads));
-                    let found = model.outputs(&picture).expect("sound outputs");
+                    let found = model.outputs(&image).expect("sound outputs");
                     match &first {
                         None => first = Some(found),
                         Some(first) => assert!(*first == found, "{what}"),
@@ -127,26 +127,26 @@ fn outputs_have_a_row_for_each_default_box() {
     let size = ImageSize::new(300, 203);
     let file = detector_file(MobileNetV3::new(Variant::Small), size);
     let model = detector(&file, RunOptions::default());
-    let outputs = model.outputs(&picture(size)).expect("sound outputs");
+    let outputs = model.outputs(&image(size)).expect("sound outputs");
     assert_eq!(outputs.logits.len(), model.default_boxes().len() * 4);
     assert_eq!(outputs.regressions.len(), model.default_boxes().len() * 4);
 }
 
 #[test]
-fn a_batch_is_its_pictures() {
+fn a_batch_is_its_images() {
     let file = detector_file(MobileNetV3::new(Variant::Small), ImageSize::new(160, 128));
-    let pictures: Vec<RgbImage> = [(160, 128), (31, 77), (640, 480), (1, 1), (2, 500)]
-        .map(|(width, height)| picture(ImageSize::new(width, height)))
+    let images: Vec<RgbImage> = [(160, 128), (31, 77), (640, 480), (1, 1), (2, 500)]
+        .map(|(width, height)| image(ImageSize::new(width, height)))
         .to_vec();
     for threads in [1, 2, 3] {
         let model = detector(&file, run(Isa::detect(), threads));
-        let each: Vec<Vec<Detection>> = pictures
+        let each: Vec<Vec<Detection>> = images
             .iter()
-            .map(|picture| model.detect(picture).expect("sound outputs"))
+            .map(|image| model.detect(image).expect("sound outputs"))
             .collect();
         assert!(each.iter().any(|found| !found.is_empty()));
-        for count in 0..=pictures.len() {
-            let batch = model.detect_batch(&pictures[..count]);
+        for count in 0..=images.len() {
+            let batch = model.detect_batch(&images[..count]);
             assert_eq!(batch.expect("sound outputs"), each[..count]);
         }
     }
@@ -165,21 +165,21 @@ const _: () = {
 fn one_model_serves_many_threads() {
     let file = detector_file(MobileNetV3::new(Variant::Small), ImageSize::new(128, 96));
     let model = detector(&file, run(Isa::detect(), 2));
-    let pictures: Vec<RgbImage> = [(64, 48), (333, 201), (90, 160)]
-        .map(|(width, height)| picture(ImageSize::new(width, height)))
+    let images: Vec<RgbImage> = [(64, 48), (333, 201), (90, 160)]
+        .map(|(width, height)| image(ImageSize::new(width, height)))
         .to_vec();
-    let expected: Vec<_> = pictures.iter().map(|p| model.detect(p)).collect();
+    let expected: Vec<_> = images.iter().map(|p| model.detect(p)).collect();
     let expected: Vec<_> = expected
         .into_iter()
         .map(|found| found.expect("sound"))
         .collect();
     thread::scope(|scope| {
         for start in 0..4 {
-            let (model, pictures, expected) = (&model, &pictures, &expected);
+            let (model, images, expected) = (&model, &images, &expected);
             scope.spawn(move || {
                 for turn in start..start + 30 {
-                    let index = turn % pictures.len();
-                    let found = model.detect(&pictures[index]).expect("sound outputs");
+                    let index = turn % images.len();
+                    let found = model.detect(&images[index]).expect("sound outputs");
                     assert_eq!(found, expected[index]);
                 }
             });
@@ -188,11 +188,11 @@ fn one_model_serves_many_threads() {
 }
 
 #[test]
-fn boxes_lie_in_the_picture_and_scores_fall() {
+fn boxes_lie_in_the_image_and_scores_fall() {
     let file = detector_file(MobileNetV3::new(Variant::Small), ImageSize::new(128, 96));
     let model = detector(&file, RunOptions::default());
     let size = ImageSize::new(333, 201);
-    let found = model.detect(&picture(size)).expect("sound outputs");
+    let found = model.detect(&image(size)).expect("sound outputs");
     assert!(!found.is_empty() && found.len() <= MANY.max_detections);
     assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
     for detection in &found {
@@ -208,17 +208,17 @@ fn classifier_scores_add_up_and_the_top_is_sorted() {
     let file = model(&info);
     let mut first: Option<Vec<f32>> = None;
     for threads in 1..=2 {
-        let model = Classifier::new(&file, run(Isa::detect(), threads)).expect("a sound model");
-        let picture = picture(ImageSize::new(210, 120));
-        let scores = model.classify(&picture).expect("sound outputs");
+        let model = Classifier::new(&file, &run(Isa::detect(), threads)).expect("a sound model");
+        let image = image(ImageSize::new(210, 120));
+        let scores = model.classify(&image).expect("sound outputs");
         assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        let top = model.top(&picture, 3).expect("sound outputs");
+        let top = model.top(&image, 3).expect("sound outputs");
         assert_eq!(top.len(), 3);
         let best = scores.iter().copied().fold(0.0, f32::max);
         assert_eq!(top[0].score, best);
         assert_eq!(scores[top[0].class.index()], best);
         assert!(top.windows(2).all(|pair| pair[0].score >= pair[1].score));
-        let batch = model.classify_batch(std::slice::from_ref(&picture));
+        let batch = model.classify_batch(std::slice::from_ref(&image));
         assert_eq!(batch.expect("sound outputs")[0], scores);
         assert_eq!(*first.get_or_insert(scores.clone()), scores);
     }
@@ -229,8 +229,8 @@ fn layers_are_told_when_they_are_done_and_cost_what_the_tables_say() {
     let file = detector_file(MobileNetV3::new(Variant::Large), ImageSize::square(64));
     let model = detector(&file, RunOptions::default());
     let mut done = Vec::new();
-    let picture = picture(ImageSize::square(64));
-    let outcome = model.run_network(&picture, |layer| done.push(layer));
+    let image = image(ImageSize::square(64));
+    let outcome = model.run_network(&image, |layer| done.push(layer));
     assert!(outcome.is_ok());
     assert_eq!(done, (0..model.layers().len()).collect::<Vec<_>>());
     let macs: u64 = model.layers().map(|layer| layer.macs).sum();

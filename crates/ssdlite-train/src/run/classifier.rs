@@ -247,7 +247,7 @@ impl Task for ClassifierTask {
             return Ok(None);
         };
         let options = RunOptions::threads(NonZeroUsize::MIN);
-        let classifier = ssdlite_infer::Classifier::new(model, options)?;
+        let classifier = ssdlite_infer::Classifier::new(model, &options)?;
         let mut watch = Watch {
             stop: run.stop,
             skipped: &mut |image| run.observer.warning(&image.to_string()),
