@@ -4,7 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, Shape, TensorMetadata};
 use ssdlite_kernels::Activation as KernelActivation;
 use ssdlite_kernels::Context;
-use ssdlite_kernels::train::gradient::{ConvGradients, Epilogue, InputGradient};
+use ssdlite_kernels::train::gradient::{ConvGradients, Epilogue, InputGradient, Store};
 use ssdlite_kernels::train::norm::{
     Affine, Moments, NormContext, NormGradient, norm_backward_sums, normalise,
 };
@@ -284,6 +284,7 @@ impl Pass<'_> {
         let gradients = ConvGradients {
             input: input_gradient.as_deref_mut().map(|dx| InputGradient {
                 dx,
+                store: Store::Overwrite,
                 epilogue: match (factors.as_deref_mut(), source.mean_without_factors()) {
                     (Some(factors), _) => Epilogue::ImageScale(factors),
                     (None, Some(mean)) => Epilogue::NormSums { mean },
