@@ -18,7 +18,8 @@ use ssdlite_data::rng::Rng;
 use ssdlite_nn::ops::set_cpu_threads;
 use ssdlite_nn::{Classifier, Detector, Network};
 
-use crate::config::{OptimizerKind, TrainingOptions};
+use crate::config::{DeviceKind, OptimizerKind, TrainingOptions};
+use crate::device::device_from_kind;
 use crate::error::{Error, Result};
 use crate::loss::{CrossEntropy, MultiboxLoss, MultiboxTargets, surrogate};
 use crate::parameters::Parameters;
@@ -70,6 +71,8 @@ pub struct BenchTrainOptions {
     pub threads: usize,
     /// Steps to measure.
     pub steps: usize,
+    /// Where the steps are done.
+    pub device: DeviceKind,
 }
 
 /// What was measured.
@@ -125,17 +128,19 @@ impl BenchTrainOptions {
 }
 
 /// Measures training steps of a new network on random pictures, with SGD and
-/// momentum, on the CPU.
+/// momentum.
 ///
 /// # Errors
-/// [`Error::Config`] for an option that is too small or too large, and
+/// [`Error::Config`] for an option that is too small or too large,
+/// [`Error::InvalidRequest`] for a device that this build has not, and
 /// [`Error::Network`] if the threads can't start.
 pub fn bench_train(options: &BenchTrainOptions) -> Result<BenchTrainReport> {
     options.validate()?;
     set_cpu_threads(threads_from_option(options.threads)?)?;
+    let device = device_from_kind(options.device)?.autodiff();
     let mut seconds = match options.task {
-        BenchTask::Classify => classifier_seconds(options)?,
-        BenchTask::Detect => detector_seconds(options)?,
+        BenchTask::Classify => classifier_seconds(options, &device)?,
+        BenchTask::Detect => detector_seconds(options, &device)?,
     };
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
@@ -148,27 +153,23 @@ pub fn bench_train(options: &BenchTrainOptions) -> Result<BenchTrainReport> {
     })
 }
 
-fn device() -> Device {
-    Device::flex().autodiff()
-}
-
-fn classifier_seconds(options: &BenchTrainOptions) -> Result<Vec<f64>> {
+fn classifier_seconds(options: &BenchTrainOptions, device: &Device) -> Result<Vec<f64>> {
     let table = MobileNetV3::new(options.backbone).classifier(options.classes);
-    let network = Classifier::new(&table, 0, &device());
+    let network = Classifier::new(&table, 0, device);
     let labels: Vec<i32> = (0..options.batch)
         .map(|image| (image % options.classes) as i32)
         .collect();
     let loss = CrossEntropy {
         label_smoothing: 0.0,
     };
-    step_seconds(options, network, |network, images| {
+    step_seconds(options, device, network, |network, images| {
         let logits = network.forward(images);
         let loss = loss.evaluate(&floats(logits.clone()), &labels);
         surrogate(logits, loss.gradient)
     })
 }
 
-fn detector_seconds(options: &BenchTrainOptions) -> Result<Vec<f64>> {
+fn detector_seconds(options: &BenchTrainOptions, device: &Device) -> Result<Vec<f64>> {
     let classes = options.classes - 1;
     let backbone = MobileNetV3::new(options.backbone);
     let names = ClassNames::new((0..classes).map(|class| format!("class {class}")))?;
@@ -196,8 +197,8 @@ fn detector_seconds(options: &BenchTrainOptions) -> Result<Vec<f64>> {
     };
     let loss = MultiboxLoss::default();
     let threads = threads_from_option(options.threads)?;
-    let network = Detector::new(&backbone.detector(classes), 0, &device());
-    step_seconds(options, network, |network, images| {
+    let network = Detector::new(&backbone.detector(classes), 0, device);
+    step_seconds(options, device, network, |network, images| {
         let output = network.forward(images);
         let loss = loss.evaluate(
             &floats(output.logits.clone()),
@@ -229,6 +230,7 @@ fn random_objects(random: &mut Rng, size: u32, classes: usize) -> [GroundTruth; 
 /// Seconds of each step.
 fn step_seconds<N: Network>(
     options: &BenchTrainOptions,
+    device: &Device,
     mut network: N,
     objective: impl Fn(&N, Tensor<4>) -> Tensor<1>,
 ) -> Result<Vec<f64>> {
@@ -236,7 +238,7 @@ fn step_seconds<N: Network>(
     let mut random = Rng::from_keys(&[0]);
     let numbers = 0..options.numbers();
     let pixels = numbers.map(|_| random.uniform(-1.0..1.0)).collect();
-    let images = images_tensor(pixels, options.batch, size, &device());
+    let images = images_tensor(pixels, options.batch, size, device);
     let training = TrainingOptions {
         optimizer: OptimizerKind::Sgd,
         lr: 1e-3,
@@ -278,6 +280,7 @@ mod tests {
         batch: 2,
         threads: 1,
         steps: 2,
+        device: DeviceKind::Cpu,
     };
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::UsageError;
+use crate::outcome::UsageError;
 
 /// Who waits longer has no use for the option, and `ffmpeg` counts microseconds.
 const LONGEST_STALL: Duration = Duration::from_secs(3600);

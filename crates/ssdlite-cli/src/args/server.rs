@@ -4,17 +4,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
 use ssdlite_media::LiveOptions;
-use ssdlite_serve::{Access, DEFAULT_PORT, Error, Model, Server, ServerOptions};
+use ssdlite_serve::{Access, DEFAULT_PORT, Model, ServerOptions};
 use ssdlite_train::threads::all_cores;
 
-use super::live_args::StallArgs;
-use super::{Outcome, UsageError};
-use crate::console;
+use super::stall::StallArgs;
+use crate::outcome::UsageError;
 
 /// Where the server listens and whom it lets in.
 #[derive(Args)]
@@ -83,19 +81,4 @@ impl ServerArgs {
         ))
         .into())
     }
-}
-
-/// Runs a server until Ctrl-C or SIGTERM. Its page's address is printed, and
-/// then given to `when_bound`.
-pub(crate) fn run_server(options: ServerOptions, when_bound: impl FnOnce(&str)) -> Result<Outcome> {
-    let server = Server::bind(options, Arc::new(console::note)).map_err(|error| match error {
-        Error::InvalidRequest(message) => UsageError(message).into(),
-        other => anyhow::Error::from(other),
-    })?;
-    let address = server.page_address();
-    console::text(&address)?;
-    console::note("Ctrl-C ends the server");
-    when_bound(&address);
-    server.run()?;
-    Ok(Outcome::Done)
 }

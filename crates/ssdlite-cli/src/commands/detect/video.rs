@@ -6,20 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ssdlite_core::{Detection, PostProcessing};
-use ssdlite_image::draw::{LabelledBox, draw_boxes};
+use ssdlite_core::PostProcessing;
 use ssdlite_infer::Detector;
 use ssdlite_media::{
-    Frame, LiveInput, LiveOptions, LiveSource, LiveState, TrackId, Tracker, TrackerOptions,
-    VideoFrames, video_info,
+    Frame, LiveInput, LiveOptions, LiveSource, LiveState, Tracker, TrackerOptions, VideoFrames,
+    video_info,
 };
 
-use super::Outcome;
-use super::detection_json::{DetectionJson, FrameJson};
-use super::save_folder::SaveFolder;
-use super::saved_video::SavedVideo;
 use crate::console;
-use crate::video_progress::VideoProgress;
+use crate::outcome::Outcome;
+use crate::output::found::{Found, FrameJson, draw_found, json_from_found};
+use crate::output::save_folder::SaveFolder;
+use crate::output::saved_video::SavedVideo;
+use crate::output::video_progress::VideoProgress;
 
 /// How long a live source is waited for before the signal is looked at.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -185,30 +184,30 @@ impl<'a> FrameWork<'a> {
             Some(tracker) => tracker.update(&detections, frame.time),
             None => vec![None; detections.len()],
         };
-        let (detections, tracks): (Vec<_>, Vec<_>) = detections
+        let found: Vec<Found> = detections
             .into_iter()
             .zip(tracks)
-            .filter(|(found, _)| found.score >= self.least_score)
-            .unzip();
+            .filter(|(detection, _)| detection.score >= self.least_score)
+            .map(|(detection, track)| Found { detection, track })
+            .collect();
         let line = FrameJson {
             image: self.name,
             frame: frame.index,
             time: frame.time.as_secs_f64(),
             width: frame.image.width(),
             height: frame.image.height(),
-            detections: DetectionJson::tracked(&detections, &tracks, classes),
+            detections: json_from_found(&found, classes),
             skipped,
         };
         if self.json {
             self.progress.suspend(|| console::json(&line))?;
         }
         if let Some(saved) = &mut self.saved {
-            let boxes = boxes_to_draw(&detections, &tracks, self.detector);
-            draw_boxes(&mut frame.image, &boxes);
+            draw_found(&mut frame.image, &found, classes);
             saved.write(&frame.image, frame.time, &line)?;
         }
         self.frames += 1;
-        self.objects += detections.len() as u64;
+        self.objects += found.len() as u64;
         self.skipped = skipped;
         self.progress.frame(skipped);
         Ok(())
@@ -260,22 +259,6 @@ fn tracker_for(least_score: f32) -> Tracker {
         sure_score: usual.sure_score.min(least_score),
         ..usual
     })
-}
-
-/// The boxes from worst to best, as they are drawn.
-fn boxes_to_draw(
-    detections: &[Detection],
-    tracks: &[Option<TrackId>],
-    detector: &Detector,
-) -> Vec<LabelledBox> {
-    let labelled = |(detection, track): (&Detection, &Option<TrackId>)| {
-        let mut labelled = LabelledBox::of_detection(detection, detector.classes());
-        if let Some(TrackId(number)) = track {
-            labelled.label = format!("#{number} {}", labelled.label);
-        }
-        labelled
-    };
-    detections.iter().zip(tracks).rev().map(labelled).collect()
 }
 
 #[cfg(test)]

@@ -1,24 +1,26 @@
 //! `detect`: find objects in images and videos.
 
+mod video;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use ssdlite_core::{ClassNames, Detection};
+use ssdlite_core::ClassNames;
 use ssdlite_image::RgbImage;
-use ssdlite_image::draw::{LabelledBox, draw_boxes};
 use ssdlite_infer::Detector;
 use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
-use super::Outcome;
-use super::detect_video::{VideoTask, settings_to_track};
-use super::detection_json::{DetectionJson, ImageJson};
-use super::live_args::StallArgs;
-use super::model_args::{PostProcessingArgs, Purpose, load_detector};
-use super::save_folder::SaveFolder;
+use self::video::{VideoTask, settings_to_track};
+use crate::args::post_processing::PostProcessingArgs;
+use crate::args::stall::StallArgs;
 use crate::console;
+use crate::models::{Purpose, load_detector};
+use crate::outcome::{Outcome, for_each_input};
+use crate::output::found::{Found, ImageJson, draw_found, json_from_found};
+use crate::output::save_folder::SaveFolder;
 use crate::signals::stop_on_signal;
 
 #[derive(Args)]
@@ -80,39 +82,18 @@ impl DetectArgs {
             stall: self.stall.duration()?,
             stop: &stop,
         };
-        let mut failures = 0;
-        for source in &self.sources {
-            let inputs = match inputs_of(source) {
-                Ok(inputs) => inputs,
-                Err(error) => {
-                    console::failure(&error);
-                    failures += 1;
-                    continue;
-                }
-            };
-            for input in inputs {
-                if stop.load(Ordering::Relaxed) {
-                    return Ok(Outcome::Failed);
-                }
-                let done = match &input {
-                    Input::Image(path) => {
-                        self.detect_in_image(&detector, least_score, path, folder.as_mut())
-                    }
-                    Input::Video(path) => video.detect_in_file(path, folder.as_mut()),
-                    Input::Live(input) => video.detect_in_live(input, folder.as_mut()),
-                };
-                match done {
-                    Ok(Outcome::Done) => {}
-                    Ok(Outcome::Failed) => return Ok(Outcome::Failed),
-                    Err(error) if console::is_closed_pipe(&error) => return Err(error),
-                    Err(error) => {
-                        console::failure(&error);
-                        failures += 1;
-                    }
-                }
+        for_each_input(&self.sources, inputs_of, |input| {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Outcome::Failed);
             }
-        }
-        Ok(Outcome::from_failures(failures))
+            match &input {
+                Input::Image(path) => {
+                    self.detect_in_image(&detector, least_score, path, folder.as_mut())
+                }
+                Input::Video(path) => video.detect_in_file(path, folder.as_mut()),
+                Input::Live(input) => video.detect_in_live(input, folder.as_mut()),
+            }
+        })
     }
 
     fn detect_in_image(
@@ -124,14 +105,14 @@ impl DetectArgs {
     ) -> Result<Outcome> {
         let mut image = ssdlite_image::decode::decode_file(path, &Default::default())?;
         let name = path.to_string_lossy();
-        let mut detections = detector.detect(&image).with_context(|| name.to_string())?;
-        detections.retain(|found| found.score >= least_score);
-        self.print(&name, &image, &detections, detector.classes())?;
+        let detections = detector.detect(&image).with_context(|| name.to_string())?;
+        let shown = detections
+            .into_iter()
+            .filter(|detection| detection.score >= least_score);
+        let found: Vec<Found> = shown.map(Found::from).collect();
+        self.print(&name, &image, &found, detector.classes())?;
         if let Some(folder) = folder {
-            let of_detection = |d: &Detection| LabelledBox::of_detection(d, detector.classes());
-            // The best comes last, over the others.
-            let boxes: Vec<_> = detections.iter().rev().map(of_detection).collect();
-            draw_boxes(&mut image, &boxes);
+            draw_found(&mut image, &found, detector.classes());
             folder.save_picture(path, &image)?;
         }
         Ok(Outcome::Done)
@@ -141,7 +122,7 @@ impl DetectArgs {
         &self,
         name: &str,
         image: &RgbImage,
-        detections: &[Detection],
+        found: &[Found],
         classes: &ClassNames,
     ) -> Result<()> {
         if self.json {
@@ -149,16 +130,16 @@ impl DetectArgs {
                 image: name,
                 width: image.width(),
                 height: image.height(),
-                detections: DetectionJson::list(detections, classes),
+                detections: json_from_found(found, classes),
             });
         }
-        console::text(format_args!("{name}: {} objects", detections.len()))?;
-        for detection in detections {
-            let class = classes.get(detection.class).unwrap_or_default();
-            let [x1, y1, x2, y2] = detection.bbox.to_array();
+        console::text(format_args!("{name}: {} objects", found.len()))?;
+        for found in found {
+            let object = found.detection.named(classes);
+            let [x1, y1, x2, y2] = object.bbox;
             console::text(format_args!(
-                "  {class} {:.3} [{x1:.1}, {y1:.1}, {x2:.1}, {y2:.1}]",
-                detection.score
+                "  {} {:.3} [{x1:.1}, {y1:.1}, {x2:.1}, {y2:.1}]",
+                object.class, object.score
             ))?;
         }
         Ok(())

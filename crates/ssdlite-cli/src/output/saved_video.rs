@@ -12,6 +12,8 @@ use ssdlite_image::draw::fitted;
 use ssdlite_image::{ImageSize, RgbImage};
 use ssdlite_media::{Sound, VideoWriter};
 
+use crate::console;
+
 /// `NAME.mp4` and `NAME.jsonl`, which are there when both are whole.
 pub(crate) struct SavedVideo {
     video: VideoWriter,
@@ -88,9 +90,8 @@ impl LinesFile {
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(line)?;
-        let written = writeln!(self.writer, "{text}");
-        written.with_context(|| self.path.display().to_string())
+        console::write_json_line(&mut self.writer, line)
+            .with_context(|| self.path.display().to_string())
     }
 
     fn finish(mut self) -> Result<()> {

@@ -6,44 +6,27 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use ssdlite_core::mobilenet::Variant;
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo};
 use ssdlite_infer::bench::{self, BenchOptions, Report};
 use ssdlite_infer::{Classifier, Detector, DetectorOptions, RunOptions};
 
-use super::Outcome;
-use super::bench::{BackboneArg, TaskArg};
+use super::{BenchArgs, TaskArg};
 use crate::console;
+use crate::outcome::Outcome;
 
 #[derive(Args)]
 pub(crate) struct BenchInferArgs {
-    /// What the network is for
-    #[arg(long, value_enum, default_value = "detect")]
-    task: TaskArg,
-    /// Its MobileNetV3
-    #[arg(long, value_enum, default_value = "small")]
-    backbone: BackboneArg,
-    /// Side of the pictures, in pixels
-    #[arg(long, default_value_t = 300)]
-    size: u32,
-    /// Classes; for a detector they count the background, as in torchvision
-    #[arg(long, default_value_t = 21)]
-    classes: usize,
-    /// Pictures in a batch
+    #[command(flatten)]
+    bench: BenchArgs,
+    /// Images in a batch
     #[arg(long, default_value_t = 1)]
     batch: usize,
-    /// Threads that share the work; 0 for all cores
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
     /// Runs to measure, after a few that don't count
     #[arg(long, default_value_t = 50)]
     runs: usize,
     /// Show each layer
     #[arg(long)]
     layers: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Serialize)]
@@ -72,19 +55,20 @@ struct LayerJson {
 
 impl BenchInferArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
+        let args = &self.bench;
         let run = RunOptions {
-            threads: NonZeroUsize::new(self.threads),
+            threads: NonZeroUsize::new(args.threads),
             isa: None,
         };
         let options = BenchOptions {
             runs: self.runs,
             batch: self.batch,
         };
-        let backbone = MobileNetV3::new(Variant::from(self.backbone));
-        let (report, threads, isa) = match self.task {
+        let backbone = MobileNetV3::new(args.backbone.into());
+        let (report, threads, isa) = match args.task {
             TaskArg::Detect => {
-                let classes = class_names(self.classes.saturating_sub(1))?;
-                let info = ModelInfo::detector(backbone, classes, self.size);
+                let classes = class_names(args.classes.saturating_sub(1))?;
+                let info = ModelInfo::detector(backbone, classes, args.size);
                 let file = bench::arbitrary_model(&info)?;
                 let detector_options = DetectorOptions {
                     run,
@@ -95,8 +79,8 @@ impl BenchInferArgs {
                 (report, model.threads(), model.isa())
             }
             TaskArg::Classify => {
-                let classes = class_names(self.classes)?;
-                let info = ModelInfo::classifier(backbone, classes, self.size);
+                let classes = class_names(args.classes)?;
+                let info = ModelInfo::classifier(backbone, classes, args.size);
                 let file = bench::arbitrary_model(&info)?;
                 let model = Classifier::new(&file, run)?;
                 let report = bench::classifier(&model, options)?;
@@ -118,7 +102,7 @@ impl BenchInferArgs {
             peak_gflops: report.peak_flops / 1e9,
             layers,
         };
-        if self.json {
+        if args.json {
             console::json(&json)?;
         } else {
             console::text(text(&json, self.batch))?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ssdlite_train::{EpochReport, Losses, Observer, RunStarted, StepReport, Validation};
 
-use crate::console;
+use crate::console::{self, counted};
 
 /// Shows a run to a person; to a program as well, if asked.
 pub(crate) struct TrainingProgress {
@@ -106,12 +106,6 @@ impl Observer for TrainingProgress {
     fn warning(&mut self, message: &str) {
         self.bar.suspend(|| console::warning(message));
     }
-}
-
-/// A count with its noun, such as `1 epoch` or `2 epochs`.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{ending}")
 }
 
 fn validation_text(validation: &Validation) -> String {
