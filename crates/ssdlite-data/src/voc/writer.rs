@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use ssdlite_image::encode::write_file;
+use crate::files::write_file;
 
 use crate::error::{Error, Result};
 use crate::files::make_folder;

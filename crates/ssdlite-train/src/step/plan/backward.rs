@@ -8,12 +8,11 @@ use ssdlite_kernels::train::norm::{NormContext, NormGradient, norm_backward_sums
 use ssdlite_kernels::train::operand::{ExciteGradient, Input, NormBackward, OutputGradient};
 use ssdlite_kernels::train::pointwise::pointwise_backward;
 use ssdlite_kernels::train::squeeze_excite::{average_pool_backward, excite_backward};
-use ssdlite_kernels::train::sum::add;
-use ssdlite_kernels::train::upsample::upsample_backward;
+use super::stub::add;
+use super::stub::upsample_backward;
 
 use super::linear::{activate_backward, drop_out};
-use super::source::{Gather, Source, State, Target, fitting, kernel_activation};
-use super::source::Kernel;
+use super::source::{Gather, Kernel, State, Target, fitting, kernel_activation};
 use super::steps::{
     Conv, ConvBackward, Excite, InputTarget, Linear, LinearBackward, PassOn, Statistics, Sums,
     Trains, Unit, UnitBackward, Work,
@@ -342,7 +341,7 @@ impl Convolution<'_> {
         let gradients = ConvGradients {
             input: input.map(|(target, dx)| InputGradient {
                 dx,
-                after: target.gather.after(states, &mut factors),
+                epilogue: target.gather.epilogue(states, &mut factors),
             }),
             weight,
             bias,

@@ -14,7 +14,7 @@ use ssdlite_kernels::Buffer;
 use ssdlite_kernels::arena::{Layout, Places, Slot};
 use ssdlite_kernels::train::map::MapShape;
 use ssdlite_kernels::train::pointwise::PointwiseShape;
-use ssdlite_kernels::train::upsample::UpsampleShape;
+use super::stub::UpsampleShape;
 
 use super::source::{Gather, Kernel, Pending, Source, Target};
 use super::steps::{

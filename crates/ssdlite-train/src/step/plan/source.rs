@@ -7,7 +7,7 @@ use ssdlite_kernels::arena::Slot;
 use ssdlite_kernels::train::depthwise::{
     DepthwiseShape, depthwise_backward, depthwise_forward, depthwise_forward_moments,
 };
-use ssdlite_kernels::train::gradient::{After, ConvGradients};
+use ssdlite_kernels::train::gradient::{ConvGradients, Epilogue};
 use ssdlite_kernels::train::map::{self, MapShape};
 use ssdlite_kernels::train::norm::{Affine, Moments, NormSums};
 use ssdlite_kernels::train::operand::{Input, Normalised, OutputGradient};
@@ -139,13 +139,13 @@ impl Gather {
         }
     }
 
-    pub(super) fn after<'a>(self, states: &'a [State], factors: &'a mut [f32]) -> After<'a> {
+    pub(super) fn epilogue<'a>(self, states: &'a [State], factors: &'a mut [f32]) -> Epilogue<'a> {
         match self {
-            Self::Nothing => After::Nothing,
-            Self::NormSums(unit) => After::NormSums {
+            Self::Nothing => Epilogue::Nothing,
+            Self::NormSums(unit) => Epilogue::NormSums {
                 mean: &states[unit].moments().mean,
             },
-            Self::Factors(_) => After::ImageScale(factors),
+            Self::Factors(_) => Epilogue::ImageScale(factors),
         }
     }
 }

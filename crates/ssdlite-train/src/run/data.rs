@@ -10,7 +10,7 @@ use ssdlite_data::{ClassificationSet, DetectionSet, Split, SplitShares};
 
 use crate::config::{ClassifierConfig, DetectorConfig};
 use crate::error::Result;
-use crate::observer::Observer;
+use super::observer::Observer;
 
 /// What a run learns from and what it is evaluated on, read once.
 #[derive(Clone, Debug)]
