@@ -1,6 +1,6 @@
 """The integer formula that fills tensors for the golden numbers.
 
-`crates/ssdlite-nn/src/formula.rs` is the same in Rust: both sides compute the
+`crates/ssdlite-testing/src/formula.rs` is the same in Rust: both sides compute the
 same network and the same inputs, so that no weights need to be committed.
 
 Each element is a number `u` in [0, 1) made of the tensor's name and the

@@ -1,7 +1,7 @@
-"""Small PyTorch checkpoints for crates/ssdlite-nn/tests/pth.rs.
+"""Small PyTorch checkpoints for crates/ssdlite-model/tests/pth.rs.
 
     pip install numpy==2.4.6 torch==2.15.0 torchvision==0.29.2
-    python reference/pth_files.py crates/ssdlite-nn/tests/golden
+    python reference/pth_files.py crates/ssdlite-model/tests/golden
 
 Values come from reference/formula.py, by the tensors' names.
 """

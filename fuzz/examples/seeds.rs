@@ -4,6 +4,7 @@
 //! cargo +nightly run --example seeds
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
@@ -13,11 +14,14 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use ssdlite_core::{ImageSize, PixelBox};
 use ssdlite_data::voc::{VocAnnotation, VocObject};
 use ssdlite_fuzz::{classifier_info, detector_info, model, wide_detector_info};
+use ssdlite_model::safetensors::{Numbers, TensorView, to_bytes};
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (target, seeds) in [
         ("model_file", model_files()),
+        ("tensors", tensor_files()?),
+        ("pth", pytorch_files()?),
         ("detect", images()),
         ("voc_xml", annotations()),
     ] {
@@ -39,13 +43,37 @@ fn model_files() -> Vec<Seed> {
         ("wide", wide_detector_info()),
         ("classifier", classifier_info()),
     ] {
-        let bytes = model(&info).as_bytes().to_vec();
+        let bytes = model(&info).to_bytes().expect("a sound description");
         let length = u64::from_le_bytes(*bytes.first_chunk().expect("a length")) as usize;
         seeds.push((format!("{name}.header"), bytes[8..8 + length].to_vec()));
         seeds.push((format!("{name}.cut"), bytes[..8 + length + 100].to_vec()));
         seeds.push((format!("{name}.safetensors"), bytes));
     }
     seeds
+}
+
+/// Few tensors, in each type that is read.
+fn tensor_files() -> io::Result<Vec<Seed>> {
+    let tensors = BTreeMap::from([
+        ("model.a", (&[2, 3][..], Numbers::F32(&[0.5; 6]))),
+        ("count", (&[][..], Numbers::I64(&[7]))),
+    ]);
+    let views = tensors
+        .into_iter()
+        .map(|(key, (shape, numbers))| (key.to_owned(), TensorView { shape, numbers }));
+    let metadata = BTreeMap::from([("ssdlite-checkpoint".to_owned(), "0\nversion = 2".to_owned())]);
+    let bytes = to_bytes(metadata, &views.collect()).map_err(io::Error::other)?;
+    Ok(vec![("two.safetensors".to_owned(), bytes)])
+}
+
+/// Those that the tests read.
+fn pytorch_files() -> io::Result<Vec<Seed>> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/ssdlite-model/tests/golden");
+    let mut seeds = Vec::new();
+    for name in ["zip.pth", "legacy.pth", "wrapped.pth"] {
+        seeds.push((name.to_owned(), fs::read(golden.join(name))?));
+    }
+    Ok(seeds)
 }
 
 /// A picture that differs in every direction and channel.

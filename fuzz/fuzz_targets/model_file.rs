@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     } else {
         data.to_vec()
     };
-    let Ok(file) = ModelFile::from_bytes(bytes) else {
+    let Ok(file) = ModelFile::from_bytes(&bytes) else {
         return;
     };
     let info = file.info();
@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let run = RunOptions::threads(std::num::NonZeroUsize::MIN);
     let picture = RgbImage::filled(ImageSize::new(37, 21), [200, 3, 99]);
-    match info.task {
+    match &info.task {
         Task::Classify => {
             if let Ok(classifier) = Classifier::new(&file, run) {
                 let _ = classifier.top(&picture, 3);

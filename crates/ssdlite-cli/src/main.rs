@@ -8,6 +8,7 @@
 mod args;
 mod commands;
 mod console;
+mod device;
 mod evaluation;
 mod models;
 mod outcome;

@@ -26,7 +26,7 @@ pub(crate) fn load_detector(
     threads: Option<NonZeroUsize>,
 ) -> Result<Detector> {
     let file = ModelFile::read(path)?;
-    let Task::Detect(settings) = file.info().task else {
+    let Task::Detect(settings) = &file.info().task else {
         anyhow::bail!(
             "{} is a classifier: it names what an image shows with `ssdlite classifier predict`",
             path.display()

@@ -9,11 +9,12 @@ use serde::Serialize;
 use ssdlite_core::Variant;
 use ssdlite_data::Overwrite;
 use ssdlite_train::config::{DeviceKind, Weights};
-use ssdlite_train::{End, RunFolder, Session, Start, device_from_kind};
+use ssdlite_train::{End, RunFolder, Session, Start};
 
 use crate::args::config::{any_given, config_text};
 use crate::args::run::RunArgs;
 use crate::console::{self, counted};
+use crate::device::device_from_kind;
 use crate::outcome::{Outcome, UsageError};
 use crate::output::training_progress::TrainingProgress;
 use crate::signals::stop_on_signal;
@@ -91,14 +92,14 @@ impl RunArgs {
         ))
     }
 
-    /// Trains in the run's folder, then evaluates, which tells whether it got to its
-    /// end.
-    pub(crate) fn train(
+    /// A run with the evaluation of its best model, which tells whether it got to
+    /// its end, on the data that the training gives back.
+    pub(crate) fn train<D>(
         &self,
         task: Task,
         device: DeviceKind,
-        train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<ssdlite_train::Outcome>,
-        evaluate: impl FnOnce(&RunFolder, &AtomicBool) -> Result<bool>,
+        train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<(ssdlite_train::Outcome, D)>,
+        evaluate: impl FnOnce(D, &RunFolder, &AtomicBool) -> Result<bool>,
     ) -> Result<Outcome> {
         let device = device_from_kind(device)?;
         let folder = match &self.resume {
@@ -110,13 +111,13 @@ impl RunArgs {
         let stop = stop_on_signal("stopping after this step")?;
         let outcome = train(&mut Session {
             folder: &folder,
-            device,
+            device: device.as_ref(),
             observer: &mut progress,
             stop: &stop,
         });
         drop(progress);
-        let mut outcome = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
-        if outcome.end != End::Stopped && !evaluate(&folder, &stop)? {
+        let (mut outcome, data) = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
+        if outcome.end != End::Stopped && !evaluate(data, &folder, &stop)? {
             outcome.end = End::Stopped;
         }
         Ok(say_end(&outcome, &folder, task))

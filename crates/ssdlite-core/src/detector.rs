@@ -5,9 +5,12 @@
 //! the expansion of the bottleneck of C4, the second at the last layer before
 //! pooling, four extra blocks, separable heads on all six maps.
 
-use crate::default_boxes::BOXES_PER_CELL;
+use crate::graph::{Graph, NodeId, Operation, Output, OutputKind, Part};
 use crate::mobilenet::{Backbone, KeyScheme, MobileNetV3};
 use crate::unit::{Activation, Conv, ConvUnit, HeadConv, MapSize};
+
+/// Default boxes at each cell of each map.
+pub const BOXES_PER_CELL: usize = 6;
 
 /// The number of feature maps.
 pub const FEATURE_MAPS: usize = 6;
@@ -20,6 +23,40 @@ const MIN_EXTRA_CHANNELS: usize = 16;
 
 /// Numbers that describe a box relative to a default box.
 pub const BOX_NUMBERS: usize = 4;
+
+/// The fewest and the most feature maps: C4, C5 and one of each extra block.
+pub const FEATURE_MAP_COUNTS: std::ops::RangeInclusive<usize> = 2..=2 + EXTRA_CHANNELS.len();
+
+/// The heads of a detector on its way, map by map.
+struct Heads<'a> {
+    /// Default boxes at a cell of each map.
+    boxes_per_cell: &'a [usize],
+    /// Numbers of a default box, by output.
+    outputs: [Output; 2],
+    /// What the outputs are made of so far.
+    rows: [Vec<NodeId>; 2],
+}
+
+impl Heads<'_> {
+    /// Adds both separable heads of the next map: depthwise 3x3, then 1x1 with
+    /// bias, whose output channel is `default box * numbers + number`.
+    fn add(&mut self, graph: &mut Graph, map: NodeId) {
+        let index = self.rows[0].len();
+        let channels = graph.node(map).channels;
+        let depthwise = Operation::ConvUnit(Conv::depthwise(channels, 3, 1), Activation::Relu6);
+        for (output, rows) in self.outputs.iter().zip(&mut self.rows) {
+            let name = match output.kind {
+                OutputKind::Logits => "classification_head",
+                OutputKind::Regressions => "regression_head",
+            };
+            let key = |part: usize| format!("head.{name}.module_list.{index}.{part}");
+            let features = graph.add(depthwise, &[map], key(0), Part::Head);
+            let numbers = self.boxes_per_cell[index] * output.numbers;
+            let conv = Operation::Conv(Conv::pointwise(channels, numbers));
+            rows.push(graph.add(conv, &[features], key(1), Part::Head));
+        }
+    }
+}
 
 /// An extra block: 1x1 to half the channels, depthwise 3x3 of stride 2, 1x1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +79,7 @@ pub struct Head {
 }
 
 /// An SSD-lite detector.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DetectorNetwork {
     /// The convolutional part of MobileNetV3.
     pub backbone: Backbone,
@@ -54,9 +91,61 @@ pub struct DetectorNetwork {
     pub regression: Vec<Head>,
     /// Classes, background counted.
     pub outputs_per_box: usize,
+    /// The same as a graph.
+    pub graph: Graph,
+}
+
+impl DetectorNetwork {
+    /// Delegates to the graph.
+    pub fn tensors(&self) -> Vec<crate::TensorSpec> {
+        self.graph.tensors()
+    }
+
+    /// Delegates to the graph.
+    pub fn feature_maps(&self, input: MapSize) -> Vec<MapSize> {
+        self.graph.feature_maps(input)
+    }
+
+    /// Delegates to the graph.
+    pub fn layers(&self, input: MapSize) -> Vec<crate::layers::Layer> {
+        self.graph.layers(input)
+    }
 }
 
 impl MobileNetV3 {
+    /// The detector for this many classes, background not counted, with as many
+    /// feature maps as there are numbers of default boxes a cell: C4, C5 and
+    /// one for each extra block.
+    ///
+    /// # Panics
+    /// If the maps are not in [`FEATURE_MAP_COUNTS`].
+    pub fn detector_graph(&self, classes: usize, boxes_per_cell: &[usize]) -> Graph {
+        assert!(FEATURE_MAP_COUNTS.contains(&boxes_per_cell.len()));
+        let (mut graph, image) = Graph::new();
+        let output = |kind, numbers| Output { kind, numbers };
+        let mut heads = Heads {
+            boxes_per_cell,
+            outputs: [
+                output(OutputKind::Logits, classes + 1),
+                output(OutputKind::Regressions, BOX_NUMBERS),
+            ],
+            rows: [Vec::new(), Vec::new()],
+        };
+        let at_c4 = |graph: &mut Graph, c4| heads.add(graph, c4);
+        let mut map = self.add_backbone(&mut graph, image, KeyScheme::Detector, at_c4);
+        heads.add(&mut graph, map);
+        let extra = &EXTRA_CHANNELS[..boxes_per_cell.len() - 2];
+        for (index, full_width) in extra.iter().enumerate() {
+            let scaled = (*full_width as f64 * self.width()) as usize;
+            map = add_extra(&mut graph, map, index, scaled.max(MIN_EXTRA_CHANNELS));
+            heads.add(&mut graph, map);
+        }
+        for (output, rows) in heads.outputs.into_iter().zip(heads.rows) {
+            graph.add(Operation::Output(output), &rows, "", Part::Head);
+        }
+        graph
+    }
+
     /// The detector for this many classes, background not counted.
     pub fn detector(&self, classes: usize) -> DetectorNetwork {
         let backbone = self.backbone(KeyScheme::Detector);
@@ -81,8 +170,26 @@ impl MobileNetV3 {
             backbone,
             extra,
             outputs_per_box,
+            graph: self.detector_graph(classes, &[BOXES_PER_CELL; 6]),
         }
     }
+}
+
+/// Adds an extra block: 1x1 to half the channels, depthwise 3x3 of stride 2,
+/// 1x1 to `out` channels.
+fn add_extra(graph: &mut Graph, input: NodeId, index: usize, out: usize) -> NodeId {
+    let middle = out / 2;
+    let convs = [
+        Conv::pointwise(graph.node(input).channels, middle),
+        Conv::depthwise(middle, 3, 2),
+        Conv::pointwise(middle, out),
+    ];
+    let units = convs.into_iter().enumerate();
+    units.fold(input, |map, (part, conv)| {
+        let unit = Operation::ConvUnit(conv, Activation::Relu6);
+        let key = format!("backbone.extra.{index}.{part}");
+        graph.add(unit, &[map], key, Part::Extra)
+    })
 }
 
 impl ExtraBlock {
@@ -117,53 +224,5 @@ impl Head {
                 conv: Conv::pointwise(channels, BOXES_PER_CELL * numbers),
             },
         }
-    }
-}
-
-impl DetectorNetwork {
-    /// Sizes of the feature maps for an input of this size, largest first.
-    pub fn feature_maps(&self, input: MapSize) -> [MapSize; FEATURE_MAPS] {
-        let mut map = input.strided(self.backbone.stem.conv.stride);
-        for block in &self.backbone.blocks[..self.backbone.c4_block] {
-            map = map.strided(block.depthwise.conv.stride);
-        }
-        let mut maps = [map; FEATURE_MAPS];
-        for block in &self.backbone.blocks[self.backbone.c4_block..] {
-            map = map.strided(block.depthwise.conv.stride);
-        }
-        maps[1] = map;
-        for (slot, block) in maps[2..].iter_mut().zip(&self.extra) {
-            map = map.strided(block.depthwise.conv.stride);
-            *slot = map;
-        }
-        maps
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mobilenet::Variant;
-
-    #[test]
-    fn feature_maps_at_300_and_320() {
-        for variant in [Variant::Small, Variant::Large] {
-            let network = MobileNetV3::new(variant).detector(20);
-            let sides = |side| {
-                network
-                    .feature_maps(MapSize::new(side, side))
-                    .map(|map| map.height)
-            };
-            assert_eq!(sides(300), [19, 10, 5, 3, 2, 1]);
-            assert_eq!(sides(320), [20, 10, 5, 3, 2, 1]);
-        }
-    }
-
-    #[test]
-    fn feature_maps_keep_rows_and_columns_apart() {
-        let network = MobileNetV3::new(Variant::Small).detector(20);
-        let maps = network.feature_maps(MapSize::new(200, 333));
-        assert_eq!(maps[0], MapSize::new(13, 21));
-        assert_eq!(maps[5], MapSize::new(1, 1));
     }
 }

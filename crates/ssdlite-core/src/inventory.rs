@@ -3,9 +3,7 @@
 //! A file of weights is checked against this list: none missing, none
 //! unexpected, every shape equal.
 
-use crate::detector::{DetectorNetwork, Head};
-use crate::mobilenet::{Backbone, ClassifierNetwork, InvertedResidual};
-use crate::unit::{ConvUnit, HeadConv, Linear, SqueezeExcite};
+use crate::graph::{Graph, Node, Operation, Part};
 
 /// What a tensor is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +43,8 @@ pub struct TensorSpec {
     pub shape: Vec<usize>,
     /// What it is for.
     pub role: TensorRole,
+    /// The part of the network that it belongs to.
+    pub part: Part,
 }
 
 impl TensorSpec {
@@ -60,106 +60,66 @@ pub fn parameter_count(tensors: &[TensorSpec]) -> usize {
     trained.map(TensorSpec::elements).sum()
 }
 
-impl ClassifierNetwork {
-    /// Every tensor of the classifier.
+impl Graph {
+    /// Every tensor of the network in the order of its nodes.
     pub fn tensors(&self) -> Vec<TensorSpec> {
-        let mut list = TensorList::default();
-        list.backbone(&self.backbone);
-        list.linear(&self.hidden);
-        list.linear(&self.output);
-        list.0
+        self.nodes().iter().flat_map(Node::tensors).collect()
     }
 }
 
-impl DetectorNetwork {
-    /// Every tensor of the detector.
+impl Node {
+    /// The node's tensors.
     pub fn tensors(&self) -> Vec<TensorSpec> {
-        let mut list = TensorList::default();
-        list.backbone(&self.backbone);
-        for block in &self.extra {
-            list.unit(&block.squeeze);
-            list.unit(&block.depthwise);
-            list.unit(&block.expand);
+        let key = &self.key;
+        match self.operation {
+            Operation::ConvUnit(conv, _) => {
+                let weight = (format!("{key}.0.weight"), TensorRole::Weight);
+                let mut tensors = vec![self.tensor(weight, &conv.weight_shape())];
+                let channels = [conv.out_channels];
+                for (name, shape, role) in [
+                    ("weight", &channels[..], TensorRole::BatchNormWeight),
+                    ("bias", &channels[..], TensorRole::BatchNormBias),
+                    ("running_mean", &channels[..], TensorRole::RunningMean),
+                    ("running_var", &channels[..], TensorRole::RunningVar),
+                    ("num_batches_tracked", &[][..], TensorRole::BatchesTracked),
+                ] {
+                    tensors.push(self.tensor((format!("{key}.1.{name}"), role), shape));
+                }
+                tensors
+            }
+            Operation::Conv(conv) => self.weight_and_bias(key, &conv.weight_shape()),
+            Operation::SqueezeExcite { squeeze_channels } => {
+                let (wide, narrow) = (self.channels, squeeze_channels);
+                let mut tensors =
+                    self.weight_and_bias(&format!("{key}.fc1"), &[narrow, wide, 1, 1]);
+                tensors.extend(self.weight_and_bias(&format!("{key}.fc2"), &[wide, narrow, 1, 1]));
+                tensors
+            }
+            Operation::Linear(layer) => {
+                self.weight_and_bias(key, &[layer.out_features, layer.in_features])
+            }
+            Operation::Image
+            | Operation::Add
+            | Operation::Upsample { .. }
+            | Operation::GlobalPool
+            | Operation::Output(_) => Vec::new(),
         }
-        for head in self.classification.iter().chain(&self.regression) {
-            list.head(head);
-        }
-        list.0
     }
-}
 
-#[derive(Default)]
-struct TensorList(Vec<TensorSpec>);
+    fn weight_and_bias(&self, key: &str, shape: &[usize]) -> Vec<TensorSpec> {
+        vec![
+            self.tensor((format!("{key}.weight"), TensorRole::Weight), shape),
+            self.tensor((format!("{key}.bias"), TensorRole::Bias), &shape[..1]),
+        ]
+    }
 
-impl TensorList {
-    fn push(&mut self, key: String, shape: &[usize], role: TensorRole) {
-        self.0.push(TensorSpec {
+    fn tensor(&self, (key, role): (String, TensorRole), shape: &[usize]) -> TensorSpec {
+        TensorSpec {
             key,
             shape: shape.to_vec(),
             role,
-        });
-    }
-
-    fn backbone(&mut self, backbone: &Backbone) {
-        self.unit(&backbone.stem);
-        for block in &backbone.blocks {
-            self.block(block);
+            part: self.part,
         }
-        self.unit(&backbone.last);
-    }
-
-    fn block(&mut self, block: &InvertedResidual) {
-        if let Some(expand) = &block.expand {
-            self.unit(expand);
-        }
-        self.unit(&block.depthwise);
-        if let Some(squeeze_excite) = &block.squeeze_excite {
-            self.squeeze_excite(squeeze_excite);
-        }
-        self.unit(&block.project);
-    }
-
-    fn unit(&mut self, unit: &ConvUnit) {
-        let key = &unit.key;
-        let channels = [unit.conv.out_channels];
-        self.push(
-            format!("{key}.0.weight"),
-            &unit.conv.weight_shape(),
-            TensorRole::Weight,
-        );
-        for (name, shape, role) in [
-            ("weight", &channels[..], TensorRole::BatchNormWeight),
-            ("bias", &channels[..], TensorRole::BatchNormBias),
-            ("running_mean", &channels[..], TensorRole::RunningMean),
-            ("running_var", &channels[..], TensorRole::RunningVar),
-            ("num_batches_tracked", &[][..], TensorRole::BatchesTracked),
-        ] {
-            self.push(format!("{key}.1.{name}"), shape, role);
-        }
-    }
-
-    fn weight_and_bias(&mut self, key: &str, shape: &[usize]) {
-        self.push(format!("{key}.weight"), shape, TensorRole::Weight);
-        self.push(format!("{key}.bias"), &shape[..1], TensorRole::Bias);
-    }
-
-    fn squeeze_excite(&mut self, layer: &SqueezeExcite) {
-        let (wide, narrow) = (layer.channels, layer.squeeze_channels);
-        self.weight_and_bias(&format!("{}.fc1", layer.key), &[narrow, wide, 1, 1]);
-        self.weight_and_bias(&format!("{}.fc2", layer.key), &[wide, narrow, 1, 1]);
-    }
-
-    fn head(&mut self, head: &Head) {
-        self.unit(&head.depthwise);
-        self.head_conv(&head.output);
-    }
-
-    fn head_conv(&mut self, layer: &HeadConv) {
-        self.weight_and_bias(&layer.key, &layer.conv.weight_shape());
-    }
-
-    fn linear(&mut self, layer: &Linear) {
-        self.weight_and_bias(&layer.key, &[layer.out_features, layer.in_features]);
     }
 }
 
@@ -173,25 +133,56 @@ mod tests {
     const LARGE: MobileNetV3 = MobileNetV3::new(Variant::Large);
     const SMALL: MobileNetV3 = MobileNetV3::new(Variant::Small);
 
+    fn classifier(network: MobileNetV3, classes: usize) -> Vec<TensorSpec> {
+        network.classifier_graph(classes).tensors()
+    }
+
+    fn detector(network: MobileNetV3, classes: usize) -> Vec<TensorSpec> {
+        network.detector_graph(classes, &[6; 6]).tensors()
+    }
+
     #[test]
     fn published_parameter_counts_come_out() {
-        let classifier = |net: MobileNetV3| parameter_count(&net.classifier(1000).tensors());
-        assert_eq!(classifier(LARGE), 5_483_032);
-        assert_eq!(classifier(SMALL), 2_542_856);
-        let detector =
-            |net: MobileNetV3, classes| parameter_count(&net.detector(classes).tensors());
-        assert_eq!(detector(LARGE.with_reduced_tail(), 90), 3_440_060);
-        assert_eq!(detector(LARGE, 20), 4_026_740);
-        assert_eq!(detector(LARGE.with_reduced_tail(), 20), 2_469_860);
-        assert_eq!(detector(SMALL, 20), 1_751_396);
-        assert_eq!(detector(SMALL.with_reduced_tail(), 20), 1_139_828);
+        let count = |tensors: Vec<TensorSpec>| parameter_count(&tensors);
+        assert_eq!(count(classifier(LARGE, 1000)), 5_483_032);
+        assert_eq!(count(classifier(SMALL, 1000)), 2_542_856);
+        assert_eq!(count(detector(LARGE.with_reduced_tail(), 90)), 3_440_060);
+        assert_eq!(count(detector(LARGE, 20)), 4_026_740);
+        assert_eq!(count(detector(LARGE.with_reduced_tail(), 20)), 2_469_860);
+        assert_eq!(count(detector(SMALL, 20)), 1_751_396);
+        assert_eq!(count(detector(SMALL.with_reduced_tail(), 20)), 1_139_828);
     }
 
     #[test]
     fn keys_are_unique() {
-        for tensors in [LARGE.classifier(7).tensors(), LARGE.detector(7).tensors()] {
+        for tensors in [classifier(LARGE, 7), detector(LARGE, 7)] {
             let keys: HashSet<_> = tensors.iter().map(|tensor| &tensor.key).collect();
             assert_eq!(keys.len(), tensors.len());
         }
+    }
+
+    #[test]
+    fn tensors_know_their_part() {
+        for tensor in detector(SMALL, 3) {
+            let expected = match tensor.key.split('.').nth(1) {
+                Some("features") => Part::Backbone,
+                Some("extra") => Part::Extra,
+                _ => Part::Head,
+            };
+            assert_eq!(tensor.part, expected, "{}", tensor.key);
+        }
+    }
+
+    #[test]
+    fn fewer_maps_have_fewer_extra_blocks_and_heads() {
+        let all = detector(SMALL, 3);
+        let some = SMALL.detector_graph(3, &[4, 2, 3]).tensors();
+        let of = |key: &str| some.iter().find(|tensor| tensor.key == key);
+        assert!(of("backbone.extra.0.2.0.weight").is_some());
+        assert!(of("backbone.extra.1.0.0.weight").is_none());
+        let head = of("head.classification_head.module_list.1.1.bias").unwrap();
+        assert_eq!(head.shape, [2 * 4]);
+        assert!(of("head.regression_head.module_list.3.1.bias").is_none());
+        assert!(some.len() < all.len());
     }
 }

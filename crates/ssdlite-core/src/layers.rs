@@ -1,9 +1,8 @@
 //! Networks as flat lists of layers at an input size, with shapes and costs:
 //! what `inspect` prints and what benchmarks name.
 
-use crate::detector::{DetectorNetwork, Head};
-use crate::mobilenet::{Backbone, ClassifierNetwork, InvertedResidual};
-use crate::unit::{Conv, ConvKind, ConvUnit, Linear, MapSize, SqueezeExcite};
+use crate::graph::{Graph, Operation, OutputKind};
+use crate::unit::{Conv, MapSize};
 
 /// A layer with weights, at the size at which it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,144 +27,95 @@ pub struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerKind {
     /// A convolution.
-    Conv {
-        /// How it connects channels.
-        kind: ConvKind,
-        /// Side of the kernel.
-        kernel: usize,
-        /// Step in both directions.
-        stride: usize,
-    },
+    Conv(Conv),
     /// Both 1x1 convolutions of a squeeze-and-excite, on the averaged map.
     SqueezeExcite,
     /// A linear layer.
     Linear,
 }
 
-impl ClassifierNetwork {
+impl Graph {
+    /// The size of each node's map for an input of this size; 1 x 1 for vectors,
+    /// and for outputs.
+    pub fn map_sizes(&self, input: MapSize) -> Vec<MapSize> {
+        let mut sizes: Vec<MapSize> = Vec::with_capacity(self.nodes().len());
+        for node in self.nodes() {
+            let read = node.inputs.first().map(|id| sizes[id.index()]);
+            sizes.push(match (node.operation, read) {
+                (Operation::ConvUnit(conv, _) | Operation::Conv(conv), Some(read)) => {
+                    read.strided(conv.stride)
+                }
+                (Operation::SqueezeExcite { .. } | Operation::Add, Some(read)) => read,
+                (Operation::Upsample { like }, _) => sizes[like.index()],
+                (Operation::Image, _) => input,
+                _ => MapSize::new(1, 1),
+            });
+        }
+        sizes
+    }
+
+    /// Sizes of a detector's feature maps for an input of this size, in the
+    /// order of its outputs; none for a classifier.
+    pub fn feature_maps(&self, input: MapSize) -> Vec<MapSize> {
+        let sizes = self.map_sizes(input);
+        let regressions = self
+            .outputs()
+            .find(|(_, output)| output.kind == OutputKind::Regressions);
+        let rows = regressions.map_or(&[][..], |(node, _)| &node.inputs);
+        rows.iter().map(|id| sizes[id.index()]).collect()
+    }
+
     /// The layers for an input of this size, in running order.
     pub fn layers(&self, input: MapSize) -> Vec<Layer> {
-        let mut list = LayerList::default();
-        list.backbone(&self.backbone, input);
-        list.linear(&self.hidden);
-        list.linear(&self.output);
-        list.0
+        let sizes = self.map_sizes(input);
+        let layers = self.iter().filter_map(|(id, node)| {
+            let input_id = node.inputs.first()?.index();
+            let (input, output) = (sizes[input_id], sizes[id.index()]);
+            let in_channels = self.nodes()[input_id].channels;
+            let one = MapSize::new(1, 1);
+            let (key, kind, [input, output], macs) = match node.operation {
+                Operation::ConvUnit(conv, _) => (
+                    format!("{}.0", node.key),
+                    LayerKind::Conv(conv),
+                    [input, output],
+                    conv.macs(input),
+                ),
+                Operation::Conv(conv) => (
+                    node.key.clone(),
+                    LayerKind::Conv(conv),
+                    [input, output],
+                    conv.macs(input),
+                ),
+                Operation::SqueezeExcite { squeeze_channels } => (
+                    node.key.clone(),
+                    LayerKind::SqueezeExcite,
+                    [one, one],
+                    2 * (node.channels * squeeze_channels) as u64,
+                ),
+                Operation::Linear(layer) => (
+                    node.key.clone(),
+                    LayerKind::Linear,
+                    [one, one],
+                    (layer.in_features * layer.out_features) as u64,
+                ),
+                _ => return None,
+            };
+            Some(Layer {
+                key,
+                kind,
+                in_channels,
+                out_channels: node.channels,
+                input,
+                output,
+                macs,
+            })
+        });
+        layers.collect()
     }
 
     /// Multiplications with addition for one image of this size.
     pub fn macs(&self, input: MapSize) -> u64 {
         self.layers(input).iter().map(|layer| layer.macs).sum()
-    }
-}
-
-impl DetectorNetwork {
-    /// The layers for an input of this size, in running order: backbone, extra
-    /// blocks, classification heads, regression heads.
-    pub fn layers(&self, input: MapSize) -> Vec<Layer> {
-        let mut list = LayerList::default();
-        let (c4, c5) = list.backbone(&self.backbone, input);
-        let mut maps = vec![c4, c5];
-        let mut map = c5;
-        for block in &self.extra {
-            map = list.unit(&block.squeeze, map);
-            map = list.unit(&block.depthwise, map);
-            map = list.unit(&block.expand, map);
-            maps.push(map);
-        }
-        for heads in [&self.classification, &self.regression] {
-            for (head, &map) in heads.iter().zip(&maps) {
-                list.head(head, map);
-            }
-        }
-        list.0
-    }
-
-    /// Multiplications with addition for one image of this size.
-    pub fn macs(&self, input: MapSize) -> u64 {
-        self.layers(input).iter().map(|layer| layer.macs).sum()
-    }
-}
-
-#[derive(Default)]
-struct LayerList(Vec<Layer>);
-
-impl LayerList {
-    /// Adds the backbone; returns the sizes of C4 and C5.
-    fn backbone(&mut self, backbone: &Backbone, input: MapSize) -> (MapSize, MapSize) {
-        let mut map = self.unit(&backbone.stem, input);
-        let mut c4 = map;
-        for (index, block) in backbone.blocks.iter().enumerate() {
-            if index == backbone.c4_block {
-                // The expansion keeps the size of the block's input.
-                c4 = map;
-            }
-            map = self.block(block, map);
-        }
-        (c4, self.unit(&backbone.last, map))
-    }
-
-    fn block(&mut self, block: &InvertedResidual, mut map: MapSize) -> MapSize {
-        if let Some(expand) = &block.expand {
-            map = self.unit(expand, map);
-        }
-        map = self.unit(&block.depthwise, map);
-        if let Some(squeeze_excite) = &block.squeeze_excite {
-            self.squeeze_excite(squeeze_excite);
-        }
-        self.unit(&block.project, map)
-    }
-
-    fn unit(&mut self, unit: &ConvUnit, input: MapSize) -> MapSize {
-        self.conv(format!("{}.0", unit.key), &unit.conv, input)
-    }
-
-    fn head(&mut self, head: &Head, map: MapSize) {
-        let map = self.unit(&head.depthwise, map);
-        self.conv(head.output.key.clone(), &head.output.conv, map);
-    }
-
-    fn conv(&mut self, key: String, conv: &Conv, input: MapSize) -> MapSize {
-        let output = input.strided(conv.stride);
-        self.0.push(Layer {
-            key,
-            kind: LayerKind::Conv {
-                kind: conv.kind,
-                kernel: conv.kernel,
-                stride: conv.stride,
-            },
-            in_channels: conv.in_channels,
-            out_channels: conv.out_channels,
-            input,
-            output,
-            macs: conv.macs(input),
-        });
-        output
-    }
-
-    fn squeeze_excite(&mut self, layer: &SqueezeExcite) {
-        let one = MapSize::new(1, 1);
-        self.0.push(Layer {
-            key: layer.key.clone(),
-            kind: LayerKind::SqueezeExcite,
-            in_channels: layer.channels,
-            out_channels: layer.channels,
-            input: one,
-            output: one,
-            macs: 2 * (layer.channels * layer.squeeze_channels) as u64,
-        });
-    }
-
-    fn linear(&mut self, layer: &Linear) {
-        let one = MapSize::new(1, 1);
-        self.0.push(Layer {
-            key: layer.key.clone(),
-            kind: LayerKind::Linear,
-            in_channels: layer.in_features,
-            out_channels: layer.out_features,
-            input: one,
-            output: one,
-            macs: (layer.in_features * layer.out_features) as u64,
-        });
     }
 }
 
@@ -189,28 +139,31 @@ mod tests {
     #[test]
     fn published_costs_come_out() {
         assert_eq!(
-            (LARGE.classifier(1000).macs(square(224)) as f64 / 1e6).round(),
+            (LARGE.classifier_graph(1000).macs(square(224)) as f64 / 1e6).round(),
             217.0
         );
         assert_eq!(
-            (SMALL.classifier(1000).macs(square(224)) as f64 / 1e6).round(),
+            (SMALL.classifier_graph(1000).macs(square(224)) as f64 / 1e6).round(),
             57.0
         );
-        let coco = LARGE.with_reduced_tail().detector(90);
+        let coco = LARGE.with_reduced_tail().detector_graph(90, &[6; 6]);
         assert_eq!((coco.macs(square(320)) as f64 / 1e6).round(), 583.0);
     }
 
     #[test]
     fn costs_at_other_class_counts() {
-        assert_eq!(mmacs(LARGE.classifier(30).macs(square(224))).round(), 215.0);
-        assert_eq!(mmacs(SMALL.classifier(30).macs(square(224))), 55.5);
+        assert_eq!(
+            mmacs(LARGE.classifier_graph(30).macs(square(224))).round(),
+            215.0
+        );
+        assert_eq!(mmacs(SMALL.classifier_graph(30).macs(square(224))), 55.5);
         for (network, at_300, at_320) in [
             (LARGE, 490.0, 530.0),
             (LARGE.with_reduced_tail(), 403.0, 443.0),
             (SMALL, 154.0, 164.0),
             (SMALL.with_reduced_tail(), 118.0, 128.0),
         ] {
-            let detector = network.detector(20);
+            let detector = network.detector_graph(20, &[6; 6]);
             assert_eq!(
                 mmacs(detector.macs(square(300))).round(),
                 at_300,
@@ -226,12 +179,39 @@ mod tests {
 
     #[test]
     fn a_detector_has_98_convolutions_with_those_of_squeeze_and_excite() {
-        let layers = LARGE.detector(20).layers(square(320));
+        let layers = LARGE.detector_graph(20, &[6; 6]).layers(square(320));
         let squeeze_excites = layers
             .iter()
             .filter(|layer| layer.kind == LayerKind::SqueezeExcite)
             .count();
         assert_eq!(squeeze_excites, 8);
         assert_eq!(layers.len() - squeeze_excites + 2 * squeeze_excites, 98);
+    }
+
+    #[test]
+    fn feature_maps_at_300_and_320() {
+        for network in [SMALL, LARGE] {
+            let graph = network.detector_graph(20, &[6; 6]);
+            let sides = |side| -> Vec<usize> {
+                let maps = graph.feature_maps(square(side));
+                maps.iter().map(|map| map.height).collect()
+            };
+            assert_eq!(sides(300), [19, 10, 5, 3, 2, 1]);
+            assert_eq!(sides(320), [20, 10, 5, 3, 2, 1]);
+        }
+        assert!(
+            SMALL
+                .classifier_graph(20)
+                .feature_maps(square(64))
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn feature_maps_keep_rows_and_columns_apart() {
+        let graph = SMALL.detector_graph(20, &[6; 6]);
+        let maps = graph.feature_maps(MapSize::new(200, 333));
+        assert_eq!(maps[0], MapSize::new(13, 21));
+        assert_eq!(maps[5], MapSize::new(1, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! What a model *is*: MobileNetV3 and SSD-lite as tables, box types, default
 //! boxes, the box coder, matching, non-maximum suppression, class names, the
-//! preprocessing spec and a model file's metadata.
+//! preprocessing spec, a model file's metadata and repeatable random numbers.
 //!
 //! No tensors, no input or output, no `unsafe`. Training and inference are
 //! both built from this crate, so that neither can disagree with the other.
@@ -12,6 +12,7 @@ pub mod detection;
 pub mod detector;
 pub mod error;
 pub mod geometry;
+pub mod graph;
 pub mod inventory;
 pub mod layers;
 pub mod matcher;
@@ -20,15 +21,17 @@ pub mod model_info;
 pub mod nms;
 pub mod post_processing;
 pub mod preprocessing;
+pub mod random;
 pub mod unit;
 
 pub use box_coder::BoxCoder;
 pub use classes::{ClassId, ClassNames};
-pub use default_boxes::{DefaultBoxScales, DefaultBoxes};
+pub use default_boxes::{DefaultBoxSizes, DefaultBoxes};
 pub use detection::{Detection, GroundTruth, NamedDetection};
 pub use detector::DetectorNetwork;
 pub use error::{Error, Result};
 pub use geometry::{CenterBox, CornerBox, FractionBox, ImageSize, PixelBox};
+pub use graph::{Graph, Node, NodeId, Operation, Output, OutputKind, Part};
 pub use inventory::{TensorRole, TensorSpec};
 pub use mobilenet::{ClassifierNetwork, MobileNetV3, Variant};
 pub use model_info::{DetectorSettings, ModelInfo, Task};

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::graph::{self, Graph, NodeId, Operation, Output, OutputKind, Part};
 use crate::unit::{Activation, Conv, ConvKind, ConvUnit, Linear, SqueezeExcite};
 
 /// The channel counts are multiples of this.
@@ -122,14 +123,28 @@ impl Backbone {
 
 /// A classifier: backbone, average over the map, two linear layers with
 /// h-swish and dropout between them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClassifierNetwork {
+    /// The same as a graph.
+    pub graph: Graph,
     /// The convolutional part.
     pub backbone: Backbone,
     /// First linear layer; h-swish and dropout follow.
     pub hidden: Linear,
     /// Last linear layer: one output a class.
     pub output: Linear,
+}
+
+impl ClassifierNetwork {
+    /// Delegates to the graph.
+    pub fn tensors(&self) -> Vec<crate::TensorSpec> {
+        self.graph.tensors()
+    }
+
+    /// Delegates to the graph.
+    pub fn layers(&self, input: crate::MapSize) -> Vec<crate::layers::Layer> {
+        self.graph.layers(input)
+    }
 }
 
 impl MobileNetV3 {
@@ -174,6 +189,7 @@ impl MobileNetV3 {
         };
         let hidden_width = self.channels(hidden_width / self.tail_divisor());
         ClassifierNetwork {
+            graph: self.classifier_graph(classes),
             hidden: Linear {
                 key: "classifier.0".into(),
                 in_features: backbone.c5_channels(),
@@ -185,6 +201,123 @@ impl MobileNetV3 {
                 out_features: classes,
             },
             backbone,
+        }
+    }
+
+    /// The classifier for this many classes: backbone, average over the map,
+    /// two linear layers with h-swish and dropout between them.
+    pub fn classifier_graph(&self, classes: usize) -> Graph {
+        let (mut graph, image) = Graph::new();
+        let last = self.add_backbone(&mut graph, image, KeyScheme::Classifier, |_, _| {});
+        let pooled = graph.add(Operation::GlobalPool, &[last], "", Part::Head);
+        let full_width = match self.variant {
+            Variant::Small => 1024,
+            Variant::Large => 1280,
+        };
+        let hidden = graph::Linear {
+            in_features: graph.node(last).channels,
+            out_features: self.channels(full_width / self.tail_divisor()),
+            dropout: 0.0,
+            activation: Activation::HardSwish,
+        };
+        let output = graph::Linear {
+            in_features: hidden.out_features,
+            out_features: classes,
+            dropout: CLASSIFIER_DROPOUT,
+            activation: Activation::Identity,
+        };
+        let mut linear = |layer, input, key: &str| {
+            graph.add(Operation::Linear(layer), &[input], key, Part::Head)
+        };
+        let features = linear(hidden, pooled, "classifier.0");
+        let logits = linear(output, features, "classifier.3");
+        let output = Operation::Output(Output {
+            kind: OutputKind::Logits,
+            numbers: classes,
+        });
+        graph.add(output, &[logits], "", Part::Head);
+        graph
+    }
+
+    /// Adds the convolutional part and returns C5, its last map. `at_c4` is
+    /// handed C4, the first map of a detector: the expansion of the first
+    /// bottleneck of stride 32, which is the 9th of Small and the 13th of Large.
+    pub(crate) fn add_backbone(
+        &self,
+        graph: &mut Graph,
+        image: NodeId,
+        scheme: KeyScheme,
+        mut at_c4: impl FnMut(&mut Graph, NodeId),
+    ) -> NodeId {
+        let rows = self.rows();
+        let keys = Keys {
+            scheme,
+            // Bottlenecks are numbered from 1: `features.0` is the stem.
+            c4_block: match self.variant {
+                Variant::Small => 8,
+                Variant::Large => 12,
+            },
+        };
+        let stem = Conv {
+            kind: ConvKind::Full,
+            in_channels: graph.node(image).channels,
+            out_channels: self.channels(16),
+            kernel: 3,
+            stride: 2,
+        };
+        let activation = self.activation(Activation::HardSwish);
+        let unit = Operation::ConvUnit(stem, activation);
+        let mut map = graph.add(unit, &[image], keys.feature(0), Part::Backbone);
+        for (index, row) in rows.iter().enumerate() {
+            map = self.add_bottleneck(graph, map, row, |graph, part, operation, input| {
+                let key = keys.block_part(index, part);
+                let node = graph.add(operation, &[input], key, Part::Backbone);
+                if index == keys.c4_block && part == 0 {
+                    at_c4(graph, node);
+                }
+                node
+            });
+        }
+        let channels = graph.node(map).channels;
+        let last = Operation::ConvUnit(Conv::pointwise(channels, 6 * channels), activation);
+        graph.add(last, &[map], keys.feature(rows.len() + 1), Part::Backbone)
+    }
+
+    /// Adds an inverted residual block: 1x1 that widens (none where the width
+    /// stays), depthwise, squeeze-and-excite, 1x1 that narrows, and the block's
+    /// input where it has the shape of the output. `add` is told the number of
+    /// each module with tensors.
+    fn add_bottleneck(
+        &self,
+        graph: &mut Graph,
+        input: NodeId,
+        row: &Row,
+        mut add: impl FnMut(&mut Graph, usize, Operation, NodeId) -> NodeId,
+    ) -> NodeId {
+        let in_channels = graph.node(input).channels;
+        let (expanded, out) = (self.channels(row.expanded), self.channels(row.out));
+        let kernel = if self.minimalistic { 3 } else { row.kernel };
+        let activation = self.activation(row.activation);
+        let mut modules = Vec::with_capacity(4);
+        if expanded != in_channels {
+            let expand = Conv::pointwise(in_channels, expanded);
+            modules.push(Operation::ConvUnit(expand, activation));
+        }
+        let depthwise = Conv::depthwise(expanded, kernel, row.stride);
+        modules.push(Operation::ConvUnit(depthwise, activation));
+        if row.se && !self.minimalistic {
+            modules.push(Operation::SqueezeExcite {
+                squeeze_channels: make_divisible((expanded / 4) as f64),
+            });
+        }
+        let project = Conv::pointwise(expanded, out);
+        modules.push(Operation::ConvUnit(project, Activation::Identity));
+        let modules = modules.into_iter().enumerate();
+        let output = modules.fold(input, |map, (part, module)| add(graph, part, module, map));
+        if row.stride == 1 && in_channels == out {
+            graph.add(Operation::Add, &[output, input], "", Part::Backbone)
+        } else {
+            output
         }
     }
 
@@ -444,7 +577,7 @@ mod tests {
             ..MobileNetV3::new(Variant::Small)
         };
         let classes = ClassNames::new(["a"]).unwrap();
-        let tensors = ModelInfo::classifier(config, classes, 64).tensors();
+        let tensors = ModelInfo::classifier(config, classes, 64).graph().tensors();
         let key = "features.5.block.0.0.weight";
         let weight = tensors.iter().find(|spec| spec.key == key).unwrap();
         assert_eq!(weight.shape, [88, 16, 1, 1]);

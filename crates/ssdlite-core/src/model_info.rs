@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::box_coder::BoxCoder;
 use crate::classes::ClassNames;
-use crate::default_boxes::{DefaultBoxScales, DefaultBoxes};
+use crate::default_boxes::{DefaultBoxSizes, DefaultBoxes};
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::inventory::TensorSpec;
 use crate::mobilenet::MobileNetV3;
 use crate::post_processing::PostProcessing;
@@ -21,10 +22,16 @@ use crate::unit::MapSize;
 pub const METADATA_KEY: &str = "ssdlite";
 
 /// The version of the format that this crate writes.
-pub const FORMAT_VERSION: u32 = 1;
+///
+/// Version 1 wrote default boxes as seven scales, from which six boxes at a cell
+/// of each of six maps follow; it is read as what it means.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The versions that are read.
+const READ_VERSIONS: std::ops::RangeInclusive<u32> = 1..=FORMAT_VERSION;
 
 /// What a model does.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Says what a picture shows.
@@ -44,11 +51,11 @@ impl Task {
 }
 
 /// What a detector needs besides its network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorSettings {
     /// Sides of the default boxes.
-    pub default_boxes: DefaultBoxScales,
+    pub default_boxes: DefaultBoxSizes,
     /// How regressions describe boxes.
     pub box_coder: BoxCoder,
     /// Which boxes become detections unless asked otherwise.
@@ -114,13 +121,14 @@ impl ModelInfo {
             Error::Malformed(format!("model metadata `{METADATA_KEY}`: {error}"))
         };
         let Version { format_version } = serde_json::from_str(json).map_err(malformed)?;
-        if format_version != FORMAT_VERSION {
+        if !READ_VERSIONS.contains(&format_version) {
             return Err(Error::Unsupported(format!(
-                "expected model format version {FORMAT_VERSION}, found {format_version}: \
+                "expected model format version 1 to {FORMAT_VERSION}, found {format_version}: \
                  the file was written by another version of ssdlite"
             )));
         }
-        let info: Self = serde_json::from_str(json).map_err(malformed)?;
+        let mut info: Self = serde_json::from_str(json).map_err(malformed)?;
+        info.format_version = FORMAT_VERSION;
         info.validate()?;
         Ok(info)
     }
@@ -165,26 +173,26 @@ impl ModelInfo {
         MapSize::new(size.height as usize, size.width as usize)
     }
 
+    /// The network.
+    pub fn graph(&self) -> Graph {
+        let classes = self.classes.len();
+        match &self.task {
+            Task::Classify => self.backbone.classifier_graph(classes),
+            Task::Detect(settings) => {
+                let per_cell = settings.default_boxes.per_cell();
+                self.backbone.detector_graph(classes, &per_cell)
+            }
+        }
+    }
+
     /// Every tensor that the model's file must hold.
     pub fn tensors(&self) -> Vec<TensorSpec> {
-        match self.task {
-            Task::Classify => self.backbone.classifier(self.classes.len()).tensors(),
-            Task::Detect(_) => self.backbone.detector(self.classes.len()).tensors(),
-        }
+        self.graph().tensors()
     }
 
     /// Multiplications with addition for one image.
     pub fn macs(&self) -> u64 {
-        match self.task {
-            Task::Classify => self
-                .backbone
-                .classifier(self.classes.len())
-                .macs(self.input()),
-            Task::Detect(_) => self
-                .backbone
-                .detector(self.classes.len())
-                .macs(self.input()),
-        }
+        self.graph().macs(self.input())
     }
 
     /// The default boxes of a detector, none for a classifier.
@@ -192,10 +200,7 @@ impl ModelInfo {
         let Task::Detect(settings) = &self.task else {
             return None;
         };
-        let maps = self
-            .backbone
-            .detector(self.classes.len())
-            .feature_maps(self.input());
+        let maps = self.graph().feature_maps(self.input());
         Some(DefaultBoxes::new(&settings.default_boxes, &maps))
     }
 }
@@ -219,6 +224,19 @@ mod tests {
         assert_eq!(info, back);
     }
 
+    /// As version 1 wrote it.
+    #[test]
+    fn the_first_version_means_what_it_meant() {
+        let boxes = serde_json::to_string(&DefaultBoxSizes::default()).unwrap();
+        let scales = "{\"scales\":[0.2,0.35,0.5,0.65,0.8,0.95,1.0]}";
+        let json = info().to_json().unwrap();
+        let old = json
+            .replacen("\"format_version\":2", "\"format_version\":1", 1)
+            .replacen(&boxes, scales, 1);
+        assert!(old.contains(scales));
+        assert_eq!(ModelInfo::from_json(&old).unwrap(), info());
+    }
+
     #[test]
     fn default_boxes_at_300_are_counted_right() {
         let cells = 19 * 19 + 10 * 10 + 5 * 5 + 3 * 3 + 2 * 2 + 1;
@@ -228,7 +246,7 @@ mod tests {
     #[test]
     fn other_versions_and_broken_json_are_told_apart() {
         let json = info().to_json().unwrap();
-        let newer = json.replacen("\"format_version\":1", "\"format_version\":2", 1);
+        let newer = json.replacen("\"format_version\":2", "\"format_version\":3", 1);
         let error = ModelInfo::from_json(&newer).unwrap_err();
         assert!(matches!(error, Error::Unsupported(_)), "{error}");
         for broken in [

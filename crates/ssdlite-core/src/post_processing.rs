@@ -275,15 +275,14 @@ fn keep_best(candidates: &mut Vec<Candidate>, most: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::default_boxes::DefaultBoxScales;
-    use crate::detector::FEATURE_MAPS;
+    use crate::default_boxes::DefaultBoxSizes;
     use crate::unit::MapSize;
 
     const IMAGE: ImageSize = ImageSize::new(640, 480);
 
     fn default_boxes() -> DefaultBoxes {
-        let maps = [MapSize::new(2, 3); FEATURE_MAPS];
-        DefaultBoxes::new(&DefaultBoxScales::default(), &maps)
+        let maps = [MapSize::new(2, 3); 6];
+        DefaultBoxes::new(&DefaultBoxSizes::default(), &maps)
     }
 
     fn run(logits: &[f32], settings: &PostProcessing) -> Result<Vec<Detection>> {

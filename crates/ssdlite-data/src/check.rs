@@ -3,42 +3,9 @@
 //! Reading for training looks at annotations and headers. A check also decodes
 //! every picture, compares the splits, and looks for what nothing refers to.
 
-use std::path::Path;
-
 use serde::Serialize;
 
-use crate::error::Result;
 use crate::finding::{Finding, Losses, Severity};
-use crate::folders::ImageFolder;
-use crate::voc::VocFolder;
-
-/// What a data folder holds.
-#[derive(Clone, Debug)]
-pub enum DataFolder {
-    /// Pictures with boxes, in VOC's layout.
-    Voc(VocFolder),
-    /// Pictures in a folder for each class.
-    Images(ImageFolder),
-}
-
-impl DataFolder {
-    /// Opens a folder of either kind: it is VOC's if it has `Annotations` or
-    /// `JPEGImages`.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`](crate::Error::Malformed) if it is of neither kind, [`Error::Io`](crate::Error::Io) if a folder
-    /// can't be listed.
-    pub fn open(root: &Path) -> Result<Self> {
-        let is_voc = ["Annotations", "JPEGImages"]
-            .iter()
-            .any(|name| root.join(name).is_dir());
-        if is_voc {
-            Ok(Self::Voc(VocFolder::open(root)?))
-        } else {
-            Ok(Self::Images(ImageFolder::open(root)?))
-        }
-    }
-}
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

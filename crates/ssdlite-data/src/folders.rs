@@ -19,6 +19,7 @@ use crate::finding::{Finding, FindingKind, Losses, Reading, quoted, similar_clas
 use crate::parallel;
 use crate::pictures::{PICTURE_ENDINGS, decode_fault, header_within_limits, stem_with_ending};
 use crate::split::{Split, SplitShares, divide};
+use crate::voc;
 
 /// How an image folder is read.
 #[derive(Clone, Debug, Default)]
@@ -62,10 +63,7 @@ impl ImageFolder {
     /// [`Error::Malformed`] if there is no class folder, or if the folder is in
     /// VOC's layout, [`Error::Io`] if a folder can't be listed.
     pub fn open(root: &Path) -> Result<Self> {
-        if ["Annotations", "JPEGImages"]
-            .iter()
-            .all(|name| root.join(name).is_dir())
-        {
+        if voc::FOLDERS.iter().all(|name| root.join(name).is_dir()) {
             return Err(Error::Malformed(format!(
                 "{}: expected train/CLASS/ or CLASS/ folders of pictures, found VOC's layout \
                  for detectors",

@@ -9,6 +9,7 @@
 
 pub mod augment;
 pub mod check;
+mod data_folder;
 pub mod dataset;
 pub mod error;
 mod files;
@@ -17,12 +18,12 @@ pub mod folders;
 pub mod loader;
 pub mod parallel;
 mod pictures;
-pub mod rng;
 pub mod sample;
 pub mod split;
 pub mod stats;
 pub mod voc;
 
+pub use data_folder::DataFolder;
 pub use dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledImage};
 pub use error::{Error, Result};
 pub use files::Overwrite;

@@ -1,10 +1,10 @@
 //! Pictures to files.
 
-use std::fs;
 use std::path::Path;
 
 use image::codecs::{jpeg::JpegEncoder, png::PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, ImageError};
+use ssdlite_files::write_atomically;
 
 use crate::error::{Error, Result};
 use crate::rgb::RgbImage;
@@ -35,7 +35,7 @@ pub fn png_from_image(image: &RgbImage) -> Result<Vec<u8>> {
 }
 
 /// Writes a picture as JPEG of [`PICTURE_QUALITY`] or as PNG, as the file
-/// name's ending says, by way of [`write_file`].
+/// name's ending says, by way of [`write_atomically`].
 ///
 /// # Errors
 /// [`Error::Unsupported`] for another ending than `.jpg`, `.jpeg` and `.png`;
@@ -49,25 +49,8 @@ pub fn save(path: &Path, image: &RgbImage) -> Result<()> {
             "expected a file name that ends in .jpg, .jpeg or .png".into(),
         )),
     };
-    write_file(path, &bytes.map_err(|error| error.in_file(path))?)
-}
-
-/// Writes a file under a temporary name beside it and renames it, so that a
-/// reader sees the old file or the new one and nothing between.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io_error = |source| Error::io(path, source);
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = Path::new(&temporary);
-    let written = fs::write(temporary, bytes).and_then(|()| fs::rename(temporary, path));
-    if written.is_err() {
-        // What could not be written or renamed may be there or not.
-        let _ = fs::remove_file(temporary);
-    }
-    written.map_err(io_error)
+    let bytes = bytes.map_err(|error| error.in_file(path))?;
+    write_atomically(path, &bytes).map_err(|source| Error::io(path, source))
 }
 
 fn write_pixels(encoder: impl ImageEncoder, image: &RgbImage) -> Result<()> {

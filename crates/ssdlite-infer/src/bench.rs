@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use ssdlite_core::{ModelInfo, TensorRole};
 use ssdlite_image::RgbImage;
 use ssdlite_kernels::infer::multiply_adds;
+use ssdlite_model::{Error, ModelFile, Result, StateDict, StateTensor, Values};
 
 use crate::classifier::Classifier;
 use crate::detector::Detector;
 use crate::engine::{Engine, LayerInfo};
-use crate::error::{Error, Result};
-use crate::model_file::{ModelFile, NamedTensor};
 
 /// Runs before anything is measured: caches fill, threads wake.
 const WARM_UP_RUNS: usize = 5;
@@ -127,27 +126,27 @@ pub fn arbitrary_model(info: &ModelInfo) -> Result<ModelFile> {
     };
     let tensors = info.tensors().into_iter();
     let trained = tensors.filter(|spec| spec.role != TensorRole::BatchesTracked);
-    let tensors = trained.map(|spec| {
-        let bound = match spec.role {
-            // Keeps the variance of what passes through.
-            TensorRole::Weight => {
-                let fan_in: usize = spec.shape[1..].iter().product();
-                (3.0 / fan_in as f32).sqrt()
-            }
-            _ => 0.1,
-        };
-        let low = match spec.role {
-            TensorRole::BatchNormWeight | TensorRole::RunningVar => 1.0,
-            _ => 0.0,
-        };
-        let count = spec.elements();
-        NamedTensor {
-            key: spec.key,
-            shape: spec.shape,
-            numbers: (0..count).map(|_| low + bound * next()).collect(),
-        }
-    });
-    ModelFile::from_tensors(info, tensors.collect::<Vec<_>>())
+    let state: StateDict = trained
+        .map(|spec| {
+            let bound = match spec.role {
+                // Keeps the variance of what passes through.
+                TensorRole::Weight => {
+                    let fan_in: usize = spec.shape[1..].iter().product();
+                    (3.0 / fan_in as f32).sqrt()
+                }
+                _ => 0.1,
+            };
+            let low = match spec.role {
+                TensorRole::BatchNormWeight | TensorRole::RunningVar => 1.0,
+                _ => 0.0,
+            };
+            let numbers = (0..spec.elements()).map(|_| low + bound * next());
+            let values = Values::F32(numbers.collect());
+            let shape = spec.shape;
+            (spec.key, StateTensor { shape, values })
+        })
+        .collect();
+    Ok(ModelFile::new(info.clone(), state)?)
 }
 
 fn report(engine: &Engine, options: BenchOptions) -> Result<Report> {

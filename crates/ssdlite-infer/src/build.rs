@@ -10,9 +10,8 @@ use ssdlite_core::mobilenet::{Backbone, InvertedResidual};
 use ssdlite_core::{Activation, ClassifierNetwork, DetectorNetwork};
 use ssdlite_kernels::Context;
 use ssdlite_kernels::infer::Residual;
+use ssdlite_model::{Error, ModelFile, Result};
 
-use crate::error::{Error, Result};
-use crate::model_file::ModelFile;
 use crate::plan::{Map, Plan, Rows};
 use builder::Builder;
 use separable::{Chain, Front, Wanted};
@@ -171,7 +170,7 @@ impl Builder<'_> {
         map: Map,
         lengths: &mut HeadLengths,
     ) -> Result<()> {
-        let boxes = map.shape.pixels() * ssdlite_core::default_boxes::BOXES_PER_CELL;
+        let boxes = map.shape.pixels() * ssdlite_core::detector::BOXES_PER_CELL;
         let numbers = boxes * network.outputs_per_box;
         let logits = Rows {
             output: LOGITS,

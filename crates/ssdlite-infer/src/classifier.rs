@@ -5,11 +5,10 @@ use std::path::Path;
 use ssdlite_core::{ClassId, ClassNames, ModelInfo, Task};
 use ssdlite_image::RgbImage;
 use ssdlite_kernels::Isa;
+use ssdlite_model::{Error, ModelFile, Result};
 
 use crate::build::{LOGITS, classifier_plan};
 use crate::engine::{Engine, LayerInfo, Runtime, check_finite};
-use crate::error::{Error, Result};
-use crate::model_file::ModelFile;
 use crate::options::RunOptions;
 
 /// A MobileNetV3 classifier, ready to run.
@@ -51,7 +50,7 @@ impl Classifier {
     ///
     /// # Errors
     /// As [`ModelFile::from_bytes`] and [`Self::new`].
-    pub fn from_bytes(bytes: Vec<u8>, options: RunOptions) -> Result<Self> {
+    pub fn from_bytes(bytes: &[u8], options: RunOptions) -> Result<Self> {
         Self::new(&ModelFile::from_bytes(bytes)?, options)
     }
 

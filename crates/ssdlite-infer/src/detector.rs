@@ -8,11 +8,10 @@ use ssdlite_core::{
 };
 use ssdlite_image::RgbImage;
 use ssdlite_kernels::Isa;
+use ssdlite_model::{Error, ModelFile, Result};
 
 use crate::build::{LOGITS, REGRESSIONS, detector_plan};
 use crate::engine::{Engine, LayerInfo, Runtime, check_finite};
-use crate::error::{Error, Result};
-use crate::model_file::ModelFile;
 use crate::options::DetectorOptions;
 
 /// An SSD-lite detector, ready to run.
@@ -57,7 +56,7 @@ impl Detector {
     ///
     /// # Errors
     /// As [`ModelFile::from_bytes`] and [`Self::new`].
-    pub fn from_bytes(bytes: Vec<u8>, options: &DetectorOptions) -> Result<Self> {
+    pub fn from_bytes(bytes: &[u8], options: &DetectorOptions) -> Result<Self> {
         Self::new(&ModelFile::from_bytes(bytes)?, options)
     }
 
@@ -70,7 +69,7 @@ impl Detector {
     /// their limits, or threads that the system doesn't start.
     pub fn new(file: &ModelFile, options: &DetectorOptions) -> Result<Self> {
         let info = file.info().clone();
-        let (Task::Detect(settings), Some(default_boxes)) = (info.task, info.default_boxes())
+        let (Task::Detect(settings), Some(default_boxes)) = (&info.task, info.default_boxes())
         else {
             return Err(Error::Unsupported(
                 "expected a detector's model file, found a classifier's".into(),
@@ -78,6 +77,7 @@ impl Detector {
         };
         let post_processing = options.post_processing.unwrap_or(settings.post_processing);
         post_processing.validate()?;
+        let coder = settings.box_coder;
         let network = info.backbone.detector(info.classes.len());
         let runtime = Runtime::new(options.run)?;
         let plan = detector_plan(file, &network, runtime.context())?;
@@ -85,7 +85,7 @@ impl Detector {
             engine: Engine::new(plan, runtime, info.preprocessing),
             info,
             default_boxes,
-            coder: settings.box_coder,
+            coder,
             post_processing,
         })
     }

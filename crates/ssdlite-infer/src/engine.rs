@@ -7,8 +7,8 @@ use ssdlite_image::{Preprocessor, RgbImage};
 use ssdlite_kernels::infer::Block;
 use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
 use ssdlite_kernels::{Context, Isa, Pool};
+use ssdlite_model::{Error, Result};
 
-use crate::error::{Error, Result};
 use crate::options::RunOptions;
 use crate::plan::Plan;
 
@@ -183,8 +183,9 @@ impl Engine {
         let mut session = match idle {
             Some(session) => session,
             None => Session {
-                arena: self.plan.places.arena(),
-                preprocessor: Preprocessor::new(&self.preprocessing)?,
+                arena: vec![Block::ZERO; self.plan.places.len()],
+                preprocessor: Preprocessor::new(&self.preprocessing)
+                    .map_err(|error| Error::Unsupported(error.to_string()))?,
                 outputs: vec![Vec::new(); self.plan.outputs.len()],
             },
         };

@@ -5,10 +5,7 @@
 
 use ssdlite_core::Activation;
 use ssdlite_core::unit::{BATCH_NORM_EPS, ConvUnit};
-use ssdlite_kernels::infer;
-
-use crate::error::{Error, Result};
-use crate::model_file::ModelFile;
+use ssdlite_model::{Error, ModelFile, Result};
 
 /// Weights in PyTorch's order and a bias.
 #[derive(Clone, Debug)]
@@ -32,15 +29,15 @@ impl Folded {
 }
 
 /// Numbers that the file was checked to hold.
-fn numbers(file: &ModelFile, key: &str) -> Result<Vec<f32>> {
+fn numbers<'a>(file: &'a ModelFile, key: &str) -> Result<&'a [f32]> {
     file.numbers(key)
-        .ok_or_else(|| Error::WrongWeights(format!("expected a tensor {key}, found none")))
+        .ok_or_else(|| Error::WeightsMismatch(format!("expected a tensor {key}, found none")))
 }
 
 /// A convolution with the batch norm after it.
 pub(crate) fn unit(file: &ModelFile, unit: &ConvUnit) -> Result<Folded> {
     let key = &unit.key;
-    let mut weights = numbers(file, &format!("{key}.0.weight"))?;
+    let mut weights = numbers(file, &format!("{key}.0.weight"))?.to_vec();
     let gamma = numbers(file, &format!("{key}.1.weight"))?;
     let beta = numbers(file, &format!("{key}.1.bias"))?;
     let mean = numbers(file, &format!("{key}.1.running_mean"))?;
@@ -61,18 +58,18 @@ pub(crate) fn unit(file: &ModelFile, unit: &ConvUnit) -> Result<Folded> {
 /// A layer with weight and bias and no batch norm.
 pub(crate) fn plain(file: &ModelFile, key: &str) -> Result<Folded> {
     Ok(Folded {
-        weights: numbers(file, &format!("{key}.weight"))?,
-        bias: numbers(file, &format!("{key}.bias"))?,
+        weights: numbers(file, &format!("{key}.weight"))?.to_vec(),
+        bias: numbers(file, &format!("{key}.bias"))?.to_vec(),
     })
 }
 
 /// The kernels' name of an activation.
-pub(crate) fn kernel_activation(activation: Activation) -> infer::Activation {
+pub(crate) fn kernel_activation(activation: Activation) -> ssdlite_kernels::Activation {
     match activation {
-        Activation::Identity => infer::Activation::None,
-        Activation::Relu => infer::Activation::Relu,
-        Activation::Relu6 => infer::Activation::Relu6,
-        Activation::HardSwish => infer::Activation::HardSwish,
+        Activation::Identity => ssdlite_kernels::Activation::None,
+        Activation::Relu => ssdlite_kernels::Activation::Relu,
+        Activation::Relu6 => ssdlite_kernels::Activation::Relu6,
+        Activation::HardSwish => ssdlite_kernels::Activation::HardSwish,
     }
 }
 
@@ -110,9 +107,9 @@ mod tests {
             for channel in 0..gamma.len() {
                 let range = channel * row..(channel + 1) * row;
                 let at = |numbers: &[f32]| f64::from(numbers[channel]);
-                let centred = product(&weights[range.clone()]) - at(&mean);
-                let deviation = (at(&variance) + BATCH_NORM_EPS).sqrt();
-                let expected = centred / deviation * at(&gamma) + at(&beta);
+                let centred = product(&weights[range.clone()]) - at(mean);
+                let deviation = (at(variance) + BATCH_NORM_EPS).sqrt();
+                let expected = centred / deviation * at(gamma) + at(beta);
                 let found = product(&folded.weights[range.clone()]) + at(&folded.bias);
                 let sizes = folded.weights[range].iter().map(|w| f64::from(w.abs()));
                 let error = (found - expected).abs() / (sizes.sum::<f64>() + 1.0);

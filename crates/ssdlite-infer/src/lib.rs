@@ -1,8 +1,7 @@
 //! Model file to folded plan to detections on the CPU.
 //!
-//! A [`ModelFile`] is read and checked against the tables of `ssdlite-core`.
-//! [`Detector`] and [`Classifier`] fold its batch norms, pack its weights and
-//! lay out one arena, once; then they run pictures. Both are `Send + Sync` and
+//! [`Detector`] and [`Classifier`] fold the batch norms of a [`ModelFile`], pack
+//! its weights and lay out one arena, once; then they run pictures. Both are `Send + Sync` and
 //! may be called from several threads at once.
 //!
 //! The numbers do not depend on the number of threads nor on the size of the
@@ -11,25 +10,20 @@
 //!
 //! No training, no framework; decoding files and resizing is `ssdlite-image`'s.
 
-mod arena;
 pub mod bench;
 mod build;
 mod classifier;
 mod detector;
 mod engine;
-mod error;
 mod fold;
-mod model_file;
 mod options;
 mod plan;
-mod safetensors;
 
 pub use classifier::{ClassScore, Classifier};
 pub use detector::{Detector, DetectorOutputs};
 pub use engine::LayerInfo;
-pub use error::{Error, Result};
-pub use model_file::{MAX_MODEL_BYTES, ModelFile, NamedTensor};
 pub use options::{DetectorOptions, RunOptions};
-pub use safetensors::MAX_HEADER_BYTES;
 
 pub use ssdlite_kernels::Isa;
+pub use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
+pub use ssdlite_model::{Error, ModelFile, Result};

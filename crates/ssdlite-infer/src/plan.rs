@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use ssdlite_kernels::Context;
 use ssdlite_kernels::infer::{
-    self, Block, Dense, Depthwise, Ending, Input, MapMut, MapRef, MapShape, Output, Pointwise,
+    self, Block, Dense, Depthwise, Epilogue, Input, MapMut, MapRef, MapShape, Output, Pointwise,
     Residual, Separable, SourceKind, SqueezeExcite, Stem,
 };
 
-use crate::arena::{Places, Slot};
 use crate::engine::LayerInfo;
+use ssdlite_kernels::arena::{Places, Slot};
 
 /// A map in the arena.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl Source {
             Self::Map(map) => map.shape,
             Self::Expanded { layer, input } => MapShape {
                 channels: layer.out_channels(),
-                margin: 0,
+                padding: 0,
                 ..input.shape
             },
             Self::Pixels { shape, .. } => *shape,
@@ -238,7 +238,7 @@ impl Plan {
                 let layers = Separable {
                     source: source.bind(cells, &picture),
                     depthwise,
-                    ending: Ending::Depthwise {
+                    epilogue: Epilogue::Depthwise {
                         output: output.write(out),
                         sums: (!sums.is_empty()).then_some(sums),
                     },
@@ -268,7 +268,7 @@ impl Plan {
                 let layers = Separable {
                     source: source.bind(cells, &picture),
                     depthwise,
-                    ending: Ending::Project {
+                    epilogue: Epilogue::Project {
                         layer: project,
                         residual: *residual,
                         output,

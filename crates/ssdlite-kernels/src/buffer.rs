@@ -10,8 +10,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-/// Bytes of a cache line.
-const LINE: usize = 64;
+use crate::memory::{BLOCK, Block};
 
 /// Bytes of a huge page on x86-64, and on 64-bit Arm with small pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
@@ -28,6 +27,9 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
+    /// Numbers of a cache line.
+    pub const LINE: usize = BLOCK;
+
     /// `len` zeros.
     ///
     /// # Panics
@@ -61,7 +63,7 @@ impl Buffer {
         let align = if layout.size() >= 2 * HUGE_PAGE {
             HUGE_PAGE
         } else {
-            LINE
+            align_of::<Block>()
         };
         layout
             .align_to(align)
@@ -135,7 +137,7 @@ mod tests {
             assert_eq!(buffer.len(), len);
             assert!(buffer.iter().all(|&x| x == 0.0));
             if len > 0 {
-                assert_eq!(buffer.as_ptr().addr() % LINE, 0);
+                assert_eq!(buffer.as_ptr().addr() % align_of::<Block>(), 0);
             }
             buffer.fill(1.0);
             assert_eq!(buffer.iter().filter(|&&x| x == 1.0).count(), len);

@@ -1,7 +1,7 @@
 //! Forward kernels for inference: batch norm folded, everything fused.
 //!
 //! Maps are *blocked*: 16 channels of a pixel make a [`Block`] of one cache
-//! line, and a map is `[channel blocks][rows][margin + columns + margin]` of
+//! line, and a map is `[channel blocks][rows][padding + columns + padding]` of
 //! them. So every vector is whole and aligned, a row is contiguous, and a
 //! depthwise convolution reads its zero padding instead of branching on it.
 //! Channels beyond the last are zero.
@@ -26,7 +26,6 @@ use crate::Context;
 
 mod dense;
 mod depthwise;
-mod finish;
 mod map;
 mod packed;
 mod peak;
@@ -34,20 +33,19 @@ mod pointwise;
 mod product;
 mod ring;
 mod separable;
+mod source;
 mod stem;
 #[cfg(test)]
 mod tests;
 
+pub use crate::memory::{BLOCK, Block};
 pub use dense::{Dense, SqueezeExcite, average, dense, squeeze_excite};
-pub use map::{BLOCK, Block, MapMut, MapRef, MapShape, blocks};
+pub use map::{MapMut, MapRef, MapShape, blocks};
 pub use packed::{Depthwise, Pointwise, Stem};
 pub use peak::multiply_adds;
 pub use pointwise::{Input, pointwise, pointwise_scratch};
-pub use separable::{
-    Ending, Residual, Separable, Source, SourceKind, separable, separable_scratch,
-};
-
-pub use crate::train::activation::Activation;
+pub use separable::{Epilogue, Residual, Separable, separable, separable_scratch};
+pub use source::{Source, SourceKind};
 
 /// Multiplications with addition below which a second thread doesn't pay for
 /// waking it: a fork and a join take about a microsecond. Tests share all work.

@@ -36,6 +36,15 @@ pub trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// The level of the cache that a line is asked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// For what is read next.
+    First,
+    /// For what is read after all that the first level holds.
+    Second,
+}
+
 /// Vectors of `f32` of one instruction set; the implementor is its proof token.
 ///
 /// Lane-wise operations are safe because the token exists. Loads and stores
@@ -91,7 +100,7 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     /// Asks for the cache line at `ptr`, which need not be valid, before it is
     /// read.
     #[inline(always)]
-    fn prefetch(self, _ptr: *const f32) {}
+    fn prefetch(self, _ptr: *const f32, _into: Cache) {}
 
     /// `a + b`
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;

@@ -1,30 +1,50 @@
-//! CPU kernels of MobileNetV3 and SSD-lite, forward and backward, channels-last.
+//! CPU kernels of MobileNetV3 and SSD-lite in `f32`, in two families:
 //!
-//! All tensors are `f32` slices in NHWC order, so a pixel's channels are
-//! contiguous. Kernels allocate nothing that outlives a call: the caller
-//! provides every output buffer. What a kernel needs besides its tensors is a
-//! [`Context`]: the instruction set ([`Isa`]) and the threads ([`Pool`]).
+//! - [`train`]: forward and backward. Maps are `[images, pixels, channels]`
+//!   (NHWC) rows, and what a kernel reads may be computed on reading: batch norm
+//!   and activation, or their derivatives, are applied to a row when it enters
+//!   the cache, so neither result goes through memory.
+//! - [`infer`]: forward alone, batch norm folded into the weights. Maps are
+//!   blocks of 16 channels with the zero padding of the convolutions that read
+//!   them, and chains of layers run in bands that stay in the cache.
 //!
-//! The kernels are written once over the vector type of [`isa::Simd`] and
-//! instantiated for each instruction set. For a given instruction set and
-//! number of threads every result is the same to the bit, whatever the timing.
+//! Why two: a training step reads each map through several functions and sums
+//! channels over all pixels, for which plain rows are best; an inference step
+//! reads a map as it is, again and again, so whole aligned vectors and padding
+//! that needs no branch pay for their layout. One matrix product for both would
+//! be slower in both. What the families share is
+//! here: instruction sets ([`isa`]), threads ([`pool`]), [`Activation`], the
+//! [`Buffer`], and the [`arena`] in which a plan places its tensors.
+//!
+//! Kernels allocate nothing that outlives a call: the caller provides every
+//! map. What a kernel needs besides its tensors is a [`Context`]: the
+//! instruction set ([`Isa`]) and the threads ([`Pool`]). For a given instruction
+//! set and number of threads every result is the same to the bit, whatever the
+//! timing.
+//!
+//! A slice of the wrong length is an [`Error`] of the training kernels, whose
+//! shapes come from data and options; inference kernels, which run plans that
+//! were built and checked once, panic.
 //!
 //! This crate alone may contain `unsafe`; it knows nothing of networks, files
 //! or frameworks.
 
-pub mod buffer;
+mod activation;
+pub mod arena;
+mod buffer;
 mod error;
-mod gemm;
 pub mod infer;
 pub mod isa;
 mod memory;
 pub mod pool;
-pub mod reference;
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod testing;
 pub mod train;
 mod width;
 
+pub use activation::Activation;
 pub use buffer::Buffer;
 pub use error::Error;
 pub use isa::Isa;

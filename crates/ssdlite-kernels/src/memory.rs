@@ -6,15 +6,21 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::MutexGuard;
 
-const LINE_FLOATS: usize = 16;
+/// Numbers of a [`Block`].
+pub const BLOCK: usize = 16;
 
-/// One cache line.
-#[derive(Clone, Copy)]
+/// 16 numbers that fill a cache line, such as 16 channels of one pixel.
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
-struct Line([f32; LINE_FLOATS]);
+pub struct Block(pub [f32; BLOCK]);
+
+impl Block {
+    /// 16 zeros.
+    pub const ZERO: Self = Self([0.0; BLOCK]);
+}
 
 thread_local! {
-    static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Vec<Block>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A buffer aligned to cache lines, taken from the thread's free list and given
@@ -22,7 +28,7 @@ thread_local! {
 ///
 /// What it holds at first is unspecified (but initialised).
 pub(crate) struct Scratch {
-    lines: Vec<Line>,
+    lines: Vec<Block>,
     len: usize,
     /// Not `Send`: given back on another thread, it would be missing on the
     /// first and pile up on the other.
@@ -33,9 +39,9 @@ impl Scratch {
     /// A buffer of `len` numbers.
     pub(crate) fn take(len: usize) -> Self {
         let mut lines = FREE.with_borrow_mut(|free| free.pop()).unwrap_or_default();
-        let wanted = len.div_ceil(LINE_FLOATS);
+        let wanted = len.div_ceil(BLOCK);
         if lines.len() < wanted {
-            lines.resize(wanted, Line([0.0; LINE_FLOATS]));
+            lines.resize(wanted, Block::ZERO);
         }
         Self {
             lines,

@@ -1,28 +1,28 @@
 //! The definitions: plain loops in `f64` that say what the kernels compute.
 //!
-//! They serve the tests of this and other crates; nothing here is quick.
+//! They serve the tests; nothing here is quick.
 
-use crate::train::activation::Activation;
+use crate::activation::Activation;
 
 /// The shape of a convolution with a square kernel, padded with half of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Convolution {
+pub(crate) struct Convolution {
     /// Images in the batch.
-    pub images: usize,
+    pub(crate) images: usize,
     /// Rows of pixels of the input.
-    pub height: usize,
+    pub(crate) height: usize,
     /// Pixels in a row of the input.
-    pub width: usize,
+    pub(crate) width: usize,
     /// Channels of the input.
-    pub inputs: usize,
+    pub(crate) inputs: usize,
     /// Channels of the output.
-    pub outputs: usize,
+    pub(crate) outputs: usize,
     /// Rows, and columns, of the kernel.
-    pub kernel: usize,
+    pub(crate) kernel: usize,
     /// Step in both directions.
-    pub stride: usize,
+    pub(crate) stride: usize,
     /// Groups of channels: 1, or all for a depthwise convolution.
-    pub groups: usize,
+    pub(crate) groups: usize,
 }
 
 /// One product that a convolution adds up, as indices.
@@ -34,27 +34,27 @@ struct Term {
 
 impl Convolution {
     /// Rows of pixels of the output.
-    pub fn output_height(&self) -> usize {
+    pub(crate) fn output_height(&self) -> usize {
         self.height.div_ceil(self.stride)
     }
 
     /// Pixels in a row of the output.
-    pub fn output_width(&self) -> usize {
+    pub(crate) fn output_width(&self) -> usize {
         self.width.div_ceil(self.stride)
     }
 
     /// Numbers in the input, `[images, height, width, inputs]`.
-    pub fn input_size(&self) -> usize {
+    pub(crate) fn input_size(&self) -> usize {
         self.images * self.height * self.width * self.inputs
     }
 
     /// Numbers in the output, `[images, height, width, outputs]`.
-    pub fn output_size(&self) -> usize {
+    pub(crate) fn output_size(&self) -> usize {
         self.images * self.output_height() * self.output_width() * self.outputs
     }
 
     /// Numbers in the weight, `[outputs, inputs / groups, kernel, kernel]`.
-    pub fn weight_size(&self) -> usize {
+    pub(crate) fn weight_size(&self) -> usize {
         self.outputs * self.inputs / self.groups * self.kernel * self.kernel
     }
 
@@ -92,21 +92,21 @@ impl Convolution {
     }
 
     /// The output.
-    pub fn forward(&self, input: &[f64], weight: &[f64]) -> Vec<f64> {
+    pub(crate) fn forward(&self, input: &[f64], weight: &[f64]) -> Vec<f64> {
         let mut output = vec![0.0; self.output_size()];
         self.for_each_term(|term| output[term.output] += input[term.input] * weight[term.weight]);
         output
     }
 
     /// The input's gradient, given the output's.
-    pub fn input_gradient(&self, output: &[f64], weight: &[f64]) -> Vec<f64> {
+    pub(crate) fn input_gradient(&self, output: &[f64], weight: &[f64]) -> Vec<f64> {
         let mut input = vec![0.0; self.input_size()];
         self.for_each_term(|term| input[term.input] += output[term.output] * weight[term.weight]);
         input
     }
 
     /// The weight's gradient, given the output's.
-    pub fn weight_gradient(&self, input: &[f64], output: &[f64]) -> Vec<f64> {
+    pub(crate) fn weight_gradient(&self, input: &[f64], output: &[f64]) -> Vec<f64> {
         let mut weight = vec![0.0; self.weight_size()];
         self.for_each_term(|term| weight[term.weight] += input[term.input] * output[term.output]);
         weight
@@ -114,7 +114,7 @@ impl Convolution {
 }
 
 /// The value of an activation.
-pub fn activate(activation: Activation, u: f64) -> f64 {
+pub(crate) fn activate(activation: Activation, u: f64) -> f64 {
     match activation {
         Activation::None => u,
         Activation::Relu => u.max(0.0),
@@ -124,12 +124,12 @@ pub fn activate(activation: Activation, u: f64) -> f64 {
 }
 
 /// min(max(u/6 + 1/2, 0), 1)
-pub fn hard_sigmoid(u: f64) -> f64 {
+pub(crate) fn hard_sigmoid(u: f64) -> f64 {
     (u / 6.0 + 0.5).clamp(0.0, 1.0)
 }
 
 /// Mean and biased variance of each channel.
-pub fn moments(channels: usize, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn moments(channels: usize, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let rows = (z.len() / channels) as f64;
     let mut mean = vec![0.0; channels];
     for (i, z) in z.iter().enumerate() {
@@ -143,7 +143,7 @@ pub fn moments(channels: usize, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// Batch norm in training mode, then an activation.
-pub fn normalise(
+pub(crate) fn normalise(
     z: &[f64],
     (gamma, beta): (&[f64], &[f64]),
     epsilon: f64,
@@ -162,7 +162,7 @@ pub fn normalise(
 }
 
 /// The average over the pixels of each image, `[images, channels]`.
-pub fn average_pool(images: usize, channels: usize, x: &[f64]) -> Vec<f64> {
+pub(crate) fn average_pool(images: usize, channels: usize, x: &[f64]) -> Vec<f64> {
     let image_len = x.len() / images;
     let mut pooled = vec![0.0; images * channels];
     for (i, x) in x.iter().enumerate() {
@@ -173,7 +173,7 @@ pub fn average_pool(images: usize, channels: usize, x: &[f64]) -> Vec<f64> {
 }
 
 /// A linear layer: `x` `[rows, inputs]`, `weight` `[outputs, inputs]`.
-pub fn linear(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+pub(crate) fn linear(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let inputs = weight.len() / bias.len();
     x.chunks_exact(inputs)
         .flat_map(|x| {
@@ -187,7 +187,7 @@ pub fn linear(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
 
 /// Squeeze-and-excite's factors, `[images, channels]`; both layers as weight
 /// and bias.
-pub fn excite(
+pub(crate) fn excite(
     images: usize,
     x: &[f64],
     (squeeze, squeeze_bias): (&[f64], &[f64]),

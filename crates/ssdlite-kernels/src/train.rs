@@ -7,8 +7,8 @@
 //! the backward pass computes batch norm's gradient while it reads
 //! ([`operand::OutputGradient`]).
 
-pub mod activation;
 pub mod depthwise;
+mod gemm;
 pub mod gradient;
 pub mod map;
 pub mod norm;
@@ -16,6 +16,7 @@ pub mod operand;
 pub mod optimizer;
 pub mod pointwise;
 pub mod squeeze_excite;
+mod statistics;
 pub mod stem;
 mod sums;
 

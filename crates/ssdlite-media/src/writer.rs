@@ -13,6 +13,7 @@ use std::process::{ChildStdin, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ssdlite_files::NewFile;
 use ssdlite_image::{ImageSize, RgbImage};
 
 use crate::error::{Error, Result};
@@ -38,7 +39,6 @@ const KEPT_LOG: usize = 400;
 /// Writes a video file, frame by frame.
 pub struct VideoWriter {
     path: PathBuf,
-    temporary: PathBuf,
     sound: Option<Sound>,
     running: Option<Encoder>,
 }
@@ -59,6 +59,8 @@ struct Encoder {
     pixels: Option<ChildStdin>,
     process: Running,
     log: Option<JoinHandle<String>>,
+    // After the process, so that it is removed when nothing writes to it.
+    file: NewFile,
     size: ImageSize,
     /// When the last frame is shown.
     last: Option<Duration>,
@@ -74,7 +76,6 @@ impl VideoWriter {
     pub fn new(path: &Path, sound: Option<Sound>) -> Self {
         Self {
             path: path.to_owned(),
-            temporary: temporary_name(path),
             sound,
             running: None,
         }
@@ -132,27 +133,28 @@ impl VideoWriter {
     /// [`Error::InvalidRequest`] if there was no frame, [`Error::Io`] if the
     /// file can't be written.
     pub fn finish(mut self) -> Result<()> {
-        let Some(encoder) = &mut self.running else {
+        let Some(mut encoder) = self.running.take() else {
             return Err(Error::InvalidRequest(format!(
                 "{}: expected at least one frame",
                 self.path.display()
             )));
         };
         encoder.pixels = None;
-        let success = encoder
-            .process
-            .0
-            .wait()
-            .is_ok_and(|status| status.success());
-        if !success {
+        let status = encoder.process.0.wait();
+        if !status.is_ok_and(|status| status.success()) {
+            self.running = Some(encoder);
             return Err(self.failure());
         }
-        std::fs::rename(&self.temporary, &self.path).map_err(|source| Error::io(&self.path, source))
+        let written = encoder.file.commit();
+        written.map_err(|source| Error::io(&self.path, source))
     }
 
     fn start(&self, size: ImageSize, first: Duration) -> Result<Encoder> {
         let ffmpeg = Ffmpeg::find()?;
         let encoder = best_encoder(&ffmpeg);
+        // The ending tells `ffmpeg` the format.
+        let file = NewFile::with_ending_of(&self.path);
+        let file = file.map_err(|source| Error::io(&self.path, source))?;
         let mut command = ffmpeg.command();
         command
             .args(["-hide_banner", "-loglevel", "error", "-nostats", "-y"])
@@ -180,7 +182,7 @@ impl VideoWriter {
             .args(["-enc_time_base", &format!("1:{CLOCK}")])
             .args(["-video_track_timescale", &CLOCK.to_string()])
             .args(["-movflags", "+faststart"])
-            .arg(file_output(&self.temporary))
+            .arg(file_output(file.path()))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -194,6 +196,7 @@ impl VideoWriter {
             pixels: Some(pixels),
             process: Running(child),
             log: Some(std::thread::spawn(move || end_of_log(log))),
+            file,
             size,
             last: None,
         })
@@ -211,22 +214,6 @@ impl VideoWriter {
         let source = std::io::Error::other(format!("ffmpeg can't write the video: {}", log.trim()));
         Error::io(&self.path, source)
     }
-}
-
-impl Drop for VideoWriter {
-    fn drop(&mut self) {
-        self.running = None;
-        // After `finish` it is not there any more.
-        let _ = std::fs::remove_file(&self.temporary);
-    }
-}
-
-/// `DIR/NAME.part.mp4`: the ending tells `ffmpeg` the format.
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part.", std::process::id()));
-    name.push(path.extension().unwrap_or("mp4".as_ref()));
-    path.with_file_name(name)
 }
 
 fn file_output(path: &Path) -> OsString {

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use ssdlite_core::{ClassNames, Detection, ImageSize, NamedDetection};
 
+use crate::metrics::Times;
 use crate::model::Model;
-use crate::workers::{Found, Times};
+use crate::workers::Found;
 
 /// Detections in a picture.
 #[derive(Serialize)]

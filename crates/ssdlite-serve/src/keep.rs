@@ -1,25 +1,17 @@
 //! Frames that are kept as training data: a VOC folder that labelImg opens.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ssdlite_core::{ClassNames, ImageSize, PixelBox};
-use ssdlite_data::voc::{VocAnnotation, VocObject};
-use ssdlite_image::encode::{jpeg_from_image, write_file};
+use ssdlite_data::voc::{VocAnnotation, VocObject, VocWriter};
+use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_image::{Format, Limits as ImageLimits, decode};
 
 use crate::answer::{KeptFrame, KeptObject};
 use crate::refusal::Refusal;
-
-const ANNOTATIONS: &str = "Annotations";
-const PICTURES: &str = "JPEGImages";
-/// A kept frame is for training, like the pictures that were there before.
-const LISTS: [&str; 2] = ["ImageSets/Main/train.txt", "ImageSets/Main/trainval.txt"];
 
 /// The quality of pictures that have to be written anew.
 const KEPT_QUALITY: u8 = 95;
@@ -38,17 +30,15 @@ pub(crate) struct Kept {
 pub(crate) struct Keeper {
     folder: PathBuf,
     counter: AtomicU32,
-    /// Held while files are written: whether the folder was empty is asked
-    /// before.
-    writing: Mutex<()>,
+    writer: Mutex<VocWriter>,
 }
 
 impl Keeper {
     pub(crate) fn new(folder: PathBuf) -> Self {
         Self {
+            writer: Mutex::new(VocWriter::new(&folder)),
             folder,
             counter: AtomicU32::new(0),
-            writing: Mutex::new(()),
         }
     }
 
@@ -88,41 +78,18 @@ impl Keeper {
             ),
         };
         let id = self.new_id();
-        let filename = format!("{id}.{ending}");
         let annotation = VocAnnotation {
-            filename: &filename,
+            filename: &format!("{id}.{ending}"),
             size,
             objects,
         };
         let is_listed = self
-            .write(&id, &filename, &bytes, &annotation.to_xml())
-            .map_err(|error| Refusal::Broken(format!("{}: {error}", self.folder())))?;
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add_to_train(&bytes, &annotation)
+            .map_err(|error| Refusal::Broken(error.to_string()))?;
         Ok(Kept { id, is_listed })
-    }
-
-    /// Tells whether the frame stands in a list.
-    fn write(&self, id: &str, filename: &str, picture: &[u8], xml: &str) -> io::Result<bool> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let lists = self.lists()?;
-        let annotation = self.folder.join(ANNOTATIONS).join(format!("{id}.xml"));
-        write_under(&self.folder.join(PICTURES).join(filename), picture)?;
-        write_under(&annotation, xml.as_bytes())?;
-        for list in &lists {
-            append_line(list, id)?;
-        }
-        Ok(!lists.is_empty())
-    }
-
-    /// The lists that a kept frame goes into: those that are there, or in a
-    /// folder without annotations new ones. A new list beside annotations that
-    /// stand in none would leave those out of training.
-    fn lists(&self) -> io::Result<Vec<PathBuf>> {
-        let lists = LISTS.map(|list| self.folder.join(list));
-        let there: Vec<PathBuf> = lists.iter().filter(|list| list.exists()).cloned().collect();
-        if there.is_empty() && is_empty(&self.folder.join(ANNOTATIONS))? {
-            return Ok(lists.into());
-        }
-        Ok(there)
     }
 
     /// An id by the time of day; the counter tells frames of one millisecond
@@ -168,42 +135,4 @@ fn objects_to_keep<'a>(
         });
     }
     Ok(kept)
-}
-
-fn write_under(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    write_file(path, bytes).map_err(io::Error::other)
-}
-
-/// Whether nothing is in a folder, or the folder is not there.
-fn is_empty(folder: &Path) -> io::Result<bool> {
-    match fs::read_dir(folder) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-/// Adds a line, also to a file whose last line was left without its end.
-fn append_line(path: &Path, line: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .open(path)?;
-    let mut text = format!("{line}\n");
-    if file.seek(SeekFrom::End(0))? > 0 {
-        let mut last = [0];
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
-            text.insert(0, '\n');
-        }
-    }
-    file.write_all(text.as_bytes())
 }

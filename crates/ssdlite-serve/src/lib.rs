@@ -12,6 +12,7 @@
 mod access;
 mod answer;
 mod body;
+mod connections;
 pub mod error;
 mod extract;
 mod feed;

@@ -6,12 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::workers::Times;
-
 /// Upper bounds of the histograms' buckets, in seconds.
 const BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
+
+/// How long the stages of finding objects in an image took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    pub(crate) waited: Duration,
+    pub(crate) decoded: Duration,
+    pub(crate) detected: Duration,
+}
 
 /// Everything that is counted.
 pub(crate) struct Metrics {

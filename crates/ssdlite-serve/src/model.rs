@@ -75,7 +75,7 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] for a file that is no detector.
     pub fn new(name: &str, file: &ModelFile, threads: NonZeroUsize) -> Result<Self> {
-        let shown = match file.info().task {
+        let shown = match &file.info().task {
             Task::Detect(settings) => settings.post_processing,
             Task::Classify => PostProcessing::default(),
         };

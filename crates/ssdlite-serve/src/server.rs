@@ -13,19 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout_at;
 
 use crate::access::Gate;
+use crate::connections::Connections;
 use crate::error::{Error, Result};
 use crate::feed::Feeds;
 use crate::keep::Keeper;
@@ -33,22 +26,8 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::{Log, ServerOptions};
 use crate::routes::router;
-use crate::state::{AppState, told_to_stop};
+use crate::state::AppState;
 use crate::workers::Workers;
-
-/// How long a request's head may take to arrive, and a connection be idle.
-const HEAD_TIME: Duration = Duration::from_secs(30);
-
-/// The same for who comes while the server ends: long enough for a health check
-/// of a machine nearby.
-const LAST_HEAD_TIME: Duration = Duration::from_secs(1);
-
-/// The most bytes of a request's head.
-const MAX_HEAD_BYTES: usize = 64 << 10;
-
-/// The pause after the system refused a connection, for example because too
-/// many files are open.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Frames that are written as training data at once. More people than that
 /// rarely press the button together, and each takes a whole picture in memory.
@@ -175,12 +154,8 @@ impl Server {
     async fn serve(self, mut told: impl AsyncFnMut() -> io::Result<()>) -> Result<Instant> {
         self.listener.set_nonblocking(true).map_err(Error::System)?;
         let listener = TcpListener::from_std(self.listener).map_err(Error::System)?;
-        let mut connections = Connections {
-            app: router(Arc::clone(&self.state)),
-            state: Arc::clone(&self.state),
-            free: Arc::new(Semaphore::new(self.connections)),
-            tasks: JoinSet::new(),
-        };
+        let app = router(Arc::clone(&self.state));
+        let mut connections = Connections::new(app, Arc::clone(&self.state), self.connections);
         connections.serve(&listener, told()).await?;
 
         let deadline = Instant::now() + self.drain;
@@ -197,95 +172,6 @@ impl Server {
 
 /// Threads that read and write; pictures have threads of their own.
 const NETWORK_THREADS: usize = 2;
-
-/// A place among the connections that are allowed. Its WebSocket holds it on
-/// when a connection ends in one.
-#[derive(Clone)]
-pub(crate) struct Place {
-    _permit: Arc<OwnedSemaphorePermit>,
-}
-
-/// The connections of a server that runs.
-struct Connections {
-    app: Router,
-    state: Arc<AppState>,
-    free: Arc<Semaphore>,
-    tasks: JoinSet<()>,
-}
-
-impl Connections {
-    async fn serve(
-        &mut self,
-        listener: &TcpListener,
-        told: impl Future<Output = io::Result<()>>,
-    ) -> Result<()> {
-        tokio::pin!(told);
-        loop {
-            tokio::select! {
-                told = &mut told => return told.map_err(Error::System),
-                accepted = listener.accept() => self.take(accepted).await,
-                Some(_) = self.tasks.join_next() => {}
-            }
-        }
-    }
-
-    /// Waits until all connections and WebSockets have ended.
-    async fn drain(&mut self, listener: &TcpListener) {
-        let state = Arc::clone(&self.state);
-        loop {
-            tokio::select! {
-                () = state.stop.closed() => return,
-                accepted = listener.accept() => self.take(accepted).await,
-                Some(_) = self.tasks.join_next() => {}
-            }
-        }
-    }
-
-    async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            return;
-        };
-        let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
-            // The stream is closed: there is no room to say why.
-            return;
-        };
-        let place = Place {
-            _permit: Arc::new(permit),
-        };
-        // Small answers are not to wait for more; without it they only come later.
-        let _ = stream.set_nodelay(true);
-        let app = self.app.clone();
-        let stop = self.state.stop.subscribe();
-        self.tasks.spawn(connection(stream, app, place, stop));
-    }
-}
-
-async fn connection(stream: TcpStream, app: Router, place: Place, mut stop: watch::Receiver<bool>) {
-    let app = TowerToHyperService::new(app);
-    let app = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(place.clone());
-        app.call(request)
-    });
-    let ending = *stop.borrow_and_update();
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(if ending { LAST_HEAD_TIME } else { HEAD_TIME })
-        .max_buf_size(MAX_HEAD_BYTES)
-        // Who comes while the server ends gets one answer.
-        .keep_alive(!ending)
-        .serve_connection(TokioIo::new(stream), app)
-        .with_upgrades();
-    tokio::pin!(connection);
-    if !ending {
-        tokio::select! {
-            // How a client goes away is its own affair.
-            _ = connection.as_mut() => return,
-            () = told_to_stop(&mut stop) => connection.as_mut().graceful_shutdown(),
-        }
-    }
-    let _ = connection.await;
-}
 
 #[cfg(unix)]
 async fn end_signal() -> io::Result<()> {

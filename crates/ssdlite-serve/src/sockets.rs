@@ -28,12 +28,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::answer::Answer;
+use crate::connections::Place;
 use crate::extract::{Asked, Upgrade};
 use crate::feed::Shown;
 use crate::memory::Room;
 use crate::model::{LEAST_SCORE, Model};
 use crate::refusal::Refusal;
-use crate::server::Place;
 use crate::state::{AppState, told_to_stop};
 
 /// Frames that are sent and not yet drawn.

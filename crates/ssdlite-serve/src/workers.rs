@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Bytes;
 use ssdlite_core::{Detection, ImageSize};
@@ -15,7 +15,7 @@ use ssdlite_image::{Limits as ImageLimits, decode};
 use tokio::sync::oneshot;
 
 use crate::memory::Room;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Times};
 use crate::model::{Detect, Model};
 use crate::refusal::Refusal;
 
@@ -26,14 +26,6 @@ pub(crate) struct Found {
     pub(crate) size: ImageSize,
     pub(crate) detections: Vec<Detection>,
     pub(crate) times: Times,
-}
-
-/// How long the stages took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Times {
-    pub(crate) waited: Duration,
-    pub(crate) decoded: Duration,
-    pub(crate) detected: Duration,
 }
 
 struct Job {

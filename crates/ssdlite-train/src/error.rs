@@ -1,6 +1,7 @@
 //! The error of this crate, sorted by whose fault it is.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Why a training run can't start, or ended.
@@ -49,18 +50,29 @@ pub enum Error {
     /// The data can't be read.
     #[error(transparent)]
     Data(#[from] ssdlite_data::Error),
-    /// The evaluation refuses what it got.
+    /// A network can't be evaluated.
     #[error(transparent)]
-    Evaluation(#[from] ssdlite_eval::Error),
+    Evaluation(#[from] ssdlite_evaluate::Error),
     /// A picture can't be drawn or written.
     #[error(transparent)]
     Image(#[from] ssdlite_image::Error),
-    /// The inference engine refuses the model.
+    /// A model can't be read, written, fitted or run.
     #[error(transparent)]
-    Inference(#[from] ssdlite_infer::Error),
-    /// The network's weights can't be read, written or fitted.
-    #[error(transparent)]
-    Network(#[from] ssdlite_nn::Error),
+    Model(#[from] ssdlite_model::Error),
+    /// The network has an operation that the training device can't run.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The system can't start the threads of a step.
+    #[error("expected to start {threads} threads, but the system refused: {source}")]
+    Threads {
+        /// How many were asked for.
+        threads: NonZeroUsize,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A training device can't be had, or failed.
+    #[error("{0}")]
+    Device(String),
 }
 
 /// A result with this crate's [`Error`].

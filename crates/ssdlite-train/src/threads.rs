@@ -2,15 +2,15 @@
 
 use std::num::NonZeroUsize;
 
-use crate::error::{Error, Result};
+use ssdlite_infer::{MOST_THREADS, all_cores};
 
-pub use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
+use crate::error::{Error, Result};
 
 /// The number that an option asks for; all cores for 0.
 ///
 /// # Errors
 /// [`Error::Config`] for more than anything here is shared among.
-pub fn threads_from_option(threads: usize) -> Result<NonZeroUsize> {
+pub(crate) fn threads_from_option(threads: usize) -> Result<NonZeroUsize> {
     let threads = NonZeroUsize::new(threads).unwrap_or_else(all_cores);
     if threads <= MOST_THREADS {
         Ok(threads)

@@ -10,11 +10,12 @@ use std::path::Path;
 
 use common::{Notes, run};
 use ssdlite_data::sample::{ClassificationSampleOptions, write_classification_sample};
-use ssdlite_train::{ClassifierConfig, End, Outcome, Start, train_classifier};
+use ssdlite_train::{ClassifierConfig, End, Outcome, RunData, Start, train_classifier};
 
 fn train(config: &ClassifierConfig, path: &Path, start: &Start, notes: &mut Notes) -> Outcome {
     run(path, start, notes, |start, session| {
-        train_classifier(config, start, session)
+        let data = RunData::of_classifier(config, session.observer)?;
+        train_classifier(config, &data, start, session)
     })
     .unwrap()
 }

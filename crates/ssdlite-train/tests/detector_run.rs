@@ -11,7 +11,7 @@ use ssdlite_data::split::Split;
 use ssdlite_nn::ops::with_default_bodies;
 use ssdlite_train::config::OptimizerKind;
 use ssdlite_train::{
-    DetectorConfig, End, Error, Outcome, Result, RunFolder, Start, train_detector,
+    DetectorConfig, End, Error, Outcome, Result, RunData, RunFolder, Start, train_detector,
 };
 
 /// Three steps an epoch, two epochs.
@@ -39,7 +39,8 @@ fn train(
     notes: &mut Notes,
 ) -> Result<Outcome> {
     run(path, start, notes, |start, session| {
-        train_detector(config, start, session)
+        let data = RunData::of_detector(config, session.observer)?;
+        train_detector(config, &data, start, session)
     })
 }
 

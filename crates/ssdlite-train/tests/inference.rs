@@ -8,12 +8,9 @@ use ssdlite_core::{
     ClassNames, ImageSize, MobileNetV3, ModelInfo, PostProcessing, Suppression, Variant,
 };
 use ssdlite_image::{Layout, Preprocessor, RgbImage};
-use ssdlite_infer::{
-    Classifier, Detector, DetectorOptions, DetectorOutputs, Isa, ModelFile, NamedTensor, RunOptions,
-};
-use ssdlite_nn::weights::Values;
-use ssdlite_nn::weights::formula::state_from_formula;
-use ssdlite_nn::{Network, StateDict};
+use ssdlite_infer::{Classifier, Detector, DetectorOptions, DetectorOutputs, Isa, RunOptions};
+use ssdlite_nn::Network;
+use ssdlite_testing::model_from_formula;
 
 /// Largest difference, relative to the largest number.
 const TOLERANCE: f32 = 1e-5;
@@ -31,20 +28,6 @@ const MANY: PostProcessing = PostProcessing {
 
 fn classes(count: usize) -> ClassNames {
     ClassNames::new((0..count).map(|class| format!("class {class}"))).unwrap()
-}
-
-fn model(info: &ModelInfo, state: &StateDict) -> ModelFile {
-    let tensors = state
-        .iter()
-        .filter_map(|(key, tensor)| match &tensor.values {
-            Values::F32(numbers) => Some(NamedTensor {
-                key: key.to_owned(),
-                shape: tensor.shape.clone(),
-                numbers: numbers.clone(),
-            }),
-            _ => None,
-        });
-    ModelFile::from_tensors(info, tensors).unwrap()
 }
 
 /// Pictures of the network's input size, each different.
@@ -102,10 +85,9 @@ fn detectors_agree(backbone: MobileNetV3, size: ImageSize) {
     let mut info = ModelInfo::detector(backbone, classes(3), 320);
     info.preprocessing.size = size;
     let table = backbone.detector(3);
-    let state = state_from_formula(&info.tensors());
+    let file = model_from_formula(&info);
     let network = ssdlite_nn::Detector::new(&table, 1, &Device::flex());
-    let network = network.load_state_dict(&state).unwrap();
-    let file = model(&info, &state);
+    let network = network.load_state_dict(file.state()).unwrap();
     let all = pictures(size, 5);
     let mut first_of_isa: Option<(Isa, Vec<DetectorOutputs>)> = None;
     let expected = BATCHES.map(|count| network.forward(images(&info, &all[..count])));
@@ -156,10 +138,9 @@ fn classifiers_agree() {
     for variant in [Variant::Small, Variant::Large] {
         let backbone = MobileNetV3::new(variant);
         let info = ModelInfo::classifier(backbone, classes(7), 64);
-        let state = state_from_formula(&info.tensors());
+        let file = model_from_formula(&info);
         let network = ssdlite_nn::Classifier::new(&backbone.classifier(7), 1, &Device::flex());
-        let network = network.load_state_dict(&state).unwrap();
-        let file = model(&info, &state);
+        let network = network.load_state_dict(file.state()).unwrap();
         let all = pictures(ImageSize::new(83, 64), 5);
         let softmax = |logits: Tensor<2>| burn::tensor::activation::softmax(logits, 1);
         let expected =

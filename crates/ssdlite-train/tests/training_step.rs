@@ -10,17 +10,14 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use serde::Deserialize;
 use ssdlite_core::unit::MapSize;
 use ssdlite_core::{
-    BoxCoder, DefaultBoxScales, DefaultBoxes, FractionBox, MobileNetV3, PixelBox, Variant,
+    BoxCoder, DefaultBoxSizes, DefaultBoxes, FractionBox, MobileNetV3, PixelBox, Variant,
 };
 use ssdlite_core::{ImageSize, TensorRole};
-use ssdlite_nn::weights::Values;
-use ssdlite_nn::weights::formula::{signed, state_from_formula};
+use ssdlite_model::{StateTensor, Values};
 use ssdlite_nn::{Detector, Inventory, Network};
+use ssdlite_testing::{Summary, TOLERANCE, signed, state_from_formula};
 use ssdlite_train::loss::{MultiboxLoss, MultiboxTargets, surrogate};
 use ssdlite_train::optimizer::{GroupSettings, Optimizer, ParameterSlices, StepSettings};
-
-/// Largest difference to torchvision, relative to the size of the numbers.
-const TOLERANCE: f64 = 1e-4;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -53,36 +50,6 @@ struct Target {
     labels: Vec<i32>,
 }
 
-/// `summary` of `reference/formula.py`.
-#[derive(Deserialize)]
-struct Summary {
-    shape: Vec<usize>,
-    sum_of_squares: f64,
-    samples: Vec<(usize, f64)>,
-}
-
-impl Summary {
-    fn assert_close(&self, name: &str, shape: &[usize], values: &[f32]) {
-        assert_eq!(shape, self.shape, "{name}");
-        let norm = self.sum_of_squares.sqrt();
-        let mean = norm / (values.len() as f64).sqrt();
-        for &(index, expected) in &self.samples {
-            let found = f64::from(values[index]);
-            let allowed = TOLERANCE * mean.max(expected.abs());
-            assert!(
-                (found - expected).abs() < allowed,
-                "{name}, element {index}: {found}, torchvision {expected}"
-            );
-        }
-        let squares = values.iter().map(|&value| f64::from(value).powi(2));
-        let found = squares.sum::<f64>().sqrt();
-        assert!(
-            (found - norm).abs() < TOLERANCE * norm,
-            "{name}: norm {found}"
-        );
-    }
-}
-
 /// Gradients by torchvision's keys.
 struct GradientsByKey<'a> {
     inventory: &'a Inventory,
@@ -102,11 +69,8 @@ impl ModuleVisitor for GradientsByKey<'_> {
     }
 }
 
-fn floats(values: &Values) -> &[f32] {
-    match values {
-        Values::F32(values) => values,
-        other => panic!("expected floats, found {other:?}"),
-    }
+fn floats(tensor: &StateTensor) -> &[f32] {
+    tensor.floats().unwrap()
 }
 
 /// Labels and regression targets of all default boxes.
@@ -139,7 +103,7 @@ fn a_detector_step_agrees_with_torchvision() {
         .unwrap();
     let [batch, _, height, width] = golden.input;
     let maps = network.feature_maps(MapSize::new(height, width));
-    let default_boxes = DefaultBoxes::new(&DefaultBoxScales::default(), &maps);
+    let default_boxes = DefaultBoxes::new(&DefaultBoxSizes::default(), &maps);
     assert_eq!(default_boxes.len(), golden.boxes);
 
     let values = signed("images", golden.input.iter().product(), 2.0);
@@ -180,7 +144,7 @@ fn a_detector_step_agrees_with_torchvision() {
 
     for (key, expected) in &golden.updated {
         let (shape, gradient) = &by_key.found[key];
-        let mut values = floats(&state.get(key).unwrap().values).to_vec();
+        let mut values = floats(state.get(key).unwrap()).to_vec();
         sgd_step(&golden, &mut values, gradient);
         expected.assert_close(key, shape, &values);
     }
@@ -188,7 +152,7 @@ fn a_detector_step_agrees_with_torchvision() {
     let after = model.state_dict();
     for (key, expected) in &golden.running {
         let tensor = after.get(key).unwrap();
-        expected.assert_close(key, &tensor.shape, floats(&tensor.values));
+        expected.assert_close(key, &tensor.shape, floats(tensor));
     }
     let counted = network
         .tensors()

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use ssdlite_infer::all_cores;
 use ssdlite_media::LiveOptions;
 use ssdlite_serve::{Access, DEFAULT_PORT, Model, ServerOptions};
-use ssdlite_train::threads::all_cores;
 
 use super::stall::StallArgs;
 use crate::outcome::UsageError;

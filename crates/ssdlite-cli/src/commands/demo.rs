@@ -14,7 +14,7 @@ use ssdlite_image::draw::grid;
 use ssdlite_image::{ImageSize, Limits, RgbImage, encode};
 use ssdlite_infer::Detector;
 use ssdlite_train::config::DetectorConfig;
-use ssdlite_train::{Device, End, RunFolder, Session, Start, train_detector};
+use ssdlite_train::{End, OnCpu, RunData, RunFolder, Session, Start, train_detector};
 
 use crate::args::post_processing::PostProcessingArgs;
 use crate::console;
@@ -97,17 +97,19 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
     config.evaluation.every = 10;
     let mut progress = TrainingProgress::new(false);
     let stop = stop_on_signal("stopping after this step")?;
+    let data = RunData::of_detector(&config, &mut progress)?;
     let outcome = train_detector(
         &config,
+        &data,
         &Start::Random,
         &mut Session {
             folder,
-            device: Device::flex(),
+            device: &OnCpu,
             observer: &mut progress,
             stop: &stop,
         },
     )?;
-    if outcome.end != End::Stopped && !evaluate_run(&config, folder, &stop)? {
+    if outcome.end != End::Stopped && !evaluate_run(&config, data, folder, &stop)? {
         return Ok(End::Stopped);
     }
     Ok(outcome.end)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Task, Variant};
-use ssdlite_nn::weights::{StateDict, read_pth, write_model};
+use ssdlite_model::{ModelFile, StateDict, read_pth};
 
 use crate::args::reading::class_names_from_file;
 use crate::console;
@@ -82,19 +82,20 @@ impl ImportArgs {
         let classes = self.class_names()?;
         let state = read_pth(&self.file)?;
         let mut info = self.info_that_fits(&state, &classes);
+        let name = self.file.file_name().unwrap_or(self.file.as_os_str());
+        let origin = name.to_string_lossy().into_owned();
+        info.training.insert("imported from".into(), origin);
         info.validate()?;
-        state.check(&info.tensors()).with_context(|| {
+        let model = ModelFile::new(info, state).with_context(|| {
             format!(
                 "{} does not hold this network with {} classes",
                 self.file.display(),
                 classes.len()
             )
         })?;
-        let name = self.file.file_name().unwrap_or(self.file.as_os_str());
-        let origin = name.to_string_lossy().into_owned();
-        info.training.insert("imported from".into(), origin);
-        write_model(&self.out, &info, &state)?;
-        let network = match info.task {
+        model.write(&self.out)?;
+        let info = model.info();
+        let network = match &info.task {
             Task::Classify => "classifier",
             Task::Detect(_) => "detector",
         };

@@ -10,7 +10,7 @@ use ssdlite_core::inventory::parameter_count;
 use ssdlite_core::layers::{Layer, LayerKind};
 use ssdlite_core::unit::ConvKind;
 use ssdlite_core::{Fit, MapSize, ModelInfo, Suppression, Task};
-use ssdlite_nn::weights::read_model;
+use ssdlite_model::ModelFile;
 
 use crate::console;
 use crate::outcome::Outcome;
@@ -40,7 +40,7 @@ struct Inspection<'a> {
 
 impl InspectArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let info = read_model(&self.model)?.info;
+        let (info, _) = ModelFile::read(&self.model)?.into_parts();
         let inspection = Inspection {
             model: &self.model,
             file_bytes: std::fs::metadata(&self.model)?.len(),
@@ -62,7 +62,7 @@ impl InspectArgs {
 }
 
 fn feature_maps(info: &ModelInfo) -> Vec<MapSize> {
-    match info.task {
+    match &info.task {
         Task::Classify => Vec::new(),
         Task::Detect(_) => {
             let network = info.backbone.detector(info.classes.len());
@@ -76,7 +76,7 @@ impl Inspection<'_> {
         let info = self.info;
         let mut lines = Lines::default();
         lines.add("file", self.model.display());
-        let task = match info.task {
+        let task = match &info.task {
             Task::Classify => "classifier",
             Task::Detect(_) => "detector (SSD-lite)",
         };
@@ -191,7 +191,7 @@ fn maps_text(maps: &[MapSize]) -> String {
 
 fn layer_table(info: &ModelInfo) -> String {
     let classes = info.classes.len();
-    let layers = match info.task {
+    let layers = match &info.task {
         Task::Classify => info.backbone.classifier(classes).layers(info.input()),
         Task::Detect(_) => info.backbone.detector(classes).layers(info.input()),
     };

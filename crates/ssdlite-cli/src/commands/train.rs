@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
-use ssdlite_train::{DetectorConfig, train_detector};
+use ssdlite_train::{DetectorConfig, RunData, train_detector};
 
 use crate::args::run::RunArgs;
 use crate::args::train_options::DetectorTaskArgs;
-use crate::evaluation;
+use crate::evaluation::detector::evaluate_run;
 use crate::outcome::Outcome;
 use crate::training::Task;
 
@@ -27,8 +27,11 @@ impl TrainArgs {
         self.run.train(
             Task::Detector,
             config.training.device,
-            |session| train_detector(&config, &start, session),
-            |folder, stop| evaluation::detector::evaluate_run(&config, folder, stop),
+            |session| {
+                let data = RunData::of_detector(&config, session.observer)?;
+                Ok((train_detector(&config, &data, &start, session)?, data))
+            },
+            |data, folder, stop| evaluate_run(&config, data, folder, stop),
         )
     }
 }

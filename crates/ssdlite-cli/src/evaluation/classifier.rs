@@ -7,11 +7,10 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use ssdlite_data::ClassificationSet;
-use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
-use ssdlite_data::split::Split;
 use ssdlite_eval::ClassificationReport;
+use ssdlite_evaluate::ClassifierEvaluator;
 use ssdlite_infer::Classifier;
-use ssdlite_train::{ClassifierConfig, ClassifierEvaluator, RunFolder};
+use ssdlite_train::{RunData, RunFolder};
 
 use super::{once_on_all_cores, save_report, until_done, until_stopped};
 use crate::models::run_options;
@@ -28,25 +27,16 @@ pub(crate) fn evaluate(
 /// Evaluates a run's best model on its validation images, if there are any, and
 /// saves all of it in the run's folder. False if it was stopped.
 pub(crate) fn evaluate_run(
-    config: &ClassifierConfig,
+    data: RunData<ClassificationSet>,
     run: &RunFolder,
     stop: &AtomicBool,
 ) -> Result<bool> {
-    let folder = ImageFolder::open(&config.data.path)?;
-    if !folder.has_split(Split::Val) {
+    let Some(set) = data.validation else {
         return Ok(true);
-    }
+    };
     let options = run_options(Some(NonZeroUsize::MIN));
     let classifier = Classifier::load_with(run.best_model(), options)?;
-    // The training run has told of the findings.
-    let reading = folder.read(
-        Split::Val,
-        &ImageFolderOptions {
-            classes: Some(classifier.classes().clone()),
-            shares: config.data.shares(),
-        },
-    )?;
-    let evaluator = ClassifierEvaluator::new(Arc::new(reading.set), once_on_all_cores());
+    let evaluator = ClassifierEvaluator::new(set, once_on_all_cores());
     let (report, _) = until_stopped(stop, |watch| evaluator.evaluate(&classifier, watch))?;
     let Some(report) = report else {
         return Ok(false);

@@ -8,14 +8,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use serde::Serialize;
 use ssdlite_data::DetectionSet;
-use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
+use ssdlite_evaluate::DetectorEvaluator;
 use ssdlite_image::encode;
 use ssdlite_infer::{Detector, DetectorOptions};
-use ssdlite_train::{DetectorConfig, DetectorEvaluator, RunFolder};
+use ssdlite_train::{DetectorConfig, RunData, RunFolder};
 
 use super::{SHOWN_SCORE, once_on_all_cores, save_report, until_done, until_stopped};
-use crate::args::reading::coordinates;
 use crate::models::run_options;
 use crate::output::charts;
 
@@ -25,35 +24,24 @@ pub(crate) fn evaluate(detector: &Detector, set: DetectionSet) -> Result<(Evalua
     until_done(|watch| evaluator.evaluate(detector, watch))
 }
 
-/// Evaluates a run's best model on its validation split, if there is one, as
+/// Evaluates a run's best model on its validation set, if there is one, as
 /// the run itself did, and saves all of it in the run's folder. False if it was
 /// stopped.
 pub(crate) fn evaluate_run(
     config: &DetectorConfig,
+    data: RunData<DetectionSet>,
     run: &RunFolder,
     stop: &AtomicBool,
 ) -> Result<bool> {
-    let folder = VocFolder::open(&config.data.path)?;
-    if !folder.has_split(config.data.val_split) {
+    let Some(set) = data.validation.filter(|set| has_objects(set)) else {
         return Ok(true);
-    }
+    };
     let options = DetectorOptions {
         run: run_options(Some(NonZeroUsize::MIN)),
         post_processing: Some(config.evaluation.post_processing()),
     };
     let detector = Detector::load_with(run.best_model(), &options)?;
-    // The training run has told of the findings.
-    let reading = folder.read(
-        config.data.val_split,
-        &VocOptions {
-            coordinates: coordinates(config.data.voc_zero_based),
-            classes: Some(detector.classes().clone()),
-        },
-    )?;
-    if !has_objects(&reading.set) {
-        return Ok(true);
-    }
-    let evaluator = DetectorEvaluator::new(Arc::new(reading.set), once_on_all_cores());
+    let evaluator = DetectorEvaluator::new(set, once_on_all_cores());
     let (evaluation, _) = until_stopped(stop, |watch| evaluator.evaluate(&detector, watch))?;
     let Some(evaluation) = evaluation else {
         return Ok(false);
@@ -97,8 +85,7 @@ mod tests {
     use ssdlite_core::ModelInfo;
     use ssdlite_data::Overwrite;
     use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
-    use ssdlite_nn::weights::formula::state_from_formula;
-    use ssdlite_nn::weights::write_model;
+    use ssdlite_testing::model_from_formula;
 
     use super::*;
 
@@ -113,18 +100,18 @@ mod tests {
         write_detection_sample(&data, &sample).unwrap();
         let mut config = DetectorConfig::new(&data);
         config.model.width = 0.1;
-        let classes = VocFolder::open(&data).unwrap().classes().unwrap();
+        let data = RunData::of_detector(&config, &mut ()).unwrap();
+        let classes = data.training.classes.clone();
         let info = ModelInfo::detector(config.model.mobilenet(), classes, 64);
         let run = RunFolder::create(parent.path().join("run"), Overwrite::Refuse).unwrap();
-        let state = state_from_formula(&info.tensors());
-        write_model(&run.best_model(), &info, &state).unwrap();
+        model_from_formula(&info).write(&run.best_model()).unwrap();
         let numbers = run.evaluation().join("evaluation.json");
 
         let stopped = AtomicBool::new(true);
-        assert!(!evaluate_run(&config, &run, &stopped).unwrap());
+        assert!(!evaluate_run(&config, data.clone(), &run, &stopped).unwrap());
         assert!(!numbers.exists());
         let going_on = AtomicBool::new(false);
-        assert!(evaluate_run(&config, &run, &going_on).unwrap());
+        assert!(evaluate_run(&config, data, &run, &going_on).unwrap());
         assert!(numbers.exists());
     }
 }

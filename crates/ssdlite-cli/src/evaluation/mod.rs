@@ -10,9 +10,10 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use ssdlite_eval::ConfusionMatrix;
+use ssdlite_evaluate::{EvaluationOptions, Watch};
+use ssdlite_files::write_atomically;
 use ssdlite_image::encode;
-use ssdlite_train::threads::all_cores;
-use ssdlite_train::{EvaluationOptions, Watch};
+use ssdlite_infer::all_cores;
 
 use crate::console;
 use crate::output::charts;
@@ -34,7 +35,7 @@ fn once_on_all_cores() -> EvaluationOptions {
 
 /// Evaluates without a stop; returns how many images could not be used as well.
 fn until_done<T>(
-    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_train::Result<Option<T>>,
+    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_evaluate::Result<Option<T>>,
 ) -> Result<(T, usize)> {
     let (report, failures) = until_stopped(&AtomicBool::new(false), evaluate)?;
     Ok((report.context("the evaluation was stopped")?, failures))
@@ -44,7 +45,7 @@ fn until_done<T>(
 /// as well.
 fn until_stopped<T>(
     stop: &AtomicBool,
-    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_train::Result<Option<T>>,
+    evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_evaluate::Result<Option<T>>,
 ) -> Result<(Option<T>, usize)> {
     let mut failures = 0;
     let report = evaluate(&mut Watch {
@@ -64,5 +65,6 @@ fn save_report(folder: &Path, numbers: &impl Serialize, confusion: &ConfusionMat
     let chart = charts::confusion(confusion);
     encode::save(&folder.join("confusion.png"), &chart)?;
     let json = serde_json::to_vec_pretty(numbers)?;
-    Ok(encode::write_file(&folder.join("evaluation.json"), &json)?)
+    let path = folder.join("evaluation.json");
+    write_atomically(&path, &json).with_context(|| path.display().to_string())
 }

@@ -1,13 +1,13 @@
 //! What `detect --save` leaves of a video: an annotated copy, and beside it a
 //! file with a JSON line a frame.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use ssdlite_files::NewFile;
 use ssdlite_image::draw::fitted;
 use ssdlite_image::{ImageSize, RgbImage};
 use ssdlite_media::{Sound, VideoWriter};
@@ -74,17 +74,14 @@ fn later_than(last: Option<Duration>, time: Duration) -> Duration {
 /// A file of lines that gets its name when it is whole.
 struct LinesFile {
     path: PathBuf,
-    temporary: PathBuf,
-    writer: BufWriter<File>,
+    writer: BufWriter<NewFile>,
 }
 
 impl LinesFile {
     fn create(path: PathBuf) -> Result<Self> {
-        let temporary = path.with_extension(format!("{}.part.jsonl", std::process::id()));
-        let file = File::create(&temporary).with_context(|| temporary.display().to_string())?;
+        let file = NewFile::create(&path).with_context(|| path.display().to_string())?;
         Ok(Self {
             path,
-            temporary,
             writer: BufWriter::new(file),
         })
     }
@@ -94,18 +91,10 @@ impl LinesFile {
             .with_context(|| self.path.display().to_string())
     }
 
-    fn finish(mut self) -> Result<()> {
-        let written = self.writer.flush();
-        written
-            .and_then(|()| std::fs::rename(&self.temporary, &self.path))
+    fn finish(self) -> Result<()> {
+        let file = self.writer.into_inner().map_err(|error| error.into_error());
+        file.and_then(NewFile::commit)
             .with_context(|| self.path.display().to_string())
-    }
-}
-
-impl Drop for LinesFile {
-    fn drop(&mut self) {
-        // After `finish` it is not there any more.
-        std::fs::remove_file(&self.temporary).ok();
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
-use ssdlite_image::encode::write_file;
+use ssdlite_files::write_atomically;
 
 /// The published files have 10 to 22 MB.
 const MAX_BYTES: u64 = 64 << 20;
@@ -29,7 +29,7 @@ pub(crate) fn download(request: &Request<'_>) -> Result<()> {
     let bytes = fetch(url).with_context(|| format!("can't fetch {url}"))?;
     check_digest(&bytes, request.sha256_prefix)
         .with_context(|| format!("{url} is not the published file"))?;
-    Ok(write_file(request.to, &bytes)?)
+    write_atomically(request.to, &bytes).with_context(|| request.to.display().to_string())
 }
 
 fn fetch(url: &str) -> Result<Vec<u8>> {

@@ -28,7 +28,7 @@ pub(crate) fn write_model(path: &Path) {
     let classes = ClassNames::new(["left", "right"]).unwrap();
     let info = ModelInfo::detector(MobileNetV3::new(Variant::Small), classes, 96);
     let file = arbitrary_model(&info).unwrap();
-    std::fs::write(path, file.as_bytes()).unwrap();
+    file.write(path).unwrap();
 }
 
 /// A picture of slanted stripes as a PNG.

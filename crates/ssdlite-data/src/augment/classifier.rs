@@ -6,7 +6,7 @@ use ssdlite_core::{ImageSize, PixelBox, Preprocessing};
 use super::check_within;
 use super::view::View;
 use crate::error::Result;
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 /// How pictures are changed while a classifier is trained.
 ///

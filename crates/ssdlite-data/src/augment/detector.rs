@@ -8,7 +8,7 @@ use super::photometric::{Distortion, PhotometricDistort};
 use super::view::View;
 use super::zoom_out::ZoomOut;
 use crate::error::Result;
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 /// How pictures are changed while a detector is trained.
 #[derive(Clone, Debug, PartialEq)]

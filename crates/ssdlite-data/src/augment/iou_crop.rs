@@ -13,7 +13,7 @@ use ssdlite_core::PixelBox;
 use super::check_range;
 use super::view::has_center_of;
 use crate::error::{Error, Result};
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 /// How many times an overlap is chosen anew when no crop has it. With the
 /// default overlaps, one of which always succeeds, one picture in two thousand

@@ -20,7 +20,7 @@ use ssdlite_core::Preprocessing;
 
 use super::{check_range, check_within};
 use crate::error::Result;
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 /// Shares of red, green and blue in brightness: ITU-R BT.601, as torchvision
 /// rounds them.

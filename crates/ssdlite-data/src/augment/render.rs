@@ -96,7 +96,7 @@ mod tests {
 
     use super::super::DetectorAugment;
     use super::*;
-    use crate::rng::Rng;
+    use ssdlite_core::random::Rng;
 
     const PICTURE: ImageSize = ImageSize::new(211, 149);
     const INPUT: ImageSize = ImageSize::new(101, 83);

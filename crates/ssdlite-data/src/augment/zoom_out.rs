@@ -9,7 +9,7 @@ use ssdlite_core::PixelBox;
 
 use super::{check_range, check_within};
 use crate::error::Result;
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 /// How pictures are expanded.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! Which samples stand in which batch of an epoch.
 
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 /// Keeps the random numbers of an epoch's order apart from those of its
 /// samples.

@@ -7,7 +7,7 @@ use ssdlite_image::RgbImage;
 
 use crate::augment::Renderer;
 use crate::error::Result;
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 /// A decoded picture on its way into a batch.
 pub(crate) struct Sample<'a> {

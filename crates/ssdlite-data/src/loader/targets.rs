@@ -72,7 +72,7 @@ fn label_from_class(object: &GroundTruth) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use ssdlite_core::default_boxes::DefaultBoxScales;
+    use ssdlite_core::default_boxes::DefaultBoxSizes;
     use ssdlite_core::unit::MapSize;
     use ssdlite_core::{ClassId, PixelBox};
 
@@ -84,7 +84,7 @@ mod tests {
         let maps = [(10, 12), (5, 6), (3, 3), (2, 2), (1, 1), (1, 1)];
         let maps = maps.map(|(height, width)| MapSize::new(height, width));
         TargetEncoder {
-            default_boxes: DefaultBoxes::new(&DefaultBoxScales::default(), &maps),
+            default_boxes: DefaultBoxes::new(&DefaultBoxSizes::default(), &maps),
             coder: BoxCoder::default(),
             difficult,
         }

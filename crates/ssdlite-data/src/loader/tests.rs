@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ssdlite_core::default_boxes::{DefaultBoxScales, DefaultBoxes};
+use ssdlite_core::default_boxes::{DefaultBoxSizes, DefaultBoxes};
 use ssdlite_core::unit::MapSize;
 use ssdlite_core::{
     BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, PixelBox, Preprocessing,
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::augment::{ClassifierAugment, DetectorAugment};
 use crate::dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledImage};
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 const INPUT: ImageSize = ImageSize::new(67, 59);
 const PICTURES: usize = 23;
@@ -72,7 +72,7 @@ fn detection_recipe(set: &DetectionSet) -> DetectionRecipe {
         preprocessing: Preprocessing::detector(INPUT),
         augment: DetectorAugment::default(),
         targets: TargetEncoder {
-            default_boxes: DefaultBoxes::new(&DefaultBoxScales::default(), &maps),
+            default_boxes: DefaultBoxes::new(&DefaultBoxSizes::default(), &maps),
             coder: BoxCoder::default(),
             difficult: DifficultObjects::LeaveOut,
         },

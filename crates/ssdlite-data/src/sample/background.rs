@@ -1,7 +1,7 @@
 //! What the objects of the sample lie on.
 
-use crate::rng::Rng;
 use crate::sample::paint::{BLACK, Color, Noise, Point, WHITE, at, smooth_step};
+use ssdlite_core::random::Rng;
 
 /// A ground, the same at any size of picture.
 #[derive(Clone, Debug)]

@@ -12,19 +12,20 @@ mod paint;
 mod scene;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ssdlite_core::ImageSize;
-use ssdlite_image::encode::{PICTURE_QUALITY, jpeg_from_image, write_file};
+use ssdlite_core::random::Rng;
+use ssdlite_files::NewFolder;
+use ssdlite_image::encode::{PICTURE_QUALITY, jpeg_from_image};
 
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, make_folder, sorted_names};
+use crate::files::{Overwrite, make_folder, sorted_names, write_file};
 use crate::parallel;
-use crate::rng::Rng;
 use crate::sample::objects::Thing;
 use crate::sample::scene::{Layout, Scene, draw};
 use crate::split::{Split, SplitShares};
-use crate::voc::{VocAnnotation, VocFolder, VocObject};
+use crate::voc::{VocAnnotation, VocFolder, VocObject, VocWriter};
 
 /// Sets that are drawn from one seed must not share pictures.
 const DETECTION_STREAM: u64 = 1;
@@ -100,11 +101,10 @@ pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> 
         )));
     }
     write_folder_aside(root, |root| {
-        make_folder(&root.join("Annotations"))?;
-        make_folder(&root.join("JPEGImages"))?;
+        let writer = VocWriter::new(root);
         let indices: Vec<usize> = (0..options.images).collect();
         let written = parallel::map(&indices, |&index| {
-            write_detection_image(root, options.seed, index)
+            write_detection_image(&writer, options.seed, index)
         });
         written.into_iter().collect::<Result<()>>()?;
         let shares = SplitShares {
@@ -117,7 +117,7 @@ pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> 
     })
 }
 
-fn write_detection_image(root: &Path, seed: u64, index: usize) -> Result<()> {
+fn write_detection_image(writer: &VocWriter, seed: u64, index: usize) -> Result<()> {
     let mut rng = Rng::from_keys(&[DETECTION_STREAM, seed, index as u64]);
     let sizes = [(320, 240), (320, 240), (240, 320), (288, 288)];
     let (width, height) = sizes[rng.below(sizes.len())];
@@ -133,10 +133,8 @@ fn write_detection_image(root: &Path, seed: u64, index: usize) -> Result<()> {
         overhang: 0.2,
     };
     let scene = draw(&layout, &mut rng);
-    let id = format!("sample_{index:05}");
-    write_picture(&root.join(format!("JPEGImages/{id}.jpg")), &scene)?;
     let annotation = VocAnnotation {
-        filename: &format!("{id}.jpg"),
+        filename: &format!("sample_{index:05}.jpg"),
         size: layout.size,
         objects: (scene.objects.iter())
             .map(|object| VocObject {
@@ -147,8 +145,7 @@ fn write_detection_image(root: &Path, seed: u64, index: usize) -> Result<()> {
             })
             .collect(),
     };
-    let path = root.join(format!("Annotations/{id}.xml"));
-    Ok(write_file(&path, annotation.to_xml().as_bytes())?)
+    writer.add(&jpeg_of(&scene)?, &annotation)
 }
 
 fn any_thing(rng: &mut Rng) -> Thing {
@@ -204,12 +201,11 @@ fn write_classification_image(path: &Path, thing: Thing, seed: u64, keys: &[u64;
         radius: (0.28, 0.48),
         overhang: 0.1,
     };
-    write_picture(path, &draw(&layout, &mut rng))
+    Ok(write_file(path, &jpeg_of(&draw(&layout, &mut rng))?)?)
 }
 
-fn write_picture(path: &Path, scene: &Scene) -> Result<()> {
-    let bytes = jpeg_from_image(&scene.image, PICTURE_QUALITY)?;
-    Ok(write_file(path, &bytes)?)
+fn jpeg_of(scene: &Scene) -> Result<Vec<u8>> {
+    Ok(jpeg_from_image(&scene.image, PICTURE_QUALITY)?)
 }
 
 /// Lets `write` fill a folder beside `root`, then gives it its name.
@@ -223,27 +219,10 @@ fn write_folder_aside(root: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
         }
         fs::remove_dir(root).map_err(|source| Error::io(root, source))?;
     }
-    let aside = beside(root)?;
-    let written = write(&aside)
-        .and_then(|()| fs::rename(&aside, root).map_err(|source| Error::io(root, source)));
-    if written.is_err() {
-        // Best effort: the error that matters is the one already found.
-        let _ = fs::remove_dir_all(&aside);
+    if let Some(parent) = root.parent() {
+        make_folder(parent)?;
     }
-    written
-}
-
-/// A new folder in the same place.
-fn beside(root: &Path) -> Result<PathBuf> {
-    let Some(name) = root.file_name() else {
-        return Err(Error::InvalidRequest(format!(
-            "{}: expected a folder that can be named",
-            root.display()
-        )));
-    };
-    let mut name = name.to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let aside = root.with_file_name(name);
-    make_folder(&aside)?;
-    Ok(aside)
+    let folder = NewFolder::create(root).map_err(|source| Error::io(root, source))?;
+    write(folder.path())?;
+    folder.commit().map_err(|source| Error::io(root, source))
 }

@@ -5,11 +5,11 @@
 
 use std::ops::Range;
 
-use crate::rng::Rng;
 use crate::sample::paint::{
     BLACK, Color, Noise, Paint, Point, WHITE, at, capsule, circle, coverage, ellipse, lens,
     rounded_box, smooth_step, smooth_union,
 };
+use ssdlite_core::random::Rng;
 
 /// What can be drawn, sorted by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 
 use std::ops::{Add, Mul, Sub};
 
-use crate::rng::Rng;
+use ssdlite_core::random::Rng;
 
 /// A point or direction; x to the right, y down.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,12 +4,12 @@
 use ssdlite_core::{ImageSize, PixelBox};
 use ssdlite_image::RgbImage;
 
-use crate::rng::Rng;
 use crate::sample::background::Background;
 use crate::sample::objects::{Object, Thing};
 use crate::sample::paint::{
     BLACK, Color, Paint, Point, WHITE, at, capsule, circle, coverage, ellipse, smooth_step,
 };
+use ssdlite_core::random::Rng;
 
 /// An object as it lies in its picture.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,8 +9,9 @@ use crate::parallel;
 use crate::pictures::decode_fault;
 use crate::split::Split;
 use crate::voc::VocOptions;
-use crate::voc::folder::{ANNOTATIONS, PICTURES, VocFolder};
-use crate::voc::lists::{List, list_file, read_list};
+use crate::voc::folder::VocFolder;
+use crate::voc::layout::{ANNOTATIONS, LISTS, annotation_file, image_file, list_file};
+use crate::voc::lists::{List, read_list};
 use crate::voc::read::{Expectation, ImageReading};
 
 /// Pairs of splits that must share no picture. `trainval` against `train` and
@@ -68,7 +69,7 @@ impl VocFolder {
         };
         let read = |id: &String| self.decoded(self.read_image(id, &expectation));
         for (id, reading) in unlisted.iter().zip(parallel::map(&unlisted, read)) {
-            let file = Self::annotation_file(id);
+            let file = annotation_file(id);
             let message = "stands in no split";
             findings.push(Finding::warning(file, FindingKind::Unlisted, message));
             findings.extend(reading.findings);
@@ -107,7 +108,7 @@ impl VocFolder {
             .as_ref()
             .and_then(|image| Some((image.path.file_name()?, decode_fault(&image.path)?)));
         if let Some((name, fault)) = fault {
-            let file = format!("{PICTURES}/{}", name.to_string_lossy());
+            let file = image_file(&name.to_string_lossy());
             let finding = Finding::error(file, FindingKind::BadPicture, fault);
             reading.findings.push(finding);
             reading.image = None;
@@ -125,7 +126,7 @@ impl VocFolder {
             .filter(|id| !listed.contains(id) && !self.has_annotation(id))
             .flat_map(|id| self.picture_files(id))
             .map(|name| {
-                let file = format!("{PICTURES}/{name}");
+                let file = image_file(name);
                 Finding::warning(file, FindingKind::MissingAnnotation, "has no annotation")
             })
             .collect()
@@ -137,11 +138,7 @@ fn list_findings(lists: &BTreeMap<Split, List>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if lists.is_empty() {
         let message = "found no list; the set must be divided into splits before training";
-        findings.push(Finding::warning(
-            "ImageSets/Main",
-            FindingKind::EmptySplit,
-            message,
-        ));
+        findings.push(Finding::warning(LISTS, FindingKind::EmptySplit, message));
         return findings;
     }
     for split in Split::ALL {

@@ -1,12 +1,10 @@
 //! Making the lists of a VOC folder.
 
-use ssdlite_image::encode::write_file;
-
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, make_folder};
+use crate::files::{Overwrite, make_folder, write_file};
 use crate::split::{Split, SplitShares, divide};
 use crate::voc::folder::VocFolder;
-use crate::voc::lists::list_file;
+use crate::voc::layout::{LISTS, list_file};
 
 /// How many pictures each list got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +50,7 @@ impl VocFolder {
         let division = divide(ids, shares, &[shares.seed]);
         let mut trainval = [division.train.as_slice(), &division.val].concat();
         trainval.sort_unstable();
-        make_folder(&self.root().join("ImageSets/Main"))?;
+        make_folder(&self.root().join(LISTS))?;
         for (split, ids) in [
             (Split::Train, &division.train),
             (Split::Val, &division.val),

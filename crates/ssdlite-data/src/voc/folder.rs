@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use ssdlite_core::ClassNames;
 
@@ -10,20 +11,24 @@ use crate::files::{read_bounded, sorted_names};
 use crate::parallel;
 use crate::pictures::{PICTURE_ENDINGS, stem_with_ending};
 use crate::split::Split;
-use crate::voc::lists::{List, list_file, read_list};
+use crate::voc::layout::{ANNOTATIONS, FOLDERS, IMAGES, annotation_file, list_file};
+use crate::voc::lists::{List, read_list};
 use crate::voc::xml::{self, RawAnnotation};
-
-pub(super) const ANNOTATIONS: &str = "Annotations";
-pub(super) const PICTURES: &str = "JPEGImages";
 
 /// The largest annotation file that is read: tens of thousands of objects.
 const MAX_ANNOTATION_BYTES: u64 = 8 << 20;
 
+/// The fields of an annotation; the error is a message for the user.
+type Parsed = std::result::Result<RawAnnotation, String>;
+
 /// A data folder in VOC's layout, with the names of its files.
+///
+/// An annotation is read when it is first needed, and only then: classes,
+/// splits and checks that are asked of one `VocFolder` share what was read.
 #[derive(Clone, Debug)]
 pub struct VocFolder {
     root: PathBuf,
-    annotations: BTreeSet<String>,
+    annotations: BTreeMap<String, OnceLock<Parsed>>,
     pictures: BTreeMap<String, Vec<String>>,
 }
 
@@ -35,10 +40,10 @@ impl VocFolder {
     /// [`Error::Malformed`] if `Annotations` or `JPEGImages` is missing,
     /// [`Error::Io`] if a folder can't be listed.
     pub fn open(root: &Path) -> Result<Self> {
-        for folder in [ANNOTATIONS, PICTURES] {
+        for folder in FOLDERS {
             if !root.join(folder).is_dir() {
                 return Err(Error::Malformed(format!(
-                    "{}: expected the folders {ANNOTATIONS} and {PICTURES}, found no {folder}",
+                    "{}: expected the folders {ANNOTATIONS} and {IMAGES}, found no {folder}",
                     root.display()
                 )));
             }
@@ -46,10 +51,10 @@ impl VocFolder {
         let annotations = sorted_names(&root.join(ANNOTATIONS))?
             .iter()
             .filter_map(|name| stem_with_ending(name, &["xml"]))
-            .map(|(stem, _)| stem.to_owned())
+            .map(|(stem, _)| (stem.to_owned(), OnceLock::new()))
             .collect();
         let mut pictures: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for name in sorted_names(&root.join(PICTURES))? {
+        for name in sorted_names(&root.join(IMAGES))? {
             if let Some((stem, _)) = stem_with_ending(&name, &PICTURE_ENDINGS) {
                 pictures.entry(stem.to_owned()).or_default().push(name);
             }
@@ -73,12 +78,12 @@ impl VocFolder {
 
     /// The ids of all annotations, sorted.
     pub fn annotation_ids(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.annotations.iter().map(String::as_str)
+        self.annotations.keys().map(String::as_str)
     }
 
     /// Whether there is an annotation of this id.
     pub(super) fn has_annotation(&self, id: &str) -> bool {
-        self.annotations.contains(id)
+        self.annotations.contains_key(id)
     }
 
     /// Whether there is a picture of this id.
@@ -152,9 +157,10 @@ impl VocFolder {
 
     pub(super) fn classes_of(&self, ids: &[String]) -> Result<ClassNames> {
         let names_of = |id: &String| -> Vec<String> {
-            let annotation = self.raw_annotation(id).unwrap_or_default();
-            (annotation.objects.into_iter())
-                .filter_map(|object| object.name)
+            let annotation = self.annotation(id).and_then(|parsed| parsed.as_ref().ok());
+            (annotation.into_iter())
+                .flat_map(|annotation| &annotation.objects)
+                .filter_map(|object| object.name.clone())
                 .filter(|name| ClassNames::new([name]).is_ok())
                 .collect()
         };
@@ -170,14 +176,14 @@ impl VocFolder {
         Ok(ClassNames::new(names)?)
     }
 
-    /// The annotation file of an id, seen from the data folder.
-    pub(super) fn annotation_file(id: &str) -> String {
-        format!("{ANNOTATIONS}/{id}.xml")
+    /// An id's annotation, if there is one.
+    pub(super) fn annotation(&self, id: &str) -> Option<&Parsed> {
+        let parsed = self.annotations.get(id)?;
+        Some(parsed.get_or_init(|| self.parse_annotation(id)))
     }
 
-    /// The fields of an id's annotation; the error is a message for the user.
-    pub(super) fn raw_annotation(&self, id: &str) -> std::result::Result<RawAnnotation, String> {
-        let path = self.root.join(Self::annotation_file(id));
+    fn parse_annotation(&self, id: &str) -> Parsed {
+        let path = self.root.join(annotation_file(id));
         let bytes = read_bounded(&path, MAX_ANNOTATION_BYTES).map_err(|error| match error {
             Error::Io { source, .. } => source.to_string(),
             Error::OverLimit(_) => format!("expected at most {MAX_ANNOTATION_BYTES} bytes"),

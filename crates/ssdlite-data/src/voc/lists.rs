@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::read_bounded;
 use crate::finding::{Finding, FindingKind, quoted};
 use crate::split::Split;
+use crate::voc::layout::list_file;
 use crate::voc::xml::text_from_bytes;
 
 /// The largest list that is read: millions of ids.
@@ -20,11 +21,6 @@ const MAX_LIST_BYTES: u64 = 64 << 20;
 pub(super) struct List {
     pub(super) ids: Vec<String>,
     pub(super) findings: Vec<Finding>,
-}
-
-/// A split's list, seen from the data folder.
-pub(super) fn list_file(split: Split) -> String {
-    format!("ImageSets/Main/{split}.txt")
 }
 
 /// The list of a split, if its file is there.

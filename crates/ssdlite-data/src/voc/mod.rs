@@ -23,9 +23,11 @@ mod annotation;
 mod check;
 mod divide;
 mod folder;
+mod layout;
 mod lists;
 mod read;
 mod write;
+mod writer;
 mod xml;
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +35,9 @@ use ssdlite_core::ClassNames;
 
 pub use divide::SplitCounts;
 pub use folder::VocFolder;
+pub(crate) use layout::FOLDERS;
 pub use write::{VocAnnotation, VocObject};
+pub use writer::VocWriter;
 
 /// How the corners of boxes in annotation files are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

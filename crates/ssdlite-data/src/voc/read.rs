@@ -12,8 +12,8 @@ use crate::parallel;
 use crate::pictures::header_within_limits;
 use crate::split::Split;
 use crate::voc::annotation::Frame;
-use crate::voc::folder::{PICTURES, VocFolder};
-use crate::voc::lists::list_file;
+use crate::voc::folder::VocFolder;
+use crate::voc::layout::{IMAGES, annotation_file, image_file, list_file};
 use crate::voc::xml::RawAnnotation;
 use crate::voc::{Coordinates, VocOptions};
 
@@ -44,7 +44,8 @@ impl ImageReading {
 }
 
 impl VocFolder {
-    /// Reads a split: every annotation, and the header of every picture.
+    /// Reads a split: every annotation that was not read yet, and the header of
+    /// every picture.
     ///
     /// What can't be used is skipped or clipped as
     /// [`FindingKind`] says, reported and counted.
@@ -93,20 +94,20 @@ impl VocFolder {
     }
 
     pub(super) fn read_image(&self, id: &str, expectation: &Expectation<'_>) -> ImageReading {
-        let file = Self::annotation_file(id);
+        let file = annotation_file(id);
         let mut findings = Vec::new();
         let raw = self.annotation_of(id, &file, &mut findings);
         let picture = self.picture_of(id, &file, &mut findings);
         let (Some(raw), Some((path, header))) = (raw, picture) else {
             return ImageReading::skipped(findings);
         };
-        findings.extend(name_mismatch(&raw, id, &file));
-        let (frame, finding) = Frame::new(&raw, &header, expectation.coordinates, &file);
+        findings.extend(name_mismatch(raw, id, &file));
+        let (frame, finding) = Frame::new(raw, &header, expectation.coordinates, &file);
         findings.extend(finding);
         let Some(frame) = frame else {
             return ImageReading::skipped(findings);
         };
-        let objects = frame.objects(&raw, expectation.classes, &file, &mut findings);
+        let objects = frame.objects(raw, expectation.classes, &file, &mut findings);
         ImageReading {
             image: Some(DetectionImage {
                 id: id.to_owned(),
@@ -124,21 +125,17 @@ impl VocFolder {
         id: &str,
         file: &str,
         findings: &mut Vec<Finding>,
-    ) -> Option<RawAnnotation> {
-        if !self.has_annotation(id) {
-            let message = "expected an annotation, found none";
-            findings.push(Finding::error(
-                file,
+    ) -> Option<&RawAnnotation> {
+        let (kind, fault) = match self.annotation(id) {
+            Some(Ok(annotation)) => return Some(annotation),
+            Some(Err(fault)) => (FindingKind::BadAnnotation, fault.as_str()),
+            None => (
                 FindingKind::MissingAnnotation,
-                message,
-            ));
-            return None;
-        }
-        self.raw_annotation(id)
-            .map_err(|fault| {
-                findings.push(Finding::error(file, FindingKind::BadAnnotation, fault));
-            })
-            .ok()
+                "expected an annotation, found none",
+            ),
+        };
+        findings.push(Finding::error(file, kind, fault));
+        None
     }
 
     fn picture_of(
@@ -149,7 +146,7 @@ impl VocFolder {
     ) -> Option<(PathBuf, Header)> {
         let names = self.picture_files(id);
         let Some(name) = names.first() else {
-            let message = format!("expected the picture {PICTURES}/{id}.jpg or .png, found none");
+            let message = format!("expected the picture {IMAGES}/{id}.jpg or .png, found none");
             findings.push(Finding::error(
                 annotation,
                 FindingKind::MissingPicture,
@@ -157,7 +154,7 @@ impl VocFolder {
             ));
             return None;
         };
-        let file = format!("{PICTURES}/{name}");
+        let file = image_file(name);
         if names.len() > 1 {
             let message = format!(
                 "found {} pictures of one id, this one is taken",
@@ -169,7 +166,7 @@ impl VocFolder {
                 message,
             ));
         }
-        let path = self.root().join(PICTURES).join(name);
+        let path = self.root().join(&file);
         match header_within_limits(&path) {
             Ok(header) => Some((path, header)),
             Err(fault) => {

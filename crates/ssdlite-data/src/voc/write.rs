@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use ssdlite_core::{ImageSize, PixelBox};
 
+use crate::voc::layout::IMAGES;
+
 /// A picture's annotation, to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VocAnnotation<'a> {
@@ -32,7 +34,7 @@ impl VocAnnotation<'_> {
     /// The text of the annotation file. Boxes are 1-based and inclusive.
     pub fn to_xml(&self) -> String {
         let mut xml = format!(
-            "<annotation>\n\t<folder>JPEGImages</folder>\n\t<filename>{}</filename>\n\t<source>\n\
+            "<annotation>\n\t<folder>{IMAGES}</folder>\n\t<filename>{}</filename>\n\t<source>\n\
              \t\t<database>Unknown</database>\n\t</source>\n\t<size>\n\t\t<width>{}</width>\n\
              \t\t<height>{}</height>\n\t\t<depth>3</depth>\n\t</size>\n\
              \t<segmented>0</segmented>\n",

@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 32;
 pub(super) const CORNERS: [&str; 4] = ["xmin", "ymin", "xmax", "ymax"];
 
 /// The fields of an annotation file as written, trimmed.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct RawAnnotation {
     pub(super) filename: Option<String>,
     pub(super) width: Option<String>,
@@ -28,7 +28,7 @@ pub(super) struct RawAnnotation {
 }
 
 /// The fields of one object as written, trimmed.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct RawObject {
     pub(super) name: Option<String>,
     pub(super) difficult: Option<String>,

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use ssdlite_core::{ClassId, ClassNames};
+use ssdlite_data::DataFolder;
 use ssdlite_data::Error;
-use ssdlite_data::check::DataFolder;
 use ssdlite_data::finding::FindingKind;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::split::{Split, SplitShares};

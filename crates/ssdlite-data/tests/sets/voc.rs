@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ssdlite_core::default_boxes::{DefaultBoxScales, DefaultBoxes};
+use ssdlite_core::default_boxes::{DefaultBoxSizes, DefaultBoxes};
 use ssdlite_core::unit::MapSize;
 use ssdlite_core::{ClassId, ClassNames, ImageSize, PixelBox};
 use ssdlite_data::finding::FindingKind;
@@ -254,7 +254,7 @@ fn statistics_count_sizes_and_what_default_boxes_match() {
     let train = folder.read(Split::Train, &options).unwrap().set;
     let val = folder.read(Split::Val, &options).unwrap().set;
     let maps = [19, 10, 5, 3, 2, 1].map(|side| MapSize::new(side, side));
-    let default_boxes = DefaultBoxes::new(&DefaultBoxScales::default(), &maps);
+    let default_boxes = DefaultBoxes::new(&DefaultBoxSizes::default(), &maps);
     let sets = [(Split::Train, &train), (Split::Val, &val)];
     let stats = DetectionStats::new(&sets, &default_boxes);
     let split = &stats.splits[0];
@@ -276,4 +276,35 @@ fn statistics_count_sizes_and_what_default_boxes_match() {
         text.contains("30 / 30 / 30") && text.contains("100.0 %"),
         "{text}"
     );
+}
+
+#[test]
+fn an_annotation_is_read_once_however_much_is_asked() {
+    let maker = Maker::voc();
+    maker.labelled("a", 31, 17, &[("x", ["2", "3", "9", "9"])]);
+    maker.labelled("b", 31, 17, &[("y", ["2", "3", "9", "9"])]);
+    maker.labelled("bad", 31, 17, &[]);
+    maker.annotation("bad", "<annotation>");
+    maker.list("train", "a");
+    maker.list("val", "b\nbad");
+    let options = VocOptions::default();
+    let folder = maker.open();
+    let classes = folder.classes().unwrap();
+    // Whoever reads one of them again finds nothing.
+    for id in ["a", "b", "bad"] {
+        fs::remove_file(maker.path(&format!("Annotations/{id}.xml"))).unwrap();
+    }
+    let fault = error("Annotations/bad.xml", None, FindingKind::BadAnnotation);
+    for (split, images, faults) in [
+        (Split::Train, 1, vec![]),
+        (Split::Val, 1, vec![fault.clone()]),
+        (Split::TrainVal, 2, vec![fault]),
+    ] {
+        let reading = folder.read(split, &options).unwrap();
+        assert_eq!(reading.set.classes, classes);
+        assert_eq!(reading.set.images.len(), images, "{split}");
+        assert_faults(&reading.findings, faults);
+    }
+    let report = folder.check(&options).unwrap();
+    assert_eq!((report.images, report.objects), (2, 2));
 }

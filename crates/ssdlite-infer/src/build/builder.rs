@@ -3,11 +3,11 @@
 use ssdlite_core::{MapSize, Preprocessing};
 use ssdlite_kernels::Context;
 use ssdlite_kernels::infer::{self, Depthwise, MapShape, Pointwise};
+use ssdlite_model::ModelFile;
 
-use crate::arena::{Layout, Slot};
 use crate::engine::LayerInfo;
-use crate::model_file::ModelFile;
 use crate::plan::{Map, Operation, Plan, Source, Step};
+use ssdlite_kernels::arena::{Layout, Slot};
 
 pub(super) struct Builder<'a> {
     pub(super) file: &'a ModelFile,
@@ -23,7 +23,7 @@ impl<'a> Builder<'a> {
             file,
             preprocessing: file.info().preprocessing,
             context,
-            layout: Layout::default(),
+            layout: Layout::new(1),
             steps: Vec::new(),
         }
     }
@@ -56,7 +56,7 @@ impl<'a> Builder<'a> {
             channels: conv.out_channels,
             height: output.height,
             width: output.width,
-            margin,
+            padding: margin,
         };
         let slot = self.slot(shape.len());
         Map { slot, shape }

@@ -3,13 +3,13 @@
 use ssdlite_core::Activation;
 use ssdlite_core::unit::{ConvUnit, Linear, SqueezeExcite};
 use ssdlite_kernels::infer::{self, MapShape};
+use ssdlite_model::Result;
 
 use super::LOGITS;
 use super::builder::{Builder, map_size};
-use crate::arena::Slot;
-use crate::error::Result;
 use crate::fold::{self, Folded, kernel_activation};
 use crate::plan::{Map, Operation, Rows};
+use ssdlite_kernels::arena::Slot;
 
 impl Builder<'_> {
     /// Turns the slot's sums into scales.
@@ -21,10 +21,14 @@ impl Builder<'_> {
     ) -> Result<Slot> {
         let squeeze = fold::plain(self.file, &format!("{}.fc1", layer.key))?;
         let excite = fold::plain(self.file, &format!("{}.fc2", layer.key))?;
-        let relu = infer::Activation::Relu;
+        let relu = ssdlite_kernels::Activation::Relu;
         let packed = infer::SqueezeExcite::new(
             infer::Dense::new(&squeeze.weights, &squeeze.bias, relu),
-            infer::Dense::new(&excite.weights, &excite.bias, infer::Activation::None),
+            infer::Dense::new(
+                &excite.weights,
+                &excite.bias,
+                ssdlite_kernels::Activation::None,
+            ),
         );
         let scratch = self.slot(packed.scratch());
         let macs = 2 * (layer.channels * layer.squeeze_channels) as u64;
@@ -32,7 +36,7 @@ impl Builder<'_> {
             channels: layer.channels,
             height: 1,
             width: 1,
-            margin: 0,
+            padding: 0,
         };
         let info = self.info(&layer.key, "se", (layer.channels, map_size(one)), one);
         self.use_slots(&[sums]);
@@ -125,7 +129,7 @@ impl Builder<'_> {
             channels: linear.out_features,
             height: 1,
             width: 1,
-            margin: 0,
+            padding: 0,
         };
         let macs = (linear.in_features * linear.out_features) as u64;
         let info = self.info(
@@ -149,7 +153,7 @@ impl Builder<'_> {
             channels: numbers,
             height: 1,
             width: 1,
-            margin: 0,
+            padding: 0,
         };
         let info = self.info("output", "copy", (numbers, map_size(one)), one);
         self.use_slots(&[input]);

@@ -3,10 +3,10 @@
 use ssdlite_core::Preprocessing;
 use ssdlite_core::unit::{ConvUnit, HeadConv};
 use ssdlite_kernels::infer::{self, Depthwise, MapShape, Pointwise};
+use ssdlite_model::Result;
 
 use super::builder::Builder;
 use super::separable::Front;
-use crate::error::Result;
 use crate::fold::{self, Folded, kernel_activation};
 use crate::plan::Source;
 
@@ -31,7 +31,7 @@ impl Builder<'_> {
                         channels: unit.conv.out_channels,
                         height: output.height,
                         width: output.width,
-                        margin: 0,
+                        padding: 0,
                     },
                 }
             }
@@ -50,7 +50,11 @@ impl Builder<'_> {
 
     pub(super) fn packed_head(&self, head: &HeadConv) -> Result<Pointwise> {
         let Folded { weights, bias } = fold::plain(self.file, &head.key)?;
-        Ok(Pointwise::new(&weights, &bias, infer::Activation::None))
+        Ok(Pointwise::new(
+            &weights,
+            &bias,
+            ssdlite_kernels::Activation::None,
+        ))
     }
 
     pub(super) fn packed_depthwise(&self, unit: &ConvUnit) -> Result<Depthwise> {

@@ -4,11 +4,11 @@ use ssdlite_core::MapSize;
 use ssdlite_core::detector::Head;
 use ssdlite_core::unit::ConvUnit;
 use ssdlite_kernels::infer::{MapShape, Residual};
+use ssdlite_model::Result;
 
 use super::builder::{Builder, map_size};
-use crate::arena::Slot;
-use crate::error::Result;
 use crate::plan::{Map, Operation, Rows, Target};
+use ssdlite_kernels::arena::Slot;
 
 /// What comes before a depthwise convolution.
 #[derive(Clone, Copy)]
@@ -53,7 +53,7 @@ impl Builder<'_> {
         let scratch = self.separable_scratch(&source, &depthwise, Some(&project));
         let output = MapShape {
             channels: head.output.conv.out_channels,
-            margin: 0,
+            padding: 0,
             ..input.shape
         };
         let size = map_size(input.shape);

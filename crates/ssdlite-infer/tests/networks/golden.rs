@@ -4,7 +4,9 @@ use serde::Deserialize;
 use ssdlite_core::{ClassNames, ImageSize, MobileNetV3, ModelInfo, Variant};
 use ssdlite_infer::{Classifier, Detector, DetectorOptions};
 
-use crate::formula::{model, picture};
+use ssdlite_testing::{Summary, TOLERANCE, model_from_formula as model};
+
+use crate::picture;
 use crate::variants::every_run;
 
 #[derive(Deserialize)]
@@ -31,17 +33,6 @@ struct GoldenDetector {
     logits: Summary,
     regressions: Summary,
 }
-
-#[derive(Deserialize)]
-struct Summary {
-    shape: Vec<usize>,
-    sum: f64,
-    sum_of_squares: f64,
-    samples: Vec<(usize, f64)>,
-}
-
-/// Largest difference to torchvision, relative to the usual size of a number.
-const TOLERANCE: f64 = 1e-4;
 
 fn golden() -> Golden {
     serde_json::from_str(include_str!("../golden/outputs.json")).expect("a golden file")
@@ -97,24 +88,12 @@ fn detectors_agree_with_torchvision() {
             };
             let model = Detector::new(&file, &options).expect("a sound model");
             let outputs = model.outputs(&picture).expect("a sound picture");
-            assert_summary(&outputs.logits, &golden.logits);
-            assert_summary(&outputs.regressions, &golden.regressions);
+            for (name, found, expected) in [
+                ("logits", &outputs.logits, &golden.logits),
+                ("regressions", &outputs.regressions, &golden.regressions),
+            ] {
+                expected.assert_close(name, expected.shape(), found);
+            }
         }
     }
-}
-
-fn assert_summary(found: &[f32], expected: &Summary) {
-    assert_eq!(found.len(), expected.shape.iter().product::<usize>());
-    let norm = expected.sum_of_squares.sqrt();
-    let scale = norm / (found.len() as f64).sqrt();
-    for &(index, value) in &expected.samples {
-        let found = f64::from(found[index]);
-        let allowed = TOLERANCE * scale.max(value.abs());
-        let error = (found - value).abs();
-        assert!(error < allowed, "{index}: {found}, torchvision {value}");
-    }
-    let sum: f64 = found.iter().map(|&x| f64::from(x)).sum();
-    let squares: f64 = found.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-    assert!((sum - expected.sum).abs() < TOLERANCE * norm * (found.len() as f64).sqrt());
-    assert!((squares.sqrt() - norm).abs() < TOLERANCE * norm);
 }

@@ -1,7 +1,14 @@
 //! Whole networks: against torchvision, against each other, against broken
 //! files.
 
-mod formula;
 mod golden;
 mod hostile;
 mod variants;
+
+use ssdlite_core::ImageSize;
+use ssdlite_image::RgbImage;
+
+/// An image by a formula.
+fn picture(size: ImageSize) -> RgbImage {
+    RgbImage::new(size, ssdlite_testing::image_bytes(size)).expect("three bytes a pixel")
+}

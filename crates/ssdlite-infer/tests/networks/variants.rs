@@ -10,9 +10,10 @@ use ssdlite_image::RgbImage;
 use ssdlite_infer::{
     Classifier, Detector, DetectorOptions, DetectorOutputs, Isa, ModelFile, RunOptions,
 };
+use ssdlite_testing::model_from_formula as model;
 
-use crate::formula::{model, picture};
 use crate::golden::classes;
+use crate::picture;
 
 /// Largest difference between instruction sets, relative to the largest number.
 const TOLERANCE: f32 = 1e-4;

@@ -1,13 +1,12 @@
 //! Layers on vectors: linear layers, squeeze-and-excite, averages.
 
-use super::finish::{Finish, hard_sigmoid, hard_swish, relu, relu6};
-use super::map::{BLOCK, Block, MapRef, blocks};
+use super::map::{MapRef, blocks};
 use super::packed::Pointwise;
 use super::share;
 use crate::Context;
+use crate::activation::{Activation, Function, for_activation, hard_sigmoid};
 use crate::isa::{Kernel, Simd};
-use crate::memory::Shared;
-use crate::train::activation::Activation;
+use crate::memory::{BLOCK, Block, Shared};
 
 /// Vectors of outputs that are summed side by side, so that several streams of
 /// weights are read at once.
@@ -49,14 +48,9 @@ impl Dense {
 /// # Panics
 /// If the lengths don't fit.
 pub fn dense(context: Context<'_>, layer: &Dense, input: &[Block], output: &mut [Block]) {
-    let ending = Finish::from(layer.layer.activation);
-    panels(
-        context,
-        &layer.layer,
-        input,
-        output,
-        DenseFinish::Plain(ending),
-    );
+    let layer = &layer.layer;
+    let epilogue = Epilogue::Activation(layer.activation);
+    panels(context, layer, input, output, epilogue);
 }
 
 /// Both layers of a squeeze-and-excite.
@@ -109,7 +103,7 @@ pub fn squeeze_excite(
     }
     dense(context, &layer.squeeze, sums, squeezed);
     let excite = &layer.excite.layer;
-    panels(context, excite, squeezed, sums, DenseFinish::HardSigmoid);
+    panels(context, excite, squeezed, sums, Epilogue::HardSigmoid);
 }
 
 /// The average of each channel over a map.
@@ -164,9 +158,10 @@ impl Kernel for SumRow<'_> {
     }
 }
 
+/// What is done to a sum before it is written.
 #[derive(Clone, Copy)]
-enum DenseFinish {
-    Plain(Finish),
+enum Epilogue {
+    Activation(Activation),
     HardSigmoid,
 }
 
@@ -175,7 +170,7 @@ fn panels(
     layer: &Pointwise,
     input: &[Block],
     output: &mut [Block],
-    finish: DenseFinish,
+    epilogue: Epilogue,
 ) {
     assert_eq!(input.len(), blocks(layer.in_channels), "inputs");
     assert_eq!(output.len(), layer.panels(), "outputs");
@@ -191,7 +186,7 @@ fn panels(
             inputs: layer.in_channels,
             input,
             out,
-            finish,
+            epilogue,
         });
     });
 }
@@ -203,7 +198,7 @@ struct Panels<'a> {
     inputs: usize,
     input: &'a [Block],
     out: &'a mut [Block],
-    finish: DenseFinish,
+    epilogue: Epilogue,
 }
 
 impl Kernel for Panels<'_> {
@@ -267,20 +262,17 @@ impl Panels<'_> {
             }
             let out = self.out.as_mut_ptr().cast::<f32>();
             for (v, [a, b]) in sums.into_iter().enumerate() {
-                let x = self.finished(s, s.add(a, b));
+                let x = self.epilogue(s, s.add(a, b));
                 s.store(out.add((first + v) * S::LANES), x);
             }
         }
     }
 
     #[inline(always)]
-    fn finished<S: Simd>(&self, s: S, x: S::F32) -> S::F32 {
-        match self.finish {
-            DenseFinish::HardSigmoid => hard_sigmoid(s, x),
-            DenseFinish::Plain(Finish::None) => x,
-            DenseFinish::Plain(Finish::Relu) => relu(s, x),
-            DenseFinish::Plain(Finish::Relu6) => relu6(s, x),
-            DenseFinish::Plain(Finish::HardSwish) => hard_swish(s, x),
+    fn epilogue<S: Simd>(&self, s: S, x: S::F32) -> S::F32 {
+        match self.epilogue {
+            Epilogue::HardSigmoid => hard_sigmoid(s, x),
+            Epilogue::Activation(activation) => for_activation!(activation, F => F::value(s, x)),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One row of a depthwise convolution.
 
-use super::finish::{Finish, hard_swish, relu, relu6};
-use super::map::BLOCK;
 use super::packed::Depthwise;
+use crate::activation::{Function, for_activation};
 use crate::isa::{Kernel, Simd};
+use crate::memory::BLOCK;
 use crate::pool::split;
 
 /// The widest kernel.
@@ -16,7 +16,7 @@ const STRIP: usize = 8;
 ///
 /// # Safety
 /// To be run only while all pointers are valid for the shapes given, input rows
-/// with their margins, and nobody else uses the row that is written.
+/// with their padding, and nobody else uses the row that is written.
 pub(super) struct DepthwiseRow<'a> {
     pub(super) weights: &'a Depthwise,
     pub(super) block: usize,
@@ -102,24 +102,11 @@ impl DepthwiseRow<'_> {
                     }
                 }
             }
-            match Finish::from(self.weights.activation) {
-                Finish::None => {}
-                Finish::Relu => {
-                    for x in &mut sums {
-                        *x = relu(s, *x);
-                    }
+            for_activation!(self.weights.activation, F => {
+                for x in &mut sums {
+                    *x = F::value(s, *x);
                 }
-                Finish::Relu6 => {
-                    for x in &mut sums {
-                        *x = relu6(s, *x);
-                    }
-                }
-                Finish::HardSwish => {
-                    for x in &mut sums {
-                        *x = hard_swish(s, *x);
-                    }
-                }
-            }
+            });
             let out = self.out.add(x * BLOCK + lane);
             for (o, x) in sums.into_iter().enumerate() {
                 s.store(out.add(o * BLOCK), x);

@@ -2,18 +2,7 @@
 
 use std::marker::PhantomData;
 
-/// Channels of a block.
-pub const BLOCK: usize = 16;
-
-/// 16 channels of one pixel: a cache line.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(C, align(64))]
-pub struct Block(pub [f32; BLOCK]);
-
-impl Block {
-    /// All channels zero.
-    pub const ZERO: Self = Self([0.0; BLOCK]);
-}
+use crate::memory::{BLOCK, Block};
 
 /// Blocks that hold `channels` channels.
 pub const fn blocks(channels: usize) -> usize {
@@ -27,11 +16,11 @@ pub struct MapShape {
     pub channels: usize,
     /// Rows.
     pub height: usize,
-    /// Columns, without margins.
+    /// Columns, without padding.
     pub width: usize,
     /// Columns of zeros to the left and to the right of each row, for the
     /// depthwise convolutions that read the map.
-    pub margin: usize,
+    pub padding: usize,
 }
 
 impl MapShape {
@@ -57,10 +46,10 @@ impl MapShape {
     }
 
     const fn checked_len(&self) -> Option<usize> {
-        let Some(margins) = self.margin.checked_mul(2) else {
+        let Some(padding) = self.padding.checked_mul(2) else {
             return None;
         };
-        let Some(row) = self.width.checked_add(margins) else {
+        let Some(row) = self.width.checked_add(padding) else {
             return None;
         };
         let Some(rows) = self.blocks().checked_mul(self.height) else {
@@ -74,9 +63,9 @@ impl MapShape {
         self.len() == 0
     }
 
-    /// Blocks in a row with its margins.
+    /// Blocks in a row with its padding.
     const fn row(&self) -> usize {
-        self.width + 2 * self.margin
+        self.width + 2 * self.padding
     }
 
     /// The numbers of a map in the order `[channel][row][column]`.
@@ -88,7 +77,7 @@ impl MapShape {
         let mut out = Vec::with_capacity(self.channels * self.pixels());
         for channel in 0..self.channels {
             for y in 0..self.height {
-                let row = (channel / BLOCK * self.height + y) * self.row() + self.margin;
+                let row = (channel / BLOCK * self.height + y) * self.row() + self.padding;
                 let cells = &map[row..row + self.width];
                 out.extend(cells.iter().map(|cell| cell.0[channel % BLOCK]));
             }
@@ -164,7 +153,7 @@ pub(super) struct View<'a> {
     /// Rows held: row `y` lies in place `y % rows`.
     pub(super) rows: usize,
     pub(super) width: usize,
-    pub(super) margin: usize,
+    pub(super) padding: usize,
     map: PhantomData<&'a [Block]>,
 }
 
@@ -177,23 +166,23 @@ unsafe impl Sync for View<'_> {}
 impl View<'_> {
     pub(super) fn new(shape: MapShape, first: *mut f32) -> Self {
         Self {
-            ptr: first.wrapping_add(shape.margin * BLOCK),
+            ptr: first.wrapping_add(shape.padding * BLOCK),
             row: shape.row() * BLOCK,
             block: shape.height * shape.row() * BLOCK,
             rows: shape.height,
             width: shape.width,
-            margin: shape.margin,
+            padding: shape.padding,
             map: PhantomData,
         }
     }
 
     /// Blocks without further order.
-    pub(super) fn flat(cells: &mut [super::Block]) -> Self {
+    pub(super) fn flat(cells: &mut [Block]) -> Self {
         let shape = MapShape {
             channels: BLOCK,
             height: 1,
             width: cells.len(),
-            margin: 0,
+            padding: 0,
         };
         Self::new(shape, cells.as_mut_ptr().cast())
     }
@@ -204,14 +193,14 @@ impl View<'_> {
             .wrapping_add(block * self.block + y % self.rows * self.row)
     }
 
-    /// Zeros the margins of row `y` of block `block`.
+    /// Zeros the padding of row `y` of block `block`.
     ///
     /// # Safety
     /// The row must be in the view's buffer, and nobody else may use it.
-    pub(super) unsafe fn clear_margins(&self, block: usize, y: usize) {
-        let numbers = self.margin * BLOCK;
+    pub(super) unsafe fn clear_padding(&self, block: usize, y: usize) {
+        let numbers = self.padding * BLOCK;
         let first = self.at(block, y);
-        // SAFETY: a row has `margin` blocks before column 0 and after the last.
+        // SAFETY: a row has `padding` blocks before column 0 and after the last.
         unsafe {
             first.sub(numbers).write_bytes(0, numbers);
             first.add(self.width * BLOCK).write_bytes(0, numbers);

@@ -1,7 +1,8 @@
 //! Weights in the order in which the kernels read them.
 
-use super::map::{BLOCK, Block, blocks};
-use crate::train::activation::Activation;
+use super::map::blocks;
+use crate::activation::Activation;
+use crate::memory::{BLOCK, Block};
 
 /// A 1x1 convolution or a matrix: `[blocks of outputs][inputs]` of blocks.
 #[derive(Clone, Debug)]
@@ -107,8 +108,8 @@ impl Depthwise {
         self.channels
     }
 
-    /// Margin that its input map needs.
-    pub const fn margin(&self) -> usize {
+    /// Padding that its input map needs.
+    pub const fn padding(&self) -> usize {
         self.kernel / 2
     }
 

@@ -1,11 +1,13 @@
 //! 1x1 convolutions on maps.
 
-use super::map::{BLOCK, Block, MapMut, MapRef, MapShape, View};
+use super::map::{MapMut, MapRef, MapShape, View};
 use super::packed::Pointwise;
 use super::product::{self, Matrix, Product, RowBreaks, Target};
-use super::{Activation, Output, share};
+use super::{Output, share};
 use crate::Context;
+use crate::activation::Activation;
 use crate::isa::{Kernel, Simd};
+use crate::memory::{BLOCK, Block};
 use crate::pool::split;
 use std::ops::Range;
 
@@ -68,7 +70,7 @@ pub fn pointwise(
         "{RESIDUAL_OF_ROWS}"
     );
     let target = OutputView::new(layer, shape, &mut output);
-    let contiguous = view.margin == 0 && residual.is_none_or(|residual| residual.margin == 0);
+    let contiguous = view.padding == 0 && residual.is_none_or(|residual| residual.padding == 0);
     let (rows, width) = if contiguous {
         (1, shape.pixels())
     } else {
@@ -83,7 +85,7 @@ pub fn pointwise(
     };
     for y in 0..shape.height {
         // SAFETY: no thread writes yet.
-        unsafe { target.clear_margins(y) };
+        unsafe { target.clear_padding(y) };
     }
     let macs = shape.pixels() * layer.in_channels * layer.out_channels;
     let threads = context.pool.threads();
@@ -173,7 +175,13 @@ impl<'a> OutputView<'a> {
                 assert_eq!(Some(rows.len()), len, "output");
                 assert_eq!(layer.activation, Activation::None, "activation of rows");
                 Self::Rows {
-                    view: View::new(MapShape { margin: 0, ..shape }, rows.as_mut_ptr()),
+                    view: View::new(
+                        MapShape {
+                            padding: 0,
+                            ..shape
+                        },
+                        rows.as_mut_ptr(),
+                    ),
                     width: shape.width,
                     channels,
                 }
@@ -193,7 +201,7 @@ impl<'a> OutputView<'a> {
                 rows: RowBreaks {
                     column: x % view.width,
                     width: view.width,
-                    gap: 2 * view.margin,
+                    gap: 2 * view.padding,
                 },
                 residual: residual.map(|residual| {
                     let ptr = residual.at(0, y).wrapping_add(x * BLOCK);
@@ -211,17 +219,17 @@ impl<'a> OutputView<'a> {
         }
     }
 
-    /// Zeros the margins of row `y`.
+    /// Zeros the padding of row `y`.
     ///
     /// # Safety
     /// Nobody else may use the row.
-    pub(super) unsafe fn clear_margins(&self, y: usize) {
+    pub(super) unsafe fn clear_padding(&self, y: usize) {
         if let Self::Map(view, blocks) = *self
-            && view.margin > 0
+            && view.padding > 0
         {
             for block in 0..blocks {
                 // SAFETY: promised by the caller.
-                unsafe { view.clear_margins(block, y) };
+                unsafe { view.clear_padding(block, y) };
             }
         }
     }

@@ -4,10 +4,10 @@
 //! `MR` is the number of pixels of a tile, `NV` of vectors: at most 14 x 2 or
 //! 9 x 3 in 32 registers, 6 x 2 or 2 x 4 in 16.
 
-use super::finish::{Finish, hard_swish, relu, relu6};
-use super::map::BLOCK;
 use super::packed::Pointwise;
-use crate::isa::{Kernel, Simd};
+use crate::activation::{Function, for_activation};
+use crate::isa::{Cache, Kernel, Simd};
+use crate::memory::BLOCK;
 use crate::pool::split;
 
 /// Where the numbers of a run of pixels are.
@@ -33,7 +33,7 @@ pub(super) enum Target {
         /// Where rows end, if the run goes beyond one.
         rows: RowBreaks,
         /// The map that is added, if any: pointer and distance of blocks. It
-        /// has no margins if the run goes beyond one row.
+        /// has no padding if the run goes beyond one row.
         residual: Option<(*const f32, usize)>,
     },
     /// Rows of `channels` numbers.
@@ -52,12 +52,12 @@ pub(super) struct RowBreaks {
     pub(super) column: usize,
     /// Pixels in a row.
     pub(super) width: usize,
-    /// Blocks of margin between two rows; 0 for a run in one row.
+    /// Blocks of padding between two rows; 0 for a run in one row.
     pub(super) gap: usize,
 }
 
 impl RowBreaks {
-    /// A run that stays in a row, or a map without margins.
+    /// A run that stays in a row, or a map without padding.
     pub(super) const NONE: Self = Self {
         column: 0,
         width: 1,
@@ -73,19 +73,6 @@ impl RowBreaks {
             pixel + (self.column + pixel) / self.width * self.gap
         }
     }
-}
-
-/// Asks for a cache line that will be needed soon.
-#[inline(always)]
-fn prefetch(ptr: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, which no address makes fail; SSE is part of x86-64.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(ptr.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = ptr;
 }
 
 /// A product over a run of neighbouring pixels.
@@ -246,7 +233,7 @@ impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
                 let len = left.min(product.input.segment_len);
                 for k in 0..len {
                     if ahead != last {
-                        prefetch(ahead);
+                        s.prefetch(ahead, Cache::Second);
                         ahead = ahead.wrapping_add(BLOCK);
                     }
                     let mut w = [s.zero(); NV];
@@ -278,30 +265,13 @@ impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
         block: usize,
         rows: RowBreaks,
     ) {
-        match Finish::from(self.product.weights.activation) {
-            Finish::None => {}
-            Finish::Relu => {
-                for row in &mut sums {
-                    for x in row {
-                        *x = relu(s, *x);
-                    }
+        for_activation!(self.product.weights.activation, F => {
+            for row in &mut sums {
+                for x in row {
+                    *x = F::value(s, *x);
                 }
             }
-            Finish::Relu6 => {
-                for row in &mut sums {
-                    for x in row {
-                        *x = relu6(s, *x);
-                    }
-                }
-            }
-            Finish::HardSwish => {
-                for row in &mut sums {
-                    for x in row {
-                        *x = hard_swish(s, *x);
-                    }
-                }
-            }
-        }
+        });
         for (p, row) in sums.into_iter().enumerate() {
             let out = out.wrapping_add(rows.offset(self.pixel + p) * BLOCK);
             for (v, x) in row.into_iter().enumerate() {

@@ -1,11 +1,12 @@
 //! The rows that a depthwise convolution reads, made on demand.
 
-use super::map::{BLOCK, View};
+use super::map::View;
 use super::packed::Pointwise;
 use super::product::{Matrix, Product, RowBreaks, Target};
-use super::separable::Source;
+use super::source::Source;
 use super::stem::StemRows;
 use crate::isa::Isa;
+use crate::memory::BLOCK;
 use std::ops::Range;
 
 /// Puts rows into the ring of a thread, one after the other.
@@ -58,7 +59,7 @@ impl<'a> Filler<'a> {
     pub(super) fn fill(&mut self, blocks: &Range<usize>, end: usize) {
         if let Source::Expanded { layer, input } = self.source {
             let view = input.view();
-            if self.holds_all() && view.margin == 0 {
+            if self.holds_all() && view.padding == 0 {
                 if self.next == self.first {
                     self.expand(layer, blocks, view, 0, self.height);
                 }
@@ -116,7 +117,7 @@ impl<'a> Filler<'a> {
                     RowBreaks {
                         column: 0,
                         width: ring.width,
-                        gap: 2 * ring.margin,
+                        gap: 2 * ring.padding,
                     }
                 },
                 residual: None,

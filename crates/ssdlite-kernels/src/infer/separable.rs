@@ -6,14 +6,15 @@
 //! in a ring, which stays in the first or second level of the cache.
 
 use super::depthwise::{DepthwiseRow, MOST_ROWS};
-use super::map::{BLOCK, Block, MapMut, MapRef, MapShape, View};
-use super::packed::{Depthwise, Pointwise, Stem};
+use super::map::{MapMut, MapShape, View};
+use super::packed::{Depthwise, Pointwise};
 use super::pointwise::{OutputView, RESIDUAL_OF_ROWS};
 use super::product::{self, Matrix, Product};
 use super::ring::Filler;
-use super::stem;
+use super::source::{Source, SourceKind};
 use super::{Output, share};
 use crate::Context;
+use crate::memory::{BLOCK, Block};
 use std::ops::Range;
 
 /// Pixels of a band that make the last product's tiles large enough.
@@ -40,35 +41,12 @@ pub struct Separable<'a> {
     /// The depthwise convolution.
     pub depthwise: &'a Depthwise,
     /// What follows it.
-    pub ending: Ending<'a>,
-}
-
-/// What a depthwise convolution reads.
-#[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
-    /// A map with the depthwise convolution's margin.
-    Map(MapRef<'a>),
-    /// The output of a 1x1 convolution.
-    Expanded {
-        /// The convolution.
-        layer: &'a Pointwise,
-        /// Its input.
-        input: MapRef<'a>,
-    },
-    /// The output of the first convolution.
-    Pixels {
-        /// The convolution.
-        layer: &'a Stem,
-        /// A picture of packed RGB bytes.
-        pixels: &'a [u8],
-        /// Its width.
-        width: usize,
-    },
+    pub epilogue: Epilogue<'a>,
 }
 
 /// What follows a depthwise convolution.
 #[derive(Debug)]
-pub enum Ending<'a> {
+pub enum Epilogue<'a> {
     /// Its output is written.
     Depthwise {
         /// The depthwise convolution's output.
@@ -97,60 +75,6 @@ pub enum Residual {
     Input,
 }
 
-impl Source<'_> {
-    /// The shape of what the depthwise convolution reads.
-    fn shape(&self) -> MapShape {
-        match self {
-            Self::Map(map) => map.shape(),
-            Self::Expanded { layer, input } => MapShape {
-                channels: layer.out_channels,
-                margin: 0,
-                ..input.shape()
-            },
-            Self::Pixels {
-                layer,
-                pixels,
-                width,
-            } => layer.output(pixels, *width),
-        }
-    }
-
-    fn kind(&self) -> SourceKind {
-        match self {
-            Self::Map(_) => SourceKind::Map,
-            Self::Expanded { layer, .. } => SourceKind::Expanded {
-                in_channels: layer.in_channels,
-            },
-            Self::Pixels { .. } => SourceKind::Pixels,
-        }
-    }
-}
-
-/// Which [`Source`] a chain has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceKind {
-    /// A map.
-    Map,
-    /// A 1x1 convolution.
-    Expanded {
-        /// Channels that it reads.
-        in_channels: usize,
-    },
-    /// The first convolution.
-    Pixels,
-}
-
-impl SourceKind {
-    /// Multiplications for each number that the depthwise convolution reads.
-    const fn inputs(self) -> usize {
-        match self {
-            Self::Map => 0,
-            Self::Expanded { in_channels } => in_channels,
-            Self::Pixels => stem::INPUTS,
-        }
-    }
-}
-
 /// Blocks of scratch that [`separable`] needs; `map` is what the depthwise
 /// convolution reads.
 pub fn separable_scratch(
@@ -173,22 +97,22 @@ pub fn separable(context: Context<'_>, mut layers: Separable<'_>, scratch: &mut 
     let shape = source.shape();
     assert_eq!(shape.channels, layers.depthwise.channels, "channels");
     match source {
-        Source::Map(_) => assert!(shape.margin >= layers.depthwise.margin(), "input margin"),
+        Source::Map(_) => assert!(shape.padding >= layers.depthwise.padding(), "input padding"),
         Source::Expanded { layer, input } => {
             assert_eq!(input.shape().channels, layer.in_channels, "input channels");
         }
         Source::Pixels { .. } => {}
     }
-    let project = match &layers.ending {
-        Ending::Depthwise { .. } => None,
-        Ending::Project { layer, .. } => Some(*layer),
+    let project = match &layers.epilogue {
+        Epilogue::Depthwise { .. } => None,
+        Epilogue::Project { layer, .. } => Some(*layer),
     };
     let sizes = Sizes::new(source.kind(), layers.depthwise, project, shape);
     let needed = sizes.scratch(context);
     assert!(scratch.len() >= needed, "scratch of {}", scratch.len());
     let (row_sums, threads_scratch) = scratch.split_at_mut(sizes.row_sums());
     let mut sums_out = None;
-    let end = End::new(&mut layers.ending, &source, &sizes, &mut sums_out);
+    let end = End::new(&mut layers.epilogue, &source, &sizes, &mut sums_out);
     let work = Work {
         context,
         sizes,
@@ -218,7 +142,7 @@ pub fn separable(context: Context<'_>, mut layers: Separable<'_>, scratch: &mut 
 /// Shapes that follow from the layers and the input.
 #[derive(Clone, Copy)]
 struct Sizes {
-    /// What the depthwise convolution reads, with just its margin.
+    /// What the depthwise convolution reads, with just its padding.
     expanded: MapShape,
     /// What it writes.
     output: MapShape,
@@ -244,7 +168,7 @@ impl Sizes {
             channels: depthwise.channels,
             height: depthwise.output(map.height),
             width: depthwise.output(map.width),
-            margin: 0,
+            padding: 0,
         };
         let projection = project.map_or(0, |layer| layer.out_channels);
         let taps = depthwise.kernel * depthwise.kernel;
@@ -257,7 +181,7 @@ impl Sizes {
         Self {
             expanded: MapShape {
                 channels: depthwise.channels,
-                margin: depthwise.margin(),
+                padding: depthwise.padding(),
                 ..map
             },
             output,
@@ -361,19 +285,19 @@ enum ResidualView<'a> {
 }
 
 impl<'a> End<'a> {
-    /// The views of an ending, after all shapes were compared.
+    /// The views of an epilogue, after all shapes were compared.
     fn new(
-        ending: &mut Ending<'a>,
+        epilogue: &mut Epilogue<'a>,
         source: &Source<'a>,
         sizes: &Sizes,
         sums_out: &mut Option<&'a mut [Block]>,
     ) -> Self {
         let shape = sizes.output;
-        match ending {
-            Ending::Depthwise { output, sums } => {
+        match epilogue {
+            Epilogue::Depthwise { output, sums } => {
                 let found = output.shape();
                 let expected = MapShape {
-                    margin: found.margin,
+                    padding: found.padding,
                     ..shape
                 };
                 assert_eq!(found, expected, "output of the depthwise convolution");
@@ -383,7 +307,7 @@ impl<'a> End<'a> {
                 }
                 Self::Depthwise(output.view())
             }
-            Ending::Project {
+            Epilogue::Project {
                 layer,
                 residual,
                 output,
@@ -400,7 +324,7 @@ impl<'a> End<'a> {
                     };
                     let expected = MapShape {
                         channels: layer.out_channels,
-                        margin: found.margin,
+                        padding: found.padding,
                         ..shape
                     };
                     assert_eq!(found, expected, "residual");
@@ -415,7 +339,7 @@ impl<'a> End<'a> {
         }
     }
 
-    /// Rows that are projected together: one where a residual has margins.
+    /// Rows that are projected together: one where a residual has padding.
     fn band(&self, sizes: &Sizes) -> usize {
         match self {
             Self::Project {
@@ -425,7 +349,7 @@ impl<'a> End<'a> {
             Self::Project {
                 residual: Some(ResidualView::Map(view)),
                 ..
-            } if view.margin > 0 => 1,
+            } if view.padding > 0 => 1,
             _ => sizes.band,
         }
     }
@@ -477,11 +401,11 @@ impl Work<'_> {
             for block in 0..chunk.len() {
                 for slot in 0..sizes.ring_rows {
                     // SAFETY: this thread alone has its part of the scratch.
-                    unsafe { ring.clear_margins(block, slot) };
+                    unsafe { ring.clear_padding(block, slot) };
                 }
             }
         }
-        let (stride, margin) = (self.depthwise.stride, self.depthwise.margin());
+        let (stride, padding) = (self.depthwise.stride, self.depthwise.padding());
         let held = match self.source {
             Source::Map(map) => Held {
                 view: map.view(),
@@ -492,7 +416,7 @@ impl Work<'_> {
                 first_block: chunk.start,
             },
         };
-        let first = (rows.start * stride).saturating_sub(margin);
+        let first = (rows.start * stride).saturating_sub(padding);
         let mut filler = Filler::new(
             self.context.isa,
             self.source,
@@ -504,7 +428,7 @@ impl Work<'_> {
         while y < rows.end {
             let band_end = (y + self.band).min(rows.end);
             for out_y in y..band_end {
-                let end = (out_y * stride + margin + 1).min(sizes.expanded.height);
+                let end = (out_y * stride + padding + 1).min(sizes.expanded.height);
                 let mut block = chunk.start;
                 while block < chunk.end {
                     // A few blocks at a time, which are read back from the
@@ -523,11 +447,11 @@ impl Work<'_> {
                 }
                 filler.filled(end);
                 if let End::Depthwise(view) = self.end
-                    && view.margin > 0
+                    && view.padding > 0
                 {
                     for block in chunk.clone() {
                         // SAFETY: this thread alone has this row of this block.
-                        unsafe { view.clear_margins(block, out_y) };
+                        unsafe { view.clear_padding(block, out_y) };
                     }
                 }
             }
@@ -537,14 +461,14 @@ impl Work<'_> {
     }
 
     fn depthwise_row(&self, held: Held<'_>, block: usize, out_y: usize, out: *mut f32) {
-        let (kernel, margin) = (self.depthwise.kernel, self.depthwise.margin());
+        let (kernel, padding) = (self.depthwise.kernel, self.depthwise.padding());
         let top = out_y * self.depthwise.stride;
-        let first_row = margin.saturating_sub(top);
-        let end_row = kernel.min(self.sizes.expanded.height + margin - top);
+        let first_row = padding.saturating_sub(top);
+        let end_row = kernel.min(self.sizes.expanded.height + padding - top);
         let mut rows = [std::ptr::null(); MOST_ROWS];
         for (ky, row) in rows.iter_mut().enumerate().take(end_row).skip(first_row) {
-            let at = held.view.at(block - held.first_block, top + ky - margin);
-            *row = at.wrapping_sub(margin * BLOCK).cast_const();
+            let at = held.view.at(block - held.first_block, top + ky - padding);
+            *row = at.wrapping_sub(padding * BLOCK).cast_const();
         }
         self.context.isa.run(DepthwiseRow {
             weights: self.depthwise,
@@ -569,7 +493,7 @@ impl Work<'_> {
         };
         for y in rows.clone() {
             // SAFETY: this thread alone has the row.
-            unsafe { output.clear_margins(y) };
+            unsafe { output.clear_padding(y) };
         }
         let residual = residual.map(|residual| match residual {
             ResidualView::Map(view) => view,

@@ -36,7 +36,7 @@ impl Stem {
             channels: self.product.out_channels,
             height: height.div_ceil(2),
             width: width.div_ceil(2),
-            margin: 0,
+            padding: 0,
         }
     }
 }

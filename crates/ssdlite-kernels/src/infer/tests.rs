@@ -6,26 +6,15 @@ mod misuse;
 use std::num::NonZeroUsize;
 
 use super::*;
+use crate::activation::Activation;
 use crate::isa::Isa;
 use crate::pool::Pool;
+use crate::reference::activate;
+use crate::testing::Numbers;
 
 /// Largest difference to the definition in `f64`, relative to the largest
 /// number: sums of up to a thousand products.
 const TOLERANCE: f64 = 2e-5;
-
-/// Numbers from -1 to 1.
-struct Numbers(u64);
-
-impl Numbers {
-    fn take(&mut self, count: usize) -> Vec<f32> {
-        (0..count)
-            .map(|_| {
-                self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1);
-                (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect()
-    }
-}
 
 /// A map in `[channel][row][column]` order.
 #[derive(Clone)]
@@ -40,7 +29,7 @@ impl Plain {
             channels,
             height,
             width,
-            margin: 0,
+            padding: 0,
         };
         Self {
             shape,
@@ -70,17 +59,17 @@ impl Plain {
         }
     }
 
-    fn blocked(&self, margin: usize) -> (MapShape, Vec<Block>) {
+    fn blocked(&self, padding: usize) -> (MapShape, Vec<Block>) {
         let shape = MapShape {
-            margin,
+            padding,
             ..self.shape
         };
-        let row = shape.width + 2 * margin;
+        let row = shape.width + 2 * padding;
         let mut cells = vec![Block::ZERO; shape.len()];
         for c in 0..shape.channels {
             for y in 0..shape.height {
                 for x in 0..shape.width {
-                    let cell = (c / BLOCK * shape.height + y) * row + margin + x;
+                    let cell = (c / BLOCK * shape.height + y) * row + padding + x;
                     cells[cell].0[c % BLOCK] = self.numbers[self.index(c, y, x)] as f32;
                 }
             }
@@ -102,7 +91,7 @@ impl Plain {
                     f64::from(weights[o * channels + c]) * self.numbers[c * height * width + pixel]
                 });
                 let sum = f64::from(*bias) + products.sum::<f64>();
-                out.numbers[o * height * width + pixel] = activated(activation, sum);
+                out.numbers[o * height * width + pixel] = activate(activation, sum);
             }
         }
         out
@@ -156,15 +145,6 @@ impl Plain {
     }
 }
 
-fn activated(activation: Activation, x: f64) -> f64 {
-    match activation {
-        Activation::None => x,
-        Activation::Relu => x.max(0.0),
-        Activation::Relu6 => x.clamp(0.0, 6.0),
-        Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
-    }
-}
-
 #[track_caller]
 fn assert_close(found: &[f32], expected: &[f64], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
@@ -175,13 +155,13 @@ fn assert_close(found: &[f32], expected: &[f64], what: &str) {
     }
 }
 
-/// Channels beyond the last, and margins, are zero.
+/// Channels beyond the last, and padding, are zero.
 #[track_caller]
 fn assert_clean(shape: MapShape, cells: &[Block], what: &str) {
-    let row = shape.width + 2 * shape.margin;
+    let row = shape.width + 2 * shape.padding;
     for (i, cell) in cells.iter().enumerate() {
         let column = i % row;
-        let in_map = (shape.margin..shape.margin + shape.width).contains(&column);
+        let in_map = (shape.padding..shape.padding + shape.width).contains(&column);
         let block = i / row / shape.height;
         for (lane, &x) in cell.0.iter().enumerate() {
             if !in_map || block * BLOCK + lane >= shape.channels {
@@ -214,7 +194,7 @@ fn dirty(len: usize) -> Vec<Block> {
     vec![Block([f32::NAN; BLOCK]); len]
 }
 
-/// In and out channels, height, width, margin of the output.
+/// In and out channels, height, width, padding of the output.
 const POINTWISE_SHAPES: [[usize; 5]; 8] = [
     [1, 1, 1, 1, 0],
     [5, 7, 3, 11, 1],
@@ -228,18 +208,18 @@ const POINTWISE_SHAPES: [[usize; 5]; 8] = [
 
 #[test]
 fn pointwise_agrees_with_its_definition() {
-    let mut numbers = Numbers(1);
-    for [inputs, outputs, height, width, margin] in POINTWISE_SHAPES {
+    let mut numbers = Numbers::new(1);
+    for [inputs, outputs, height, width, padding] in POINTWISE_SHAPES {
         let map = Plain::random(&mut numbers, inputs, height, width);
         let weights = numbers.take(inputs * outputs);
         let bias = numbers.take(outputs);
         for activation in Activation::ALL {
             let expected = map.pointwise(&weights, &bias, activation);
             let layer = Pointwise::new(&weights, &bias, activation);
-            for in_margin in [0, 2] {
-                let (shape, cells) = map.blocked(in_margin);
+            for in_padding in [0, 2] {
+                let (shape, cells) = map.blocked(in_padding);
                 let out_shape = MapShape {
-                    margin,
+                    padding,
                     ..expected.shape
                 };
                 everywhere(|context, what| {
@@ -259,7 +239,7 @@ fn pointwise_agrees_with_its_definition() {
 
 #[test]
 fn scales_and_residuals_and_rows_agree_with_their_definition() {
-    let mut numbers = Numbers(2);
+    let mut numbers = Numbers::new(2);
     for [inputs, outputs, height, width, _] in POINTWISE_SHAPES {
         let map = Plain::random(&mut numbers, inputs, height, width);
         let other = Plain::random(&mut numbers, outputs, height, width);
@@ -325,7 +305,7 @@ const DEPTHWISE_SHAPES: [[usize; 3]; 7] = [
 
 #[test]
 fn depthwise_agrees_with_its_definition() {
-    let mut numbers = Numbers(3);
+    let mut numbers = Numbers::new(3);
     for [channels, height, width] in DEPTHWISE_SHAPES {
         let map = Plain::random(&mut numbers, channels, height, width);
         for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
@@ -333,11 +313,11 @@ fn depthwise_agrees_with_its_definition() {
             let bias = numbers.take(channels);
             for activation in Activation::ALL {
                 let expected = map.depthwise(&weights, &bias, kernel, stride);
-                let expected = expected.map(|x| activated(activation, x));
+                let expected = expected.map(|x| activate(activation, x));
                 let layer = Depthwise::new(&weights, &bias, kernel, stride, activation);
                 let (shape, cells) = map.blocked(2);
                 let out_shape = MapShape {
-                    margin: 1,
+                    padding: 1,
                     ..expected.shape
                 };
                 everywhere(|context, what| {
@@ -348,7 +328,7 @@ fn depthwise_agrees_with_its_definition() {
                     let layers = Separable {
                         source: Source::Map(MapRef::new(shape, &cells)),
                         depthwise: &layer,
-                        ending: Ending::Depthwise {
+                        epilogue: Epilogue::Depthwise {
                             output: MapMut::new(out_shape, &mut out),
                             sums: Some(&mut sums),
                         },
@@ -380,7 +360,7 @@ const BOTTLENECK_SHAPES: [[usize; 5]; 6] = [
 
 #[test]
 fn bottlenecks_agree_with_their_definition() {
-    let mut numbers = Numbers(4);
+    let mut numbers = Numbers::new(4);
     for [inputs, expanded, outputs, height, width] in BOTTLENECK_SHAPES {
         let map = Plain::random(&mut numbers, inputs, height, width);
         let expand_weights = numbers.take(inputs * expanded);
@@ -394,17 +374,17 @@ fn bottlenecks_agree_with_their_definition() {
             let weights = numbers.take(expanded * kernel * kernel);
             let layer = Depthwise::new(&weights, &bias, kernel, stride, Activation::Relu6);
             let middle = wide.depthwise(&weights, &bias, kernel, stride);
-            let middle = middle.map(|x| activated(Activation::Relu6, x));
+            let middle = middle.map(|x| activate(Activation::Relu6, x));
             let mut expected = middle.pointwise(&project_weights, &project_bias, Activation::None);
             let mut residual = Residual::None;
             if stride == 1 && inputs == outputs {
                 expected = expected.plus(&map);
                 residual = Residual::Input;
             }
-            for (in_margin, out_margin) in [(0, 0), (1, 2)] {
-                let (shape, cells) = map.blocked(in_margin);
+            for (in_padding, out_padding) in [(0, 0), (1, 2)] {
+                let (shape, cells) = map.blocked(in_padding);
                 let out_shape = MapShape {
-                    margin: out_margin,
+                    padding: out_padding,
                     ..expected.shape
                 };
                 let source = Source::Expanded {
@@ -421,7 +401,7 @@ fn bottlenecks_agree_with_their_definition() {
                     let layers = Separable {
                         source,
                         depthwise: &layer,
-                        ending: Ending::Project {
+                        epilogue: Epilogue::Project {
                             layer: &project,
                             residual,
                             output: Output::Map(MapMut::new(out_shape, &mut out)),
@@ -440,7 +420,7 @@ fn bottlenecks_agree_with_their_definition() {
                     let layers = Separable {
                         source,
                         depthwise: &layer,
-                        ending: Ending::Depthwise {
+                        epilogue: Epilogue::Depthwise {
                             output: MapMut::new(middle.shape, &mut out),
                             sums: None,
                         },
@@ -457,7 +437,7 @@ fn bottlenecks_agree_with_their_definition() {
 
 #[test]
 fn stem_agrees_with_its_definition() {
-    let mut numbers = Numbers(5);
+    let mut numbers = Numbers::new(5);
     let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
     for (channels, height, width) in [(16, 33, 47), (8, 7, 5), (24, 64, 80), (16, 1, 2)] {
         let random = numbers.take(height * width * 3);
@@ -489,7 +469,7 @@ fn stem_agrees_with_its_definition() {
                 }
             }
         }
-        let wide = wide.map(|x| activated(Activation::HardSwish, x));
+        let wide = wide.map(|x| activate(Activation::HardSwish, x));
         let stem = Stem::new(&weights, &bias, mean, std, Activation::HardSwish);
         let taps = numbers.take(channels * 9);
         let zeros = vec![0.0; channels];
@@ -512,7 +492,7 @@ fn stem_agrees_with_its_definition() {
                     width,
                 },
                 depthwise: &layer,
-                ending: Ending::Project {
+                epilogue: Epilogue::Project {
                     layer: &project,
                     residual: Residual::Input,
                     output: Output::Map(MapMut::new(expected.shape, &mut out)),
@@ -528,7 +508,7 @@ fn stem_agrees_with_its_definition() {
 
 #[test]
 fn vectors_agree_with_their_definition() {
-    let mut numbers = Numbers(6);
+    let mut numbers = Numbers::new(6);
     for (inputs, outputs) in [(1, 1), (7, 40), (72, 24), (240, 131), (1001, 97)] {
         let map = Plain::random(&mut numbers, inputs, 1, 1);
         let weights = numbers.take(inputs * outputs);
@@ -551,7 +531,7 @@ fn vectors_agree_with_their_definition() {
 
 #[test]
 fn squeeze_excite_and_average_agree_with_their_definition() {
-    let mut numbers = Numbers(7);
+    let mut numbers = Numbers::new(7);
     for (channels, squeezed, height, width) in [(16, 8, 3, 5), (72, 24, 7, 2), (200, 56, 1, 1)] {
         let map = Plain::random(&mut numbers, channels, height, width);
         let pixels = height * width;

@@ -1,6 +1,6 @@
 //! AVX2 with FMA.
 
-use super::{Kernel, Simd};
+use super::{Cache, Kernel, Simd};
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX2 and FMA.
@@ -77,9 +77,14 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, ptr: *const f32) {
+    fn prefetch(self, ptr: *const f32, into: Cache) {
         // SAFETY: a prefetch never faults; the token proves the features.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr.cast()) }
+        unsafe {
+            match into {
+                Cache::First => _mm_prefetch::<_MM_HINT_T0>(ptr.cast()),
+                Cache::Second => _mm_prefetch::<_MM_HINT_T1>(ptr.cast()),
+            }
+        }
     }
 
     #[inline(always)]

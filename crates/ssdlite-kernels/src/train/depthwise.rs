@@ -6,14 +6,14 @@
 
 use std::ops::Range;
 
-use self::ring::{MapSize, Ring};
+use self::ring::Ring;
 use self::tiles::{MAX_ROWS, Target};
-use super::map::MapShape;
-use super::norm::Moments;
+use super::map::{GridShape, MapShape, MapSize};
 use super::operand::{Input, Rows};
+use super::statistics::Moments;
 use super::sums::{MomentSums, PerThread};
 use crate::Context;
-use crate::error::{Error, check_len, checked_size};
+use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
 use crate::memory::{Scratch, Shared};
 use crate::width::Either;
@@ -29,48 +29,21 @@ const TILE: usize = 4;
 
 /// The shape of a depthwise convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depthwise {
-    images: usize,
-    height: usize,
-    width: usize,
-    channels: usize,
+pub struct DepthwiseShape {
+    input: GridShape,
     kernel: usize,
     stride: usize,
 }
 
-/// The fields of [`Depthwise`], before they are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DepthwiseOptions {
-    /// Images in the batch.
-    pub images: usize,
-    /// Rows of pixels of the input.
-    pub height: usize,
-    /// Pixels in a row of the input.
-    pub width: usize,
-    /// Channels of input and output.
-    pub channels: usize,
-    /// 3 or 5.
-    pub kernel: usize,
-    /// 1 or 2.
-    pub stride: usize,
-}
-
-impl Depthwise {
-    /// Checks the options.
+impl DepthwiseShape {
+    /// A convolution of `input` with a square kernel, 3 or 5 wide, and a stride
+    /// of 1 or 2.
     ///
     /// # Errors
     /// If the kernel is neither 3 nor 5, the stride neither 1 nor 2, a
     /// dimension zero, or a product overflows.
-    pub fn new(options: DepthwiseOptions) -> Result<Self, Error> {
-        let DepthwiseOptions {
-            images,
-            height,
-            width,
-            channels,
-            kernel,
-            stride,
-        } = options;
-        checked_size("depthwise input", &[images, height, width, channels])?;
+    pub fn new(input: GridShape, kernel: usize, stride: usize) -> Result<Self, Error> {
+        input.map()?;
         if !matches!(kernel, 3 | 5) {
             return Err(Error::Shape {
                 what: "depthwise kernel",
@@ -86,57 +59,41 @@ impl Depthwise {
             });
         }
         Ok(Self {
-            images,
-            height,
-            width,
-            channels,
+            input,
             kernel,
             stride,
         })
     }
 
-    /// Rows of pixels of the output.
-    pub fn output_height(&self) -> usize {
-        self.height.div_ceil(self.stride)
-    }
-
-    /// Pixels in a row of the output.
-    pub fn output_width(&self) -> usize {
-        self.width.div_ceil(self.stride)
+    /// Height and width of the output.
+    pub fn output_size(&self) -> MapSize {
+        MapSize {
+            height: self.input.height.div_ceil(self.stride),
+            width: self.input.width.div_ceil(self.stride),
+        }
     }
 
     /// The input's shape.
     pub fn input(&self) -> MapShape {
-        self.map(self.input_size())
+        self.map(self.input.size())
     }
 
     /// The output's shape.
     pub fn output(&self) -> MapShape {
-        self.map(self.output_map())
+        self.map(self.output_size())
     }
 
     /// Numbers in the weight, `[channels, kernel, kernel]`.
     pub fn weight_size(&self) -> usize {
-        self.channels * self.kernel * self.kernel
+        self.input.channels * self.kernel * self.kernel
     }
 
     fn map(&self, size: MapSize) -> MapShape {
-        MapShape::new(self.images, size.height * size.width, self.channels)
+        let GridShape {
+            images, channels, ..
+        } = self.input;
+        MapShape::new(images, size.height * size.width, channels)
             .expect("no larger than the input, which was checked")
-    }
-
-    fn input_size(&self) -> MapSize {
-        MapSize {
-            height: self.height,
-            width: self.width,
-        }
-    }
-
-    fn output_map(&self) -> MapSize {
-        MapSize {
-            height: self.output_height(),
-            width: self.output_width(),
-        }
     }
 }
 
@@ -148,7 +105,7 @@ impl Depthwise {
 /// If a length isn't that of the shape.
 pub fn depthwise_forward(
     cx: Context<'_>,
-    shape: Depthwise,
+    shape: DepthwiseShape,
     input: Input<'_>,
     weight: &[f32],
     z: &mut [f32],
@@ -164,7 +121,7 @@ pub fn depthwise_forward(
 /// If a length isn't that of the shape.
 pub fn depthwise_forward_moments(
     cx: Context<'_>,
-    shape: Depthwise,
+    shape: DepthwiseShape,
     input: Input<'_>,
     weight: &[f32],
     z: &mut [f32],
@@ -172,16 +129,19 @@ pub fn depthwise_forward_moments(
     check_forward(shape, input, weight, z)?;
     let parts = PerThread::new(cx.pool.threads());
     forward(cx, shape, input, weight, z, Some(&parts));
-    Ok(MomentSums::combine(parts.into_parts(), shape.channels))
+    Ok(MomentSums::combine(
+        parts.into_parts(),
+        shape.input.channels,
+    ))
 }
 
 fn check_forward(
-    shape: Depthwise,
+    shape: DepthwiseShape,
     input: Input<'_>,
     weight: &[f32],
     z: &[f32],
 ) -> Result<(), Error> {
-    input.check(shape.images, shape.input().layout())?;
+    input.check(shape.input.images, shape.input().layout())?;
     check_len("weight", weight, shape.weight_size())?;
     check_len("z", z, shape.output().size())
 }
@@ -190,12 +150,12 @@ fn check_forward(
 /// `order(i)` of the kernel.
 fn pack_weight(
     lanes: usize,
-    shape: Depthwise,
+    shape: DepthwiseShape,
     weight: &[f32],
     order: impl Fn(usize) -> usize,
 ) -> Scratch {
     let taps = shape.kernel * shape.kernel;
-    let vectors = shape.channels.div_ceil(lanes);
+    let vectors = shape.input.channels.div_ceil(lanes);
     let mut packed = Scratch::zeroed(vectors * taps * lanes);
     for (c, weight) in weight.chunks_exact(taps).enumerate() {
         let start = c / lanes * taps * lanes + c % lanes;
@@ -208,7 +168,7 @@ fn pack_weight(
 
 fn forward<R: Rows>(
     cx: Context<'_>,
-    shape: Depthwise,
+    shape: DepthwiseShape,
     input: R,
     weight: &[f32],
     z: &mut [f32],
@@ -216,12 +176,12 @@ fn forward<R: Rows>(
 ) {
     let packed = pack_weight(cx.isa.lanes(), shape, weight, |i| i);
     let z = Shared::new(z);
-    let row_len = shape.output_width() * shape.channels;
-    let rows = shape.images * shape.output_height();
+    let row_len = shape.output_size().width * shape.input.channels;
+    let rows = shape.input.images * shape.output_size().height;
     cx.pool.parallel_for(rows, |thread, rows| {
         // SAFETY: the threads' ranges are disjoint.
         let z = unsafe { z.part(rows.start * row_len..rows.end * row_len) };
-        let mut sums = moments.map(|_| MomentSums::new(shape.channels));
+        let mut sums = moments.map(|_| MomentSums::new(shape.input.channels));
         cx.isa.run(Forward {
             shape,
             input,
@@ -237,7 +197,7 @@ fn forward<R: Rows>(
 }
 
 struct Forward<'a, R> {
-    shape: Depthwise,
+    shape: DepthwiseShape,
     input: R,
     weight: &'a [f32],
     /// Output rows, counted over all images.
@@ -291,11 +251,17 @@ impl<R: Rows> Forward<'_, R> {
     #[inline(always)]
     fn rows<S: Simd, const K: usize, const STRIDE: usize>(mut self, s: S) {
         let shape = self.shape;
-        let out = shape.output_map();
+        let out = shape.output_size();
         let padding = (K / 2) as isize;
         let slots = K + STRIDE * (band_rows::<S>() - 1);
-        let mut ring = Ring::new::<S>(self.input, shape.input_size(), shape.channels, K / 2, slots);
-        let row_len = out.width * shape.channels;
+        let mut ring = Ring::new::<S>(
+            self.input,
+            shape.input.size(),
+            shape.input.channels,
+            K / 2,
+            slots,
+        );
+        let row_len = out.width * shape.input.channels;
         let mut done = 0;
         let mut image_begun = None;
         for (image, band) in bands(self.rows.clone(), out.height, band_rows::<S>()) {
@@ -313,7 +279,7 @@ impl<R: Rows> Forward<'_, R> {
                 ring.advance(s, (band.end - 1) * STRIDE + K / 2 + 1);
                 let rows = ring.rows(first, K + STRIDE * (count - 1));
                 let (pitch, weight, width) = (ring.pitch(), self.weight, out.width);
-                let (channels, z) = (shape.channels, z.as_mut_ptr());
+                let (channels, z) = (shape.input.channels, z.as_mut_ptr());
                 if count == 2 {
                     s.run(Band::<K, STRIDE, 2> {
                         rows,
@@ -347,7 +313,7 @@ impl<R: Rows> Forward<'_, R> {
 /// vectors `pitch` apart, each of the pixels under the output's, and `z` for
 /// writes of the output rows.
 struct Band<'a, const K: usize, const STRIDE: usize, const R: usize> {
-    /// From the first pixel of the halo; those past the kernel's are null.
+    /// From the first pixel of the padding; those past the kernel's are null.
     rows: [*const f32; MAX_ROWS],
     /// Numbers between two channel vectors of a row.
     pitch: usize,

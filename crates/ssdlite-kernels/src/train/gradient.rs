@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::activation::{Function, for_activation};
 use super::map::MapShape;
 use super::norm::NormContext;
 use super::operand::{Input, Layout, Normalised, for_runs};
 use super::sums::ChannelSums;
+use crate::activation::{Function, for_activation};
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
 use crate::memory::Shared;
@@ -31,12 +31,12 @@ pub struct InputGradient<'a> {
     /// [`Input::Normalised`] the activated, scaled value), in the input's shape.
     pub dx: &'a mut [f32],
     /// What else is computed from it while it is in the cache.
-    pub after: After<'a>,
+    pub epilogue: Epilogue<'a>,
 }
 
 /// What is gathered from an input's gradient as it is written.
 #[derive(Debug)]
-pub enum After<'a> {
+pub enum Epilogue<'a> {
     /// Nothing.
     Nothing,
     /// The sums of batch norm's backward pass; the input must be
@@ -55,7 +55,7 @@ impl<'a> InputGradient<'a> {
     pub fn alone(dx: &'a mut [f32]) -> Self {
         Self {
             dx,
-            after: After::Nothing,
+            epilogue: Epilogue::Nothing,
         }
     }
 
@@ -65,20 +65,20 @@ impl<'a> InputGradient<'a> {
             Input::Plain(_) => None,
             Input::Normalised(n) => Some(n.image_scale.is_some()),
         };
-        match (&self.after, scaled) {
-            (After::Nothing, _) => Ok(()),
-            (After::NormSums { mean }, Some(false)) => check_len("mean", mean, map.channels()),
-            (After::ImageScale(gradient), Some(true)) => check_len(
+        match (&self.epilogue, scaled) {
+            (Epilogue::Nothing, _) => Ok(()),
+            (Epilogue::NormSums { mean }, Some(false)) => check_len("mean", mean, map.channels()),
+            (Epilogue::ImageScale(gradient), Some(true)) => check_len(
                 "image scale gradient",
                 gradient,
                 map.images() * map.channels(),
             ),
-            (After::NormSums { .. }, found) => Err(Error::Shape {
+            (Epilogue::NormSums { .. }, found) => Err(Error::Shape {
                 what: "image scales of an input whose norm sums are wanted",
                 expected: "a normalised input with 0",
                 found: usize::from(found.is_some()),
             }),
-            (After::ImageScale(_), found) => Err(Error::Shape {
+            (Epilogue::ImageScale(_), found) => Err(Error::Shape {
                 what: "image scales of an input whose scale's gradient is wanted",
                 expected: "a normalised input with 1",
                 found: usize::from(found == Some(true)),
@@ -87,7 +87,7 @@ impl<'a> InputGradient<'a> {
     }
 }
 
-/// [`After`] in the form that threads share, together with the input it needs.
+/// [`Epilogue`] in the form that threads share, together with the input it needs.
 #[derive(Clone, Copy)]
 pub(super) enum Sums<'a> {
     Nothing,
@@ -102,10 +102,10 @@ pub(super) enum Sums<'a> {
 }
 
 impl<'a> Sums<'a> {
-    /// `after` was checked against `input`.
-    pub(super) fn new(after: After<'a>, input: Input<'a>) -> Self {
-        match (after, input) {
-            (After::NormSums { mean }, Input::Normalised(input)) => Self::Norm {
+    /// `epilogue` was checked against `input`.
+    pub(super) fn new(epilogue: Epilogue<'a>, input: Input<'a>) -> Self {
+        match (epilogue, input) {
+            (Epilogue::NormSums { mean }, Input::Normalised(input)) => Self::Norm {
                 norm: NormContext {
                     affine: input.affine,
                     mean,
@@ -113,7 +113,7 @@ impl<'a> Sums<'a> {
                 },
                 z: input.z,
             },
-            (After::ImageScale(gradient), Input::Normalised(input)) => Self::ImageScale {
+            (Epilogue::ImageScale(gradient), Input::Normalised(input)) => Self::ImageScale {
                 input,
                 gradient: Shared::new(gradient),
             },

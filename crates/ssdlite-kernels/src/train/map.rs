@@ -1,4 +1,4 @@
-//! The shape of a feature map.
+//! The shapes of feature maps.
 
 use super::operand::Layout;
 use crate::error::{Error, checked_size};
@@ -55,5 +55,48 @@ impl MapShape {
             channels: self.channels,
             pixels: self.pixels,
         }
+    }
+}
+
+/// Height and width of a map in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapSize {
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+}
+
+/// A [`MapShape`] whose pixels are rows, `[images, height, width, channels]`:
+/// what an operation must know that looks at neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GridShape {
+    /// Images in the batch.
+    pub images: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// Channels of one pixel.
+    pub channels: usize,
+}
+
+impl GridShape {
+    /// Height and width.
+    pub fn size(&self) -> MapSize {
+        MapSize {
+            height: self.height,
+            width: self.width,
+        }
+    }
+
+    /// The shape without regard to rows.
+    ///
+    /// # Errors
+    /// If a dimension is zero or the product overflows.
+    pub fn map(&self) -> Result<MapShape, Error> {
+        let sizes = [self.images, self.height, self.width, self.channels];
+        checked_size("map shape", &sizes)?;
+        MapShape::new(self.images, self.height * self.width, self.channels)
     }
 }

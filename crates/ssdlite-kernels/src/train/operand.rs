@@ -7,10 +7,10 @@
 
 use std::ops::Range;
 
-use super::activation::{Activation, Function, for_activation};
-use super::norm::{Affine, NormGradient};
+use super::statistics::{Affine, NormGradient};
+use crate::activation::{Activation, Function, for_activation};
 use crate::error::{Error, check_len};
-use crate::isa::{Kernel, Simd};
+use crate::isa::{Cache, Kernel, Simd};
 use crate::width::{Width, for_vectors};
 
 /// How far ahead of its reading a tensor is asked for, in numbers.
@@ -409,13 +409,13 @@ unsafe fn fill_normalised<S: Simd, F: Function>(
                 match factor {
                     None => for_vectors!(S, c, |i, width| {
                         let (a, b) = (width.load(s, scale.add(i)), width.load(s, shift.add(i)));
-                        s.prefetch(z.wrapping_add(i + AHEAD));
+                        s.prefetch(z.wrapping_add(i + AHEAD), Cache::First);
                         let u = s.mul_add(width.load(s, z.add(i)), a, b);
                         width.store(s, dst.add(place.channel::<S>(i)), F::value(s, u));
                     }),
                     Some(factor) => for_vectors!(S, c, |i, width| {
                         let (a, b) = (width.load(s, scale.add(i)), width.load(s, shift.add(i)));
-                        s.prefetch(z.wrapping_add(i + AHEAD));
+                        s.prefetch(z.wrapping_add(i + AHEAD), Cache::First);
                         let u = s.mul_add(width.load(s, z.add(i)), a, b);
                         let y = s.mul(F::value(s, u), width.load(s, factor.add(i)));
                         width.store(s, dst.add(place.channel::<S>(i)), y);
@@ -457,8 +457,8 @@ unsafe fn fill_gradient<S: Simd, F: Function>(
                 let dst = dst.add((row - first) * place.row);
                 match excite {
                     None => for_vectors!(S, c, |i, width| {
-                        s.prefetch(z.wrapping_add(i + AHEAD));
-                        s.prefetch(dy.wrapping_add(i + AHEAD));
+                        s.prefetch(z.wrapping_add(i + AHEAD), Cache::First);
+                        s.prefetch(dy.wrapping_add(i + AHEAD), Cache::First);
                         let z = width.load(s, z.add(i));
                         let (a, b) = (width.load(s, scale.add(i)), width.load(s, shift.add(i)));
                         let du = F::backward(s, s.mul_add(z, a, b), width.load(s, dy.add(i)));
@@ -468,8 +468,8 @@ unsafe fn fill_gradient<S: Simd, F: Function>(
                         width.store(s, dst.add(place.channel::<S>(i)), dz);
                     }),
                     Some((factor, through)) => for_vectors!(S, c, |i, width| {
-                        s.prefetch(z.wrapping_add(i + AHEAD));
-                        s.prefetch(dy.wrapping_add(i + AHEAD));
+                        s.prefetch(z.wrapping_add(i + AHEAD), Cache::First);
+                        s.prefetch(dy.wrapping_add(i + AHEAD), Cache::First);
                         let z = width.load(s, z.add(i));
                         let (a, b) = (width.load(s, scale.add(i)), width.load(s, shift.add(i)));
                         let dy = s.mul_add(

@@ -3,15 +3,16 @@
 
 use std::ops::Range;
 
+use super::gemm::{Packed, RowsPtr, Source, multiply, multiply_transposed};
 use super::gradient::{ConvGradients, InputGradient, Sums};
 use super::map::MapShape;
-use super::norm::{Moments, NormSums};
 use super::operand::{Input, Layout, OutputGradient, Place, Rows};
+use super::statistics::{Moments, NormSums};
 use super::sums::{ChannelSums, MomentSums, PerThread, combine_sums};
 use crate::Context;
+use crate::buffer::Buffer;
 use crate::error::{Error, check_len, checked_size};
-use crate::gemm::{Packed, RowsPtr, Source, multiply, multiply_transposed};
-use crate::isa::{Kernel, Simd};
+use crate::isa::{Cache, Kernel, Simd};
 use crate::memory::{Scratch, Shared};
 use crate::pool::split;
 use crate::width::{Width, for_vectors};
@@ -20,17 +21,14 @@ use crate::width::{Width, for_vectors};
 /// copy of it for each thread would be the larger part of the work.
 const FEW_ROWS: usize = 512;
 
-/// Numbers in a cache line.
-const LINE: usize = 16;
-
 /// The shape of a pointwise convolution. A linear layer has one pixel an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pointwise {
+pub struct PointwiseShape {
     map: MapShape,
     outputs: usize,
 }
 
-impl Pointwise {
+impl PointwiseShape {
     /// From a map of `input` to `outputs` channels.
     ///
     /// # Errors
@@ -87,7 +85,7 @@ pub(super) fn block_rows(inputs: usize, outputs: usize) -> usize {
 /// If a length isn't that of the shape.
 pub fn pointwise_forward(
     cx: Context<'_>,
-    shape: Pointwise,
+    shape: PointwiseShape,
     input: Input<'_>,
     (weight, bias): (&[f32], Option<&[f32]>),
     z: &mut [f32],
@@ -107,7 +105,7 @@ pub fn pointwise_forward(
 /// If a length isn't that of the shape.
 pub fn pointwise_forward_moments(
     cx: Context<'_>,
-    shape: Pointwise,
+    shape: PointwiseShape,
     input: Input<'_>,
     weight: &[f32],
     z: &mut [f32],
@@ -120,7 +118,7 @@ pub fn pointwise_forward_moments(
 }
 
 fn check_forward(
-    shape: Pointwise,
+    shape: PointwiseShape,
     input: Input<'_>,
     weight: &[f32],
     z: &[f32],
@@ -243,8 +241,8 @@ impl<R: Rows> Block<R> {
                 // The tiles walk down columns; asked for in the order of
                 // memory, the block comes sooner.
                 let x = &x[rows.start * stride..rows.end * stride];
-                for i in (0..x.len()).step_by(LINE) {
-                    s.prefetch(x.as_ptr().wrapping_add(i));
+                for i in (0..x.len()).step_by(Buffer::LINE) {
+                    s.prefetch(x.as_ptr().wrapping_add(i), Cache::First);
                 }
                 x.as_ptr()
             }
@@ -271,7 +269,7 @@ impl<R: Rows> Block<R> {
 /// kind of input.
 pub fn pointwise_backward(
     cx: Context<'_>,
-    shape: Pointwise,
+    shape: PointwiseShape,
     input: Input<'_>,
     output: OutputGradient<'_>,
     weight: &[f32],
@@ -295,7 +293,7 @@ pub fn pointwise_backward(
         Packed::new(cx, source, shape.outputs, map.channels())
     });
     let (dx, after) = match gradients.input {
-        Some(InputGradient { dx, after }) => (Some(dx), Sums::new(after, input)),
+        Some(InputGradient { dx, epilogue }) => (Some(dx), Sums::new(epilogue, input)),
         None => (None, Sums::Nothing),
     };
     let wanted = Wanted {
@@ -320,7 +318,7 @@ pub(super) struct Wanted<'a> {
 /// wanted.
 pub(super) fn backward<R: Rows>(
     cx: Context<'_>,
-    shape: Pointwise,
+    shape: PointwiseShape,
     input: R,
     output: OutputGradient<'_>,
     packed: Option<&Packed>,
@@ -414,7 +412,7 @@ pub(super) fn backward<R: Rows>(
 }
 
 struct Backward<'a, R> {
-    shape: Pointwise,
+    shape: PointwiseShape,
     input: R,
     output: OutputGradient<'a>,
     packed: Option<&'a Packed>,
@@ -468,7 +466,7 @@ impl<R: Rows> Kernel for Backward<'_, R> {
 /// The weight gradient of few pixels, its rows split over the threads.
 fn weight_gradient_by_rows<R: Rows>(
     cx: Context<'_>,
-    shape: Pointwise,
+    shape: PointwiseShape,
     input: R,
     output: OutputGradient<'_>,
     dweight: &mut [f32],
@@ -489,7 +487,7 @@ fn weight_gradient_by_rows<R: Rows>(
 }
 
 struct WeightRows<'a, R> {
-    shape: Pointwise,
+    shape: PointwiseShape,
     input: R,
     output: OutputGradient<'a>,
     outputs: Range<usize>,

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::gradient::{ConvGradients, InputGradient};
 use super::map::MapShape;
 use super::operand::{Input, Layout, OutputGradient, Place, Rows};
-use super::pointwise::{Pointwise, pointwise_backward, pointwise_forward};
+use super::pointwise::{PointwiseShape, pointwise_backward, pointwise_forward};
 use crate::Context;
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
@@ -168,16 +168,19 @@ pub struct ExciteGradients {
 }
 
 struct Shapes {
-    squeeze: Pointwise,
-    expand: Pointwise,
+    squeeze: PointwiseShape,
+    expand: PointwiseShape,
 }
 
 impl Excite<'_> {
     fn shapes(&self, map: MapShape) -> Result<Shapes, Error> {
         let squeezed = self.squeeze_bias.len();
         Ok(Shapes {
-            squeeze: Pointwise::new(MapShape::new(map.images(), 1, map.channels())?, squeezed)?,
-            expand: Pointwise::new(MapShape::new(map.images(), 1, squeezed)?, map.channels())?,
+            squeeze: PointwiseShape::new(
+                MapShape::new(map.images(), 1, map.channels())?,
+                squeezed,
+            )?,
+            expand: PointwiseShape::new(MapShape::new(map.images(), 1, squeezed)?, map.channels())?,
         })
     }
 }

@@ -1,62 +1,58 @@
 //! The first convolution: 3x3, stride 2, three input channels, padded by one.
 //!
 //! It is a product of 27 numbers a pixel, gathered block by block into the
-//! cache. The pictures need no gradient, so there is none.
+//! cache. The images need no gradient, so there is none.
 
 use std::ops::Range;
 
 use super::gradient::Sums;
-use super::map::MapShape;
-use super::norm::Moments;
+use super::map::{MapShape, MapSize};
 use super::operand::{Layout, OutputGradient, Place, Rows};
-use super::pointwise::{self, Pointwise, Wanted};
+use super::pointwise::{self, PointwiseShape, Wanted};
+use super::statistics::Moments;
 use super::sums::{MomentSums, PerThread};
 use crate::Context;
 use crate::error::{Error, check_len, checked_size};
 use crate::isa::Simd;
 
-/// Channels of a picture.
+/// Channels of an image.
 const COLORS: usize = 3;
 const KERNEL: usize = 3;
 /// Numbers that an output pixel is made of, `[row, column, color]`.
 const PATCH: usize = KERNEL * KERNEL * COLORS;
-/// Numbers of a patch that are neighbours in the picture.
+/// Numbers of a patch that are neighbours in an image.
 const PATCH_ROW: usize = KERNEL * COLORS;
 
 /// The shape of the stem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stem {
+pub struct StemShape {
     images: usize,
-    height: usize,
-    width: usize,
+    size: MapSize,
     outputs: usize,
 }
 
-impl Stem {
-    /// From `images` pictures of `height` rows of `width` pixels to `outputs`
-    /// channels.
+impl StemShape {
+    /// From `images` images of `size` pixels to `outputs` channels.
     ///
     /// # Errors
     /// If a dimension is zero or a product overflows.
-    pub fn new(images: usize, height: usize, width: usize, outputs: usize) -> Result<Self, Error> {
+    pub fn new(images: usize, size: MapSize, outputs: usize) -> Result<Self, Error> {
+        let MapSize { height, width } = size;
         checked_size("stem input", &[images, height, width, PATCH])?;
         checked_size("stem output", &[images, height, width, outputs])?;
         Ok(Self {
             images,
-            height,
-            width,
+            size,
             outputs,
         })
     }
 
-    /// Rows of pixels of the output.
-    pub fn output_height(&self) -> usize {
-        self.height.div_ceil(2)
-    }
-
-    /// Pixels in a row of the output.
-    pub fn output_width(&self) -> usize {
-        self.width.div_ceil(2)
+    /// Height and width of the output.
+    pub fn output_size(&self) -> MapSize {
+        MapSize {
+            height: self.size.height.div_ceil(2),
+            width: self.size.width.div_ceil(2),
+        }
     }
 
     /// The output's shape.
@@ -64,9 +60,9 @@ impl Stem {
         self.map(self.outputs)
     }
 
-    /// Numbers in the pictures, `[images, height, width, 3]`.
+    /// Numbers in the images, `[images, height, width, 3]`.
     pub fn input_size(&self) -> usize {
-        self.images * self.height * self.width * COLORS
+        self.images * self.size.height * self.size.width * COLORS
     }
 
     /// Numbers in the weight, `[outputs, 3, 3, 3]`: output, color, row, column.
@@ -75,27 +71,27 @@ impl Stem {
     }
 
     fn map(&self, channels: usize) -> MapShape {
-        let pixels = self.output_height() * self.output_width();
-        MapShape::new(self.images, pixels, channels).expect("checked by the constructor")
+        let MapSize { height, width } = self.output_size();
+        MapShape::new(self.images, height * width, channels).expect("checked by the constructor")
     }
 
-    fn as_pointwise(&self) -> Pointwise {
-        Pointwise::new(self.map(PATCH), self.outputs).expect("checked by the constructor")
+    fn as_pointwise(&self) -> PointwiseShape {
+        PointwiseShape::new(self.map(PATCH), self.outputs).expect("checked by the constructor")
     }
 }
 
-/// `z`, the convolution of `pictures`.
+/// `z`, the convolution of `images`.
 ///
 /// # Errors
 /// If a length isn't that of the shape.
 pub fn stem_forward(
     cx: Context<'_>,
-    shape: Stem,
-    pictures: &[f32],
+    shape: StemShape,
+    images: &[f32],
     weight: &[f32],
     z: &mut [f32],
 ) -> Result<(), Error> {
-    forward(cx, shape, pictures, weight, z, None)
+    forward(cx, shape, images, weight, z, None)
 }
 
 /// [`stem_forward`] and the moments of `z` for the batch norm after it.
@@ -104,25 +100,25 @@ pub fn stem_forward(
 /// If a length isn't that of the shape.
 pub fn stem_forward_moments(
     cx: Context<'_>,
-    shape: Stem,
-    pictures: &[f32],
+    shape: StemShape,
+    images: &[f32],
     weight: &[f32],
     z: &mut [f32],
 ) -> Result<Moments, Error> {
     let parts = PerThread::new(cx.pool.threads());
-    forward(cx, shape, pictures, weight, z, Some(&parts))?;
+    forward(cx, shape, images, weight, z, Some(&parts))?;
     Ok(MomentSums::combine(parts.into_parts(), shape.outputs))
 }
 
 fn forward(
     cx: Context<'_>,
-    shape: Stem,
-    pictures: &[f32],
+    shape: StemShape,
+    images: &[f32],
     weight: &[f32],
     z: &mut [f32],
     moments: Option<&PerThread<MomentSums>>,
 ) -> Result<(), Error> {
-    check_len("pictures", pictures, shape.input_size())?;
+    check_len("images", images, shape.input_size())?;
     check_len("weight", weight, shape.weight_size())?;
     check_len("z", z, shape.output().size())?;
     let mut by_patch = vec![0.0; weight.len()];
@@ -130,7 +126,7 @@ fn forward(
         by_patch[patch_index(i)] = weight;
     }
     let packed = pointwise::pack_forward(cx, &by_patch, PATCH, shape.outputs);
-    let patches = Patches { shape, pictures };
+    let patches = Patches { shape, images };
     pointwise::multiply_rows(cx, shape.map(PATCH), patches, &packed, None, z, moments);
     Ok(())
 }
@@ -141,12 +137,12 @@ fn forward(
 /// If a length isn't that of the shape.
 pub fn stem_backward(
     cx: Context<'_>,
-    shape: Stem,
-    pictures: &[f32],
+    shape: StemShape,
+    images: &[f32],
     output: OutputGradient<'_>,
     dweight: &mut [f32],
 ) -> Result<(), Error> {
-    check_len("pictures", pictures, shape.input_size())?;
+    check_len("images", images, shape.input_size())?;
     output.check(shape.images, shape.output().layout())?;
     check_len("weight gradient", dweight, shape.weight_size())?;
     let mut by_patch = vec![0.0; dweight.len()];
@@ -156,7 +152,7 @@ pub fn stem_backward(
         dweight: Some(&mut by_patch),
         dbias: None,
     };
-    let patches = Patches { shape, pictures };
+    let patches = Patches { shape, images };
     pointwise::backward(cx, shape.as_pointwise(), patches, output, None, wanted);
     for (i, dweight) in dweight.iter_mut().enumerate() {
         *dweight = by_patch[patch_index(i)];
@@ -175,8 +171,8 @@ fn patch_index(i: usize) -> usize {
 /// For each output pixel, the numbers that it is made of.
 #[derive(Clone, Copy)]
 struct Patches<'a> {
-    shape: Stem,
-    pictures: &'a [f32],
+    shape: StemShape,
+    images: &'a [f32],
 }
 
 impl Rows for Patches<'_> {
@@ -193,11 +189,11 @@ impl Rows for Patches<'_> {
         dst: *mut f32,
         place: Place,
     ) {
-        let Stem { height, width, .. } = self.shape;
-        let (out_height, out_width) = (self.shape.output_height(), self.shape.output_width());
-        let mut x = rows.start % out_width;
-        let line = rows.start / out_width;
-        let (mut image, mut y) = (line / out_height, line % out_height);
+        let MapSize { height, width } = self.shape.size;
+        let out = self.shape.output_size();
+        let mut x = rows.start % out.width;
+        let line = rows.start / out.width;
+        let (mut image, mut y) = (line / out.height, line % out.height);
         for row in 0..rows.len() {
             for ky in 0..KERNEL {
                 // SAFETY: the caller promises `PATCH` numbers at each row.
@@ -210,17 +206,17 @@ impl Rows for Patches<'_> {
                     continue;
                 }
                 let start = (image * height + line) * width * COLORS;
-                let picture = &self.pictures[start..start + width * COLORS];
+                let line = &self.images[start..start + width * COLORS];
                 if x > 0 && 2 * x + 1 < width {
                     let first = (2 * x - 1) * COLORS;
-                    let patch = &picture[first..first + PATCH_ROW];
+                    let patch = &line[first..first + PATCH_ROW];
                     // SAFETY: as above.
                     unsafe { dst.copy_from_nonoverlapping(patch.as_ptr(), PATCH_ROW) };
                 } else {
                     for i in 0..PATCH_ROW {
                         let column = (2 * x + i / COLORS).wrapping_sub(1);
                         let value = if column < width {
-                            picture[column * COLORS + i % COLORS]
+                            line[column * COLORS + i % COLORS]
                         } else {
                             0.0
                         };
@@ -230,10 +226,10 @@ impl Rows for Patches<'_> {
                 }
             }
             x += 1;
-            if x == out_width {
+            if x == out.width {
                 x = 0;
                 y += 1;
-                if y == out_height {
+                if y == out.height {
                     y = 0;
                     image += 1;
                 }

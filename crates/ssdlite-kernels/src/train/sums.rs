@@ -3,8 +3,8 @@
 
 use std::sync::Mutex;
 
-use super::norm::{Moments, NormSums};
 use super::operand::{Layout, for_runs};
+use super::statistics::{Moments, NormSums};
 use crate::buffer::Buffer;
 use crate::isa::{Kernel, Simd};
 use crate::width::{for_groups, load_group, store_group};

@@ -8,9 +8,9 @@ mod optimizers;
 
 use std::num::NonZeroUsize;
 
-use super::activation::Activation;
 use super::norm::Affine;
 use super::operand::Normalised;
+use crate::activation::Activation;
 use crate::testing::{Numbers, assert_close};
 use crate::{Context, Isa, Pool};
 

@@ -2,11 +2,14 @@
 
 use anyhow::Result;
 use clap::Args;
+use serde::Serialize;
+use ssdlite_train::config::DeviceKind;
 use ssdlite_train::{BenchTask, BenchTrainOptions, BenchTrainReport, bench_train};
 
 use super::{BenchArgs, TaskArg};
 use crate::args::network::DeviceArg;
 use crate::console;
+use crate::device::device_from_kind;
 use crate::outcome::Outcome;
 
 #[derive(Args)]
@@ -24,10 +27,17 @@ pub(crate) struct BenchTrainArgs {
     device: DeviceArg,
 }
 
+#[derive(Serialize)]
+struct Json {
+    #[serde(flatten)]
+    report: BenchTrainReport,
+    device: DeviceKind,
+}
+
 impl BenchTrainArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         let bench = self.bench;
-        let report = bench_train(&BenchTrainOptions {
+        let options = BenchTrainOptions {
             task: match bench.task {
                 TaskArg::Detect => BenchTask::Detect,
                 TaskArg::Classify => BenchTask::Classify,
@@ -38,10 +48,11 @@ impl BenchTrainArgs {
             batch: self.batch,
             threads: bench.threads,
             steps: self.steps,
-            device: self.device.into(),
-        })?;
+        };
+        let device = DeviceKind::from(self.device);
+        let report = bench_train(&options, device_from_kind(device)?.as_ref())?;
         if bench.json {
-            console::json(&report)?;
+            console::json(&Json { report, device })?;
         } else {
             console::text(text_from_report(&report))?;
         }

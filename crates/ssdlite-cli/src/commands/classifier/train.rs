@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
-use ssdlite_train::{ClassifierConfig, train_classifier};
+use ssdlite_train::{ClassifierConfig, RunData, train_classifier};
 
 use crate::args::run::RunArgs;
 use crate::args::train_options::ClassifierTaskArgs;
-use crate::evaluation;
+use crate::evaluation::classifier::evaluate_run;
 use crate::outcome::Outcome;
 use crate::training::Task;
 
@@ -27,8 +27,11 @@ impl ClassifierTrainArgs {
         self.run.train(
             Task::Classifier,
             config.training.device,
-            |session| train_classifier(&config, &start, session),
-            |folder, stop| evaluation::classifier::evaluate_run(&config, folder, stop),
+            |session| {
+                let data = RunData::of_classifier(&config, session.observer)?;
+                Ok((train_classifier(&config, &data, &start, session)?, data))
+            },
+            evaluate_run,
         )
     }
 }

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use ssdlite_data::check::{CheckReport, DataFolder};
+use ssdlite_data::DataFolder;
+use ssdlite_data::check::CheckReport;
 use ssdlite_data::finding::Severity;
 
 use crate::args::reading::ReadingArgs;

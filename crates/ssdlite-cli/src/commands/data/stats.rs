@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 use ssdlite_core::{ClassNames, DefaultBoxes, MobileNetV3, ModelInfo, Variant};
-use ssdlite_data::check::DataFolder;
+use ssdlite_data::DataFolder;
 use ssdlite_data::finding::{Losses, Reading};
 use ssdlite_data::folders::ImageFolder;
 use ssdlite_data::split::Split;

@@ -6,7 +6,7 @@ const SHAPE: MapShape = MapShape {
     channels: BLOCK,
     height: 2,
     width: 3,
-    margin: 1,
+    padding: 1,
 };
 
 #[test]
@@ -17,16 +17,16 @@ fn maps_that_no_slice_can_hold_are_refused() {
         MapShape {
             height: half,
             width: 2,
-            margin: 0,
+            padding: 0,
             ..SHAPE
         },
         MapShape {
-            margin: half,
+            padding: half,
             width: 0,
             ..SHAPE
         },
         MapShape {
-            margin: half - 1,
+            padding: half - 1,
             width: 2,
             ..SHAPE
         },
@@ -73,7 +73,7 @@ fn a_chains_residual_of_rows_is_refused() {
     let layers = Separable {
         source: Source::Map(MapRef::new(SHAPE, &cells)),
         depthwise: &depthwise,
-        ending: Ending::Project {
+        epilogue: Epilogue::Project {
             layer: &project,
             residual: Residual::Input,
             output: Output::Rows(&mut rows),

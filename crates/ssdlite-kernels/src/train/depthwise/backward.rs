@@ -8,12 +8,12 @@
 use std::ops::Range;
 
 use super::super::gradient::{ConvGradients, InputGradient, Sums};
-use super::super::norm::NormSums;
 use super::super::operand::{Input, OutputGradient};
+use super::super::statistics::NormSums;
 use super::super::sums::{ChannelSums, PerThread, combine_sums};
 use super::ring::Ring;
 use super::tiles::{self, Target};
-use super::{Band, Depthwise, TILE, band_rows, bands, pack_weight};
+use super::{Band, DepthwiseShape, TILE, band_rows, bands, pack_weight};
 use crate::Context;
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
@@ -29,14 +29,14 @@ use crate::width::Either;
 /// of input, or a bias is asked for.
 pub fn depthwise_backward(
     cx: Context<'_>,
-    shape: Depthwise,
+    shape: DepthwiseShape,
     input: Input<'_>,
     output: OutputGradient<'_>,
     weight: &[f32],
     gradients: ConvGradients<'_>,
 ) -> Result<Option<NormSums>, Error> {
-    input.check(shape.images, shape.input().layout())?;
-    output.check(shape.images, shape.output().layout())?;
+    input.check(shape.input.images, shape.input().layout())?;
+    output.check(shape.input.images, shape.output().layout())?;
     check_len("weight", weight, shape.weight_size())?;
     if let Some(dweight) = &gradients.weight {
         check_len("weight gradient", dweight, shape.weight_size())?;
@@ -58,7 +58,7 @@ pub fn depthwise_backward(
         })
     });
     let (dx, after) = match gradients.input {
-        Some(InputGradient { dx, after }) => (Some(Shared::new(dx)), Sums::new(after, input)),
+        Some(InputGradient { dx, epilogue }) => (Some(Shared::new(dx)), Sums::new(epilogue, input)),
         None => (None, Sums::Nothing),
     };
     let norm_sums = PerThread::new(cx.pool.threads());
@@ -66,8 +66,8 @@ pub fn depthwise_backward(
     let work = |thread: usize, rows: Range<usize>| {
         let mut sums = after
             .wants_norm_sums()
-            .then(|| ChannelSums::new(shape.channels));
-        let vectors = shape.channels.div_ceil(cx.isa.lanes());
+            .then(|| ChannelSums::new(shape.input.channels));
+        let vectors = shape.input.channels.div_ceil(cx.isa.lanes());
         let mut dweight = gradients
             .weight
             .is_some()
@@ -90,13 +90,13 @@ pub fn depthwise_backward(
             weight_sums.set(thread, dweight.total.to_vec());
         }
     };
-    let out_height = shape.output_height();
+    let out_height = shape.output_size().height;
     if after.wants_whole_images() {
-        cx.pool.parallel_for(shape.images, |thread, images| {
+        cx.pool.parallel_for(shape.input.images, |thread, images| {
             work(thread, images.start * out_height..images.end * out_height);
         });
     } else {
-        cx.pool.parallel_for(shape.images * out_height, work);
+        cx.pool.parallel_for(shape.input.images * out_height, work);
     }
     if let Some(dweight) = gradients.weight {
         let parts: Vec<_> = weight_sums.into_parts().collect();
@@ -104,7 +104,7 @@ pub fn depthwise_backward(
     }
     Ok(after
         .wants_norm_sums()
-        .then(|| combine_sums(norm_sums.into_parts(), shape.channels)))
+        .then(|| combine_sums(norm_sums.into_parts(), shape.input.channels)))
 }
 
 /// Sums the threads' weight gradients, in order, into `[channels, taps]`.
@@ -142,7 +142,7 @@ impl WeightSums {
 }
 
 struct Backward<'a> {
-    shape: Depthwise,
+    shape: DepthwiseShape,
     input: Input<'a>,
     output: OutputGradient<'a>,
     /// Packed, turned at stride 1; where `dx` is wanted.
@@ -172,7 +172,7 @@ impl Kernel for Backward<'_> {
 
 /// Pixels of the output's gradient that an input pixel's gradient reaches to
 /// each side: the kernel's half, in output pixels.
-const fn halo(kernel: usize, stride: usize) -> usize {
+const fn padding(kernel: usize, stride: usize) -> usize {
     if stride == 1 { kernel / 2 } else { 1 }
 }
 
@@ -180,17 +180,23 @@ impl Backward<'_> {
     #[inline(always)]
     fn rows<S: Simd, const K: usize, const STRIDE: usize>(mut self, s: S) {
         let shape = self.shape;
-        let out = shape.output_map();
-        let halo = halo(K, STRIDE);
+        let out = shape.output_size();
+        let padding = padding(K, STRIDE);
         let band = band_rows::<S>();
         let slots = K + STRIDE * (band - 1);
-        let size = shape.input_size();
-        let mut x = Ring::new::<S>(self.input, size, shape.channels, K / 2, slots);
-        let mut dz = Ring::new::<S>(self.output, out, shape.channels, halo, band + 2 * halo);
+        let size = shape.input.size();
+        let mut x = Ring::new::<S>(self.input, size, shape.input.channels, K / 2, slots);
+        let mut dz = Ring::new::<S>(
+            self.output,
+            out,
+            shape.input.channels,
+            padding,
+            band + 2 * padding,
+        );
         let mut image_begun = None;
         for (image, rows) in bands(self.rows.clone(), out.height, band) {
             let first_x = (rows.start * STRIDE) as isize - (K / 2) as isize;
-            let first_dz = rows.start as isize - halo as isize;
+            let first_dz = rows.start as isize - padding as isize;
             if image_begun != Some(image) {
                 if let (Some(_), Some(dweight)) = (image_begun, &mut self.dweight) {
                     dweight.finish_image();
@@ -202,18 +208,18 @@ impl Backward<'_> {
             // SAFETY: both operands were checked against the shape, so the
             // image exists; what is read of a ring was computed just before.
             unsafe {
-                dz.advance(s, rows.end + halo);
+                dz.advance(s, rows.end + padding);
                 if let Some(dweight) = &mut self.dweight {
                     x.advance(s, (rows.end - 1) * STRIDE + K / 2 + 1);
                     for y in 0..rows.len() {
                         s.run(GradientLine::<K, STRIDE> {
                             rows: x.rows(first_x + (y * STRIDE) as isize, K),
                             pitch: x.pitch(),
-                            dz: dz.rows::<1>(first_dz + (halo + y) as isize, 1)[0],
+                            dz: dz.rows::<1>(first_dz + (padding + y) as isize, 1)[0],
                             dz_pitch: dz.pitch(),
-                            halo,
+                            padding,
                             pixels: out.width,
-                            channels: shape.channels,
+                            channels: shape.input.channels,
                             dweight: dweight.image.as_mut_ptr(),
                         });
                     }
@@ -229,7 +235,7 @@ impl Backward<'_> {
     /// Writes the gradient of the input rows under the output's `rows`.
     ///
     /// # Safety
-    /// `dz` must hold the rows and the halo around them.
+    /// `dz` must hold the rows and the padding around them.
     #[inline(always)]
     unsafe fn input_rows<S: Simd, const K: usize, const STRIDE: usize>(
         &mut self,
@@ -242,19 +248,20 @@ impl Backward<'_> {
             return;
         };
         let shape = self.shape;
-        let row_len = shape.width * shape.channels;
-        let lines = rows.start * STRIDE..shape.height.min(rows.end * STRIDE);
-        let first = image * shape.height + lines.start;
-        let pixels = first * shape.width..(first + lines.len()) * shape.width;
+        let row_len = shape.input.width * shape.input.channels;
+        let lines = rows.start * STRIDE..shape.input.height.min(rows.end * STRIDE);
+        let first = image * shape.input.height + lines.start;
+        let pixels = first * shape.input.width..(first + lines.len()) * shape.input.width;
         // SAFETY: the threads' output rows are disjoint, so the input rows
         // under them are.
         let dx = unsafe { dx.part(first * row_len..(first + lines.len()) * row_len) };
-        let first_dz = rows.start as isize - halo(K, STRIDE) as isize;
+        let first_dz = rows.start as isize - padding(K, STRIDE) as isize;
         // SAFETY: `dx` holds the lines; the ring's rows are the caller's promise.
         unsafe {
             if STRIDE == 1 {
                 let source = dz.rows(first_dz, K + rows.len() - 1);
-                let (pitch, width, channels) = (dz.pitch(), shape.width, shape.channels);
+                let (pitch, width, channels) =
+                    (dz.pitch(), shape.input.width, shape.input.channels);
                 let z = dx.as_mut_ptr();
                 if rows.len() == 2 {
                     s.run(Band::<K, 1, 2> {
@@ -282,8 +289,8 @@ impl Backward<'_> {
                         pitch: dz.pitch(),
                         weight,
                         lines: dx.len() / row_len,
-                        width: shape.width,
-                        channels: shape.channels,
+                        width: shape.input.width,
+                        channels: shape.input.channels,
                         dx: dx.as_mut_ptr(),
                     });
                 }
@@ -361,13 +368,13 @@ impl<const K: usize> Kernel for RowPair<'_, K> {
 /// vectors, a pitch apart, and `dweight` for reads and writes of the packed
 /// weight.
 struct GradientLine<const K: usize, const STRIDE: usize> {
-    /// The `K` input rows under it, from the first pixel of the halo.
+    /// The `K` input rows under it, from the first pixel of the padding.
     rows: [*const f32; tiles::MAX_ROWS],
     pitch: usize,
-    /// The row of the output's gradient, from the first pixel of its halo.
+    /// The row of the output's gradient, from the first pixel of its padding.
     dz: *const f32,
     dz_pitch: usize,
-    halo: usize,
+    padding: usize,
     /// Pixels of the output row.
     pixels: usize,
     channels: usize,
@@ -383,7 +390,9 @@ impl<const K: usize, const STRIDE: usize> Kernel for GradientLine<K, STRIDE> {
             // SAFETY: vector `vector` of the rows and of the weight.
             unsafe {
                 let start = vector * self.pitch;
-                let dz = self.dz.add(vector * self.dz_pitch + self.halo * S::LANES);
+                let dz = self
+                    .dz
+                    .add(vector * self.dz_pitch + self.padding * S::LANES);
                 let dweight = self.dweight.add(vector * K * K * S::LANES);
                 let (rows, pixels) = (&self.rows, self.pixels);
                 match (K, S::REGISTERS >= 32) {

@@ -1,19 +1,20 @@
 //! The last few rows of an image, padded with zeros, in the cache.
 
+use super::super::map::MapSize;
 use super::super::operand::{Layout, Place, Rows};
 use crate::isa::Simd;
 use crate::memory::Scratch;
 
 /// Rows of one image, computed from an operand as they are needed.
 ///
-/// A row is `[channel vectors, halo + width + halo, lanes]`: a vector's pixels
-/// are neighbours, the halo's pixels are zero. Lanes past the last channel hold
+/// A row is `[channel vectors, padding + width + padding, lanes]`: a vector's pixels
+/// are neighbours, the padding's pixels are zero. Lanes past the last channel hold
 /// anything.
 pub(super) struct Ring<R> {
     source: R,
     size: MapSize,
     layout: Layout,
-    halo: usize,
+    padding: usize,
     lanes: usize,
     row_len: usize,
     slots: usize,
@@ -24,31 +25,24 @@ pub(super) struct Ring<R> {
     next: usize,
 }
 
-/// Height and width of a map in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MapSize {
-    pub(super) height: usize,
-    pub(super) width: usize,
-}
-
 impl<R: Rows> Ring<R> {
-    /// A ring of `slots` rows of maps of `size`, with `halo` zero pixels at
+    /// A ring of `slots` rows of maps of `size`, with `padding` zero pixels at
     /// both ends.
     pub(super) fn new<S: Simd>(
         source: R,
         size: MapSize,
         channels: usize,
-        halo: usize,
+        padding: usize,
         slots: usize,
     ) -> Self {
-        let pitch = (size.width + 2 * halo) * S::LANES;
+        let pitch = (size.width + 2 * padding) * S::LANES;
         let row_len = channels.div_ceil(S::LANES) * pitch;
         let mut data = Scratch::take((slots + 1) * row_len);
         let (rows, zeros) = data.split_at_mut(slots * row_len);
         zeros.fill(0.0);
         for vector in rows.chunks_exact_mut(pitch) {
-            vector[..halo * S::LANES].fill(0.0);
-            vector[pitch - halo * S::LANES..].fill(0.0);
+            vector[..padding * S::LANES].fill(0.0);
+            vector[pitch - padding * S::LANES..].fill(0.0);
         }
         Self {
             source,
@@ -57,7 +51,7 @@ impl<R: Rows> Ring<R> {
                 channels,
                 pixels: size.height * size.width,
             },
-            halo,
+            padding,
             lanes: S::LANES,
             row_len,
             slots,
@@ -70,7 +64,7 @@ impl<R: Rows> Ring<R> {
     /// Numbers between two channel vectors of a row.
     #[inline(always)]
     pub(super) fn pitch(&self) -> usize {
-        (self.size.width + 2 * self.halo) * self.lanes
+        (self.size.width + 2 * self.padding) * self.lanes
     }
 
     /// Begins an image at its row `first`, or at row 0 where that is negative.
@@ -94,9 +88,9 @@ impl<R: Rows> Ring<R> {
             let slot = &mut self.data[start..start + self.row_len];
             let row = (self.image * self.size.height + self.next) * self.size.width;
             // SAFETY: the row is one of the image's; its slot holds `width`
-            // pixels of each vector after the halo.
+            // pixels of each vector after the padding.
             unsafe {
-                let dst = slot.as_mut_ptr().add(self.halo * S::LANES);
+                let dst = slot.as_mut_ptr().add(self.padding * S::LANES);
                 let pixels = row..row + self.size.width;
                 self.source.fill(s, self.layout, pixels, dst, place);
             }
@@ -104,7 +98,7 @@ impl<R: Rows> Ring<R> {
         }
     }
 
-    /// Row `y`, from the first pixel of its halo; zeros outside of the image.
+    /// Row `y`, from the first pixel of its padding; zeros outside of the image.
     ///
     /// Inside it must be among the last `slots` rows computed.
     #[inline(always)]

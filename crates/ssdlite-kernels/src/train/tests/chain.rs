@@ -2,20 +2,18 @@
 //! activation: the gradients of the whole chain against finite differences of
 //! its definition.
 
-use super::super::activation::Activation;
-use super::super::depthwise::{
-    Depthwise, DepthwiseOptions, depthwise_backward, depthwise_forward_moments,
-};
-use super::super::gradient::{After, ConvGradients, InputGradient};
-use super::super::map::MapShape;
+use super::super::depthwise::{DepthwiseShape, depthwise_backward, depthwise_forward_moments};
+use super::super::gradient::{ConvGradients, Epilogue, InputGradient};
+use super::super::map::{GridShape, MapShape};
 use super::super::norm::{
     Affine, Moments, NormContext, NormGradient, moments, norm_backward, norm_backward_sums,
 };
 use super::super::operand::{ExciteGradient, Input, NormBackward, Normalised, OutputGradient};
-use super::super::pointwise::{Pointwise, pointwise_backward, pointwise_forward_moments};
+use super::super::pointwise::{PointwiseShape, pointwise_backward, pointwise_forward_moments};
 use super::super::squeeze_excite::{Excite, excite_backward, excite_forward};
 use super::{f64s, for_each_context};
 use crate::Context;
+use crate::activation::Activation;
 use crate::reference::{self, Convolution};
 use crate::testing::Numbers;
 
@@ -110,8 +108,8 @@ fn objective(
 /// The convolution of a chain.
 #[derive(Clone, Copy)]
 enum Conv {
-    Pointwise(Pointwise),
-    Depthwise(Depthwise),
+    Pointwise(PointwiseShape),
+    Depthwise(DepthwiseShape),
 }
 
 impl Conv {
@@ -119,17 +117,16 @@ impl Conv {
         if shape.groups == 1 {
             let pixels = shape.height * shape.width;
             let map = MapShape::new(shape.images, pixels, shape.inputs).expect("possible");
-            Self::Pointwise(Pointwise::new(map, shape.outputs).expect("possible"))
+            Self::Pointwise(PointwiseShape::new(map, shape.outputs).expect("possible"))
         } else {
-            let options = DepthwiseOptions {
+            let input = GridShape {
                 images: shape.images,
                 height: shape.height,
                 width: shape.width,
                 channels: shape.inputs,
-                kernel: shape.kernel,
-                stride: shape.stride,
             };
-            Self::Depthwise(Depthwise::new(options).expect("possible"))
+            let shape = DepthwiseShape::new(input, shape.kernel, shape.stride);
+            Self::Depthwise(shape.expect("possible"))
         }
     }
 
@@ -210,15 +207,18 @@ fn gradients(
     let mut dx = vec![f32::NAN; map.size()];
     let mut dweight = vec![f32::NAN; chain.weight.len()];
     let mut dscale = vec![f32::NAN; shape.images * shape.inputs];
-    let after = if excite.is_some() {
-        After::ImageScale(&mut dscale)
+    let epilogue = if excite.is_some() {
+        Epilogue::ImageScale(&mut dscale)
     } else {
-        After::NormSums {
+        Epilogue::NormSums {
             mean: &in_moments.mean,
         }
     };
     let wanted = ConvGradients {
-        input: Some(InputGradient { dx: &mut dx, after }),
+        input: Some(InputGradient {
+            dx: &mut dx,
+            epilogue,
+        }),
         weight: Some(&mut dweight),
         bias: None,
     };

@@ -1,17 +1,15 @@
 //! Forward, input gradient and weight gradient of all convolutions, with plain
 //! and with normalised operands.
 
-use super::super::depthwise::{
-    Depthwise, DepthwiseOptions, depthwise_backward, depthwise_forward_moments,
-};
-use super::super::gradient::{After, ConvGradients, InputGradient};
-use super::super::map::MapShape;
+use super::super::depthwise::{DepthwiseShape, depthwise_backward, depthwise_forward_moments};
+use super::super::gradient::{ConvGradients, Epilogue, InputGradient};
+use super::super::map::{GridShape, MapShape, MapSize};
 use super::super::norm::Moments;
 use super::super::operand::{Input, OutputGradient};
 use super::super::pointwise::{
-    Pointwise, pointwise_backward, pointwise_forward, pointwise_forward_moments,
+    PointwiseShape, pointwise_backward, pointwise_forward, pointwise_forward_moments,
 };
-use super::super::stem::{Stem, stem_backward, stem_forward_moments};
+use super::super::stem::{StemShape, stem_backward, stem_forward_moments};
 use super::{NormalisedInput, assert_close_f64, f64s, for_each_context};
 use crate::Error;
 use crate::memory::Scratch;
@@ -53,15 +51,13 @@ fn depthwise_agrees_with_its_definition() {
                     cx.isa,
                     cx.pool.threads()
                 );
-                let shape = Depthwise::new(DepthwiseOptions {
+                let input = GridShape {
                     images,
                     height,
                     width,
                     channels,
-                    kernel,
-                    stride,
-                })
-                .expect("a possible shape");
+                };
+                let shape = DepthwiseShape::new(input, kernel, stride).expect("a possible shape");
                 let definition = Convolution {
                     images,
                     height,
@@ -133,7 +129,7 @@ fn pointwise_agrees_with_its_definition() {
                 cx.pool.threads()
             );
             let map = MapShape::new(images, pixels, inputs).expect("a possible shape");
-            let shape = Pointwise::new(map, outputs).expect("a possible shape");
+            let shape = PointwiseShape::new(map, outputs).expect("a possible shape");
             let definition = Convolution {
                 images,
                 height: 1,
@@ -204,7 +200,8 @@ fn stem_agrees_with_its_definition() {
     for_each_context(|cx| {
         for [images, height, width, outputs] in MAPS {
             let what = format!("{} {images}x{height}x{width} to {outputs}", cx.isa);
-            let shape = Stem::new(images, height, width, outputs).expect("a possible shape");
+            let shape = StemShape::new(images, MapSize { height, width }, outputs)
+                .expect("a possible shape");
             let definition = Convolution {
                 images,
                 height,
@@ -251,15 +248,13 @@ fn stem_agrees_with_its_definition() {
 #[test]
 fn same_threads_give_the_same_bits() {
     for_each_context(|cx| {
-        let shape = Depthwise::new(DepthwiseOptions {
+        let input = GridShape {
             images: 3,
             height: 19,
             width: 23,
             channels: 21,
-            kernel: 5,
-            stride: 2,
-        })
-        .expect("a possible shape");
+        };
+        let shape = DepthwiseShape::new(input, 5, 2).expect("a possible shape");
         let mut numbers = Numbers::new(6);
         let x = numbers.take(shape.input().size());
         let weight = numbers.take(shape.weight_size());
@@ -289,7 +284,7 @@ fn same_threads_give_the_same_bits() {
 fn wrong_lengths_are_errors() {
     for_each_context(|cx| {
         let map = MapShape::new(2, 6, 3).expect("a possible shape");
-        let shape = Pointwise::new(map, 4).expect("a possible shape");
+        let shape = PointwiseShape::new(map, 4).expect("a possible shape");
         let (x, weight) = (vec![0.0; 36], vec![0.0; 12]);
         let mut z = vec![0.0; 47];
         let outcome = pointwise_forward(cx, shape, Input::Plain(&x), (&weight, None), &mut z);
@@ -311,39 +306,32 @@ fn wrong_lengths_are_errors() {
 fn impossible_shapes_are_errors() {
     assert!(MapShape::new(0, 1, 1).is_err());
     assert!(MapShape::new(usize::MAX, 2, 1).is_err());
-    assert!(Stem::new(1, 1, 0, 8).is_err());
-    let possible = DepthwiseOptions {
+    let empty = MapSize {
+        height: 1,
+        width: 0,
+    };
+    assert!(StemShape::new(1, empty, 8).is_err());
+    let possible = GridShape {
         images: 1,
         height: 2,
         width: 3,
         channels: 4,
-        kernel: 3,
-        stride: 1,
     };
-    assert!(Depthwise::new(possible).is_ok());
-    for impossible in [
-        DepthwiseOptions {
-            kernel: 4,
-            ..possible
-        },
-        DepthwiseOptions {
-            stride: 3,
-            ..possible
-        },
-        DepthwiseOptions {
-            channels: 0,
-            ..possible
-        },
-    ] {
-        assert!(Depthwise::new(impossible).is_err());
-    }
+    assert!(DepthwiseShape::new(possible, 3, 1).is_ok());
+    assert!(DepthwiseShape::new(possible, 4, 1).is_err());
+    assert!(DepthwiseShape::new(possible, 3, 3).is_err());
+    let impossible = GridShape {
+        channels: 0,
+        ..possible
+    };
+    assert!(DepthwiseShape::new(impossible, 3, 1).is_err());
 }
 
 #[test]
 fn scratch_memory_stays_the_same_from_step_to_step() {
     for_each_context(|cx| {
         let map = MapShape::new(2, 9, 40).expect("a possible shape");
-        let shape = Pointwise::new(map, 24).expect("a possible shape");
+        let shape = PointwiseShape::new(map, 24).expect("a possible shape");
         let mut numbers = Numbers::new(5);
         let x = NormalisedInput::random(&mut numbers, 2, 9, 40);
         let (weight, dz) = (numbers.take(24 * 40), numbers.take(2 * 9 * 24));
@@ -353,7 +341,7 @@ fn scratch_memory_stays_the_same_from_step_to_step() {
             let gradients = ConvGradients {
                 input: Some(InputGradient {
                     dx: &mut dx,
-                    after: After::NormSums { mean: &mean },
+                    epilogue: Epilogue::NormSums { mean: &mean },
                 }),
                 weight: Some(&mut dweight),
                 bias: None,

@@ -1,0 +1,118 @@
+//! Images that are added to a VOC folder.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::files::write_file;
+
+use crate::error::{Error, Result};
+use crate::files::make_folder;
+use crate::split::Split;
+use crate::voc::VocAnnotation;
+use crate::voc::layout::{ANNOTATIONS, annotation_file, image_file, list_file};
+
+/// An image to learn from stands in these lists.
+const TRAINING_LISTS: [Split; 2] = [Split::Train, Split::TrainVal];
+
+/// Adds images with their annotations to a VOC folder, which is made with the
+/// first of them.
+#[derive(Debug)]
+pub struct VocWriter {
+    root: PathBuf,
+}
+
+impl VocWriter {
+    /// A writer for the data folder at `root`. Nothing is written yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Writes the bytes of an image file and its annotation, which names the
+    /// file; no list gets to know of it. What has the same name is replaced.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a file name without an ending,
+    /// [`Error::Io`].
+    pub fn add(&self, image: &[u8], annotation: &VocAnnotation<'_>) -> Result<()> {
+        let id = id_of(annotation)?;
+        self.write(&image_file(annotation.filename), image)?;
+        self.write(&annotation_file(id), annotation.to_xml().as_bytes())
+    }
+
+    /// As [`Self::add`], and has the image learnt from: it gets into those of
+    /// the lists `train` and `trainval` that are there, or in a folder without
+    /// annotations into new ones. A new list beside annotations that stand in
+    /// none would leave those out of training. Tells whether it stands in a
+    /// list.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_to_train(&mut self, image: &[u8], annotation: &VocAnnotation<'_>) -> Result<bool> {
+        let id = id_of(annotation)?;
+        let lists = self.training_lists()?;
+        self.add(image, annotation)?;
+        for list in &lists {
+            make_folder_of(list)?;
+            append_line(list, id).map_err(|source| Error::io(list, source))?;
+        }
+        Ok(!lists.is_empty())
+    }
+
+    fn training_lists(&self) -> Result<Vec<PathBuf>> {
+        let lists = TRAINING_LISTS.map(|split| self.root.join(list_file(split)));
+        let there: Vec<PathBuf> = lists.iter().filter(|list| list.exists()).cloned().collect();
+        if there.is_empty() && is_empty(&self.root.join(ANNOTATIONS))? {
+            return Ok(lists.into());
+        }
+        Ok(there)
+    }
+
+    fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.root.join(file);
+        make_folder_of(&path)?;
+        Ok(write_file(&path, bytes)?)
+    }
+}
+
+fn id_of<'a>(annotation: &VocAnnotation<'a>) -> Result<&'a str> {
+    match annotation.filename.rsplit_once('.') {
+        Some((id, _)) if !id.is_empty() => Ok(id),
+        _ => Err(Error::InvalidRequest(format!(
+            "expected an image's file name with an ending, found `{}`",
+            annotation.filename
+        ))),
+    }
+}
+
+fn make_folder_of(path: &Path) -> Result<()> {
+    path.parent().map_or(Ok(()), make_folder)
+}
+
+/// Whether nothing is in a folder, or the folder is not there.
+fn is_empty(folder: &Path) -> Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(Error::io(folder, error)),
+    }
+}
+
+/// Adds a line, also to a file whose last line was left without its end.
+fn append_line(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path)?;
+    let mut text = format!("{line}\n");
+    if file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            text.insert(0, '\n');
+        }
+    }
+    file.write_all(text.as_bytes())
+}

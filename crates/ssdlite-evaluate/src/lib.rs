@@ -1,0 +1,228 @@
+//! A model, run on a data set, and how good it is there.
+//!
+//! The one evaluation of the project: a training run's and `ssdlite eval`'s.
+//! It runs the model as its user will, on the inference engine, so that the
+//! score that picks the best network is the score of the file that is kept.
+//!
+//! What the scores mean is `ssdlite-eval`'s business; no training.
+
+mod error;
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ssdlite_core::ClassNames;
+use ssdlite_data::loader::{PictureCache, SkippedImage};
+use ssdlite_data::{ClassificationSet, DetectionSet, parallel};
+use ssdlite_eval::{Classification, ClassificationReport, Evaluation};
+use ssdlite_image::RgbImage;
+use ssdlite_infer::{Classifier, Detector};
+
+pub use error::{Error, Result};
+
+/// How an evaluation is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvaluationOptions {
+    /// Threads that take pictures from each other. A model with one thread
+    /// leaves each of them its own core.
+    pub threads: NonZeroUsize,
+    /// Bytes of decoded pictures that are kept for the next evaluation.
+    pub cache_bytes: u64,
+}
+
+/// What goes on around an evaluation.
+pub struct Watch<'a> {
+    /// Once it is set, the evaluation ends without a result.
+    pub stop: &'a AtomicBool,
+    /// Hears of pictures that can't be used; they don't count. Each is named
+    /// once in the life of its evaluator.
+    pub skipped: &'a mut dyn FnMut(&SkippedImage),
+}
+
+/// Evaluates detectors on one set of pictures.
+pub struct DetectorEvaluator {
+    set: Arc<DetectionSet>,
+    pictures: Pictures,
+}
+
+impl DetectorEvaluator {
+    /// An evaluator for detectors of the set's classes.
+    pub fn new(set: Arc<DetectionSet>, options: EvaluationOptions) -> Self {
+        Self {
+            pictures: Pictures::new(set.images.len(), options),
+            set,
+        }
+    }
+
+    /// Detections and objects of all pictures, or none if it was stopped.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a detector of other classes;
+    /// [`Error::Malformed`] if no picture can be used; [`Error::Model`] for
+    /// a network whose outputs are not finite.
+    pub fn evaluate(
+        &self,
+        detector: &Detector,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Evaluation>> {
+        check_classes(detector.classes(), &self.set.classes)?;
+        let images = &self.set.images;
+        let paths: Vec<&Path> = images.iter().map(|image| image.path.as_path()).collect();
+        let found = self.pictures.each(&paths, watch, |index, picture| {
+            let annotated = images[index].size;
+            if picture.size() != annotated {
+                return Err(Fault::Picture(format!(
+                    "expected a picture of {annotated} as annotated, found {}",
+                    picture.size()
+                )));
+            }
+            Ok(detector.detect(picture)?)
+        })?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let mut evaluation = Evaluation::new(self.set.classes.clone());
+        for (index, detections) in found {
+            evaluation.add_image(&images[index].objects, &detections)?;
+        }
+        Ok(Some(evaluation))
+    }
+}
+
+/// Evaluates classifiers on one set of pictures.
+pub struct ClassifierEvaluator {
+    set: Arc<ClassificationSet>,
+    pictures: Pictures,
+}
+
+impl ClassifierEvaluator {
+    /// An evaluator for classifiers of the set's classes.
+    pub fn new(set: Arc<ClassificationSet>, options: EvaluationOptions) -> Self {
+        Self {
+            pictures: Pictures::new(set.images.len(), options),
+            set,
+        }
+    }
+
+    /// The accuracy on all pictures, or none if it was stopped.
+    ///
+    /// # Errors
+    /// As [`DetectorEvaluator::evaluate`].
+    pub fn evaluate(
+        &self,
+        classifier: &Classifier,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<ClassificationReport>> {
+        check_classes(classifier.classes(), &self.set.classes)?;
+        let images = &self.set.images;
+        let paths: Vec<&Path> = images.iter().map(|image| image.path.as_path()).collect();
+        let found =
+            self.pictures.each(
+                &paths,
+                watch,
+                |_, picture| Ok(classifier.classify(picture)?),
+            )?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let mut counts = Classification::new(self.set.classes.clone());
+        for (index, scores) in found {
+            counts.add_image(images[index].class, &scores)?;
+        }
+        Ok(Some(counts.report()))
+    }
+}
+
+fn check_classes(model: &ClassNames, set: &ClassNames) -> Result<()> {
+    if model == set {
+        return Ok(());
+    }
+    Err(Error::InvalidRequest(format!(
+        "expected pictures of the classes {model}, found {set}"
+    )))
+}
+
+/// Why there is nothing for a picture.
+enum Fault {
+    /// It can't be used; the text says why.
+    Picture(String),
+    /// The model can't be used.
+    Model(ssdlite_infer::Error),
+    /// The evaluation was stopped before its turn.
+    Stopped,
+}
+
+impl From<ssdlite_infer::Error> for Fault {
+    fn from(error: ssdlite_infer::Error) -> Self {
+        Self::Model(error)
+    }
+}
+
+/// The pictures of a set, for one evaluation after another.
+struct Pictures {
+    threads: NonZeroUsize,
+    cache: PictureCache,
+    reported: Mutex<HashSet<usize>>,
+}
+
+impl Pictures {
+    fn new(samples: usize, options: EvaluationOptions) -> Self {
+        Self {
+            threads: options.threads,
+            cache: PictureCache::new(samples, options.cache_bytes),
+            reported: Mutex::default(),
+        }
+    }
+
+    /// What `find` makes of each picture, in their order, with the picture's
+    /// number; none if it was stopped.
+    fn each<T: Send>(
+        &self,
+        paths: &[&Path],
+        watch: &mut Watch<'_>,
+        find: impl Fn(usize, &RgbImage) -> std::result::Result<T, Fault> + Sync,
+    ) -> Result<Option<Vec<(usize, T)>>> {
+        let stop = watch.stop;
+        let numbered: Vec<(usize, &Path)> = paths.iter().copied().enumerate().collect();
+        let found = parallel::map_on(self.threads, &numbered, |&(index, path)| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Fault::Stopped);
+            }
+            let picture = self.cache.picture(index, path).map_err(Fault::Picture)?;
+            find(index, &picture)
+        });
+        let mut usable = Vec::with_capacity(found.len());
+        let mut first_skipped = None;
+        for (&(sample, path), found) in numbered.iter().zip(found) {
+            match found {
+                Ok(found) => usable.push((sample, found)),
+                Err(Fault::Stopped) => return Ok(None),
+                Err(Fault::Model(error)) => return Err(error.in_file(path).into()),
+                Err(Fault::Picture(reason)) => {
+                    let skipped = SkippedImage {
+                        sample,
+                        path: path.to_owned(),
+                        reason,
+                    };
+                    if self.reported().insert(sample) {
+                        (watch.skipped)(&skipped);
+                    }
+                    first_skipped.get_or_insert(skipped);
+                }
+            }
+        }
+        match first_skipped.filter(|_| usable.is_empty()) {
+            Some(skipped) => Err(Error::Malformed(format!(
+                "none of the pictures can be used; {skipped}"
+            ))),
+            None => Ok(Some(usable)),
+        }
+    }
+
+    fn reported(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,298 @@
+//! Files and folders that appear whole under their names, or not at all.
+//!
+//! What is new is made under a temporary name in the same folder, reaches the
+//! disk, and is renamed, so that a reader sees the old one or the new one and
+//! nothing between, after a loss of power too. [`write_atomically`] does all of
+//! it for bytes in memory, [`NewFile`] for what is written piece by piece or by
+//! another program, [`NewFolder`] for many files that belong together.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Makes the temporary names of one process differ; it means nothing else.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// Writes a file, or replaces the one that is there.
+///
+/// # Errors
+/// What the operating system said; nothing is left behind then.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = NewFile::create(path)?;
+    file.write_all(bytes)?;
+    file.commit()
+}
+
+/// Renames a file or folder whose content has reached the disk, and lets the
+/// new name reach it too.
+///
+/// # Errors
+/// What the operating system said.
+pub fn put_in_place(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(folder_of(to))
+}
+
+/// A file that gets its name when it is whole; dropped before, it is removed.
+///
+/// Writing to it is not buffered.
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    temporary: Temporary,
+}
+
+impl NewFile {
+    /// A file that will be `target`, and ends in `.tmp` until then.
+    ///
+    /// # Errors
+    /// What the operating system said, and [`io::ErrorKind::InvalidInput`] for
+    /// a path that ends in no name.
+    pub fn create(target: &Path) -> io::Result<Self> {
+        Self::named(target, ".tmp".as_ref())
+    }
+
+    /// A file that will be `target`, and has its ending already, for programs
+    /// that take a file's format from it.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn with_ending_of(target: &Path) -> io::Result<Self> {
+        let mut ending = OsString::from(".part");
+        if let Some(extension) = target.extension() {
+            ending.push(".");
+            ending.push(extension);
+        }
+        Self::named(target, &ending)
+    }
+
+    fn named(target: &Path, ending: &std::ffi::OsStr) -> io::Result<Self> {
+        let create = |path: &Path| File::options().write(true).create_new(true).open(path);
+        let (file, temporary) = Temporary::make(target, ending, create)?;
+        Ok(Self { file, temporary })
+    }
+
+    /// Where the file is until [`Self::commit`].
+    pub fn path(&self) -> &Path {
+        &self.temporary.path
+    }
+
+    /// Lets the content reach the disk and gives the file its name.
+    ///
+    /// # Errors
+    /// What the operating system said; the file is removed then.
+    pub fn commit(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        // Some systems rename no file that is open.
+        drop(self.file);
+        self.temporary.commit()
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A folder that gets its name when all is in it; dropped before, it is removed
+/// with what it holds.
+#[derive(Debug)]
+pub struct NewFolder(Temporary);
+
+impl NewFolder {
+    /// An empty folder that will be `target`.
+    ///
+    /// # Errors
+    /// As [`NewFile::create`].
+    pub fn create(target: &Path) -> io::Result<Self> {
+        let create = |path: &Path| fs::create_dir(path);
+        let ((), temporary) = Temporary::make(target, ".tmp".as_ref(), create)?;
+        Ok(Self(temporary))
+    }
+
+    /// Where the folder is until [`Self::commit`].
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Gives the folder its name, which must be free or an empty folder's. Its
+    /// files have to have reached the disk by themselves.
+    ///
+    /// # Errors
+    /// What the operating system said; the folder is removed then.
+    pub fn commit(self) -> io::Result<()> {
+        self.0.commit()
+    }
+}
+
+/// A name beside a target's, and what lies there.
+#[derive(Debug)]
+struct Temporary {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Temporary {
+    fn make<T>(
+        target: &Path,
+        ending: &std::ffi::OsStr,
+        create: impl Fn(&Path) -> io::Result<T>,
+    ) -> io::Result<(T, Self)> {
+        let name = target.file_name().ok_or_else(|| {
+            let fault = format!("expected a path with a name, found {}", target.display());
+            io::Error::new(io::ErrorKind::InvalidInput, fault)
+        })?;
+        loop {
+            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let mut name = name.to_owned();
+            name.push(format!(".{}-{number}", std::process::id()));
+            name.push(ending);
+            let path = target.with_file_name(name);
+            match create(&path) {
+                Ok(made) => {
+                    let target = target.to_owned();
+                    return Ok((made, Self { path, target }));
+                }
+                // Left by a process of the same number, or made by one that
+                // another machine or container numbers alike.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn commit(mut self) -> io::Result<()> {
+        put_in_place(&self.path, &self.target)?;
+        // It has its name, and `drop` nothing to remove.
+        self.path = PathBuf::new();
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            // Best effort: the error that matters is the one already found.
+            let _ = fs::remove_file(&self.path).or_else(|_| fs::remove_dir_all(&self.path));
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Lets the names in a folder reach the disk, where a folder can be opened and
+/// its file system knows how.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_written_file_replaces_the_old_one_and_leaves_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        for text in ["one", "two"] {
+            write_atomically(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(names(folder.path()), ["a.toml"]);
+    }
+
+    #[test]
+    fn what_fails_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write_atomically(&folder.path().join("none/a"), b"x").is_err());
+        let error = write_atomically(&folder.path().join(".."), b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        // A folder with something in it can't be replaced.
+        let taken = folder.path().join("taken");
+        fs::create_dir_all(taken.join("inner")).unwrap();
+        assert!(write_atomically(&taken, b"x").is_err());
+        assert!(NewFolder::create(&taken).unwrap().commit().is_err());
+        assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn a_file_is_there_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("video.mp4");
+        let mut file = NewFile::with_ending_of(&path).unwrap();
+        assert_eq!(file.path().extension(), path.extension());
+        assert_eq!(file.path().parent(), path.parent());
+        file.write_all(b"frames").unwrap();
+        assert!(!path.exists());
+        // As another program does that is told the name.
+        fs::write(file.path(), b"other frames").unwrap();
+        file.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"other frames");
+        drop(NewFile::create(&path).unwrap());
+        assert_eq!(names(folder.path()), ["video.mp4"]);
+    }
+
+    #[test]
+    fn a_folder_is_there_when_it_is_whole() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let dropped = NewFolder::create(&path).unwrap();
+        fs::create_dir(dropped.path().join("inner")).unwrap();
+        drop(dropped);
+        assert_eq!(names(parent.path()), Vec::<String>::new());
+        let folder = NewFolder::create(&path).unwrap();
+        fs::write(folder.path().join("a"), b"x").unwrap();
+        assert!(!path.exists());
+        folder.commit().unwrap();
+        assert_eq!(names(&path), ["a"]);
+        assert_eq!(names(parent.path()), ["data"]);
+    }
+
+    #[test]
+    fn many_writers_of_one_file_leave_one_of_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.txt");
+        std::thread::scope(|scope| {
+            for writer in 0..8_u8 {
+                let path = &path;
+                scope.spawn(move || write_atomically(path, &[writer; 5000]).unwrap());
+            }
+        });
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes, [bytes[0]; 5000]);
+        assert_eq!(names(folder.path()), ["list.txt"]);
+    }
+}

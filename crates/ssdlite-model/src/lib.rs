@@ -1,0 +1,24 @@
+//! Model files, PyTorch's files, and how the weights of one network become
+//! another's.
+//!
+//! The one reader and the one writer of [`ModelFile`]s, for training and for
+//! inference. Whatever the bytes hold, reading them ends in numbers that were
+//! checked against the tables of `ssdlite-core`, or in an error. A
+//! [`StateDict`] is the tensors alone; no network is built or run here.
+
+mod bounds;
+mod error;
+mod json;
+mod model_file;
+#[cfg(feature = "pytorch")]
+mod pytorch;
+pub mod safetensors;
+mod state_dict;
+mod transfer;
+
+pub use error::{Error, Result};
+pub use model_file::{MAX_MODEL_BYTES, ModelFile};
+#[cfg(feature = "pytorch")]
+pub use pytorch::read_pth;
+pub use state_dict::{LoadReport, StateDict, StateTensor, Values};
+pub use transfer::{detector_state_from_classifier, head_rows_by_class};

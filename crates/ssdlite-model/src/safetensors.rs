@@ -1,0 +1,327 @@
+//! The safetensors format: eight bytes that count the header, a JSON header
+//! that says where each tensor lies, the tensors.
+//!
+//! Read and written here rather than by the crate of that name: it keeps the
+//! last of keys that stand twice, where other readers may keep the first, and
+//! brings eleven crates along. Source: the format's description in the
+//! repository `huggingface/safetensors`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bounds::file_len;
+use crate::error::{Error, Result};
+use crate::json::check_keys;
+
+/// The largest header: 10,000 class names of the greatest length fit.
+pub const MAX_HEADER_BYTES: u64 = 8 << 20;
+
+/// Bytes of the header's length at the start of the file.
+const LENGTH_BYTES: usize = 8;
+
+/// Key of the metadata among the tensors.
+const METADATA: &str = "__metadata__";
+
+/// Headers are filled up to a multiple of this with spaces, so that the numbers
+/// are aligned.
+const ALIGNMENT: usize = 8;
+
+/// The format's names of the types that are read.
+const F32: &str = "F32";
+const I64: &str = "I64";
+
+/// What a file holds, where it lies in the file's bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contents<'a> {
+    /// Texts by their names.
+    pub metadata: BTreeMap<String, String>,
+    /// Tensors by their names.
+    pub tensors: BTreeMap<String, RawTensor<'a>>,
+}
+
+/// A tensor in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawTensor<'a> {
+    /// Extents, outermost first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Its numbers, the last dimension fastest.
+    pub numbers: RawNumbers<'a>,
+}
+
+/// A tensor's numbers in a file, of which there are as many as its shape says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RawNumbers<'a> {
+    /// Little-endian `f32`.
+    F32(&'a [[u8; 4]]),
+    /// Little-endian `i64`.
+    I64(&'a [[u8; 8]]),
+    /// Another type, by the format's name; its size was not checked.
+    Other(String),
+}
+
+/// A tensor to write.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TensorView<'a> {
+    /// Extents, outermost first; empty for a scalar.
+    pub shape: &'a [usize],
+    /// As many numbers as the shape says, the last dimension fastest.
+    pub numbers: Numbers<'a>,
+}
+
+/// Numbers to write.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Numbers<'a> {
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// 64-bit integers.
+    I64(&'a [i64]),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__", default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(flatten)]
+    tensors: BTreeMap<String, Entry>,
+}
+
+/// What a header says about a tensor.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [usize; 2],
+}
+
+/// The bytes of a file, of which no more are read than its first eight allow.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Malformed`] for something other than a file,
+/// [`Error::OverLimit`] for more than `most` bytes or too long a header.
+pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let read = || {
+        let io = |source| Error::io(path, source);
+        let length = file_len(path, most)?;
+        let mut file = File::open(path).map_err(io)?.take(length);
+        let mut bytes = Vec::new();
+        let mut start = file.by_ref().take(LENGTH_BYTES as u64);
+        start.read_to_end(&mut bytes).map_err(io)?;
+        header_length(&bytes)?;
+        bytes.reserve_exact(length as usize);
+        file.read_to_end(&mut bytes).map_err(io)?;
+        Ok(bytes)
+    };
+    read().map_err(|error: Error| error.in_file(path))
+}
+
+/// The header's length in bytes, by the start of a file.
+fn header_length(bytes: &[u8]) -> Result<u64> {
+    let length = bytes.first_chunk::<LENGTH_BYTES>().ok_or_else(|| {
+        Error::Malformed(format!(
+            "expected a safetensors file, found {} bytes",
+            bytes.len()
+        ))
+    })?;
+    let length = u64::from_le_bytes(*length);
+    if length > MAX_HEADER_BYTES {
+        return Err(Error::OverLimit(format!(
+            "expected a safetensors header of at most {MAX_HEADER_BYTES} bytes, found a length of \
+             {length}: this may be no safetensors file"
+        )));
+    }
+    Ok(length)
+}
+
+impl<'a> Contents<'a> {
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// [`Error::OverLimit`] for a header of more than [`MAX_HEADER_BYTES`];
+    /// [`Error::Malformed`] for bytes that are no safetensors file, a key that
+    /// stands twice, tensors that leave gaps or overlap, or whose bytes are not
+    /// as many as type and shape ask for.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
+        let length = header_length(bytes)?;
+        let rest = &bytes[LENGTH_BYTES..];
+        if length > rest.len() as u64 {
+            return Err(Error::Malformed(format!(
+                "expected a safetensors header of at most {} bytes, found a length of {length}: \
+                 the file is cut off or no safetensors file",
+                rest.len()
+            )));
+        }
+        let (header, data) = rest.split_at(length as usize);
+        let malformed = |error: serde_json::Error| {
+            Error::Malformed(format!("header of the safetensors file: {error}"))
+        };
+        check_keys(header).map_err(malformed)?;
+        let Header { metadata, tensors } = serde_json::from_slice(header).map_err(malformed)?;
+        check_ranges(&tensors, data.len())?;
+        let tensors = tensors
+            .into_iter()
+            .map(|(key, entry)| {
+                let tensor = raw_tensor(&key, entry, data)?;
+                Ok((key, tensor))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { metadata, tensors })
+    }
+}
+
+/// Checks that the ranges of all tensors fill `len` bytes, each byte once, as
+/// the format demands.
+fn check_ranges(tensors: &BTreeMap<String, Entry>, len: usize) -> Result<()> {
+    let mut ranges: Vec<_> = tensors.values().map(|entry| entry.data_offsets).collect();
+    ranges.sort_unstable();
+    let end_of_file = [len, len];
+    let mut expected = 0;
+    for [start, end] in ranges.into_iter().chain([end_of_file]) {
+        if start != expected || end < start {
+            return Err(Error::Malformed(format!(
+                "expected tensors without gap or overlap that fill {len} bytes, the next at byte \
+                 {expected}, found bytes {start} to {end}"
+            )));
+        }
+        expected = end;
+    }
+    Ok(())
+}
+
+/// A tensor whose range lies in `data`.
+fn raw_tensor<'a>(key: &str, entry: Entry, data: &'a [u8]) -> Result<RawTensor<'a>> {
+    let Entry {
+        dtype,
+        shape,
+        data_offsets: [start, end],
+    } = entry;
+    let bytes = &data[start..end];
+    let of_size = |size: usize| {
+        let elements = shape.iter().try_fold(size, |all, &n| all.checked_mul(n));
+        if elements == Some(bytes.len()) {
+            return Ok(());
+        }
+        Err(Error::Malformed(format!(
+            "expected as many bytes for {key} as {} asks for, found {}",
+            describe(&dtype, &shape),
+            bytes.len()
+        )))
+    };
+    let numbers = match dtype.as_str() {
+        F32 => {
+            of_size(size_of::<f32>())?;
+            RawNumbers::F32(bytes.as_chunks().0)
+        }
+        I64 => {
+            of_size(size_of::<i64>())?;
+            RawNumbers::I64(bytes.as_chunks().0)
+        }
+        _ => RawNumbers::Other(dtype),
+    };
+    Ok(RawTensor { shape, numbers })
+}
+
+/// `f32[16,3,3,3]`
+pub(crate) fn describe(dtype: &str, shape: &[usize]) -> String {
+    let extents: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    format!("{}[{}]", dtype.to_lowercase(), extents.join(","))
+}
+
+impl RawTensor<'_> {
+    /// Type and shape, as in `f32[16,3,3,3]`.
+    pub fn description(&self) -> String {
+        let dtype = match &self.numbers {
+            RawNumbers::F32(_) => F32,
+            RawNumbers::I64(_) => I64,
+            RawNumbers::Other(name) => name,
+        };
+        describe(dtype, &self.shape)
+    }
+}
+
+impl Numbers<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(numbers) => numbers.len(),
+            Self::I64(numbers) => numbers.len(),
+        }
+    }
+
+    fn dtype(&self) -> (&'static str, usize) {
+        match self {
+            Self::F32(_) => (F32, size_of::<f32>()),
+            Self::I64(_) => (I64, size_of::<i64>()),
+        }
+    }
+
+    fn append_to(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::F32(numbers) => bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes())),
+            Self::I64(numbers) => bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes())),
+        }
+    }
+}
+
+/// The bytes of a file: wide numbers before narrow ones, so that all are
+/// aligned, and in the order of their names.
+///
+/// # Errors
+/// [`Error::Malformed`] for a tensor that has not as many numbers as its shape
+/// says, or the name that the format keeps for the metadata;
+/// [`Error::OverLimit`] for a header of more than [`MAX_HEADER_BYTES`].
+pub fn to_bytes(
+    metadata: BTreeMap<String, String>,
+    tensors: &BTreeMap<String, TensorView<'_>>,
+) -> Result<Vec<u8>> {
+    let mut ordered: Vec<(&String, &TensorView<'_>)> = tensors.iter().collect();
+    ordered.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.numbers.dtype().1));
+    let mut entries = BTreeMap::new();
+    let mut end = 0;
+    for (key, tensor) in &ordered {
+        let Range { start, end: next } = place(key, tensor, end)?;
+        end = next;
+        let entry = Entry {
+            dtype: tensor.numbers.dtype().0.to_owned(),
+            shape: tensor.shape.to_owned(),
+            data_offsets: [start, next],
+        };
+        entries.insert((*key).clone(), entry);
+    }
+    let header = Header {
+        metadata,
+        tensors: entries,
+    };
+    let mut header =
+        serde_json::to_vec(&header).map_err(|error| Error::Malformed(error.to_string()))?;
+    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
+    let length = (header.len() as u64).to_le_bytes();
+    header_length(&length)?;
+    let mut bytes = Vec::with_capacity(LENGTH_BYTES + header.len() + end);
+    bytes.extend(length);
+    bytes.extend(header);
+    for (_, tensor) in ordered {
+        tensor.numbers.append_to(&mut bytes);
+    }
+    Ok(bytes)
+}
+
+/// Where a tensor's bytes lie that begin at `start`.
+fn place(key: &str, tensor: &TensorView<'_>, start: usize) -> Result<Range<usize>> {
+    if key == METADATA {
+        return Err(Error::Malformed(format!(
+            "expected no tensor named {METADATA}"
+        )));
+    }
+    let (found, (dtype, size)) = (tensor.numbers.len(), tensor.numbers.dtype());
+    if found != tensor.shape.iter().product::<usize>() {
+        return Err(Error::Malformed(format!(
+            "expected as many numbers for {key} as {} asks for, found {found}",
+            describe(dtype, tensor.shape)
+        )));
+    }
+    Ok(start..start + found * size)
+}

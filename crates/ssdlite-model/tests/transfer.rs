@@ -1,0 +1,135 @@
+//! Weights of one network for another.
+
+use ssdlite_core::{ClassNames, MobileNetV3, Variant};
+use ssdlite_model::{
+    Error, StateDict, StateTensor, Values, detector_state_from_classifier, head_rows_by_class,
+};
+use ssdlite_testing::state_from_formula;
+
+const SMALL: MobileNetV3 = MobileNetV3::new(Variant::Small);
+
+fn floats<'a>(state: &'a StateDict, key: &str) -> &'a [f32] {
+    state
+        .get(key)
+        .and_then(|tensor| tensor.floats())
+        .expect(key)
+}
+
+/// A tensor with all floats negated.
+fn negated(tensor: &StateTensor) -> StateTensor {
+    let mut tensor = tensor.clone();
+    if let Values::F32(values) = &mut tensor.values {
+        values.iter_mut().for_each(|value| *value = -*value);
+    }
+    tensor
+}
+
+#[test]
+fn a_classifiers_backbone_is_a_detectors() {
+    for variant in [Variant::Small, Variant::Large] {
+        let backbone = MobileNetV3::new(variant);
+        let classifier = state_from_formula(&backbone.classifier(11).tensors());
+        let state = detector_state_from_classifier(&classifier, &backbone);
+        let specs = backbone.detector(4).tensors();
+        let (fitting, report) = state.select_fitting(&specs).expect("a fitting backbone");
+        assert!(
+            report.different.is_empty() && report.unused.is_empty(),
+            "{report}"
+        );
+        let mut missing = report.missing.iter();
+        assert!(missing.all(|key| !key.starts_with("backbone.features.")));
+        for (from, to) in backbone.classifier(11).tensors().iter().zip(&specs) {
+            if from.key.starts_with("features.") {
+                assert_eq!(
+                    fitting.get(&to.key),
+                    classifier.get(&from.key),
+                    "{}",
+                    to.key
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_listed() {
+    let specs = SMALL.detector(3).tensors();
+    let state = state_from_formula(&SMALL.detector(5).tensors());
+    let (_, report) = state.select_fitting(&specs).expect("a fitting backbone");
+    assert_eq!(report.different.len(), 12);
+    let expected = "expected f32[24,288,1,1] for \
+        head.classification_head.module_list.0.1.weight, found f32[36,288,1,1]";
+    assert!(report.to_string().contains(expected), "{report}");
+
+    let classifier = state_from_formula(&SMALL.classifier(3).tensors());
+    let error = classifier.select_fitting(&specs).expect_err("nothing fits");
+    assert!(matches!(error, Error::WeightsMismatch(_)), "{error}");
+}
+
+#[test]
+fn another_networks_weights_are_refused() {
+    let narrow = MobileNetV3 {
+        width_multiplier: 0.5,
+        ..SMALL
+    };
+    let large = MobileNetV3::new(Variant::Large);
+    for other in [narrow, large, large.with_reduced_tail()] {
+        let state = state_from_formula(&other.detector(3).tensors());
+        let specs = SMALL.detector(3).tensors();
+        let error = state.select_fitting(&specs).expect_err("another network");
+        let text = error.to_string();
+        assert!(text.contains("another network's"), "{text}");
+        assert!(text.contains("expected f32["), "{text}");
+    }
+    for network in [SMALL, large] {
+        let full = state_from_formula(&network.classifier(3).tensors());
+        let specs = network.with_reduced_tail().classifier(5).tensors();
+        let (fitting, report) = full.select_fitting(&specs).expect("the same stages");
+        assert!(fitting.len() > report.different.len(), "{report}");
+    }
+}
+
+#[test]
+fn many_missing_tensors_are_counted_by_part() {
+    let classifier = state_from_formula(&SMALL.classifier(3).tensors());
+    let state = detector_state_from_classifier(&classifier, &SMALL);
+    let specs = SMALL.detector(3).tensors();
+    let (_, report) = state.select_fitting(&specs).expect("a fitting backbone");
+    let parts = "backbone.extra (72), head.classification_head (48), head.regression_head (48)";
+    assert!(report.to_string().contains(parts), "{report}");
+}
+
+#[test]
+fn classes_of_the_same_name_keep_their_rows() {
+    let from = ["cat", "N/A", "dog", "N/A", "cow"];
+    let to = ClassNames::new(["dog", "eel", "cat"]).expect("distinct names");
+    let source = state_from_formula(&SMALL.detector(from.len()).tensors());
+    let network = SMALL.detector(to.len());
+    // Other numbers than those of the source.
+    let narrow = state_from_formula(&network.tensors());
+    let initial: StateDict = narrow
+        .iter()
+        .map(|(key, tensor)| (key.to_owned(), negated(tensor)))
+        .collect();
+    let (heads, found) = head_rows_by_class(&source, &from, &initial, &to, &network);
+    assert_eq!(found, ["dog", "cat"]);
+    assert_eq!(heads.len(), 12);
+    // Background, dog, eel, cat; rows of the source count its background.
+    let rows = [Some(0), Some(3), None, Some(1)];
+    for (key, _) in heads.iter() {
+        let (old, new, first) = (
+            floats(&source, key),
+            floats(&heads, key),
+            floats(&initial, key),
+        );
+        let length = new.len() / (6 * rows.len());
+        for (index, values) in new.chunks_exact(length).enumerate() {
+            let (default_box, row) = (index / rows.len(), index % rows.len());
+            let expected = match rows[row] {
+                Some(row) => &old[(default_box * 6 + row) * length..][..length],
+                None => &first[index * length..][..length],
+            };
+            assert_eq!(values, expected, "{key}, box {default_box}, row {row}");
+        }
+    }
+}

@@ -1,0 +1,519 @@
+//! What a stopped run goes on from.
+//!
+//! A checkpoint is a safetensors file: the network's tensors, the optimizer's
+//! moments and the moving average under `model.KEY`, `first_moment.KEY`,
+//! `second_moment.KEY` and `average.KEY`, and in its metadata where the run
+//! stands and what it learns from. Order, augmentation and dropout are functions
+//! of the seed and of that place, so no random state is kept. A sum over all of
+//! it tells a damaged file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use ssdlite_core::ClassNames;
+use ssdlite_core::random::Fnv1a;
+use ssdlite_model::MAX_MODEL_BYTES;
+use ssdlite_model::safetensors::{self, Contents, Numbers, RawNumbers, TensorView};
+
+use crate::error::{Error, Result};
+use crate::step::Losses;
+use crate::step::Parameters;
+use super::results::EpochRow;
+use super::run_folder::write_file;
+
+/// Key of the header in the file's metadata: a line with the checksum, then
+/// TOML, whose reader gives back every float to the bit.
+const METADATA_KEY: &str = "ssdlite-checkpoint";
+
+/// The version of what is written here.
+const VERSION: u32 = 2;
+
+/// The largest checkpoint: four times the numbers of a model.
+const MAX_BYTES: u64 = 4 * MAX_MODEL_BYTES;
+
+/// Checkpoints that are kept: the last and one to fall back on.
+const KEPT: usize = 2;
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Progress {
+    /// Epochs completed with their evaluation.
+    pub(crate) epochs_done: u32,
+    /// Steps taken in the epoch after them.
+    pub(crate) steps_in_epoch: u64,
+    /// Steps taken in all.
+    pub(crate) steps_done: u64,
+    /// Sums over the steps of the epoch under way.
+    pub(crate) sums: Losses,
+    /// Seconds that its steps took.
+    pub(crate) seconds: f64,
+    /// Seconds that its evaluation took.
+    #[serde(skip)]
+    pub(crate) seconds_evaluating: f64,
+    /// The best score so far.
+    pub(crate) best: Option<f64>,
+    /// The epoch that had it; 0 before the first evaluation.
+    pub(crate) best_epoch: u32,
+    /// The completed epochs.
+    pub(crate) rows: Vec<EpochRow>,
+}
+
+impl Progress {
+    /// Counts a step.
+    pub(crate) fn add(&mut self, losses: Losses) {
+        self.steps_done += 1;
+        self.steps_in_epoch += 1;
+        self.sums.classification += losses.classification;
+        if let Some(regression) = losses.regression {
+            *self.sums.regression.get_or_insert(0.0) += regression;
+        }
+    }
+
+    /// Means over the steps of the epoch under way.
+    pub(crate) fn mean_losses(&self) -> Losses {
+        let steps = self.steps_in_epoch.max(1) as f64;
+        Losses {
+            classification: self.sums.classification / steps,
+            regression: self.sums.regression.map(|sum| sum / steps),
+        }
+    }
+
+    /// Whether the epoch under way scores better than all before it. Without
+    /// a score the newest epoch is the best.
+    pub(crate) fn judge(&mut self, score: Option<f64>) -> bool {
+        let is_better = match (score, self.best) {
+            (Some(score), Some(best)) => score > best,
+            _ => true,
+        };
+        if is_better {
+            self.best = score;
+            self.best_epoch = self.epochs_done + 1;
+        }
+        is_better
+    }
+
+    /// Epochs since the best one; none before the first evaluation.
+    pub(crate) fn epochs_without_better(&self) -> u32 {
+        match self.best_epoch {
+            0 => 0,
+            best => self.epochs_done.saturating_sub(best),
+        }
+    }
+
+    /// Ends the epoch under way.
+    pub(crate) fn close_epoch(&mut self, row: EpochRow) {
+        self.rows.push(row);
+        self.epochs_done += 1;
+        self.steps_in_epoch = 0;
+        self.sums = Losses::default();
+        self.seconds = 0.0;
+        self.seconds_evaluating = 0.0;
+    }
+}
+
+/// What a run learns from, as far as a resumed run must find it the same: its
+/// place in the data means nothing in others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DataMark {
+    /// Hash of the classes' names in their order.
+    classes: String,
+    /// Training images.
+    images: usize,
+    /// Hash of their names in their order.
+    names: String,
+    pub(crate) steps_per_epoch: u64,
+}
+
+impl DataMark {
+    /// The mark of training images by their names in the data set.
+    pub(crate) fn new<'a>(
+        classes: &ClassNames,
+        images: impl Iterator<Item = &'a str>,
+        steps_per_epoch: u64,
+    ) -> Self {
+        let mut names = Checksum::default();
+        let mut count = 0;
+        for name in images {
+            names.add_text(name);
+            count += 1;
+        }
+        let mut hash = Checksum::default();
+        for class in classes.iter() {
+            hash.add_text(class);
+        }
+        Self {
+            classes: hash.digits(),
+            images: count,
+            names: names.digits(),
+            steps_per_epoch,
+        }
+    }
+
+    /// What of `found` is not as it was, in words.
+    fn difference(&self, found: &Self) -> Option<String> {
+        if self.classes != found.classes {
+            Some("other classes".into())
+        } else if self.images != found.images {
+            Some(format!(
+                "{} training images, not {}",
+                found.images, self.images
+            ))
+        } else if self.names != found.names {
+            Some("other training images".into())
+        } else if self.steps_per_epoch != found.steps_per_epoch {
+            let (was, is) = (self.steps_per_epoch, found.steps_per_epoch);
+            Some(format!("{is} steps an epoch, not {was}"))
+        } else {
+            None
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    data: DataMark,
+    progress: Progress,
+}
+
+/// What is kept of a run besides its parameters.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) data: &'a DataMark,
+    pub(crate) progress: &'a Progress,
+}
+
+/// Writes a checkpoint and removes those that are too old, and those that the
+/// run went back behind because they are damaged.
+pub(crate) fn save(folder: &Path, parameters: &Parameters, place: Place<'_>) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
+    let steps = place.progress.steps_done;
+    let path = folder.join(format!("step-{steps:010}.safetensors"));
+    write_file(&path, &bytes_from(parameters, place, &path)?)?;
+    let all = newest_first(folder)?;
+    let (damaged, sound): (Vec<&PathBuf>, Vec<_>) = all.iter().partition(|other| **other > path);
+    for old in damaged.into_iter().chain(sound.into_iter().skip(KEPT)) {
+        fs::remove_file(old).map_err(|source| Error::io(old, source))?;
+    }
+    Ok(())
+}
+
+/// Puts back the newest sound checkpoint of a folder. For each newer one that
+/// is not sound there is a message.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] if there is no checkpoint or the newest sound one
+/// is of a run with other data, [`Error::Malformed`] if none is sound,
+/// [`Error::Io`].
+pub(crate) fn load_newest(
+    folder: &Path,
+    parameters: &mut Parameters,
+    data: &DataMark,
+) -> Result<(Progress, Vec<String>)> {
+    let mut faults = Vec::new();
+    let all = newest_first(folder)?;
+    for path in &all {
+        match load(path, parameters, data) {
+            Ok(progress) => return Ok((progress, faults)),
+            Err(error @ Error::InvalidRequest(_)) => return Err(error),
+            Err(error) => faults.push(error.to_string()),
+        }
+    }
+    if all.is_empty() {
+        return Err(Error::InvalidRequest(format!(
+            "{}: expected a checkpoint to go on from, found none: the run ended before its first \
+             step; begin a new one with its config.toml",
+            folder.display()
+        )));
+    }
+    Err(Error::Malformed(format!(
+        "no checkpoint can be used: {}",
+        faults.join("; ")
+    )))
+}
+
+fn newest_first(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io(folder, error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|source| Error::io(folder, source))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("step-") && name.ends_with(".safetensors") {
+            paths.push(path);
+        }
+    }
+    // The number has leading zeros, so names are in its order.
+    paths.sort_unstable();
+    paths.reverse();
+    Ok(paths)
+}
+
+fn bytes_from(parameters: &Parameters, place: Place<'_>, path: &Path) -> Result<Vec<u8>> {
+    let mut tensors = BTreeMap::new();
+    for (kind, numbers) in parameters.numbers() {
+        for (spec, range) in parameters.places() {
+            let tensor = TensorView {
+                shape: &spec.shape,
+                numbers: Numbers::F32(&numbers[range]),
+            };
+            tensors.insert(format!("{kind}.{}", spec.key), tensor);
+        }
+    }
+    let header = Header {
+        version: VERSION,
+        data: place.data.clone(),
+        progress: place.progress.clone(),
+    };
+    let header = toml::to_string(&header)
+        .map_err(|error| Error::Malformed(format!("{}: {error}", path.display())))?;
+    let mut checksum = Checksum::of_header(&header);
+    for (name, tensor) in &tensors {
+        if let Numbers::F32(numbers) = tensor.numbers {
+            checksum.add_tensor(name, numbers.iter().map(|number| number.to_bits()));
+        }
+    }
+    let text = format!("{}\n{header}", checksum.digits());
+    let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), text)]);
+    let bytes = safetensors::to_bytes(metadata, &tensors);
+    Ok(bytes.map_err(|error| error.in_file(path))?)
+}
+
+/// Puts back a checkpoint of a run with this data. After an error the
+/// parameters may hold part of it.
+fn load(path: &Path, parameters: &mut Parameters, data: &DataMark) -> Result<Progress> {
+    let fault =
+        |reason: &dyn std::fmt::Display| Error::Malformed(format!("{}: {reason}", path.display()));
+    let bytes = safetensors::read_file(path, MAX_BYTES)?;
+    let contents = Contents::from_bytes(&bytes).map_err(|error| error.in_file(path))?;
+    let (expected_checksum, text) = contents
+        .metadata
+        .get(METADATA_KEY)
+        .and_then(|text| text.split_once('\n'))
+        .ok_or_else(|| fault(&"expected a checkpoint, found another file"))?;
+    let mut checksum = Checksum::of_header(text);
+    for (name, tensor) in &contents.tensors {
+        if let RawNumbers::F32(words) = tensor.numbers {
+            checksum.add_tensor(name, words.iter().map(|&word| u32::from_le_bytes(word)));
+        }
+    }
+    if checksum.digits() != expected_checksum {
+        return Err(fault(&"what it holds doesn't match its checksum"));
+    }
+    let header: Header = toml::from_str(text).map_err(|error| fault(&error))?;
+    if header.version != VERSION {
+        let found = header.version;
+        return Err(fault(&format!("expected version {VERSION}, found {found}")));
+    }
+    if let Some(difference) = header.data.difference(data) {
+        return Err(Error::InvalidRequest(format!(
+            "{}: expected the data that the run began with, found {difference}: put it back, or \
+             begin a new run",
+            path.display()
+        )));
+    }
+    put_back(&contents, parameters).map_err(|reason| fault(&reason))?;
+    Ok(header.progress)
+}
+
+/// Fills the parameters; the error is a message for the user.
+fn put_back(
+    contents: &Contents<'_>,
+    parameters: &mut Parameters,
+) -> std::result::Result<(), String> {
+    let layout: Vec<_> = parameters.places()
+        .map(|(spec, range)| (spec.clone(), range))
+        .collect();
+    for (kind, numbers) in parameters.numbers_mut() {
+        for (spec, range) in &layout {
+            let name = format!("{kind}.{}", spec.key);
+            let tensor = contents.tensors.get(&name);
+            let tensor = tensor.ok_or_else(|| format!("expected a tensor {name}, found none"))?;
+            let words = match tensor.numbers {
+                RawNumbers::F32(words) if tensor.shape == spec.shape => words,
+                _ => {
+                    let (expected, found) = (&spec.shape, tensor.description());
+                    return Err(format!(
+                        "expected f32{expected:?} for {name}, found {found}"
+                    ));
+                }
+            };
+            for (number, word) in numbers[range.clone()].iter_mut().zip(words) {
+                *number = f32::from_le_bytes(*word);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A hash of texts and of tensors in the order of their names.
+#[derive(Default)]
+struct Checksum(Fnv1a);
+
+impl Checksum {
+    fn of_header(header: &str) -> Self {
+        let mut sum = Self::default();
+        sum.add_text(header);
+        sum
+    }
+
+    /// Hexadecimal.
+    fn digits(&self) -> String {
+        format!("{:016x}", self.0.value())
+    }
+
+    /// Adds a text and its end.
+    fn add_text(&mut self, text: &str) {
+        self.0.add_bytes(text.as_bytes());
+        // No byte of a text.
+        self.0.add(0xff);
+    }
+
+    /// Adds a tensor's 32-bit numbers, each at once.
+    fn add_tensor(&mut self, name: &str, words: impl Iterator<Item = u32>) {
+        self.add_text(name);
+        for word in words {
+            self.0.add(word.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::mobilenet::Variant;
+    use ssdlite_core::{MobileNetV3, Part};
+
+    use super::*;
+    use crate::step::{TensorLayout, random_values};
+
+    fn parameters(seed: u64) -> Parameters {
+        let network = MobileNetV3 {
+            width_multiplier: 0.1,
+            ..MobileNetV3::new(Variant::Small)
+        };
+        let graph = network.detector_graph(1, &[6; 6]);
+        let layout = TensorLayout::new(&graph, &[Part::Head]);
+        let values = random_values(&layout, seed);
+        Parameters::new(layout, values).unwrap()
+    }
+
+    fn progress(steps_done: u64) -> Progress {
+        Progress {
+            steps_done,
+            best: Some(1.0 / 3.0),
+            sums: Losses {
+                classification: 0.1 + 0.2,
+                regression: Some(1e-17),
+            },
+            ..Progress::default()
+        }
+    }
+
+    fn data(classes: &[&str], images: &[&str]) -> DataMark {
+        let classes = ClassNames::new(classes).unwrap();
+        DataMark::new(&classes, images.iter().copied(), 7)
+    }
+
+    fn usual_data() -> DataMark {
+        data(&["a", "b"], &["1", "2", "3"])
+    }
+
+    fn save_step(folder: &Path, step: u64) {
+        let place = Place {
+            data: &usual_data(),
+            progress: &progress(step),
+        };
+        save(folder, &parameters(step), place).unwrap();
+    }
+
+    fn load_into(folder: &Path, parameters: &mut Parameters) -> Result<(Progress, Vec<String>)> {
+        load_newest(folder, parameters, &usual_data())
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back_to_the_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        save_step(folder.path(), 3);
+        let mut other = parameters(2);
+        let (back, faults) = load_into(folder.path(), &mut other).unwrap();
+        assert_eq!((back, faults.len()), (progress(3), 0));
+        assert_eq!(other.numbers(), parameters(3).numbers());
+    }
+
+    #[test]
+    fn the_last_two_are_kept_and_a_damaged_one_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = load_into(folder.path(), &mut parameters(0)).unwrap_err();
+        assert!(none.to_string().contains("found none"), "{none}");
+        for step in [9, 10, 11] {
+            save_step(folder.path(), step);
+        }
+        let paths = newest_first(folder.path()).unwrap();
+        assert_eq!(paths.len(), KEPT);
+        let sound = fs::read(&paths[0]).unwrap();
+        let flipped = |position: usize| {
+            let mut bytes = sound.clone();
+            bytes[position] ^= 1;
+            bytes
+        };
+        let best = sound.windows(4).position(|bytes| bytes == b"0.33").unwrap();
+        for damaged in [
+            &sound[..sound.len() / 2],
+            &flipped(sound.len() / 2),
+            &flipped(best + 3),
+            b"",
+            b"nothing of the kind",
+        ] {
+            fs::write(&paths[0], damaged).unwrap();
+            let mut back = parameters(0);
+            let (found, faults) = load_into(folder.path(), &mut back).unwrap();
+            assert_eq!((found.steps_done, faults.len()), (10, 1));
+            assert_eq!(back.numbers(), parameters(10).numbers());
+        }
+        fs::write(&paths[1], b"").unwrap();
+        assert!(load_into(folder.path(), &mut parameters(0)).is_err());
+    }
+
+    #[test]
+    fn a_damaged_one_is_none_of_the_two_that_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in [10, 20] {
+            save_step(folder.path(), step);
+        }
+        fs::write(&newest_first(folder.path()).unwrap()[0], b"").unwrap();
+        // The run went on from step 10.
+        save_step(folder.path(), 11);
+        let (found, faults) = load_into(folder.path(), &mut parameters(0)).unwrap();
+        assert_eq!((found.steps_done, faults.len()), (11, 0));
+        let paths = newest_first(folder.path()).unwrap();
+        assert_eq!(paths.len(), KEPT);
+        fs::write(&paths[0], b"").unwrap();
+        let (found, _) = load_into(folder.path(), &mut parameters(0)).unwrap();
+        assert_eq!(found.steps_done, 10);
+    }
+
+    #[test]
+    fn other_data_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        save_step(folder.path(), 3);
+        let classes = &["a", "b"];
+        let mut slower = usual_data();
+        slower.steps_per_epoch = 8;
+        for (changed, words) in [
+            (data(&["a", "c"], &["1", "2", "3"]), "other classes"),
+            (data(classes, &["1", "2"]), "2 training images, not 3"),
+            (data(classes, &["1", "3", "2"]), "other training images"),
+            (slower, "8 steps an epoch, not 7"),
+        ] {
+            let error = load_newest(folder.path(), &mut parameters(0), &changed).unwrap_err();
+            assert!(matches!(error, Error::InvalidRequest(_)), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A detector's training run.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ssdlite_core::{DetectorSettings, ModelInfo, PostProcessing, Task as ModelTask};
+use ssdlite_data::DetectionSet;
+use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
+use ssdlite_data::loader::{
+    DetectionBatch, DetectionRecipe, DifficultObjects, Loader, TargetEncoder,
+};
+use ssdlite_evaluate::DetectorEvaluator;
+use ssdlite_image::RgbImage;
+use ssdlite_image::encode::save;
+use ssdlite_infer::{Detector, DetectorOptions, RunOptions};
+use ssdlite_model::ModelFile;
+
+use super::run_folder::RunFolder;
+use super::task::{Task, evaluation_options, loader_options, training_notes, watched};
+use super::trainer::{Outcome, Plan, Session, Start, train};
+use super::{RunData, Validation, charts, images};
+use crate::config::DetectorConfig;
+use crate::error::{Error, Result};
+use crate::step::loss::MultiboxLoss;
+use crate::step::{DETECTOR_MOMENTUM, Objective};
+
+/// Trains a detector as `config` says, on the data that
+/// [`RunData::of_detector`] read for it. On a resumed run, `config` must be
+/// that of the run's folder.
+///
+/// # Errors
+/// [`Error::Config`] for a wrong option, [`Error::NotFinite`] for a loss that is
+/// no number, and whatever reading weights and writing the run's files may find.
+pub fn train_detector(
+    config: &DetectorConfig,
+    data: &RunData<DetectionSet>,
+    start: &Start,
+    run: &mut Session<'_>,
+) -> Result<Outcome> {
+    config.validate()?;
+    let task = DetectorTask::new(config, data)?;
+    let plan = Plan {
+        training: &config.training,
+        evaluate_every: config.evaluation.every,
+        config: config.clone().with_absolute_paths()?.to_toml()?,
+        training_images: data.training.images.len(),
+        validation_images: data.validation.as_ref().map(|set| set.images.len()),
+    };
+    train(&task, plan, start, run)
+}
+
+fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
+    let mut info = ModelInfo::detector(
+        config.model.mobilenet(),
+        set.classes.clone(),
+        config.model.size,
+    );
+    info.task = ModelTask::Detect(DetectorSettings {
+        post_processing: config.evaluation.model_post_processing(),
+        ..DetectorSettings::default()
+    });
+    let notes = training_notes(&config.training, &config.model, set.images.len());
+    let split = ("split", config.data.train_split.to_string());
+    for (name, value) in notes.into_iter().chain([split]) {
+        info.training.insert(name.into(), value);
+    }
+    info
+}
+
+fn augment_from_config(config: &DetectorConfig) -> DetectorAugment {
+    let options = &config.augment;
+    DetectorAugment {
+        photometric: (options.photometric > 0.0).then(|| PhotometricDistort {
+            probability: options.photometric,
+            ..PhotometricDistort::default()
+        }),
+        zoom_out: (options.zoom_out > 0.0).then(|| ZoomOut {
+            probability: options.zoom_out,
+            ..ZoomOut::default()
+        }),
+        iou_crop: options.iou_crop.then(IouCrop::default),
+        mirror: options.mirror,
+    }
+}
+
+struct DetectorTask {
+    set: Arc<DetectionSet>,
+    loader: Loader<DetectionBatch>,
+    targets: TargetEncoder,
+    info: ModelInfo,
+    loss: MultiboxLoss,
+    post_processing: PostProcessing,
+    validation: Option<(Arc<DetectionSet>, DetectorEvaluator)>,
+}
+
+impl DetectorTask {
+    fn new(config: &DetectorConfig, data: &RunData<DetectionSet>) -> Result<Self> {
+        let info = info_from_config(config, &data.training);
+        let wrong_task = || Error::InvalidRequest("expected a detector".into());
+        let targets = TargetEncoder {
+            default_boxes: info.default_boxes().ok_or_else(wrong_task)?,
+            coder: ssdlite_core::BoxCoder::default(),
+            difficult: if config.data.train_difficult {
+                DifficultObjects::Train
+            } else {
+                DifficultObjects::LeaveOut
+            },
+        };
+        let recipe = DetectionRecipe {
+            set: Arc::clone(&data.training),
+            preprocessing: info.preprocessing,
+            augment: augment_from_config(config),
+            targets: targets.clone(),
+        };
+        let options = loader_options(&config.training, &config.loader);
+        let evaluation = evaluation_options(&config.training, &config.loader)?;
+        let validation = data.validation.as_ref().map(|set| {
+            let evaluator = DetectorEvaluator::new(Arc::clone(set), evaluation);
+            (Arc::clone(set), evaluator)
+        });
+        Ok(Self {
+            set: Arc::clone(&data.training),
+            loader: Loader::for_detection(recipe, options)?,
+            targets,
+            info,
+            loss: MultiboxLoss {
+                negative_ratio: config.loss.negative_ratio,
+                empty_negatives: config.loss.empty_negatives,
+                label_smoothing: config.loss.label_smoothing,
+            },
+            post_processing: config.evaluation.post_processing(),
+            validation,
+        })
+    }
+}
+
+impl Task for DetectorTask {
+    type Batch = DetectionBatch;
+
+    fn loader(&self) -> &Loader<DetectionBatch> {
+        &self.loader
+    }
+
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn objective(&self) -> Objective {
+        Objective::Multibox(self.loss)
+    }
+
+    fn momentum(&self) -> f64 {
+        DETECTOR_MOMENTUM
+    }
+
+    fn names(&self) -> Vec<String> {
+        let images = self.set.images.iter();
+        images.map(|image| image.id.clone()).collect()
+    }
+
+    fn path(&self, sample: usize) -> PathBuf {
+        self.set.images[sample].path.clone()
+    }
+
+    fn grid_of_batch(&self, batch: &DetectionBatch) -> RgbImage {
+        images::grid_of_batch(batch, &self.info, &self.targets)
+    }
+
+    fn chart_of_labels(&self) -> RgbImage {
+        charts::labels_of_detection(&self.set)
+    }
+
+    fn has_validation(&self) -> bool {
+        self.validation.is_some()
+    }
+
+    fn validate(&self, model: &ModelFile, run: &mut Session<'_>) -> Result<Option<Validation>> {
+        let Some((_, evaluator)) = &self.validation else {
+            return Ok(None);
+        };
+        let detector = detector_on_one_thread(model, Some(self.post_processing))?;
+        let evaluation = watched(run, |watch| evaluator.evaluate(&detector, watch))?;
+        Ok(evaluation.as_ref().map(Validation::from_detections))
+    }
+
+    fn draw_best(&self, model: &ModelFile, folder: &RunFolder) -> Result<()> {
+        let Some((set, _)) = &self.validation else {
+            return Ok(());
+        };
+        let detector = detector_on_one_thread(model, None)?;
+        if let Some(grid) = images::grid_of_detections(set, &detector)? {
+            save(&folder.validation_batch_jpg(), &grid)?;
+        }
+        Ok(())
+    }
+}
+
+/// A detector with its model's post-processing, unless told otherwise.
+fn detector_on_one_thread(
+    model: &ModelFile,
+    post_processing: Option<PostProcessing>,
+) -> Result<Detector> {
+    let options = DetectorOptions {
+        run: RunOptions::threads(NonZeroUsize::MIN),
+        post_processing,
+    };
+    Ok(Detector::new(model, &options)?)
+}

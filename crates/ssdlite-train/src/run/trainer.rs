@@ -1,0 +1,457 @@
+//! The training loop, the same for detectors and classifiers.
+//!
+//! A stop request is honoured after the step, and a run goes on inside an epoch
+//! to the same bit: order, augmentation and dropout are functions of the seed
+//! and of the step's number, so a checkpoint needs no random state.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ssdlite_core::random::Rng;
+use ssdlite_data::loader::Batches;
+use ssdlite_image::encode::save;
+use ssdlite_model::ModelFile;
+
+use super::checkpoint::{self, DataMark, Place, Progress};
+use super::observer::{EpochReport, Observer, RunStarted, StepReport};
+use super::results::{EpochRow, csv_from_rows};
+use super::run_folder::{RunFolder, write_file};
+use super::task::{Samples, Task};
+use super::{Validation, charts};
+use crate::config::TrainingOptions;
+use crate::error::{Error, Result};
+use crate::step::{
+    Batch, Cpu, Losses, Parameters, Schedule, StepOptions, TensorLayout, TrainingDevice,
+    TrainingStep, random_values, values_from_file,
+};
+use crate::threads::threads_from_option;
+
+/// Keeps a step's random numbers apart from the loader's.
+const STEP_STREAM: u64 = 0x7374_6570;
+
+/// Share of the newest step in the running speed.
+const SPEED_SHARE: f64 = 0.1;
+
+/// Where a run happens and who hears of it.
+pub struct Session<'a> {
+    /// The run's folder.
+    pub folder: &'a RunFolder,
+    /// What the network is trained on.
+    pub device: &'a dyn TrainingDevice,
+    /// Hears of the progress.
+    pub observer: &'a mut dyn Observer,
+    /// Once it is set, the run ends after the step under way.
+    pub stop: &'a AtomicBool,
+}
+
+/// How a run begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the first step with random weights.
+    #[default]
+    Random,
+    /// At the first step with the weights in this file: a model of ours or a
+    /// PyTorch file.
+    Weights(PathBuf),
+    /// Where the run in the folder stopped.
+    Resume,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All epochs are done.
+    Finished,
+    /// The score has not become better for as long as patience allows.
+    OutOfPatience,
+    /// It was asked to stop, and can be resumed.
+    Stopped,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Why.
+    pub end: End,
+    /// Epochs done with their evaluation.
+    pub epochs: u32,
+    /// The best score, if there was an evaluation.
+    pub best: Option<f64>,
+}
+
+/// What the loop goes by.
+pub(super) struct Plan<'a> {
+    pub(super) training: &'a TrainingOptions,
+    /// Epochs from one evaluation to the next.
+    pub(super) evaluate_every: u32,
+    /// The configuration as it is written into the run's folder.
+    pub(super) config: String,
+    /// What [`RunStarted`] says and the loop doesn't know.
+    pub(super) training_images: usize,
+    pub(super) validation_images: Option<usize>,
+}
+
+/// Does a whole run. One that begins writes its configuration, its pictures of
+/// the data and its first checkpoint before the first step, because the weights
+/// that it starts from stand nowhere else.
+pub(super) fn train<T: Task>(
+    task: &T,
+    plan: Plan<'_>,
+    start: &Start,
+    run: &mut Session<'_>,
+) -> Result<Outcome> {
+    let training = plan.training;
+    let graph = task.info().graph();
+    let layout = TensorLayout::new(&graph, training.freeze.trained());
+    let (values, weights) = match start {
+        Start::Weights(path) => {
+            let (values, report) = values_from_file(task.info(), &layout, path, training.seed)?;
+            (values, Some(report))
+        }
+        Start::Random | Start::Resume => (random_values(&layout, training.seed), None),
+    };
+    let cpu = Cpu::new(threads_from_option(training.threads)?)?;
+    let options = StepOptions {
+        images: NonZeroUsize::new(training.batch).unwrap_or(NonZeroUsize::MIN),
+        input: task.info().input(),
+        momentum: task.momentum(),
+        objective: task.objective(),
+    };
+    let step = run.device.step(&graph, &layout, options, &cpu)?;
+    let mut parameters = Parameters::new(layout, values)?;
+    let steps_per_epoch = task.loader().batches_per_epoch() as u64;
+    let names = task.names();
+    let names = names.iter().map(String::as_str);
+    let data = DataMark::new(&task.info().classes, names, steps_per_epoch);
+    let progress = match start {
+        Start::Resume => go_on(run, &mut parameters, &data)?,
+        Start::Random | Start::Weights(_) => {
+            write_file(&run.folder.config(), plan.config.as_bytes())?;
+            draw_data(task, run)?;
+            Progress::default()
+        }
+    };
+    let trainer = Trainer {
+        schedule: training.schedule(steps_per_epoch),
+        task,
+        plan,
+        run,
+        data,
+        step,
+        cpu,
+        parameters,
+        progress,
+        step_seconds: None,
+        evaluation_seconds: 0.0,
+    };
+    if *start != Start::Resume {
+        trainer.save_checkpoint()?;
+    }
+    trainer.train(weights)
+}
+
+/// Draws what there is to learn from.
+fn draw_data<T: Task>(task: &T, run: &mut Session<'_>) -> Result<()> {
+    let mut batches = task.loader().epoch(0, 0)?;
+    let first = batches.next().transpose()?;
+    // A loader tells of each image once.
+    for skipped in batches.take_skipped() {
+        run.observer.warning(&skipped.to_string());
+    }
+    if let Some(batch) = first {
+        save(&run.folder.train_batch_jpg(), &task.grid_of_batch(&batch))?;
+    }
+    Ok(save(&run.folder.labels_png(), &task.chart_of_labels())?)
+}
+
+/// A run under way.
+struct Trainer<'a, 's, T: Task> {
+    task: &'a T,
+    plan: Plan<'a>,
+    run: &'a mut Session<'s>,
+    schedule: Schedule,
+    data: DataMark,
+    step: Box<dyn TrainingStep>,
+    cpu: Cpu,
+    parameters: Parameters,
+    progress: Progress,
+    /// Seconds a step over the last ones.
+    step_seconds: Option<f64>,
+    /// Seconds of the last evaluation.
+    evaluation_seconds: f64,
+}
+
+enum Epoch {
+    Complete,
+    Stopped,
+}
+
+impl<T: Task> Trainer<'_, '_, T> {
+    /// Trains until the end.
+    fn train(mut self, weights: Option<String>) -> Result<Outcome> {
+        self.report_start(weights);
+        let mut end = End::Finished;
+        while self.progress.epochs_done < self.plan.training.epochs {
+            if self.is_out_of_patience() {
+                end = End::OutOfPatience;
+                break;
+            }
+            let epoch = self.epoch()?;
+            if matches!(epoch, Epoch::Stopped) || !self.finish_epoch()? {
+                self.save_checkpoint()?;
+                end = End::Stopped;
+                break;
+            }
+        }
+        Ok(Outcome {
+            end,
+            epochs: self.progress.epochs_done,
+            best: self.progress.best,
+        })
+    }
+
+    fn report_start(&mut self, weights: Option<String>) {
+        let info = self.task.info();
+        self.run.observer.started(&RunStarted {
+            training_images: self.plan.training_images,
+            validation_images: self.plan.validation_images,
+            classes: info.classes.iter().map(str::to_owned).collect(),
+            trained_parameters: self.parameters.layout().trained_count(),
+            epochs: self.plan.training.epochs,
+            steps_per_epoch: self.data.steps_per_epoch,
+            steps_done: self.progress.steps_done,
+            weights,
+        });
+    }
+
+    /// Does what is left of the epoch's steps.
+    fn epoch(&mut self) -> Result<Epoch> {
+        let epoch = u64::from(self.progress.epochs_done);
+        let start = self.progress.steps_in_epoch as usize;
+        let mut batches = self.task.loader().epoch(epoch, start)?;
+        let mut last = Instant::now();
+        while let Some(batch) = self.next_batch(&mut batches)? {
+            let report = self.step(&batch)?;
+            let seconds = last.elapsed().as_secs_f64();
+            last = Instant::now();
+            self.count_time(seconds);
+            self.report_step(report, batch.samples().len());
+            if self.is_stopped() {
+                return Ok(Epoch::Stopped);
+            }
+        }
+        Ok(Epoch::Complete)
+    }
+
+    fn next_batch(&mut self, batches: &mut Batches<T::Batch>) -> Result<Option<T::Batch>> {
+        let batch = batches.next().transpose()?;
+        for skipped in batches.take_skipped() {
+            self.run.observer.warning(&skipped.to_string());
+        }
+        Ok(batch)
+    }
+
+    fn step(&mut self, batch: &T::Batch) -> Result<StepOutcome> {
+        let training = self.plan.training;
+        let step = self.progress.steps_done;
+        let mut random = Rng::from_keys(&[training.seed, STEP_STREAM, step]);
+        let losses = self.step.run(
+            Batch {
+                pixels: batch.pixels(),
+                targets: batch.targets(),
+                random: random.next_u64(),
+            },
+            self.parameters.step_tensors(),
+        )?;
+        let gradient_norm = self.parameters.gradient_norm();
+        for (what, value) in [
+            ("loss", losses.total()),
+            ("norm of the gradients", gradient_norm),
+        ] {
+            if !value.is_finite() {
+                let samples = batch.samples().iter();
+                return Err(Error::NotFinite {
+                    step: step + 1,
+                    what,
+                    value,
+                    images: samples.map(|&sample| self.task.path(sample)).collect(),
+                });
+            }
+        }
+        let factor = self.schedule.factor(step);
+        let cx = self.cpu.context();
+        self.parameters
+            .update(cx, training, step, factor, gradient_norm);
+        self.progress.add(losses);
+        Ok(StepOutcome {
+            losses,
+            lr: training.lr * factor,
+            gradient_norm,
+        })
+    }
+
+    fn count_time(&mut self, seconds: f64) {
+        self.progress.seconds += seconds;
+        let speed = self.step_seconds.get_or_insert(seconds);
+        *speed += SPEED_SHARE * (seconds - *speed);
+    }
+
+    fn report_step(&mut self, step: StepOutcome, images: usize) {
+        let step_seconds = self.step_seconds.unwrap_or_default();
+        let steps_left = self.schedule.steps.saturating_sub(self.progress.steps_done);
+        let epochs_left = self.plan.training.epochs - self.progress.epochs_done;
+        let evaluations_left = epochs_left.div_ceil(self.plan.evaluate_every);
+        let seconds_left = steps_left as f64 * step_seconds
+            + f64::from(evaluations_left) * self.evaluation_seconds;
+        self.run.observer.step(&StepReport {
+            epoch: self.progress.epochs_done + 1,
+            step: self.progress.steps_in_epoch,
+            steps_per_epoch: self.data.steps_per_epoch,
+            steps_done: self.progress.steps_done,
+            losses: step.losses,
+            lr: step.lr,
+            gradient_norm: step.gradient_norm,
+            images_per_second: images as f64 / step_seconds.max(f64::MIN_POSITIVE),
+            time_left: Duration::try_from_secs_f64(seconds_left).unwrap_or_default(),
+        });
+    }
+
+    /// Evaluates where it is due, writes results, models and a checkpoint.
+    /// False if the evaluation was stopped: the epoch is then not complete.
+    fn finish_epoch(&mut self) -> Result<bool> {
+        let epoch = self.progress.epochs_done + 1;
+        let mut validation = None;
+        let mut is_best = false;
+        if self.is_evaluated(epoch) {
+            let started = Instant::now();
+            let averaged = self.parameters.averaged_model(self.task.info().clone())?;
+            if self.task.has_validation() {
+                validation = self.task.validate(&averaged, self.run)?;
+                if validation.is_none() {
+                    return Ok(false);
+                }
+            }
+            is_best = self
+                .progress
+                .judge(validation.as_ref().and_then(Validation::score));
+            self.save_models(&averaged, validation.as_ref(), is_best)?;
+            if is_best {
+                self.task.draw_best(&averaged, self.run.folder)?;
+                if let Some(found) = &validation {
+                    let path = self.run.folder.best_evaluation();
+                    write_file(&path, found.text.as_bytes())?;
+                }
+            }
+            self.evaluation_seconds = started.elapsed().as_secs_f64();
+            self.progress.seconds_evaluating = self.evaluation_seconds;
+        }
+        self.report_epoch(validation, is_best)?;
+        self.save_checkpoint()?;
+        Ok(true)
+    }
+
+    fn save_models(
+        &self,
+        averaged: &ModelFile,
+        validation: Option<&Validation>,
+        is_best: bool,
+    ) -> Result<()> {
+        let mut info = averaged.info().clone();
+        let epoch = self.progress.epochs_done + 1;
+        info.training.insert("epoch".into(), epoch.to_string());
+        for (name, score) in validation.into_iter().flat_map(|found| &found.scores) {
+            info.metrics.insert(name.clone(), *score);
+        }
+        let model = ModelFile::new(info, averaged.state().clone())?;
+        model.write(&self.run.folder.last_model())?;
+        if is_best {
+            model.write(&self.run.folder.best_model())?;
+        }
+        Ok(())
+    }
+
+    /// Closes the epoch's row and tells of it.
+    fn report_epoch(&mut self, validation: Option<Validation>, is_best: bool) -> Result<()> {
+        let steps = self.progress.steps_in_epoch.max(1);
+        let images = steps * self.plan.training.batch as u64;
+        let row = EpochRow {
+            epoch: self.progress.epochs_done + 1,
+            steps: self.progress.steps_done,
+            losses: self.progress.mean_losses(),
+            lr: self.plan.training.lr
+                * self
+                    .schedule
+                    .factor(self.progress.steps_done.saturating_sub(1)),
+            images_per_second: images as f64 / self.progress.seconds.max(f64::MIN_POSITIVE),
+            seconds: self.progress.seconds + self.progress.seconds_evaluating,
+            scores: validation
+                .as_ref()
+                .map_or_else(Vec::new, |found| found.scores.clone()),
+        };
+        let report = EpochReport {
+            epoch: row.epoch,
+            epochs: self.plan.training.epochs,
+            losses: row.losses,
+            lr: row.lr,
+            images_per_second: row.images_per_second,
+            duration: Duration::try_from_secs_f64(row.seconds).unwrap_or_default(),
+            validation,
+            is_best,
+        };
+        self.progress.close_epoch(row);
+        let csv = csv_from_rows(&self.progress.rows);
+        write_file(&self.run.folder.results_csv(), csv.as_bytes())?;
+        let course = charts::course(&self.progress.rows);
+        save(&self.run.folder.results_png(), &course)?;
+        self.run.observer.epoch(&report);
+        Ok(())
+    }
+
+    fn save_checkpoint(&self) -> Result<()> {
+        let folder = self.run.folder.checkpoints();
+        let place = Place {
+            data: &self.data,
+            progress: &self.progress,
+        };
+        checkpoint::save(&folder, &self.parameters, place)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.run.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether an epoch, counted from 1, ends with an evaluation.
+    fn is_evaluated(&self, epoch: u32) -> bool {
+        let is_last = epoch == self.plan.training.epochs;
+        is_last || epoch.is_multiple_of(self.plan.evaluate_every)
+    }
+
+    /// Asked before an epoch. Only an evaluation can tell: the epochs between
+    /// two of them don't count as worse before the second one.
+    fn is_out_of_patience(&self) -> bool {
+        let patience = self.plan.training.patience;
+        patience > 0
+            && self.is_evaluated(self.progress.epochs_done)
+            && self.progress.epochs_without_better() >= patience
+    }
+}
+
+/// Puts back a run's newest sound checkpoint.
+fn go_on(run: &mut Session<'_>, parameters: &mut Parameters, data: &DataMark) -> Result<Progress> {
+    let folder = run.folder.checkpoints();
+    let (progress, faults) = checkpoint::load_newest(&folder, parameters, data)?;
+    for fault in faults {
+        let message = format!("{fault}: going on from the checkpoint before it");
+        run.observer.warning(&message);
+    }
+    Ok(progress)
+}
+
+/// A step as far as its report needs it.
+struct StepOutcome {
+    losses: Losses,
+    lr: f64,
+    gradient_norm: f64,
+}

@@ -1,0 +1,31 @@
+//! Bytes of a PyTorch checkpoint: an error, or tensors as large as their shapes
+//! say.
+
+#![no_main]
+
+use std::fs;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use ssdlite_model::{Values, read_pth};
+use tempfile::TempDir;
+
+/// The reader wants a file.
+static FOLDER: LazyLock<TempDir> =
+    LazyLock::new(|| tempfile::tempdir().expect("a folder for the data"));
+
+fuzz_target!(|data: &[u8]| {
+    let path = FOLDER.path().join("weights.pth");
+    fs::write(&path, data).expect("a writable folder");
+    let Ok(state) = read_pth(&path) else {
+        return;
+    };
+    for (_, tensor) in state.iter() {
+        let elements: usize = tensor.shape.iter().product();
+        match &tensor.values {
+            Values::F32(values) => assert_eq!(values.len(), elements),
+            Values::I64(values) => assert_eq!(values.len(), elements),
+            Values::Unread(_) => {}
+        }
+    }
+});
