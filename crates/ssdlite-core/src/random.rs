@@ -178,7 +178,11 @@ mod tests {
     #[test]
     fn a_parameters_first_values_stay_the_same() {
         let mut rng = Rng::from_text(1, "a.weight");
-        for expected in [0.025904009498578292, -0.1702173930719293, -0.1718942345196277] {
+        for expected in [
+            0.025904009498578292,
+            -0.1702173930719293,
+            -0.1718942345196277,
+        ] {
             let found = rng.normal();
             assert!((found - expected).abs() < 1e-12, "{found}");
         }
