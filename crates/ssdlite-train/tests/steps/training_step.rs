@@ -68,18 +68,7 @@ impl Expected {
 
     /// Compares what a step has left, whose parameters were as in `before`.
     fn assert_step(&self, network: &Network, before: &Network) {
-        let trained = [
-            TensorRole::Weight,
-            TensorRole::Bias,
-            TensorRole::BatchNormWeight,
-            TensorRole::BatchNormBias,
-        ];
-        let parameters: Vec<String> = trained.iter().flat_map(|&r| network.keys(r)).collect();
-        for key in &parameters {
-            assert!(network.gradient(key).iter().any(|&g| g != 0.0), "{key}");
-        }
         for (key, expected) in &self.gradients {
-            assert!(parameters.contains(key), "{key}");
             expected.assert_close(key, network.shape(key), network.gradient(key));
         }
         let pool = Pool::single();
