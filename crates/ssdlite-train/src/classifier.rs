@@ -152,7 +152,6 @@ impl ClassifierTask {
         let options = LoaderOptions {
             batch_size: config.training.batch,
             seed: config.training.seed,
-            devices: 1,
             workers: config.loader.workers,
             cache_bytes: cache_bytes(config.loader.cache),
         };

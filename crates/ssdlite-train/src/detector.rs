@@ -168,7 +168,6 @@ impl DetectorTask {
         let options = LoaderOptions {
             batch_size: config.training.batch,
             seed: config.training.seed,
-            devices: 1,
             workers: config.loader.workers,
             cache_bytes: cache_bytes(config.loader.cache),
         };

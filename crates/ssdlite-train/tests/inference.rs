@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ssdlite_core::{
     ClassNames, ImageSize, MobileNetV3, ModelInfo, PostProcessing, Suppression, Variant,
 };
-use ssdlite_image::{Layout, Preprocessor, RgbImage};
+use ssdlite_image::{Normaliser, Preprocessor, RgbImage};
 use ssdlite_infer::{
     Classifier, Detector, DetectorOptions, DetectorOutputs, Isa, ModelFile, NamedTensor, RunOptions,
 };
@@ -66,8 +66,9 @@ fn images(info: &ModelInfo, pictures: &[RgbImage]) -> Tensor<4> {
     let numbers = size.pixels() as usize * 3;
     let mut pixels = vec![0.0; numbers * pictures.len()];
     let mut preprocessor = Preprocessor::new(&info.preprocessing).unwrap();
+    let normaliser = Normaliser::new(&info.preprocessing);
     for (picture, input) in pictures.iter().zip(pixels.chunks_mut(numbers)) {
-        preprocessor.write_input(picture, Layout::Hwc, input);
+        normaliser.write(preprocessor.fit(picture), input);
     }
     let shape = [pictures.len(), size.height as usize, size.width as usize, 3];
     let data = TensorData::new(pixels, shape);
