@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use ssdlite_core::{
     ClassNames, ImageSize, MobileNetV3, ModelInfo, PostProcessing, Suppression, Variant,
 };
-use ssdlite_image::{Layout, Preprocessor, RgbImage};
+use ssdlite_image::{Normaliser, Preprocessor, RgbImage};
 use ssdlite_infer::{Classifier, Detector, DetectorOptions, DetectorOutputs, Isa, RunOptions};
 use ssdlite_testing::model_from_formula;
 
@@ -48,8 +48,9 @@ fn pixels(info: &ModelInfo, images: &[RgbImage]) -> Vec<f32> {
     let numbers = info.preprocessing.size.pixels() as usize * 3;
     let mut pixels = vec![0.0; numbers * images.len()];
     let mut preprocessor = Preprocessor::new(&info.preprocessing).unwrap();
+    let normaliser = Normaliser::new(&info.preprocessing);
     for (image, input) in images.iter().zip(pixels.chunks_mut(numbers)) {
-        preprocessor.write_input(image, Layout::Hwc, input);
+        normaliser.write(preprocessor.fit(image), input);
     }
     pixels
 }
