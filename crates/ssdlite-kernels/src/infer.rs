@@ -12,6 +12,7 @@
 //! - [`separable()`]: 1x1 or first convolution, depthwise, 1x1, in bands of rows
 //!   or of channels that stay in the cache;
 //! - [`pointwise()`]: 1x1 with activation, residual and channel scales;
+//! - [`upsample_nearest()`]: by two;
 //! - [`dense()`], [`squeeze_excite()`], [`average()`]: on vectors.
 //!
 //! Each output number is one chain of operations in a fixed order, so results
@@ -37,6 +38,7 @@ mod source;
 mod stem;
 #[cfg(test)]
 mod tests;
+mod upsample;
 
 pub use crate::memory::{BLOCK, Block};
 pub use dense::{Dense, SqueezeExcite, average, dense, squeeze_excite};
@@ -46,6 +48,7 @@ pub use peak::multiply_adds;
 pub use pointwise::{Input, pointwise, pointwise_scratch};
 pub use separable::{Epilogue, Residual, Separable, separable, separable_scratch};
 pub use source::{Source, SourceKind};
+pub use upsample::upsample_nearest;
 
 /// Multiplications with addition below which a second thread doesn't pay for
 /// waking it: a fork and a join take about a microsecond. Tests share all work.

@@ -41,6 +41,7 @@ pub mod pool;
 mod reference;
 #[cfg(test)]
 mod testing;
+mod tile;
 pub mod train;
 mod width;
 

@@ -7,6 +7,7 @@
 //! the backward pass computes batch norm's gradient while it reads
 //! ([`operand::OutputGradient`]).
 
+pub mod accumulate;
 pub mod depthwise;
 mod gemm;
 pub mod gradient;
@@ -19,6 +20,7 @@ pub mod squeeze_excite;
 mod statistics;
 pub mod stem;
 mod sums;
+pub mod upsample;
 
 #[cfg(test)]
 mod tests;

@@ -50,16 +50,26 @@ impl Width for Part {
     }
 }
 
-/// All lanes or the first, decided at the store: for bodies too large to be
+/// All lanes or the first, decided at each access: for bodies too large to be
 /// compiled twice.
 #[derive(Clone, Copy)]
 pub(crate) struct Either(pub(crate) usize);
 
-impl Either {
-    /// # Safety
-    /// `ptr` must be valid for writes of this many numbers.
+impl Width for Either {
     #[inline(always)]
-    pub(crate) unsafe fn store<S: Simd>(self, s: S, ptr: *mut f32, x: S::F32) {
+    unsafe fn load<S: Simd>(self, s: S, ptr: *const f32) -> S::F32 {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            if self.0 >= S::LANES {
+                s.load(ptr)
+            } else {
+                s.load_partial(ptr, self.0)
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(self, s: S, ptr: *mut f32, x: S::F32) {
         // SAFETY: as promised by the caller.
         unsafe {
             if self.0 >= S::LANES {

@@ -1,14 +1,15 @@
 //! The matrix product under the stem and the 1x1 convolutions: a tile of
 //! pixels times a few vectors of channels, held in registers.
 //!
-//! `MR` is the number of pixels of a tile, `NV` of vectors: at most 14 x 2 or
-//! 9 x 3 in 32 registers, 6 x 2 or 2 x 4 in 16.
+//! `MR` is the number of pixels of a tile, `NV` of vectors; how many fit is in
+//! [`tile`].
 
 use super::packed::Pointwise;
 use crate::activation::{Function, for_activation};
 use crate::isa::{Cache, Kernel, Simd};
 use crate::memory::BLOCK;
 use crate::pool::split;
+use crate::tile::{self, for_tile};
 
 /// Where the numbers of a run of pixels are.
 #[derive(Clone, Copy)]
@@ -93,25 +94,18 @@ pub(super) struct Product<'a, const PIXEL: usize> {
     pub(super) target: Target,
 }
 
-/// Panels of the next tile of `left` panels.
+/// Panels of the next tile of `left` panels: one, unless a panel is one vector.
 pub(super) const fn group(lanes: usize, left: usize) -> usize {
-    match (lanes, left) {
-        (16, 1) => 1,
-        (16, left) if left % 2 == 1 => 3,
-        (16, _) => 2,
-        _ => 1,
+    if lanes == BLOCK {
+        tile::vectors(left)
+    } else {
+        1
     }
 }
 
-/// Most pixels of a tile of that many panels.
-pub(super) const fn most_pixels(lanes: usize, panels: usize) -> usize {
-    match (lanes, panels) {
-        (16, 3) => 9,
-        (16, _) => 14,
-        (8, _) => 6,
-        _ => 2,
-    }
-}
+/// Most pixels of a tile. A tile's loop is compiled for each number of pixels up
+/// to its height, and more than this many are no gain.
+const MOST_PIXELS: usize = 14;
 
 impl<const PIXEL: usize> Kernel for Product<'_, PIXEL> {
     type Output = ();
@@ -122,17 +116,21 @@ impl<const PIXEL: usize> Kernel for Product<'_, PIXEL> {
         let end = panel + self.panels;
         while panel < end {
             let panels = group(S::LANES, end - panel);
-            self.panel_group(s, panel, panels);
+            for_tile!(S, tile::rows, panels * BLOCK / S::LANES, [1 2 3 4], |MR, NV| {
+                self.pixels::<S, MR, NV>(s, panel);
+            });
             panel += panels;
         }
     }
 }
 
 impl<const PIXEL: usize> Product<'_, PIXEL> {
-    /// All pixels of a group of panels, in tiles of nearly equal size.
+    /// All pixels of a group of panels that are `NV` vectors, in tiles of nearly
+    /// equal size, each at most `MR` pixels.
     #[inline(always)]
-    fn panel_group<S: Simd>(&self, s: S, panel: usize, panels: usize) {
-        let tiles = self.pixels.div_ceil(most_pixels(S::LANES, panels));
+    fn pixels<S: Simd, const MR: usize, const NV: usize>(&self, s: S, panel: usize) {
+        let panels = NV * S::LANES / BLOCK;
+        let tiles = self.pixels.div_ceil(MR.min(MOST_PIXELS));
         // While a group is multiplied the next one's weights are fetched, a
         // part of them in each tile.
         let next = (panel + panels) * self.weights.in_channels;
@@ -148,22 +146,17 @@ impl<const PIXEL: usize> Product<'_, PIXEL> {
                 lines: ahead.len(),
             };
             macro_rules! dispatch {
-                ($nv:literal: $($mr:literal)*) => {
+                ($($pixels:literal)*) => {
                     match range.len() {
                         // SAFETY: promised by the maker of the product.
-                        $($mr => unsafe { tile.run::<S, $mr, $nv>(s) },)*
-                        _ => unreachable!("tiles have at most {} pixels",
-                            most_pixels(S::LANES, panels)),
+                        $($pixels if const { $pixels <= MR } => unsafe {
+                            tile.run::<S, $pixels, NV>(s)
+                        },)*
+                        pixels => unreachable!("a tile of {pixels} pixels"),
                     }
                 };
             }
-            match (S::LANES, panels) {
-                (16, 1) => dispatch!(1: 14 13 12 11 10 9 8 7 6 5 4 3 2 1),
-                (16, 2) => dispatch!(2: 14 13 12 11 10 9 8 7 6 5 4 3 2 1),
-                (16, _) => dispatch!(3: 9 8 7 6 5 4 3 2 1),
-                (8, _) => dispatch!(2: 6 5 4 3 2 1),
-                _ => dispatch!(4: 2 1),
-            }
+            dispatch!(14 13 12 11 10 9 8 7 6 5 4 3 2 1);
         }
     }
 }

@@ -568,6 +568,44 @@ fn squeeze_excite_and_average_agree_with_their_definition() {
 }
 
 #[test]
+fn upsampling_agrees_with_its_definition() {
+    let mut numbers = Numbers::new(8);
+    for [channels, height, width] in [[1, 1, 1], [17, 5, 10], [40, 10, 19], [16, 3, 1]] {
+        let map = Plain::random(
+            &mut numbers,
+            channels,
+            height.div_ceil(2),
+            width.div_ceil(2),
+        );
+        let mut expected = Plain::zeros(channels, height, width);
+        for c in 0..channels {
+            for y in 0..height {
+                for x in 0..width {
+                    let at = expected.index(c, y, x);
+                    expected.numbers[at] = map.numbers[map.index(c, y / 2, x / 2)];
+                }
+            }
+        }
+        for (in_padding, out_padding) in [(0, 2), (1, 0)] {
+            let (shape, cells) = map.blocked(in_padding);
+            let out_shape = MapShape {
+                padding: out_padding,
+                ..expected.shape
+            };
+            everywhere(|context, what| {
+                let mut out = dirty(out_shape.len());
+                let output = MapMut::new(out_shape, &mut out);
+                upsample_nearest(context, MapRef::new(shape, &cells), output);
+                assert_clean(out_shape, &out, what);
+                let found = out_shape.unblocked(&out);
+                assert_close(&found, &expected.numbers, what);
+                found
+            });
+        }
+    }
+}
+
+#[test]
 fn nan_passes_through_every_activation() {
     for activation in Activation::ALL {
         let layer = Dense::new(&[1.0; 16], &[0.0; 16], activation);

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use self::ring::Ring;
 use self::tiles::{MAX_ROWS, Target};
+use super::gradient::Store;
 use super::map::{GridShape, MapShape, MapSize};
 use super::operand::{Input, Rows};
 use super::statistics::Moments;
@@ -288,6 +289,7 @@ impl<R: Rows> Forward<'_, R> {
                         width,
                         channels,
                         z,
+                        store: Store::Overwrite,
                     });
                 } else {
                     s.run(Band::<K, STRIDE, 1> {
@@ -297,6 +299,7 @@ impl<R: Rows> Forward<'_, R> {
                         width,
                         channels,
                         z,
+                        store: Store::Overwrite,
                     });
                 }
                 if let Some(sums) = &mut self.sums {
@@ -311,7 +314,7 @@ impl<R: Rows> Forward<'_, R> {
 ///
 /// Who makes one promises that the rows are valid for reads of `channels`
 /// vectors `pitch` apart, each of the pixels under the output's, and `z` for
-/// writes of the output rows.
+/// reads and writes of the output rows.
 struct Band<'a, const K: usize, const STRIDE: usize, const R: usize> {
     /// From the first pixel of the padding; those past the kernel's are null.
     rows: [*const f32; MAX_ROWS],
@@ -323,6 +326,7 @@ struct Band<'a, const K: usize, const STRIDE: usize, const R: usize> {
     width: usize,
     channels: usize,
     z: *mut f32,
+    store: Store,
 }
 
 impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Band<'_, K, STRIDE, R> {
@@ -369,6 +373,7 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Band<'_, K, STRIDE, R>
             ptr: z.wrapping_add(x * self.channels),
             pixel: self.channels,
             row: self.width * self.channels,
+            store: self.store,
         }
     }
 }

@@ -9,6 +9,7 @@
 use crate::Context;
 use crate::isa::{Kernel, Simd};
 use crate::memory::{Scratch, Shared};
+use crate::tile::{self, for_tile};
 
 /// A matrix `[depth, columns]` in panels of one to three vectors of columns;
 /// a panel's rows are contiguous and padded with zeros to whole vectors.
@@ -28,17 +29,6 @@ pub(crate) enum Source<'a> {
     Columns(&'a [f32]),
 }
 
-/// The vectors of panel `panel`, of `vectors` in all: an odd number starts with
-/// a panel of three, so that none is narrow unless all is.
-#[inline(always)]
-fn panel_vectors(vectors: usize, first: usize) -> usize {
-    if vectors % 2 == 1 && first == 0 {
-        vectors.min(3)
-    } else {
-        2
-    }
-}
-
 impl Packed {
     /// Packs `source`, `[depth, columns]`, for vectors of `cx.isa`.
     pub(crate) fn new(cx: Context<'_>, source: Source<'_>, depth: usize, columns: usize) -> Self {
@@ -48,7 +38,7 @@ impl Packed {
         let mut panels = Vec::new();
         let mut first = 0;
         while first < vectors {
-            let count = panel_vectors(vectors, first);
+            let count = tile::vectors(vectors - first);
             panels.push(first * lanes..((first + count) * lanes));
             first += count;
         }
@@ -130,20 +120,31 @@ pub(crate) struct RowsPtr {
     pub(crate) stride: usize,
 }
 
-/// `C[rows, columns] = A[rows, depth] * packed`, plus `bias` per column where
-/// given.
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Addend<'a> {
+    /// Nothing.
+    None,
+    /// A number per column.
+    Bias(&'a [f32]),
+    /// What C holds.
+    Output,
+}
+
+/// `C[rows, columns] = A[rows, depth] * packed`, plus `addend`.
 ///
 /// # Safety
 /// `a` must be valid for reads of `rows` rows of `packed.depth()` numbers, `c`
-/// for writes of `rows` rows of `packed.columns()` numbers, `c_stride` apart;
-/// `bias`, where given, holds `columns` numbers. `packed` was made for `S`.
+/// for writes (and for reads if it is the addend) of `rows` rows of
+/// `packed.columns()` numbers, `c_stride` apart; a bias holds `columns` numbers.
+/// `packed` was made for `S`.
 #[inline(always)]
 pub(crate) unsafe fn multiply<S: Simd>(
     s: S,
     rows: usize,
     a: RowsPtr,
     packed: &Packed,
-    bias: Option<&[f32]>,
+    addend: Addend<'_>,
     c: *mut f32,
     c_stride: usize,
 ) {
@@ -152,7 +153,7 @@ pub(crate) unsafe fn multiply<S: Simd>(
         rows,
         a,
         packed,
-        bias,
+        addend,
         c,
         c_stride,
     });
@@ -163,7 +164,7 @@ struct Multiply<'a> {
     rows: usize,
     a: RowsPtr,
     packed: &'a Packed,
-    bias: Option<&'a [f32]>,
+    addend: Addend<'a>,
     c: *mut f32,
     c_stride: usize,
 }
@@ -177,14 +178,14 @@ impl Kernel for Multiply<'_> {
             rows,
             a,
             packed,
-            bias,
+            addend,
             c,
             c_stride,
         } = self;
         let vectors = packed.columns.div_ceil(S::LANES);
         let mut first = 0;
         while first < vectors {
-            let count = panel_vectors(vectors, first);
+            let count = tile::vectors(vectors - first);
             let column = first * S::LANES;
             // Numbers of C in the panel; its last vector may be a part.
             let used = packed.columns.min(column + count * S::LANES) - column;
@@ -193,22 +194,17 @@ impl Kernel for Multiply<'_> {
                 let tile = Tile {
                     depth: packed.depth,
                     b: packed.data.as_ptr().add(column * packed.depth),
-                    bias: match bias {
-                        Some(bias) => bias.as_ptr().add(column),
-                        None => std::ptr::null(),
+                    addend: match addend {
+                        Addend::Bias(bias) => Addend::Bias(&bias[column..column + used]),
+                        other => other,
                     },
                     c_stride,
                     last: used - (count - 1) * S::LANES,
                 };
                 let c = c.add(column);
-                match (count, S::REGISTERS >= 32) {
-                    (1, true) => panel::<S, 16, 1>(s, rows, a, tile, c),
-                    (2, true) => panel::<S, 14, 2>(s, rows, a, tile, c),
-                    (3, true) => panel::<S, 9, 3>(s, rows, a, tile, c),
-                    (1, false) => panel::<S, 8, 1>(s, rows, a, tile, c),
-                    (2, false) => panel::<S, 6, 2>(s, rows, a, tile, c),
-                    (_, _) => panel::<S, 4, 3>(s, rows, a, tile, c),
-                }
+                for_tile!(S, tile::rows, count, [1 2 3], |MR, NV| {
+                    panel::<S, MR, NV>(s, rows, a, tile, c)
+                });
             }
             first += count;
         }
@@ -217,11 +213,11 @@ impl Kernel for Multiply<'_> {
 
 /// What the tiles of a panel have in common.
 #[derive(Clone, Copy)]
-struct Tile {
+struct Tile<'a> {
     depth: usize,
     b: *const f32,
-    /// Null where there is none.
-    bias: *const f32,
+    /// A bias begins at the panel's first column.
+    addend: Addend<'a>,
     c_stride: usize,
     /// Numbers in the last vector of a row of C.
     last: usize,
@@ -234,7 +230,7 @@ unsafe fn panel<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     rows: usize,
     a: RowsPtr,
-    tile: Tile,
+    tile: Tile<'_>,
     c: *mut f32,
 ) {
     let mut row = 0;
@@ -259,7 +255,7 @@ unsafe fn multiply_tile<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     valid: usize,
     a: RowsPtr,
-    tile: Tile,
+    tile: Tile<'_>,
     c: *mut f32,
 ) {
     let mut acc = [[s.zero(); NV]; MR];
@@ -289,16 +285,18 @@ unsafe fn multiply_tile<S: Simd, const MR: usize, const NV: usize>(
     // SAFETY: bias and C as promised for the panel, `last` numbers in the last
     // vector.
     unsafe {
-        if !tile.bias.is_null() {
-            for v in 0..NV {
-                let bias = tile.bias.add(v * S::LANES);
-                let bias = if v + 1 == NV {
-                    s.load_partial(bias, tile.last)
-                } else {
-                    s.load(bias)
-                };
+        match tile.addend {
+            Addend::None => {}
+            Addend::Bias(bias) => {
+                let bias = load_row::<S, NV>(s, bias.as_ptr(), tile.last);
                 for acc in &mut acc {
-                    acc[v] = s.add(acc[v], bias);
+                    *acc = add(s, *acc, bias);
+                }
+            }
+            Addend::Output => {
+                for (r, acc) in acc.iter_mut().enumerate().take(valid) {
+                    let c = c.add(r * tile.c_stride).cast_const();
+                    *acc = add(s, *acc, load_row::<S, NV>(s, c, tile.last));
                 }
             }
         }
@@ -317,6 +315,35 @@ unsafe fn multiply_tile<S: Simd, const MR: usize, const NV: usize>(
             }
         }
     }
+}
+
+/// `NV` vectors, the last of them of `last` numbers.
+///
+/// # Safety
+/// `ptr` must be valid for reads of them.
+#[inline(always)]
+unsafe fn load_row<S: Simd, const NV: usize>(s: S, ptr: *const f32, last: usize) -> [S::F32; NV] {
+    let mut row = [s.zero(); NV];
+    for (v, x) in row.iter_mut().enumerate() {
+        // SAFETY: as promised by the caller.
+        *x = unsafe {
+            let ptr = ptr.add(v * S::LANES);
+            if v + 1 == NV {
+                s.load_partial(ptr, last)
+            } else {
+                s.load(ptr)
+            }
+        };
+    }
+    row
+}
+
+#[inline(always)]
+fn add<S: Simd, const NV: usize>(s: S, mut a: [S::F32; NV], b: [S::F32; NV]) -> [S::F32; NV] {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = s.add(*a, b);
+    }
+    a
 }
 
 /// # Safety
@@ -397,7 +424,7 @@ impl Kernel for MultiplyTransposed {
         let vectors = n.div_ceil(S::LANES);
         let mut first = 0;
         while first < vectors {
-            let count = panel_vectors(vectors, first);
+            let count = tile::vectors(vectors - first);
             let column = first * S::LANES;
             let used = n.min(column + count * S::LANES) - column;
             let last = used - (count - 1) * S::LANES;
@@ -408,14 +435,9 @@ impl Kernel for MultiplyTransposed {
                     stride: b.stride,
                 };
                 let c = c.add(column);
-                match (count, S::REGISTERS >= 32) {
-                    (1, true) => strips::<S, 16, 1>(s, rows, (m, a), b, last, c, c_stride),
-                    (2, true) => strips::<S, 12, 2>(s, rows, (m, a), b, last, c, c_stride),
-                    (3, true) => strips::<S, 8, 3>(s, rows, (m, a), b, last, c, c_stride),
-                    (1, false) => strips::<S, 8, 1>(s, rows, (m, a), b, last, c, c_stride),
-                    (2, false) => strips::<S, 6, 2>(s, rows, (m, a), b, last, c, c_stride),
-                    (_, _) => strips::<S, 4, 3>(s, rows, (m, a), b, last, c, c_stride),
-                }
+                for_tile!(S, tile::transposed_rows, count, [1 2 3], |MR, NV| {
+                    strips::<S, MR, NV>(s, rows, (m, a), b, last, c, c_stride)
+                });
             }
             first += count;
         }

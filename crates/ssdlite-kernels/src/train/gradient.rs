@@ -30,8 +30,20 @@ pub struct InputGradient<'a> {
     /// Receives the gradient of what the convolution read (for an
     /// [`Input::Normalised`] the activated, scaled value), in the input's shape.
     pub dx: &'a mut [f32],
-    /// What else is computed from it while it is in the cache.
+    /// Whether `dx` holds the gradients of the input's other readers.
+    pub store: Store,
+    /// What else is computed from `dx` while it is in the cache: with
+    /// [`Store::Add`] from the sum, so it is for the last reader to ask.
     pub epilogue: Epilogue<'a>,
+}
+
+/// What becomes of the numbers where a gradient is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// They are overwritten.
+    Overwrite,
+    /// The gradient is added to them.
+    Add,
 }
 
 /// What is gathered from an input's gradient as it is written.
@@ -55,6 +67,7 @@ impl<'a> InputGradient<'a> {
     pub fn alone(dx: &'a mut [f32]) -> Self {
         Self {
             dx,
+            store: Store::Overwrite,
             epilogue: Epilogue::Nothing,
         }
     }

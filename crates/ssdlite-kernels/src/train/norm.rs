@@ -19,6 +19,7 @@
 
 use std::ops::Range;
 
+use super::accumulate::Add;
 use super::map::MapShape;
 use super::operand::{
     ExciteGradient, Input, Layout, NormBackward, Normalised, Place, Rows, for_runs,
@@ -29,7 +30,7 @@ use crate::activation::{Activation, Function, for_activation};
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
 use crate::memory::Shared;
-use crate::width::{Width, for_groups, for_vectors, load_group, store_group};
+use crate::width::{for_groups, load_group, store_group};
 
 pub use super::statistics::{Affine, Moments, NormGradient, NormSums};
 
@@ -327,14 +328,9 @@ impl<R: Rows> Kernel for WriteRows<'_, R> {
                     .fill(s, self.layout, block.clone(), output.as_mut_ptr(), place);
             }
             if let Some(residual) = self.residual {
-                let residual = &residual[block.start * c..block.end * c];
-                for_vectors!(S, output.len(), |i, width| {
-                    // SAFETY: both slices have the block's length.
-                    unsafe {
-                        let y = output.as_mut_ptr().add(i);
-                        let sum = s.add(width.load(s, y), width.load(s, residual.as_ptr().add(i)));
-                        width.store(s, y, sum);
-                    }
+                s.run(Add {
+                    y: output,
+                    x: &residual[block.start * c..block.end * c],
                 });
             }
         }

@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
-use super::gemm::{Packed, RowsPtr, Source, multiply, multiply_transposed};
-use super::gradient::{ConvGradients, InputGradient, Sums};
+use super::accumulate::add_copies;
+use super::gemm::{Addend, Packed, RowsPtr, Source, multiply, multiply_transposed};
+use super::gradient::{ConvGradients, InputGradient, Store, Sums};
 use super::map::MapShape;
 use super::operand::{Input, Layout, OutputGradient, Place, Rows};
 use super::statistics::{Moments, NormSums};
@@ -14,8 +15,6 @@ use crate::buffer::Buffer;
 use crate::error::{Error, check_len, checked_size};
 use crate::isa::{Cache, Kernel, Simd};
 use crate::memory::{Scratch, Shared};
-use crate::pool::split;
-use crate::width::{Width, for_vectors};
 
 /// Up to here the weight gradient is split over its rows: with so few pixels a
 /// copy of it for each thread would be the larger part of the work.
@@ -95,7 +94,8 @@ pub fn pointwise_forward(
     }
     check_forward(shape, input, weight, z)?;
     let packed = pack_forward(cx, weight, shape.map.channels(), shape.outputs);
-    multiply_rows(cx, shape.map, input, &packed, bias, z, None);
+    let addend = bias.map_or(Addend::None, Addend::Bias);
+    multiply_rows(cx, shape.map, input, &packed, addend, z, None);
     Ok(())
 }
 
@@ -113,7 +113,7 @@ pub fn pointwise_forward_moments(
     check_forward(shape, input, weight, z)?;
     let packed = pack_forward(cx, weight, shape.map.channels(), shape.outputs);
     let parts = PerThread::new(cx.pool.threads());
-    multiply_rows(cx, shape.map, input, &packed, None, z, Some(&parts));
+    multiply_rows(cx, shape.map, input, &packed, Addend::None, z, Some(&parts));
     Ok(MomentSums::combine(parts.into_parts(), shape.outputs))
 }
 
@@ -137,13 +137,13 @@ pub(super) fn pack_forward(
     Packed::new(cx, Source::Columns(weight), inputs, outputs)
 }
 
-/// `z = input * packed`, for any kind of rows.
+/// `z = input * packed + addend`, for any kind of rows.
 pub(super) fn multiply_rows<R: Rows>(
     cx: Context<'_>,
     map: MapShape,
     input: R,
     packed: &Packed,
-    bias: Option<&[f32]>,
+    addend: Addend<'_>,
     z: &mut [f32],
     moments: Option<&PerThread<MomentSums>>,
 ) {
@@ -158,7 +158,7 @@ pub(super) fn multiply_rows<R: Rows>(
             rows,
             input,
             packed,
-            bias,
+            addend,
             z,
             sums: sums.as_mut(),
         });
@@ -173,7 +173,7 @@ struct Forward<'a, R> {
     rows: Range<usize>,
     input: R,
     packed: &'a Packed,
-    bias: Option<&'a [f32]>,
+    addend: Addend<'a>,
     z: &'a mut [f32],
     sums: Option<&'a mut MomentSums>,
 }
@@ -195,10 +195,18 @@ impl<R: Rows> Kernel for Forward<'_, R> {
             let z = &mut self.z[start..start + rows.len() * outputs];
             let count = rows.len();
             // SAFETY: the input was checked against the shape; `z` holds the
-            // block's rows, `bias` was checked.
+            // block's rows, a bias was checked.
             unsafe {
                 let a = block.rows(s, rows);
-                multiply(s, count, a, self.packed, self.bias, z.as_mut_ptr(), outputs);
+                multiply(
+                    s,
+                    count,
+                    a,
+                    self.packed,
+                    self.addend,
+                    z.as_mut_ptr(),
+                    outputs,
+                );
                 if let Some(sums) = &mut sums {
                     sums.add(s, z.as_ptr(), count);
                 }
@@ -292,12 +300,17 @@ pub fn pointwise_backward(
         let source = Source::Rows(weight);
         Packed::new(cx, source, shape.outputs, map.channels())
     });
-    let (dx, after) = match gradients.input {
-        Some(InputGradient { dx, epilogue }) => (Some(dx), Sums::new(epilogue, input)),
-        None => (None, Sums::Nothing),
+    let (dx, store, after) = match gradients.input {
+        Some(InputGradient {
+            dx,
+            store,
+            epilogue,
+        }) => (Some(dx), store, Sums::new(epilogue, input)),
+        None => (None, Store::Overwrite, Sums::Nothing),
     };
     let wanted = Wanted {
         dx,
+        store,
         after,
         dweight: gradients.weight,
         dbias: gradients.bias,
@@ -308,6 +321,7 @@ pub fn pointwise_backward(
 /// [`ConvGradients`], checked.
 pub(super) struct Wanted<'a> {
     pub(super) dx: Option<&'a mut [f32]>,
+    pub(super) store: Store,
     pub(super) after: Sums<'a>,
     pub(super) dweight: Option<&'a mut [f32]>,
     pub(super) dbias: Option<&'a mut [f32]>,
@@ -328,6 +342,7 @@ pub(super) fn backward<R: Rows>(
     let threads = cx.pool.threads();
     let Wanted {
         dx,
+        store,
         after,
         mut dweight,
         dbias,
@@ -371,6 +386,7 @@ pub(super) fn backward<R: Rows>(
                 packed,
                 // SAFETY: the threads' ranges are disjoint.
                 dx: dx.map(|dx| unsafe { dx.part(rows.start * inputs..rows.end * inputs) }),
+                store,
                 after: &after,
                 sums: sums.as_mut(),
                 dbias: dbias.as_mut(),
@@ -418,6 +434,7 @@ struct Backward<'a, R> {
     packed: Option<&'a Packed>,
     rows: Range<usize>,
     dx: Option<&'a mut [f32]>,
+    store: Store,
     after: &'a Sums<'a>,
     sums: Option<&'a mut ChannelSums>,
     dweight: Option<&'a mut [f32]>,
@@ -454,7 +471,11 @@ impl<R: Rows> Kernel for Backward<'_, R> {
                 if let (Some(dx), Some(packed)) = (&mut self.dx, self.packed) {
                     let start = (rows.start - self.rows.start) * inputs;
                     let dx = &mut dx[start..start + count * inputs];
-                    multiply(s, count, dz, packed, None, dx.as_mut_ptr(), inputs);
+                    let addend = match self.store {
+                        Store::Overwrite => Addend::None,
+                        Store::Add => Addend::Output,
+                    };
+                    multiply(s, count, dz, packed, addend, dx.as_mut_ptr(), inputs);
                     let sums = self.sums.as_deref_mut();
                     self.after.add(s, in_layout, rows, dx.as_ptr(), sums);
                 }
@@ -519,60 +540,6 @@ impl<R: Rows> Kernel for WeightRows<'_, R> {
                 let outputs = self.outputs.len();
                 multiply_transposed(s, count, (outputs, dz), (inputs, a), dweight, inputs);
             }
-        }
-    }
-}
-
-/// Adds to `total` each of the copies in `partial`, in order.
-pub(super) fn add_copies(cx: Context<'_>, total: &mut [f32], partial: &[f32]) {
-    let size = total.len();
-    if partial.is_empty() {
-        return;
-    }
-    let total = Shared::new(total);
-    // Waking threads costs more than adding a small weight.
-    let parts = if size < 16 * 1024 {
-        1
-    } else {
-        cx.pool.threads()
-    };
-    cx.pool.parallel_for(parts, |_, mine| {
-        for part in mine {
-            let range = split(size, parts, part);
-            // SAFETY: the parts are disjoint.
-            let total = unsafe { total.part(range.clone()) };
-            cx.isa.run(AddCopies {
-                total,
-                partial,
-                size,
-                start: range.start,
-            });
-        }
-    });
-}
-
-struct AddCopies<'a> {
-    total: &'a mut [f32],
-    partial: &'a [f32],
-    size: usize,
-    start: usize,
-}
-
-impl Kernel for AddCopies<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for copy in self.partial.chunks_exact(self.size) {
-            let copy = &copy[self.start..self.start + self.total.len()];
-            for_vectors!(S, copy.len(), |i, width| {
-                // SAFETY: both slices have this length.
-                unsafe {
-                    let total = self.total.as_mut_ptr().add(i);
-                    let sum = s.add(width.load(s, total), width.load(s, copy.as_ptr().add(i)));
-                    width.store(s, total, sum);
-                }
-            });
         }
     }
 }

@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use super::gradient::Sums;
+use super::gemm::Addend;
+use super::gradient::{Store, Sums};
 use super::map::{MapShape, MapSize};
 use super::operand::{Layout, OutputGradient, Place, Rows};
 use super::pointwise::{self, PointwiseShape, Wanted};
@@ -127,7 +128,15 @@ fn forward(
     }
     let packed = pointwise::pack_forward(cx, &by_patch, PATCH, shape.outputs);
     let patches = Patches { shape, images };
-    pointwise::multiply_rows(cx, shape.map(PATCH), patches, &packed, None, z, moments);
+    pointwise::multiply_rows(
+        cx,
+        shape.map(PATCH),
+        patches,
+        &packed,
+        Addend::None,
+        z,
+        moments,
+    );
     Ok(())
 }
 
@@ -148,6 +157,7 @@ pub fn stem_backward(
     let mut by_patch = vec![0.0; dweight.len()];
     let wanted = Wanted {
         dx: None,
+        store: Store::Overwrite,
         after: Sums::Nothing,
         dweight: Some(&mut by_patch),
         dbias: None,

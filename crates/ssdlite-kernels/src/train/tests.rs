@@ -5,6 +5,7 @@ mod convolutions;
 mod excite;
 mod norms;
 mod optimizers;
+mod upsample;
 
 use std::num::NonZeroUsize;
 

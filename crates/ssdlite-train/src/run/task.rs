@@ -122,7 +122,6 @@ pub(super) fn loader_options(
     LoaderOptions {
         batch_size: training.batch,
         seed: training.seed,
-        devices: 1,
         workers: loader.workers,
         cache_bytes: cache_bytes(loader),
     }

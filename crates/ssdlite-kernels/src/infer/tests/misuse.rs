@@ -81,3 +81,14 @@ fn a_chains_residual_of_rows_is_refused() {
     };
     separable(context, layers, &mut vec![Block::ZERO; needed]);
 }
+
+#[test]
+#[should_panic(expected = "half the size of the output")]
+fn upsampling_to_another_size_is_refused() {
+    let pool = Pool::single();
+    let cells = vec![Block::ZERO; SHAPE.len()];
+    let larger = MapShape { width: 7, ..SHAPE };
+    let mut out = vec![Block::ZERO; larger.len()];
+    let output = MapMut::new(larger, &mut out);
+    upsample_nearest(Context::detect(&pool), MapRef::new(SHAPE, &cells), output);
+}

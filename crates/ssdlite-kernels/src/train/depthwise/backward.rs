@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::super::gradient::{ConvGradients, InputGradient, Sums};
+use super::super::gradient::{ConvGradients, InputGradient, Store, Sums};
 use super::super::operand::{Input, OutputGradient};
 use super::super::statistics::NormSums;
 use super::super::sums::{ChannelSums, PerThread, combine_sums};
@@ -57,9 +57,13 @@ pub fn depthwise_backward(
             }
         })
     });
-    let (dx, after) = match gradients.input {
-        Some(InputGradient { dx, epilogue }) => (Some(Shared::new(dx)), Sums::new(epilogue, input)),
-        None => (None, Sums::Nothing),
+    let (dx, store, after) = match gradients.input {
+        Some(InputGradient {
+            dx,
+            store,
+            epilogue,
+        }) => (Some(Shared::new(dx)), store, Sums::new(epilogue, input)),
+        None => (None, Store::Overwrite, Sums::Nothing),
     };
     let norm_sums = PerThread::new(cx.pool.threads());
     let weight_sums = PerThread::new(cx.pool.threads());
@@ -79,6 +83,7 @@ pub fn depthwise_backward(
             weight: packed.as_deref(),
             rows,
             dx,
+            store,
             after,
             sums: sums.as_mut(),
             dweight: dweight.as_mut(),
@@ -151,6 +156,7 @@ struct Backward<'a> {
     rows: Range<usize>,
     /// The whole of it; this thread writes the input rows under its `rows`.
     dx: Option<Shared<'a, f32>>,
+    store: Store,
     after: Sums<'a>,
     sums: Option<&'a mut ChannelSums>,
     dweight: Option<&'a mut WeightSums>,
@@ -262,7 +268,7 @@ impl Backward<'_> {
                 let source = dz.rows(first_dz, K + rows.len() - 1);
                 let (pitch, width, channels) =
                     (dz.pitch(), shape.input.width, shape.input.channels);
-                let z = dx.as_mut_ptr();
+                let (z, store) = (dx.as_mut_ptr(), self.store);
                 if rows.len() == 2 {
                     s.run(Band::<K, 1, 2> {
                         rows: source,
@@ -271,6 +277,7 @@ impl Backward<'_> {
                         width,
                         channels,
                         z,
+                        store,
                     });
                 } else {
                     s.run(Band::<K, 1, 1> {
@@ -280,6 +287,7 @@ impl Backward<'_> {
                         width,
                         channels,
                         z,
+                        store,
                     });
                 }
             } else {
@@ -292,6 +300,7 @@ impl Backward<'_> {
                         width: shape.input.width,
                         channels: shape.input.channels,
                         dx: dx.as_mut_ptr(),
+                        store: self.store,
                     });
                 }
             }
@@ -306,7 +315,7 @@ impl Backward<'_> {
 ///
 /// Who makes one promises that the rows are valid for reads of `channels`
 /// vectors `pitch` apart, each of the output's pixels and one on either side,
-/// and `dx` for writes of the lines.
+/// and `dx` for reads and writes of the lines.
 struct RowPair<'a, const K: usize> {
     rows: [*const f32; 3],
     pitch: usize,
@@ -316,6 +325,7 @@ struct RowPair<'a, const K: usize> {
     width: usize,
     channels: usize,
     dx: *mut f32,
+    store: Store,
 }
 
 impl<const K: usize> Kernel for RowPair<'_, K> {
@@ -339,6 +349,7 @@ impl<const K: usize> Kernel for RowPair<'_, K> {
                         ptr: self.dx.add(i + 2 * x * self.channels),
                         pixel: self.channels,
                         row: self.width * self.channels,
+                        store: self.store,
                     };
                     let offset = start + x * S::LANES;
                     let left = (self.lines, self.width - 2 * x);

@@ -4,8 +4,9 @@
 //! Rows of operands come from a [`Ring`](super::ring::Ring): a pixel is one
 //! vector, neighbours in a row follow each other.
 
+use super::super::gradient::Store;
 use crate::isa::Simd;
-use crate::width::Either;
+use crate::width::{Either, Width};
 
 /// The most pixels of a row that a tile reads: 5x5 at stride 2 for 4 outputs.
 const MAX_READ: usize = 11;
@@ -22,6 +23,23 @@ pub(super) struct Target {
     pub(super) pixel: usize,
     /// Numbers from one row to the next.
     pub(super) row: usize,
+    pub(super) store: Store,
+}
+
+impl Target {
+    /// # Safety
+    /// `ptr` must be valid for reads and writes of this many numbers.
+    #[inline(always)]
+    unsafe fn write<S: Simd>(self, s: S, width: Either, ptr: *mut f32, x: S::F32) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let x = match self.store {
+                Store::Overwrite => x,
+                Store::Add => s.add(width.load(s, ptr), x),
+            };
+            width.store(s, ptr, x);
+        }
+    }
 }
 
 /// `R` rows of `T` outputs of a convolution with a `K` by `K` kernel.
@@ -31,7 +49,7 @@ pub(super) struct Target {
 ///
 /// # Safety
 /// `rows` must be valid for reads of `K + STRIDE * (T - 1)` vectors, `weight`
-/// of `K * K`, and `target` for writes of the tile.
+/// of `K * K`, and `target` for reads and writes of the tile.
 #[inline(always)]
 pub(super) unsafe fn convolve<
     S: Simd,
@@ -67,12 +85,12 @@ pub(super) unsafe fn convolve<
             }
         }
     }
-    for (r, acc) in acc.iter().enumerate() {
-        for (t, &acc) in acc.iter().enumerate() {
+    for (r, acc) in acc.into_iter().enumerate() {
+        for (t, acc) in acc.into_iter().enumerate() {
             // SAFETY: the caller promised the tile.
             unsafe {
                 let ptr = target.ptr.add(r * target.row + t * target.pixel);
-                width.store(s, ptr, acc);
+                target.write(s, width, ptr, acc);
             }
         }
     }
@@ -86,7 +104,7 @@ pub(super) unsafe fn convolve<
 ///
 /// # Safety
 /// `rows` must be valid for reads of `T + 2` vectors, `weight` of `K * K`, and
-/// `target` for writes of `lines` rows of `columns` pixels.
+/// `target` for reads and writes of `lines` rows of `columns` pixels.
 #[inline(always)]
 pub(super) unsafe fn input_gradient_2<S: Simd, const K: usize, const T: usize>(
     s: S,
@@ -131,7 +149,7 @@ pub(super) unsafe fn input_gradient_2<S: Simd, const K: usize, const T: usize>(
                     // SAFETY: the caller promised this much of the tile.
                     unsafe {
                         let ptr = target.ptr.add(a * target.row + (2 * t + b) * target.pixel);
-                        width.store(s, ptr, acc);
+                        target.write(s, width, ptr, acc);
                     }
                 }
             }

@@ -8,7 +8,7 @@ struct Whole<'a> {
     rows: usize,
     a: &'a [f32],
     packed: &'a Packed,
-    bias: Option<&'a [f32]>,
+    addend: Addend<'a>,
     c: &'a mut [f32],
 }
 
@@ -29,7 +29,7 @@ impl Kernel for Whole<'_> {
                 self.rows,
                 a,
                 self.packed,
-                self.bias,
+                self.addend,
                 self.c.as_mut_ptr(),
                 columns,
             );
@@ -112,15 +112,24 @@ fn products_agree_with_their_definition() {
                 .enumerate()
                 .map(|(i, x)| x + bias[i % columns])
                 .collect();
+            let before = numbers.take(rows * columns);
+            let with_before: Vec<f32> = product.iter().zip(&before).map(|(x, y)| x + y).collect();
             for source in [Source::Rows(&b), Source::Columns(&transposed)] {
                 let packed = Packed::new(cx, source, depth, columns);
-                for (bias, want) in [(None, &product), (Some(&bias[..]), &with_bias)] {
-                    let mut c = vec![f32::NAN; rows * columns];
+                for (addend, want) in [
+                    (Addend::None, &product),
+                    (Addend::Bias(&bias), &with_bias),
+                    (Addend::Output, &with_before),
+                ] {
+                    let mut c = match addend {
+                        Addend::Output => before.clone(),
+                        _ => vec![f32::NAN; rows * columns],
+                    };
                     isa.run(Whole {
                         rows,
                         a: &a,
                         packed: &packed,
-                        bias,
+                        addend,
                         c: &mut c,
                     });
                     assert_close(&c, want, 1e-5, &format!("{isa} {rows}x{depth}x{columns}"));

@@ -3,7 +3,7 @@
 //! its definition.
 
 use super::super::depthwise::{DepthwiseShape, depthwise_backward, depthwise_forward_moments};
-use super::super::gradient::{ConvGradients, Epilogue, InputGradient};
+use super::super::gradient::{ConvGradients, Epilogue, InputGradient, Store};
 use super::super::map::{GridShape, MapShape};
 use super::super::norm::{
     Affine, Moments, NormContext, NormGradient, moments, norm_backward, norm_backward_sums,
@@ -70,12 +70,14 @@ impl Chain {
     }
 }
 
-/// The sum of `dy` times the chain's output, by definition.
+/// The sum of `dy` times the chain's output, and of `other` times what its
+/// convolution reads, by definition.
 fn objective(
     shape: Convolution,
     activation: Activation,
     parts: &[Vec<f64>; 10],
     dy: &[f64],
+    other: &[f64],
 ) -> f64 {
     let [
         z,
@@ -102,7 +104,8 @@ fn objective(
     }
     let out = shape.forward(&x, weight);
     let y = reference::normalise(&out, (out_gamma, out_beta), epsilon, activation);
-    y.iter().zip(dy).map(|(y, dy)| y * dy).sum()
+    let products = y.iter().zip(dy).chain(x.iter().zip(other));
+    products.map(|(y, dy)| y * dy).sum()
 }
 
 /// The convolution of a chain.
@@ -140,13 +143,15 @@ impl Conv {
 }
 
 /// The gradients of a chain by the kernels; the second batch norm's second pass
-/// on reading or in memory.
+/// on reading or in memory. `other` is what another reader gives for the map
+/// that the convolution reads, if there is one.
 fn gradients(
     cx: Context<'_>,
     shape: Convolution,
     activation: Activation,
     chain: &Chain,
     dy: &[f32],
+    other: Option<&[f32]>,
     in_memory: bool,
 ) -> Chain {
     let conv = Conv::new(shape);
@@ -204,7 +209,10 @@ fn gradients(
         OutputGradient::Normalised { dy, norm }
     };
 
-    let mut dx = vec![f32::NAN; map.size()];
+    let (mut dx, store) = match other {
+        Some(other) => (other.to_vec(), Store::Add),
+        None => (vec![f32::NAN; map.size()], Store::Overwrite),
+    };
     let mut dweight = vec![f32::NAN; chain.weight.len()];
     let mut dscale = vec![f32::NAN; shape.images * shape.inputs];
     let epilogue = if excite.is_some() {
@@ -217,6 +225,7 @@ fn gradients(
     let wanted = ConvGradients {
         input: Some(InputGradient {
             dx: &mut dx,
+            store,
             epilogue,
         }),
         weight: Some(&mut dweight),
@@ -286,7 +295,19 @@ fn affine_of(moments: &Moments, gamma: &[f32], beta: &[f32]) -> Affine {
 }
 
 fn check(shape: Convolution, activation: Activation, squeezed: usize) {
+    let other = Numbers::new(15).take(shape.input_size());
+    check_readers(shape, activation, squeezed, None);
+    check_readers(shape, activation, squeezed, Some(other));
+}
+
+fn check_readers(
+    shape: Convolution,
+    activation: Activation,
+    squeezed: usize,
+    other: Option<Vec<f32>>,
+) {
     let mut numbers = Numbers::new(14);
+    let other64 = other.as_deref().map_or_else(Vec::new, f64s);
     let chain = Chain::random(&mut numbers, shape, squeezed);
     let dy = numbers.take(shape.output_size());
     let dy64 = f64s(&dy);
@@ -297,7 +318,7 @@ fn check(shape: Convolution, activation: Activation, squeezed: usize) {
             let at = |step: f64| {
                 let mut moved = parts.clone();
                 moved[part][i] += step;
-                objective(shape, activation, &moved, &dy64)
+                objective(shape, activation, &moved, &dy64, &other64)
             };
             (at(STEP) - at(-STEP)) / (2.0 * STEP)
         };
@@ -305,7 +326,15 @@ fn check(shape: Convolution, activation: Activation, squeezed: usize) {
     }
     for_each_context(|cx| {
         for in_memory in [false, true] {
-            let got = gradients(cx, shape, activation, &chain, &dy, in_memory);
+            let got = gradients(
+                cx,
+                shape,
+                activation,
+                &chain,
+                &dy,
+                other.as_deref(),
+                in_memory,
+            );
             for ((name, got), want) in got.parts().into_iter().zip(&want) {
                 assert_eq!(got.len(), want.len(), "{name}");
                 let size = want.iter().fold(1.0_f64, |a, x| a.max(x.abs()));

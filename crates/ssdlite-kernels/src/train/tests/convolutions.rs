@@ -2,7 +2,7 @@
 //! and with normalised operands.
 
 use super::super::depthwise::{DepthwiseShape, depthwise_backward, depthwise_forward_moments};
-use super::super::gradient::{ConvGradients, Epilogue, InputGradient};
+use super::super::gradient::{ConvGradients, Epilogue, InputGradient, Store};
 use super::super::map::{GridShape, MapShape, MapSize};
 use super::super::norm::Moments;
 use super::super::operand::{Input, OutputGradient};
@@ -341,6 +341,7 @@ fn scratch_memory_stays_the_same_from_step_to_step() {
             let gradients = ConvGradients {
                 input: Some(InputGradient {
                     dx: &mut dx,
+                    store: Store::Overwrite,
                     epilogue: Epilogue::NormSums { mean: &mean },
                 }),
                 weight: Some(&mut dweight),

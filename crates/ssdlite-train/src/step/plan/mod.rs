@@ -18,7 +18,6 @@ mod forward;
 mod linear;
 mod source;
 mod steps;
-mod stub;
 
 
 

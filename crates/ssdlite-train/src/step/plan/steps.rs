@@ -6,7 +6,7 @@ use ssdlite_core::Activation;
 use ssdlite_kernels::arena::Slot;
 use ssdlite_kernels::train::map::MapShape;
 use ssdlite_kernels::train::pointwise::PointwiseShape;
-use super::stub::UpsampleShape;
+use ssdlite_kernels::train::upsample::UpsampleShape;
 
 use super::source::{Gather, Kernel, Pending, Source, Target};
 

@@ -1,18 +1,16 @@
 //! Whole runs of a tiny detector on sample data.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{Notes, run};
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
-use ssdlite_nn::ops::with_default_bodies;
 use ssdlite_train::config::OptimizerKind;
 use ssdlite_train::{
     DetectorConfig, End, Error, Outcome, Result, RunData, RunFolder, Start, train_detector,
 };
+
+use crate::notes::{Notes, run};
 
 /// Three steps an epoch, two epochs.
 fn config(data: &Path) -> DetectorConfig {
@@ -267,19 +265,39 @@ fn losses(config: &DetectorConfig, path: &Path, steps: u64) -> Vec<f64> {
     notes.losses.iter().map(total).collect()
 }
 
+/// Losses of fifty steps of the implementation that the plan replaced: Burn's
+/// autodiff with the kernels as an extension, at commit 5281cea, on 2 threads of
+/// an Intel Xeon with AVX-512, 2026-11-27. Made by its `ssdlite`:
+///
+/// ```text
+/// ssdlite data sample DATA --images 18 --seed 3
+/// ssdlite train DATA --width 0.35 --size 96 --optimizer sgd --lr 5e-5 --batch 12 \
+///     --photometric 0 --zoom-out 0 --iou-crop=false --mirror 0 --epochs 60 --every 60 \
+///     --threads 2 --workers 1
+/// cut -d, -f3 runs/DATA/results.csv
+/// ```
+const RECORDED: [f64; 50] = [
+    11.270287, 11.154759, 11.289435, 11.274881, 11.266153, 11.229049, 11.233134, 11.231108,
+    11.173436, 11.273013, 11.163342, 11.084386, 11.161822, 11.041993, 11.045666, 11.140087,
+    11.028495, 10.998798, 10.950784, 11.084339, 10.856691, 10.915474, 10.896917, 10.874578,
+    10.856903, 10.877598, 10.931291, 10.906321, 10.989214, 10.887973, 10.768725, 10.777560,
+    10.812929, 10.832831, 10.740347, 10.702436, 10.720766, 10.705886, 10.723781, 10.695035,
+    10.781088, 10.718016, 10.901676, 10.765049, 10.638200, 10.676598, 10.663303, 10.657419,
+    10.667770, 10.624151,
+];
+
 /// The learning rate is one that keeps rounding from growing into the losses: at
-/// 1e-3 even the kernels' own runs on one and on two threads come to be 3e-3
+/// 1e-3 even one implementation's runs on one and on two threads come to be 3e-3
 /// apart.
 #[test]
-fn fifty_losses_follow_those_of_burns_default_bodies() {
-    const STEPS: u64 = 50;
+fn fifty_losses_follow_those_that_were_recorded() {
     let parent = tempfile::tempdir().unwrap();
     let mut config = config(&parent.path().join("data"));
     config.model.width = 0.35;
     config.model.size = 96;
     config.training.optimizer = OptimizerKind::Sgd;
     config.training.lr = 5e-5;
-    // All pictures in each step, as they are, so that the losses fall.
+    // All images in each step, as they are, so that the losses fall.
     config.training.batch = 12;
     config.augment.photometric = 0.0;
     config.augment.zoom_out = 0.0;
@@ -288,14 +306,11 @@ fn fifty_losses_follow_those_of_burns_default_bodies() {
     // The run is stopped before its first evaluation.
     config.training.epochs = 60;
     config.evaluation.every = 60;
-    let kernels = losses(&config, &parent.path().join("kernels"), STEPS);
-    let bodies = with_default_bodies(|| losses(&config, &parent.path().join("bodies"), STEPS));
-    assert_eq!(kernels.len() as u64, STEPS);
-    for (step, (found, expected)) in kernels.iter().zip(&bodies).enumerate() {
+    let steps = RECORDED.len() as u64;
+    let found = losses(&config, &parent.path().join("run"), steps);
+    assert_eq!(found.len(), RECORDED.len());
+    for (step, (found, expected)) in found.iter().zip(RECORDED).enumerate() {
         let apart = (found - expected).abs() / expected;
-        assert!(apart < 1e-3, "step {step}: {found}, expected {expected}");
+        assert!(apart < 1e-3, "step {step}: {found}, recorded {expected}");
     }
-    assert_ne!(kernels, bodies, "both runs had the same operations");
-    let (first, last) = (kernels[0], kernels[kernels.len() - 1]);
-    assert!(last < 0.98 * first, "{last}, at first {first}");
 }

@@ -1,16 +1,12 @@
 //! A whole run of a tiny classifier on sample data.
-//!
-//! One test alone: dropout draws from a generator that the whole process
-//! shares, so another run beside this one would disturb it.
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{Notes, run};
 use ssdlite_data::sample::{ClassificationSampleOptions, write_classification_sample};
 use ssdlite_train::{ClassifierConfig, End, Outcome, RunData, Start, train_classifier};
+
+use crate::notes::{Notes, run};
 
 fn train(config: &ClassifierConfig, path: &Path, start: &Start, notes: &mut Notes) -> Outcome {
     run(path, start, notes, |start, session| {

@@ -3,10 +3,8 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::tensor::Device;
 use ssdlite_data::Overwrite;
-use ssdlite_train::observer::StepReport;
-use ssdlite_train::{Observer, Outcome, Result, RunFolder, Session, Start};
+use ssdlite_train::{Observer, OnCpu, Outcome, Result, RunFolder, Session, Start, StepReport};
 
 /// Writes down what it hears, and stops the run after a number of steps.
 #[derive(Default)]
@@ -78,7 +76,7 @@ pub(crate) fn run(
     };
     let mut session = Session {
         folder: &folder,
-        device: Device::flex(),
+        device: &OnCpu,
         observer: &mut listener,
         stop,
     };
