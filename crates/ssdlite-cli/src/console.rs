@@ -15,9 +15,20 @@ pub(crate) fn text(text: impl std::fmt::Display) -> Result<()> {
 
 /// Prints a result as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    write_json_line(io::stdout().lock(), value)
+}
+
+/// Writes a value as one line of JSON.
+pub(crate) fn write_json_line(mut to: impl Write, value: &impl Serialize) -> Result<()> {
     let line = serde_json::to_string(value)?;
-    writeln!(io::stdout().lock(), "{line}")?;
+    writeln!(to, "{line}")?;
     Ok(())
+}
+
+/// A count with its noun, such as `1 epoch` or `2 epochs`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
 }
 
 /// Tells the user what is going on.

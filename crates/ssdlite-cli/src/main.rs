@@ -1,22 +1,29 @@
 //! The command line of ssdlite.
 //!
 //! Each command has a module of its own under [`commands`]: it declares its
-//! options, calls the libraries and prints what they answer. Exit codes: 0
-//! done, 1 failed, 2 wrong usage.
+//! options, calls the libraries and prints what they answer. Options that
+//! several commands have are in [`args`], what they print and save in
+//! [`output`]. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
-mod charts;
+mod args;
 mod commands;
 mod console;
-mod progress;
+mod device;
+mod evaluation;
+mod models;
+mod outcome;
+mod output;
+mod server;
 mod signals;
-mod video_progress;
+mod training;
 mod weights;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use commands::{Command, Outcome, UsageError};
+use commands::Command;
+use outcome::{Outcome, UsageError};
 
 /// MobileNetV3 + SSD-lite object detection: from a folder of labelled photos
 /// to a detector that runs in real time on a CPU.

@@ -1,6 +1,8 @@
 //! Objects: what a picture holds, and what a detector says it holds.
 
-use crate::classes::ClassId;
+use serde::Serialize;
+
+use crate::classes::{ClassId, ClassNames};
 use crate::geometry::PixelBox;
 
 /// An object that a detector found in an image.
@@ -14,6 +16,31 @@ pub struct Detection {
     pub bbox: PixelBox,
 }
 
+impl Detection {
+    /// The same with its class by name; `?` for a class that has none.
+    pub fn named<'a>(&self, classes: &'a ClassNames) -> NamedDetection<'a> {
+        NamedDetection {
+            class: classes.get(self.class).unwrap_or("?"),
+            score: self.score,
+            bbox: self.bbox.to_array(),
+        }
+    }
+}
+
+/// A detection as JSON tells it, on the command line and over HTTP:
+/// `{"class": name, "score": p, "box": [x1, y1, x2, y2]}`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NamedDetection<'a> {
+    /// The name of its class.
+    pub class: &'a str,
+    /// How sure the detector is, 0 to 1.
+    pub score: f32,
+    /// Where it is, in pixels of the original image, from the top left, `x2` and
+    /// `y2` exclusive.
+    #[serde(rename = "box")]
+    pub bbox: [f32; 4],
+}
+
 /// An object that an annotator marked in an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GroundTruth {
@@ -24,4 +51,25 @@ pub struct GroundTruth {
     /// Whether it is hard to make out: by VOC's rule a difficult object
     /// neither rewards nor punishes a detector.
     pub difficult: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_names_and_the_order_that_programs_rely_on() {
+        let classes = ClassNames::new(["cup", "mug"]).unwrap();
+        let json = |index| {
+            let detection = Detection {
+                class: ClassId::from_index(index),
+                score: 0.7,
+                bbox: PixelBox::new(1.5, 2.0, 30.0, 40.1),
+            };
+            serde_json::to_string(&detection.named(&classes)).unwrap()
+        };
+        let mug = r#"{"class":"mug","score":0.7,"box":[1.5,2.0,30.0,40.1]}"#;
+        assert_eq!(json(1), mug);
+        assert_eq!(json(2), mug.replace("mug", "?"));
+    }
 }

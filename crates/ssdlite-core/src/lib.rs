@@ -27,7 +27,7 @@ pub mod unit;
 pub use box_coder::BoxCoder;
 pub use classes::{ClassId, ClassNames};
 pub use default_boxes::{DefaultBoxSizes, DefaultBoxes};
-pub use detection::{Detection, GroundTruth};
+pub use detection::{Detection, GroundTruth, NamedDetection};
 pub use detector::DetectorNetwork;
 pub use error::{Error, Result};
 pub use geometry::{CenterBox, CornerBox, FractionBox, ImageSize, PixelBox};

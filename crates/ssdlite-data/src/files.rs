@@ -57,11 +57,6 @@ pub(crate) fn sorted_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Writes a file that is whole or not there.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    ssdlite_files::write_atomically(path, bytes).map_err(|source| Error::io(path, source))
-}
-
 /// Makes a folder and those above it.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io(path, source))

@@ -122,8 +122,8 @@ impl NewFolder {
         &self.0.path
     }
 
-    /// Gives the folder its name, which must be free or an empty folder's. Its
-    /// files have to have reached the disk by themselves.
+    /// Gives the folder its name, which must be free or an empty folder's.
+    /// Whether its files have reached the disk is the writer's concern.
     ///
     /// # Errors
     /// What the operating system said; the folder is removed then.

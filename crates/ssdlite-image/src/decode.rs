@@ -14,7 +14,6 @@
 //! The decoders are other crates; a panic in one is caught and is an error,
 //! unless the program is built to abort on panics.
 
-use std::any::Any;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +24,7 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError};
 use ssdlite_core::{ImageSize, PixelBox};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, text_of_panic};
 use crate::jpeg;
 use crate::rgb::RgbImage;
 
@@ -207,14 +206,6 @@ fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
             text_of_panic(panic.as_ref())
         )))
     })
-}
-
-fn text_of_panic(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message")
 }
 
 /// [`decode`] for the file at `path`.

@@ -1,5 +1,6 @@
 //! The error of this crate, sorted by whose fault it is.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 
 /// Why an image can't be read, made or written.
@@ -47,4 +48,13 @@ impl Error {
             source,
         }
     }
+}
+
+/// What a panic that was caught said.
+pub fn text_of_panic(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
 }

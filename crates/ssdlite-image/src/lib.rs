@@ -4,8 +4,8 @@
 //! and it is here, so that training, evaluation and inference can't differ:
 //! [`decode`] makes upright RGB pixels from a file's bytes, under limits and
 //! without ever panicking; [`resize`] scales them with one filter;
-//! [`normalise`] maps 8 bits to numbers; [`input`] does the last two as a model
-//! file's preprocessing says.
+//! [`input`] does so as a model file's preprocessing says; [`normalise`] maps
+//! 8 bits to numbers, which the inference engine leaves to its first layer.
 //!
 //! The way back to people: [`draw`] puts labelled boxes on pictures and
 //! pictures side by side, [`plot`] draws charts, [`canvas`] shapes and text,
@@ -30,7 +30,7 @@ pub use decode::{Format, Header, Limits};
 pub use draw::{LabelledBox, draw_boxes};
 pub use error::{Error, Result};
 pub use input::Preprocessor;
-pub use normalise::{Layout, Normaliser};
+pub use normalise::Normaliser;
 pub use resize::Resizer;
 pub use rgb::{Rgb, RgbImage};
 pub use ssdlite_core::ImageSize;

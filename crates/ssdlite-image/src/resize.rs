@@ -45,24 +45,10 @@ impl Resizer {
         self.resample(image, SourceBox::whole(image.size()), target);
     }
 
-    /// `image` scaled to `shorter_side` pixels on its shorter side, and of
-    /// that the middle of `size`, as torchvision's `Resize(shorter_side)` and
-    /// `CenterCrop(size)` give it. Only what remains is computed.
-    ///
-    /// # Panics
-    /// If `size` has no pixel or a side longer than `shorter_side`.
-    pub fn center_crop(
-        &mut self,
-        image: &RgbImage,
-        shorter_side: u32,
-        size: ImageSize,
-    ) -> RgbImage {
-        let mut target = RgbImage::filled(size, [0; CHANNELS]);
-        self.center_crop_into(image, shorter_side, &mut target);
-        target
-    }
-
-    /// [`Self::center_crop`] of the size of `target`, over its pixels.
+    /// `image` scaled to `shorter_side` pixels on its shorter side, and of that
+    /// the middle of the size of `target`, over its pixels, as torchvision's
+    /// `Resize(shorter_side)` and `CenterCrop(size)` give it. Only what remains
+    /// is computed.
     ///
     /// # Panics
     /// If a side of `target` is longer than `shorter_side`.

@@ -1,5 +1,8 @@
 //! Charts of any data, however odd, are drawn inside their panel.
 
+mod common;
+
+use common::part_of;
 use ssdlite_image::plot::{
     Bar, BarChart, Cell, Chart, Curve, CurveChart, MatrixChart, PANEL, Range, ScatterChart, sheet,
 };
@@ -151,7 +154,7 @@ fn odd_data_are_drawn_without_a_panic_and_inside_their_panel() {
             let row = sheet(&[&empty, chart.as_ref(), &empty], 3, size);
             let alone = sheet(&[&empty], 1, size);
             for column in [0, 2] {
-                let panel = row.cropped(column * size.width, 0, size).unwrap();
+                let panel = part_of(&row, (column * size.width, 0), size);
                 assert!(panel == alone, "{} beside its panel", chart.title());
             }
         }
@@ -166,8 +169,8 @@ fn panels_are_laid_out_in_rows() {
         image.size(),
         ImageSize::new(2 * PANEL.width, 2 * PANEL.height)
     );
-    let blank = image.cropped(PANEL.width, PANEL.height, PANEL).unwrap();
+    let blank = part_of(&image, (PANEL.width, PANEL.height), PANEL);
     assert_eq!(count(&blank, WHITE), PANEL.pixels() as usize);
-    let third = image.cropped(0, PANEL.height, PANEL).unwrap();
+    let third = part_of(&image, (0, PANEL.height), PANEL);
     assert_eq!(third, panel_of(&full));
 }

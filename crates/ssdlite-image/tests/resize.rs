@@ -1,9 +1,12 @@
 //! Laws of the one resampling filter, and of the one way to a network's input.
 
+mod common;
+
+use common::part_of;
 use serde::Deserialize;
 use ssdlite_core::PixelBox;
 use ssdlite_core::preprocessing::Preprocessing;
-use ssdlite_image::{Error, ImageSize, Layout, Preprocessor, Resizer, RgbImage};
+use ssdlite_image::{Error, ImageSize, Preprocessor, Resizer, RgbImage};
 
 /// Noise, so that a swap, a shift or a missing tap shows.
 fn noise(size: ImageSize) -> RgbImage {
@@ -55,6 +58,17 @@ fn assert_close(found: &RgbImage, expected: &RgbImage, levels: u8) {
     }
 }
 
+fn center_crop(
+    resizer: &mut Resizer,
+    image: &RgbImage,
+    shorter_side: u32,
+    size: ImageSize,
+) -> RgbImage {
+    let mut target = RgbImage::filled(size, [0; 3]);
+    resizer.center_crop_into(image, shorter_side, &mut target);
+    target
+}
+
 /// A picture of [`noise`] as PIL or torchvision bring it to a size; see
 /// `reference/preprocessing.py`.
 #[derive(Deserialize)]
@@ -75,7 +89,7 @@ fn pixels_are_those_of_pil_and_torchvision_within_a_level() {
         let image = noise(ImageSize::new(case.from.0, case.from.1));
         let size = ImageSize::new(case.to.0, case.to.1);
         let found = match case.shorter_side {
-            Some(shorter_side) => resizer.center_crop(&image, shorter_side, size),
+            Some(shorter_side) => center_crop(&mut resizer, &image, shorter_side, size),
             None => resizer.stretch(&image, size),
         };
         assert_close(&found, &RgbImage::new(size, case.pixels).unwrap(), 1);
@@ -147,8 +161,8 @@ fn a_centre_crop_is_the_middle_of_the_scaled_picture() {
         let image = noise(ImageSize::new(from.0, from.1));
         let crop = ImageSize::new(crop.0, crop.1);
         let scaled = resizer.stretch(&image, ImageSize::new(scaled.0, scaled.1));
-        let expected = scaled.cropped(corner.0, corner.1, crop).unwrap();
-        let found = resizer.center_crop(&image, shorter_side, crop);
+        let expected = part_of(&scaled, corner, crop);
+        let found = center_crop(&mut resizer, &image, shorter_side, crop);
         assert_close(&found, &expected, 1);
     }
 }
@@ -163,7 +177,7 @@ fn a_picture_of_any_shape_can_be_cropped() {
         ImageSize::new(2, 3),
     ] {
         let image = RgbImage::filled(size, [9, 8, 7]);
-        let found = resizer.center_crop(&image, 256, ImageSize::square(224));
+        let found = center_crop(&mut resizer, &image, 256, ImageSize::square(224));
         assert_eq!(found, RgbImage::filled(ImageSize::square(224), [9, 8, 7]));
     }
 }
@@ -200,19 +214,13 @@ fn a_region_reads_only_around_itself() {
 }
 
 #[test]
-fn a_detectors_input_is_the_stretched_picture_in_its_range() {
+fn a_detectors_input_is_the_stretched_picture() {
     let size = ImageSize::new(41, 37);
     let spec = Preprocessing::detector(size);
     let mut preprocessor = Preprocessor::new(&spec).unwrap();
     let image = noise(ImageSize::new(97, 61));
-    let mut input = vec![f32::NAN; 41 * 37 * 3];
-    preprocessor.write_input(&image, Layout::Hwc, &mut input);
-
     let stretched = Resizer::new().stretch(&image, size);
     assert_eq!(preprocessor.fit(&image), &stretched);
-    for (number, value) in input.iter().zip(stretched.pixels()) {
-        assert!((number - (f32::from(*value) / 127.5 - 1.0)).abs() < 1e-6);
-    }
 
     let fitting = noise(size);
     assert_eq!(preprocessor.fit(&fitting), &fitting);
@@ -223,13 +231,8 @@ fn a_classifiers_input_is_the_middle_of_the_picture() {
     let spec = Preprocessing::classifier(49);
     let mut preprocessor = Preprocessor::new(&spec).unwrap();
     let image = noise(ImageSize::new(97, 61));
-    let expected = Resizer::new().center_crop(&image, 56, ImageSize::square(49));
+    let expected = center_crop(&mut Resizer::new(), &image, 56, ImageSize::square(49));
     assert_eq!(preprocessor.fit(&image), &expected);
-
-    let mut input = vec![f32::NAN; 49 * 49 * 3];
-    preprocessor.write_input(&image, Layout::Chw, &mut input);
-    let first_green = (f32::from(expected.pixels()[1]) / 255.0 - 0.456) / 0.224;
-    assert!((input[49 * 49] - first_green).abs() < 1e-6);
 }
 
 #[test]

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use ssdlite_core::{ClassNames, ImageSize, MobileNetV3, ModelInfo, Variant};
 use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_image::{Limits, RgbImage, decode};
@@ -124,15 +123,6 @@ struct Picture {
     detections: String,
 }
 
-/// A detection as the answer tells it.
-#[derive(Serialize)]
-struct FoundObject<'a> {
-    class: &'a str,
-    score: f32,
-    #[serde(rename = "box")]
-    bbox: [f32; 4],
-}
-
 impl Picture {
     /// A picture of a size that no other client has, with something to compress.
     fn new(client: u32, model: &Model) -> Result<Self, Failure> {
@@ -150,16 +140,7 @@ impl Picture {
         let objects: Vec<_> = found
             .iter()
             .filter(|detection| detection.score >= SCORE)
-            .map(|detection| FoundObject {
-                class: model
-                    .detector
-                    .info()
-                    .classes
-                    .get(detection.class)
-                    .unwrap_or_default(),
-                score: detection.score,
-                bbox: detection.bbox.to_array(),
-            })
+            .map(|detection| detection.named(&model.detector.info().classes))
             .collect();
         if objects.is_empty() {
             return Err("expected a model that finds something".into());

@@ -1,7 +1,7 @@
 //! The JSON in which detections are told.
 
 use serde::{Deserialize, Serialize};
-use ssdlite_core::{ClassNames, Detection, ImageSize};
+use ssdlite_core::{ClassNames, Detection, ImageSize, NamedDetection};
 
 use crate::metrics::Times;
 use crate::model::Model;
@@ -13,18 +13,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) model: &'a str,
     pub(crate) width: u32,
     pub(crate) height: u32,
-    pub(crate) detections: Vec<FoundObject<'a>>,
+    pub(crate) detections: Vec<NamedDetection<'a>>,
     pub(crate) milliseconds: Milliseconds,
-}
-
-/// An object with its box, `[x1, y1, x2, y2]` in pixels of the original image,
-/// from the top left, `x2` and `y2` exclusive.
-#[derive(Serialize)]
-pub(crate) struct FoundObject<'a> {
-    pub(crate) class: &'a str,
-    pub(crate) score: f32,
-    #[serde(rename = "box")]
-    pub(crate) bbox: [f32; 4],
 }
 
 /// How long the stages took.
@@ -71,15 +61,11 @@ pub(crate) fn objects<'a>(
     detections: &[Detection],
     classes: &'a ClassNames,
     least_score: f32,
-) -> Vec<FoundObject<'a>> {
+) -> Vec<NamedDetection<'a>> {
     detections
         .iter()
         .filter(|detection| detection.score >= least_score)
-        .map(|detection| FoundObject {
-            class: classes.get(detection.class).unwrap_or("?"),
-            score: detection.score,
-            bbox: detection.bbox.to_array(),
-        })
+        .map(|detection| detection.named(classes))
         .collect()
 }
 

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use serde::Serialize;
+use ssdlite_core::NamedDetection;
 use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_media::{Frame, LiveInput, LiveOptions, LiveSource, LiveState, cameras};
 use tokio::sync::watch;
 
-use crate::answer::{FoundObject, milliseconds, objects};
+use crate::answer::{milliseconds, objects};
 use crate::metrics::Metrics;
 use crate::model::{LEAST_SCORE, Model};
 use crate::options::Log;
@@ -228,7 +229,7 @@ struct FrameNote<'a> {
     time: f64,
     frames: u64,
     skipped: u64,
-    detections: Vec<FoundObject<'a>>,
+    detections: Vec<NamedDetection<'a>>,
     milliseconds: FrameMilliseconds,
 }
 

@@ -5,7 +5,6 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use ssdlite_core::classes::MAX_CLASSES;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
@@ -15,14 +14,14 @@ use ssdlite_core::{
     Variant,
 };
 use ssdlite_data::loader::{DifficultObjects, TargetEncoder};
-use ssdlite_nn::ops::set_cpu_threads;
-use ssdlite_nn::{Classifier, Detector, Network};
 
-use crate::config::{OptimizerKind, TrainingOptions};
+use crate::config::{Freeze, OptimizerKind, TrainingOptions};
 use crate::error::{Error, Result};
-use crate::loss::{CrossEntropy, MultiboxLoss, MultiboxTargets, surrogate};
-use crate::parameters::Parameters;
-use crate::tensors::{floats, images_tensor};
+use crate::step::loss::{CrossEntropy, MultiboxLoss};
+use crate::step::{
+    Batch, CLASSIFIER_MOMENTUM, Cpu, DETECTOR_MOMENTUM, Objective, Parameters, StepOptions,
+    Targets, TensorLayout, TrainingDevice, random_values,
+};
 use crate::threads::threads_from_option;
 
 /// Steps before the first that counts: memory is fetched and threads start.
@@ -124,19 +123,19 @@ impl BenchTrainOptions {
     }
 }
 
-/// Measures training steps of a new network on random pictures, with SGD and
-/// momentum, on the CPU.
+/// Measures training steps of a new network on random images, with SGD and
+/// momentum.
 ///
 /// # Errors
-/// [`Error::Config`] for an option that is too small or too large, and
-/// [`Error::Network`] if the threads can't start.
-pub fn bench_train(options: &BenchTrainOptions) -> Result<BenchTrainReport> {
+/// [`Error::Config`] for an option that is too small or too large,
+/// [`Error::Threads`] if the threads can't start, and what the device refuses.
+pub fn bench_train(
+    options: &BenchTrainOptions,
+    device: &dyn TrainingDevice,
+) -> Result<BenchTrainReport> {
     options.validate()?;
-    set_cpu_threads(threads_from_option(options.threads)?)?;
-    let mut seconds = match options.task {
-        BenchTask::Classify => classifier_seconds(options)?,
-        BenchTask::Detect => detector_seconds(options)?,
-    };
+    let work = Work::new(options)?;
+    let mut seconds = work.step_seconds(options, device)?;
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
     Ok(BenchTrainReport {
@@ -148,66 +147,128 @@ pub fn bench_train(options: &BenchTrainOptions) -> Result<BenchTrainReport> {
     })
 }
 
-fn device() -> Device {
-    Device::flex().autodiff()
+/// A network and what it should say of a batch.
+struct Work {
+    info: ModelInfo,
+    momentum: f64,
+    objective: Objective,
+    /// Class ids of images, or of default boxes with the background counted.
+    labels: Vec<i32>,
+    /// What the default boxes should say; empty for a classifier.
+    regressions: Vec<f32>,
 }
 
-fn classifier_seconds(options: &BenchTrainOptions) -> Result<Vec<f64>> {
-    let table = MobileNetV3::new(options.backbone).classifier(options.classes);
-    let network = Classifier::new(&table, 0, &device());
-    let labels: Vec<i32> = (0..options.batch)
-        .map(|image| (image % options.classes) as i32)
-        .collect();
-    let loss = CrossEntropy {
-        label_smoothing: 0.0,
-    };
-    step_seconds(options, network, |network, images| {
-        let logits = network.forward(images);
-        let loss = loss.evaluate(&floats(logits.clone()), &labels);
-        surrogate(logits, loss.gradient)
-    })
-}
-
-fn detector_seconds(options: &BenchTrainOptions) -> Result<Vec<f64>> {
-    let classes = options.classes - 1;
-    let backbone = MobileNetV3::new(options.backbone);
-    let names = ClassNames::new((0..classes).map(|class| format!("class {class}")))?;
-    let info = ModelInfo::detector(backbone, names, options.size);
-    info.validate()?;
-    let default_boxes = info
-        .default_boxes()
-        .ok_or_else(|| Error::InvalidRequest("expected a detector".into()))?;
-    let encoder = TargetEncoder {
-        default_boxes,
-        coder: BoxCoder::default(),
-        difficult: DifficultObjects::LeaveOut,
-    };
-    let (mut labels, mut regressions) = (Vec::new(), Vec::new());
-    let mut random = Rng::from_keys(&[1]);
-    for _ in 0..options.batch {
-        let objects = random_objects(&mut random, options.size, classes);
-        let size = ImageSize::square(options.size);
-        encoder.append(&objects, size, &mut labels, &mut regressions);
+impl Work {
+    fn new(options: &BenchTrainOptions) -> Result<Self> {
+        match options.task {
+            BenchTask::Classify => Self::classify(options),
+            BenchTask::Detect => Self::detect(options),
+        }
     }
-    let targets = MultiboxTargets {
-        labels: &labels,
-        regressions: &regressions,
-        images: NonZeroUsize::new(options.batch).unwrap_or(NonZeroUsize::MIN),
-    };
-    let loss = MultiboxLoss::default();
-    let threads = threads_from_option(options.threads)?;
-    let network = Detector::new(&backbone.detector(classes), 0, &device());
-    step_seconds(options, network, |network, images| {
-        let output = network.forward(images);
-        let loss = loss.evaluate(
-            &floats(output.logits.clone()),
-            &floats(output.regressions.clone()),
-            targets,
-            threads,
-        );
-        surrogate(output.logits, loss.logit_gradient)
-            + surrogate(output.regressions, loss.regression_gradient)
-    })
+
+    fn classify(options: &BenchTrainOptions) -> Result<Self> {
+        let labels = (0..options.batch).map(|image| (image % options.classes) as i32);
+        Ok(Self {
+            info: ModelInfo::classifier(
+                MobileNetV3::new(options.backbone),
+                class_names(options.classes)?,
+                options.size,
+            ),
+            momentum: CLASSIFIER_MOMENTUM,
+            objective: Objective::CrossEntropy(CrossEntropy::default()),
+            labels: labels.collect(),
+            regressions: Vec::new(),
+        })
+    }
+
+    fn detect(options: &BenchTrainOptions) -> Result<Self> {
+        let classes = options.classes - 1;
+        let backbone = MobileNetV3::new(options.backbone);
+        let info = ModelInfo::detector(backbone, class_names(classes)?, options.size);
+        info.validate()?;
+        let default_boxes = info
+            .default_boxes()
+            .ok_or_else(|| Error::InvalidRequest("expected a detector".into()))?;
+        let encoder = TargetEncoder {
+            default_boxes,
+            coder: BoxCoder::default(),
+            difficult: DifficultObjects::LeaveOut,
+        };
+        let (mut labels, mut regressions) = (Vec::new(), Vec::new());
+        let mut random = Rng::from_keys(&[1]);
+        for _ in 0..options.batch {
+            let objects = random_objects(&mut random, options.size, classes);
+            let size = ImageSize::square(options.size);
+            encoder.append(&objects, size, &mut labels, &mut regressions);
+        }
+        Ok(Self {
+            info,
+            momentum: DETECTOR_MOMENTUM,
+            objective: Objective::Multibox(MultiboxLoss::default()),
+            labels,
+            regressions,
+        })
+    }
+
+    fn targets(&self) -> Targets<'_> {
+        match self.objective {
+            Objective::CrossEntropy(_) => Targets::Classes(&self.labels),
+            Objective::Multibox(_) => Targets::Boxes {
+                labels: &self.labels,
+                regressions: &self.regressions,
+            },
+        }
+    }
+
+    /// Seconds of each step.
+    fn step_seconds(
+        &self,
+        options: &BenchTrainOptions,
+        device: &dyn TrainingDevice,
+    ) -> Result<Vec<f64>> {
+        let cpu = Cpu::new(threads_from_option(options.threads)?)?;
+        let mut random = Rng::from_keys(&[0]);
+        let numbers = 0..options.numbers();
+        let pixels: Vec<f32> = numbers.map(|_| random.uniform(-1.0..1.0)).collect();
+        let training = TrainingOptions {
+            optimizer: OptimizerKind::Sgd,
+            lr: 1e-3,
+            ..TrainingOptions::detector()
+        };
+        let graph = self.info.graph();
+        let layout = TensorLayout::new(&graph, Freeze::None.trained());
+        let step_options = StepOptions {
+            images: NonZeroUsize::new(options.batch).unwrap_or(NonZeroUsize::MIN),
+            input: self.info.input(),
+            momentum: self.momentum,
+            objective: self.objective,
+        };
+        let mut step = device.step(&graph, &layout, step_options, &cpu)?;
+        let values = random_values(&layout, 0);
+        let mut parameters = Parameters::new(layout, values)?;
+        let mut seconds = Vec::with_capacity(options.steps);
+        for number in 0..WARM_UP + options.steps {
+            let start = Instant::now();
+            let batch = Batch {
+                pixels: &pixels,
+                targets: self.targets(),
+                random: number as u64,
+            };
+            step.run(batch, parameters.step_tensors())?;
+            let norm = parameters.gradient_norm();
+            parameters.update(cpu.context(), &training, number as u64, 1.0, norm);
+            if number >= WARM_UP {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+        }
+        Ok(seconds)
+    }
+}
+
+fn class_names(count: usize) -> Result<ClassNames> {
+    Ok(ClassNames::new(
+        (0..count).map(|class| format!("class {class}")),
+    )?)
 }
 
 fn random_objects(random: &mut Rng, size: u32, classes: usize) -> [GroundTruth; OBJECTS] {
@@ -226,38 +287,6 @@ fn random_objects(random: &mut Rng, size: u32, classes: usize) -> [GroundTruth; 
     })
 }
 
-/// Seconds of each step.
-fn step_seconds<N: Network>(
-    options: &BenchTrainOptions,
-    mut network: N,
-    objective: impl Fn(&N, Tensor<4>) -> Tensor<1>,
-) -> Result<Vec<f64>> {
-    let size = ImageSize::square(options.size);
-    let mut random = Rng::from_keys(&[0]);
-    let numbers = 0..options.numbers();
-    let pixels = numbers.map(|_| random.uniform(-1.0..1.0)).collect();
-    let images = images_tensor(pixels, options.batch, size, &device());
-    let training = TrainingOptions {
-        optimizer: OptimizerKind::Sgd,
-        lr: 1e-3,
-        ..TrainingOptions::detector()
-    };
-    let mut parameters = Parameters::new(&network)?;
-    let mut seconds = Vec::with_capacity(options.steps);
-    for step in 0..WARM_UP + options.steps {
-        let start = Instant::now();
-        let mut gradients = objective(&network, images.clone()).backward();
-        parameters.read(&network, &mut gradients);
-        let norm = parameters.gradient_norm();
-        parameters.update(&training, step as u64, 1.0, norm);
-        network = parameters.write(network);
-        if step >= WARM_UP {
-            seconds.push(start.elapsed().as_secs_f64());
-        }
-    }
-    Ok(seconds)
-}
-
 /// Linux's high-water mark of resident memory.
 fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
@@ -269,6 +298,7 @@ fn peak_memory() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::step::OnCpu;
 
     const SMALLEST: BenchTrainOptions = BenchTrainOptions {
         task: BenchTask::Classify,
@@ -284,7 +314,7 @@ mod tests {
     fn both_tasks_are_measured() {
         for task in [BenchTask::Classify, BenchTask::Detect] {
             let options = BenchTrainOptions { task, ..SMALLEST };
-            let report = bench_train(&options).unwrap();
+            let report = bench_train(&options, &OnCpu).unwrap();
             assert!(report.min_s_per_step > 0.0);
             assert!(report.min_s_per_step <= report.median_s_per_step);
             assert_eq!(report.options, options);
@@ -337,7 +367,7 @@ mod tests {
                 ..SMALLEST
             },
         ] {
-            assert!(matches!(bench_train(&options), Err(Error::Config(_))));
+            assert!(matches!(bench_train(&options, &OnCpu), Err(Error::Config(_))));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The error of this crate, sorted by whose fault it is.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Why a training run can't start, or ended.
@@ -58,9 +59,20 @@ pub enum Error {
     /// A model can't be read, written, fitted or run.
     #[error(transparent)]
     Model(#[from] ssdlite_model::Error),
-    /// The network can't be run.
-    #[error(transparent)]
-    Network(#[from] ssdlite_nn::Error),
+    /// The network has an operation that the training device can't run.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The system can't start the threads of a step.
+    #[error("expected to start {threads} threads, but the system refused: {source}")]
+    Threads {
+        /// How many were asked for.
+        threads: NonZeroUsize,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A training device can't be had, or failed.
+    #[error("{0}")]
+    Device(String),
 }
 
 /// A result with this crate's [`Error`].

@@ -5,39 +5,23 @@
 //! evaluate, save. They print nothing and fetch nothing: an [`Observer`] hears of the
 //! progress, and a flag of the caller's stops a run so that it can be resumed.
 //!
-//! Which operations the networks consist of is `ssdlite-nn`'s business, how
-//! pictures become batches `ssdlite-data`'s.
+//! Two rooms: [`step`] is one training step and all that it changes, [`run`] what
+//! goes on around it. Between them stands [`step::TrainingStep`]: what computes
+//! the losses and gradients of a batch is on one side, the loop, the optimizer,
+//! the average and the checkpoints on the other.
 
 pub mod bench;
-mod charts;
-mod checkpoint;
-pub mod classifier;
 pub mod config;
-mod data;
-pub mod detector;
 pub mod error;
-mod initial;
-pub mod loss;
-pub mod observer;
-pub mod optimizer;
-mod parameters;
-mod pictures;
-mod results;
-pub mod run_folder;
-pub mod schedule;
-mod tensors;
+pub mod run;
+pub mod step;
 mod threads;
-pub mod trainer;
-mod validation;
 
 pub use bench::{BenchTask, BenchTrainOptions, BenchTrainReport, bench_train};
-pub use burn::tensor::Device;
-pub use classifier::{division_from_info, train_classifier};
 pub use config::{ClassifierConfig, DetectorConfig};
-pub use data::RunData;
-pub use detector::train_detector;
 pub use error::{Error, Result};
-pub use observer::{EpochReport, Losses, Observer, RunStarted, StepReport};
-pub use run_folder::RunFolder;
-pub use trainer::{End, Outcome, Session, Start};
-pub use validation::Validation;
+pub use run::{
+    End, EpochReport, Observer, Outcome, RunData, RunFolder, RunStarted, Session, Start,
+    StepReport, Validation, division_from_info, train_classifier, train_detector,
+};
+pub use step::{Losses, OnCpu, TrainingDevice};

@@ -5,24 +5,26 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use ssdlite_core::Detection;
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_data::{DetectionSet, Overwrite};
 use ssdlite_eval::{IouThreshold, VocMetric};
-use ssdlite_image::draw::{LabelledBox, draw_boxes, grid};
+use ssdlite_image::draw::grid;
 use ssdlite_image::{ImageSize, Limits, RgbImage, encode};
 use ssdlite_infer::Detector;
 use ssdlite_train::config::DetectorConfig;
-use ssdlite_train::{Device, End, RunData, RunFolder, Session, Start, train_detector};
+use ssdlite_train::{End, OnCpu, RunData, RunFolder, Session, Start, train_detector};
 
-use super::Outcome;
-use super::eval::{SHOWN_SCORE, evaluate, evaluate_run};
-use super::model_args::{PostProcessingArgs, Purpose, load_detector};
-use super::save_folder::SaveFolder;
+use crate::args::post_processing::PostProcessingArgs;
 use crate::console;
-use crate::progress::TrainingProgress;
+use crate::evaluation::SHOWN_SCORE;
+use crate::evaluation::detector::{evaluate, evaluate_run};
+use crate::models::{Purpose, load_detector};
+use crate::outcome::Outcome;
+use crate::output::found::{Found, draw_found};
+use crate::output::save_folder::SaveFolder;
+use crate::output::training_progress::TrainingProgress;
 use crate::signals::stop_on_signal;
 
 /// Where everything goes, under the current folder.
@@ -102,7 +104,7 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
         &Start::Random,
         &mut Session {
             folder,
-            device: Device::flex(),
+            device: &OnCpu,
             observer: &mut progress,
             stop: &stop,
         },
@@ -120,15 +122,9 @@ fn draw_pictures(detector: &Detector, set: &DetectionSet, folder: &Path) -> Resu
     let mut sheet: Vec<RgbImage> = Vec::new();
     for image in set.images.iter().take(PICTURES) {
         let mut picture = ssdlite_image::decode::decode_file(&image.path, &Limits::default())?;
-        let of_detection = |d: &Detection| LabelledBox::of_detection(d, detector.classes());
-        let boxes: Vec<_> = detector
-            .detect(&picture)?
-            .iter()
-            // The best comes last, over the others.
-            .rev()
-            .map(of_detection)
-            .collect();
-        draw_boxes(&mut picture, &boxes);
+        let detections = detector.detect(&picture)?;
+        let found: Vec<Found> = detections.into_iter().map(Found::from).collect();
+        draw_found(&mut picture, &found, detector.classes());
         pictures.save_picture(&image.path, &picture)?;
         sheet.push(picture);
     }

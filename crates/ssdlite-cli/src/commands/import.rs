@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Task, Variant};
 use ssdlite_model::{ModelFile, StateDict, read_pth};
 
-use super::Outcome;
-use super::data::class_names_from_file;
+use crate::args::reading::class_names_from_file;
 use crate::console;
+use crate::outcome::Outcome;
 
 #[derive(Args)]
 pub(crate) struct ImportArgs {
@@ -22,9 +22,14 @@ pub(crate) struct ImportArgs {
     /// without background
     #[arg(long, value_name = "FILE|imagenet|coco")]
     classes: String,
-    /// Side of its square input in pixels [default: 224 for classifiers, 320 for
-    /// detectors]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        help = format!(
+            "Side of its square input in pixels [default: {CLASSIFIER_SIDE} for classifiers, \
+             {DETECTOR_SIDE} for detectors]"
+        )
+    )]
     size: Option<u32>,
     /// Where the model goes
     #[arg(long, value_name = "MODEL")]

@@ -12,8 +12,8 @@ use ssdlite_core::unit::ConvKind;
 use ssdlite_core::{Fit, MapSize, ModelInfo, Suppression, Task};
 use ssdlite_model::ModelFile;
 
-use super::Outcome;
 use crate::console;
+use crate::outcome::Outcome;
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {

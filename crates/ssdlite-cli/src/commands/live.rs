@@ -9,9 +9,10 @@ use clap::Args;
 use ssdlite_media::{LiveInput, Source};
 use ssdlite_serve::{Model, ServerOptions};
 
-use super::Outcome;
-use super::server_args::{ServerArgs, run_server};
+use crate::args::server::ServerArgs;
 use crate::console;
+use crate::outcome::Outcome;
+use crate::server::run_server;
 
 #[derive(Args)]
 pub(crate) struct LiveArgs {

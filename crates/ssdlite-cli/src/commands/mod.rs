@@ -1,54 +1,21 @@
 //! The commands, a module each.
 
 mod bench;
-mod bench_infer;
 mod classifier;
 mod data;
 mod demo;
 mod detect;
-mod detect_video;
-mod detection_json;
 mod eval;
 mod import;
 mod inspect;
 mod live;
-mod live_args;
-mod model_args;
-mod save_folder;
-mod saved_video;
 mod serve;
-mod server_args;
 mod train;
-mod train_options;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-/// How a command ended that could be carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// All that was asked for was done.
-    Done,
-    /// Something was wrong; it has been said.
-    Failed,
-}
-
-impl Outcome {
-    /// Failed if anything did; says how many.
-    pub(crate) fn from_failures(failures: usize) -> Self {
-        if failures == 0 {
-            return Self::Done;
-        }
-        let inputs = crate::progress::counted(failures as u64, "input");
-        crate::console::error(&format!("{inputs} could not be used"));
-        Self::Failed
-    }
-}
-
-/// The options contradict each other: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct UsageError(pub(crate) String);
+use crate::outcome::Outcome;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {

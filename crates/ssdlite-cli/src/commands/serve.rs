@@ -7,8 +7,9 @@ use anyhow::Result;
 use clap::Args;
 use ssdlite_serve::{Model, ServerOptions};
 
-use super::server_args::{ServerArgs, run_server};
-use super::{Outcome, UsageError};
+use crate::args::server::ServerArgs;
+use crate::outcome::{Outcome, UsageError};
+use crate::server::run_server;
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {

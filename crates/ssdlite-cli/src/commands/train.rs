@@ -1,39 +1,19 @@
-//! `train` and `classifier train`: a training run from options to model file.
+//! `train`: a training run from options to model file.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use serde::Serialize;
-use ssdlite_core::mobilenet::Variant;
-use ssdlite_data::Overwrite;
-use ssdlite_train::config::{DeviceKind, Weights};
-use ssdlite_train::{
-    ClassifierConfig, DetectorConfig, Device, End, RunData, RunFolder, Session, Start,
-    train_classifier, train_detector,
-};
+use ssdlite_train::{DetectorConfig, RunData, train_detector};
 
-use super::train_options::{ClassifierTaskArgs, DetectorTaskArgs, RunArgs, any_given, config_text};
-use super::{Outcome, UsageError};
-use super::{classifier, eval};
-use crate::console;
-use crate::progress::{TrainingProgress, counted};
-use crate::signals::stop_on_signal;
-use crate::weights::{Store, TrainedOn, published_for};
+use crate::args::run::RunArgs;
+use crate::args::train_options::DetectorTaskArgs;
+use crate::evaluation::detector::evaluate_run;
+use crate::outcome::Outcome;
+use crate::training::Task;
 
 #[derive(Args)]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     options: DetectorTaskArgs,
-    #[command(flatten)]
-    run: RunArgs,
-}
-
-#[derive(Args)]
-pub(crate) struct ClassifierTrainArgs {
-    #[command(flatten)]
-    options: ClassifierTaskArgs,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -51,182 +31,7 @@ impl TrainArgs {
                 let data = RunData::of_detector(&config, session.observer)?;
                 Ok((train_detector(&config, &data, &start, session)?, data))
             },
-            |data, folder, stop| eval::evaluate_run(&config, data, folder, stop),
+            |data, folder, stop| evaluate_run(&config, data, folder, stop),
         )
     }
-}
-
-impl ClassifierTrainArgs {
-    pub(crate) fn run(self) -> Result<Outcome> {
-        let text = self.run.config_text(&self.options)?;
-        let config = (self.run).blame_file(ClassifierConfig::from_toml(&text), Task::Classifier)?;
-        let model = &config.model;
-        let start = self.run.start(model.backbone, &model.weights)?;
-        self.run.train(
-            Task::Classifier,
-            config.training.device,
-            |session| {
-                let data = RunData::of_classifier(&config, session.observer)?;
-                Ok((train_classifier(&config, &data, &start, session)?, data))
-            },
-            classifier::evaluate_run,
-        )
-    }
-}
-
-/// What is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Task {
-    Detector,
-    Classifier,
-}
-
-impl Task {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Detector => "detector",
-            Self::Classifier => "classifier",
-        }
-    }
-
-    const fn command(self) -> &'static str {
-        match self {
-            Self::Detector => "ssdlite train",
-            Self::Classifier => "ssdlite classifier train",
-        }
-    }
-}
-
-impl RunArgs {
-    /// The configuration of a resumed run, or that of the file and the options.
-    fn config_text(&self, options: &impl Serialize) -> Result<String> {
-        let Some(run) = &self.resume else {
-            return config_text(self.config.as_deref(), options);
-        };
-        if any_given(options)? {
-            return Err(UsageError(
-                "a resumed run keeps its options: --resume goes without others".into(),
-            )
-            .into());
-        }
-        let path = RunFolder::open(run)?.config();
-        std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))
-    }
-
-    /// Names the file that a wrong configuration came from.
-    fn blame_file<C>(&self, config: ssdlite_train::Result<C>, task: Task) -> Result<C> {
-        let origin = match (&self.resume, &self.config) {
-            (None, None) => return Ok(config?),
-            (None, Some(file)) => format!("{} with the options given", file.display()),
-            (Some(run), _) => format!("{} is no {}'s run", run.display(), task.name()),
-        };
-        config.context(origin)
-    }
-
-    fn start(&self, variant: Variant, weights: &Weights) -> Result<Start> {
-        if self.resume.is_some() {
-            return Ok(Start::Resume);
-        }
-        let trained_on = match weights {
-            Weights::None => return Ok(Start::Random),
-            Weights::File(path) => return Ok(Start::Weights(path.clone())),
-            Weights::Imagenet => TrainedOn::ImageNet,
-            Weights::Coco => TrainedOn::Coco,
-        };
-        let published = published_for(variant, trained_on).with_context(|| {
-            format!(
-                "there are no published weights of {} trained on {weights}: use `imagenet`, a \
-                 file or `none`",
-                variant.name()
-            )
-        })?;
-        Ok(Start::Weights(
-            Store::from_environment()?.fetch(&published)?,
-        ))
-    }
-
-    /// A run with the evaluation of its best model, on the data that the
-    /// training gives back.
-    fn train<D>(
-        &self,
-        task: Task,
-        device: DeviceKind,
-        train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<(ssdlite_train::Outcome, D)>,
-        evaluate: impl FnOnce(D, &RunFolder, &AtomicBool) -> Result<bool>,
-    ) -> Result<Outcome> {
-        let device = device_from_kind(device)?;
-        let folder = match &self.resume {
-            Some(run) => RunFolder::open(run)?,
-            None => RunFolder::create(self.new_folder(task)?, Overwrite::Refuse)?,
-        };
-        console::note(&format!("run folder: {}", folder.path().display()));
-        let mut progress = TrainingProgress::new(self.json);
-        let stop = stop_on_signal("stopping after this step")?;
-        let outcome = train(&mut Session {
-            folder: &folder,
-            device,
-            observer: &mut progress,
-            stop: &stop,
-        });
-        drop(progress);
-        let (mut outcome, data) = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
-        if outcome.end != End::Stopped && !evaluate(data, &folder, &stop)? {
-            outcome.end = End::Stopped;
-        }
-        Ok(say_end(&outcome, &folder, task))
-    }
-
-    fn new_folder(&self, task: Task) -> Result<PathBuf> {
-        if let Some(name) = &self.name {
-            return Ok(self.runs.join(name));
-        }
-        (1_u32..)
-            .map(|number| self.runs.join(format!("{}-{number}", task.name())))
-            .find(|path| !path.exists())
-            .context("there is no free number for the run")
-    }
-}
-
-fn device_from_kind(kind: DeviceKind) -> Result<Device> {
-    match kind {
-        DeviceKind::Cpu => Ok(Device::flex()),
-        #[cfg(feature = "vulkan")]
-        DeviceKind::Vulkan => Ok(Device::vulkan(Default::default())),
-        #[cfg(not(feature = "vulkan"))]
-        DeviceKind::Vulkan => anyhow::bail!(
-            "the run is to be trained through Vulkan, which this build of ssdlite has not: build \
-             it with `--features vulkan`, or set `device = \"cpu\"` in the configuration"
-        ),
-    }
-}
-
-fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> Outcome {
-    let best = match outcome.best {
-        Some(best) => format!(", best score {best:.3}"),
-        None => String::new(),
-    };
-    let path = folder.path().display();
-    let epochs = counted(u64::from(outcome.epochs), "epoch");
-    match outcome.end {
-        End::Stopped => {
-            let command = task.command();
-            console::note(&format!("stopped; `{command} --resume {path}` goes on"));
-            return Outcome::Failed;
-        }
-        End::OutOfPatience => console::note(&format!(
-            "no better score for a while: ended after {epochs}{best}"
-        )),
-        End::Finished => console::note(&format!("{epochs} done{best}")),
-    }
-    console::note(&format!("model: {}", folder.best_model().display()));
-    Outcome::Done
-}
-
-/// Removes the folder of a run that failed before it wrote anything.
-fn remove_if_empty(folder: &Path) {
-    let inner = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in inner {
-        std::fs::remove_dir(entry.path()).ok();
-    }
-    std::fs::remove_dir(folder).ok();
 }

@@ -64,6 +64,7 @@ fn training_is_told_as_json() {
         assert!(min.as_f64().unwrap() > 0.0, "{found}");
         assert!(min.as_f64() <= median.as_f64(), "{found}");
         assert_eq!((&found["steps"], &found["batch"]), (&2.into(), &2.into()));
+        assert_eq!(found["device"], "cpu");
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::ffmpeg::{ffmpeg, has_ffmpeg};
 use crate::harness::run;
 use crate::media::{
-    GoesOn, PATIENCE, ffmpeg, folder_with_model, has_ffmpeg, is_decoder_running, wait_until,
-    write_model, write_picture,
+    GoesOn, PATIENCE, folder_with_model, is_decoder_running, wait_until, write_model, write_picture,
 };
 
 /// `HOST:PORT` of the address that was printed.

@@ -7,6 +7,8 @@ mod classifier;
 mod data;
 mod detect;
 mod eval;
+#[path = "../../../ssdlite-media/tests/videos/ffmpeg.rs"]
+mod ffmpeg;
 mod harness;
 mod import;
 mod live;

@@ -11,6 +11,7 @@ use ssdlite_image::{ImageSize, RgbImage, encode};
 use ssdlite_infer::bench::arbitrary_model;
 use tempfile::TempDir;
 
+use crate::ffmpeg::probe;
 use crate::harness::{Ran, command};
 
 /// Nothing takes this long, unless something hangs.
@@ -47,47 +48,6 @@ pub(crate) fn write_striped_picture(path: &Path, stripe: u32) {
         })
         .collect();
     encode::save(path, &RgbImage::new(size, pixels).unwrap()).unwrap();
-}
-
-/// Whether `ffmpeg` is there. In CI it has to be.
-pub(crate) fn has_ffmpeg() -> bool {
-    let is_there = Command::new("ffmpeg").arg("-version").output().is_ok();
-    if !is_there {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "ffmpeg is not installed, and CI must not skip this test"
-        );
-        eprintln!("skipped: ffmpeg is not installed");
-    }
-    is_there
-}
-
-/// Makes a file with `ffmpeg` from arguments that are separated by spaces.
-pub(crate) fn ffmpeg(arguments: &str, output: &Path) {
-    let done = Command::new("ffmpeg")
-        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
-        .args(arguments.split(' '))
-        .arg(output)
-        .output()
-        .unwrap();
-    let log = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{arguments}: {log}");
-}
-
-/// What `ffprobe` says, a line each.
-pub(crate) fn probe(arguments: &str, file: &Path) -> Vec<String> {
-    let done = Command::new("ffprobe")
-        .args(["-loglevel", "error", "-of", "csv=p=0"])
-        .args(arguments.split(' '))
-        .arg(file)
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{done:?}");
-    let text = String::from_utf8(done.stdout).unwrap();
-    let lines = text.lines();
-    lines
-        .map(|line| line.trim_end_matches(',').to_owned())
-        .collect()
 }
 
 /// The frames of a video, counted by decoding it.

@@ -6,10 +6,11 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::ffmpeg::{ffmpeg, has_ffmpeg, probe};
 use crate::harness::{command, run};
 use crate::media::{
-    GoesOn, count_frames, ffmpeg, folder_with_model, free_port, has_ffmpeg, is_decoder_running,
-    names_in, probe, wait_until, write_picture, write_striped_picture,
+    GoesOn, count_frames, folder_with_model, free_port, is_decoder_running, names_in, wait_until,
+    write_picture, write_striped_picture,
 };
 
 /// 50 frames in 2 s with a tone.

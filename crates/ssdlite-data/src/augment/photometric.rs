@@ -16,7 +16,7 @@
 
 use std::ops::Range;
 
-use ssdlite_core::Preprocessing;
+use ssdlite_image::{Normaliser, RgbImage};
 
 use super::{check_range, check_within};
 use crate::error::Result;
@@ -138,37 +138,28 @@ pub struct Distortion {
     pub order: [usize; 3],
 }
 
-/// A distortion made ready for one picture, and the normalisation after it.
+/// A distortion made ready for one picture.
 pub(crate) struct Distorter {
     distortion: Distortion,
     /// The brightness that contrast leaves alone, 0 to 1.
     pivot: f32,
-    scale: [f32; 3],
-    shift: [f32; 3],
 }
 
 impl Distorter {
-    /// The distortion for a picture of these packed RGB bytes.
-    pub(crate) fn new(
-        distortion: Distortion,
-        picture: &[u8],
-        preprocessing: &Preprocessing,
-    ) -> Self {
-        let std = preprocessing.std;
-        let mean = preprocessing.mean;
+    /// The distortion for a picture.
+    pub(crate) fn new(distortion: Distortion, picture: &RgbImage) -> Self {
         Self {
-            pivot: (luma_of(picture) * distortion.brightness).min(1.0),
+            pivot: (luma_of(picture.pixels()) * distortion.brightness).min(1.0),
             distortion,
-            scale: std.map(|std| 1.0 / std),
-            shift: std::array::from_fn(|channel| -mean[channel] / std[channel]),
         }
     }
 
-    /// Distorts packed RGB bytes and writes them normalised, red, green and
-    /// blue of each pixel together.
-    pub(crate) fn normalize(&self, pixels: &[u8], output: &mut [f32]) {
+    /// Writes the numbers of all pixels of the distorted picture, of shape
+    /// `[height, width, 3]`.
+    pub(crate) fn write(&self, picture: &RgbImage, normaliser: &Normaliser, output: &mut [f32]) {
         let mut planes = [[0.0; LANES]; 3];
-        let chunks = output.chunks_mut(3 * LANES).zip(pixels.chunks(3 * LANES));
+        let pixels = picture.pixels().chunks(3 * LANES);
+        let chunks = output.chunks_mut(3 * LANES).zip(pixels);
         for (output, pixels) in chunks {
             for (lane, pixel) in pixels.as_chunks::<3>().0.iter().enumerate() {
                 for (plane, &byte) in planes.iter_mut().zip(pixel) {
@@ -176,11 +167,12 @@ impl Distorter {
                 }
             }
             self.distort(&mut planes);
+            let numbers: [[f32; LANES]; 3] = std::array::from_fn(|channel| {
+                planes[self.distortion.order[channel]]
+                    .map(|value| normaliser.number(channel, value))
+            });
             for (lane, pixel) in output.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                for (channel, value) in pixel.iter_mut().enumerate() {
-                    let plane = &planes[self.distortion.order[channel]];
-                    *value = plane[lane] * self.scale[channel] + self.shift[channel];
-                }
+                *pixel = numbers.each_ref().map(|numbers| numbers[lane]);
             }
         }
     }
@@ -275,7 +267,7 @@ fn wrapped(angle: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use ssdlite_core::ImageSize;
+    use ssdlite_core::{ImageSize, Preprocessing};
 
     use super::*;
 
@@ -303,10 +295,21 @@ mod tests {
         }
     }
 
-    fn distorted(distortion: Distortion, pixels: &[u8]) -> Vec<f32> {
+    fn distorted_with(
+        preprocessing: &Preprocessing,
+        distortion: Distortion,
+        pixels: &[u8],
+    ) -> Vec<f32> {
+        let size = ImageSize::new(pixels.len() as u32 / 3, 1);
+        let picture = RgbImage::new(size, pixels.to_vec()).unwrap();
         let mut output = vec![0.0; pixels.len()];
-        Distorter::new(distortion, pixels, &plain()).normalize(pixels, &mut output);
+        let normaliser = Normaliser::new(preprocessing);
+        Distorter::new(distortion, &picture).write(&picture, &normaliser, &mut output);
         output
+    }
+
+    fn distorted(distortion: Distortion, pixels: &[u8]) -> Vec<f32> {
+        distorted_with(&plain(), distortion, pixels)
     }
 
     fn assert_close(found: &[f32], expected: &[f32]) {
@@ -320,17 +323,12 @@ mod tests {
     fn the_neutral_distortion_only_normalises() {
         let pixels = picture();
         let preprocessing = Preprocessing::classifier(32);
-        let mut output = vec![0.0; pixels.len()];
-        Distorter::new(NEUTRAL, &pixels, &preprocessing).normalize(&pixels, &mut output);
-        let expected: Vec<f32> = pixels
-            .iter()
-            .enumerate()
-            .map(|(index, &byte)| {
-                let value = f32::from(byte) / 255.0 - preprocessing.mean[index % 3];
-                value / preprocessing.std[index % 3]
-            })
-            .collect();
-        assert_close(&output, &expected);
+        let size = ImageSize::new(53, 1);
+        let picture = RgbImage::new(size, pixels.clone()).unwrap();
+        let mut expected = vec![0.0; pixels.len()];
+        Normaliser::new(&preprocessing).write(&picture, &mut expected);
+        let found = distorted_with(&preprocessing, NEUTRAL, &pixels);
+        assert_eq!(found, expected);
     }
 
     #[test]

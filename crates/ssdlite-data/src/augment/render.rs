@@ -1,7 +1,7 @@
 //! From a decoded picture and a view of it to the numbers that a network sees.
 
 use ssdlite_core::{ImageSize, Preprocessing};
-use ssdlite_image::normalise::{Layout, Normaliser};
+use ssdlite_image::normalise::Normaliser;
 use ssdlite_image::resize::Resizer;
 use ssdlite_image::{RgbImage, error};
 
@@ -49,9 +49,10 @@ impl Renderer {
             .stretch_region(picture, placement.source, placement.size)?;
         self.numbers.resize(part.pixels().len(), 0.0);
         match distortion {
-            Some(distortion) => Distorter::new(distortion, part.pixels(), &self.preprocessing)
-                .normalize(part.pixels(), &mut self.numbers),
-            None => self.normaliser.write(&part, Layout::Hwc, &mut self.numbers),
+            Some(distortion) => {
+                Distorter::new(distortion, &part).write(&part, &self.normaliser, &mut self.numbers)
+            }
+            None => self.normaliser.write(&part, &mut self.numbers),
         }
         place(&self.numbers, &placement, view.mirrored, size, input);
         Ok(())
@@ -172,9 +173,9 @@ mod tests {
     fn the_whole_view_is_what_evaluation_sees() {
         let picture = picture(&PixelBox::new(20.0, 30.0, 75.0, 80.0));
         let mut plain = vec![0.0; INPUT.pixels() as usize * CHANNELS];
-        Preprocessor::new(&Preprocessing::detector(INPUT))
-            .unwrap()
-            .write_input(&picture, Layout::Hwc, &mut plain);
+        let preprocessing = Preprocessing::detector(INPUT);
+        let mut preprocessor = Preprocessor::new(&preprocessing).unwrap();
+        Normaliser::new(&preprocessing).write(preprocessor.fit(&picture), &mut plain);
         assert_eq!(rendered(&picture, &View::whole(PICTURE)), plain);
     }
 

@@ -42,8 +42,6 @@ pub struct LoaderOptions {
     pub batch_size: usize,
     /// What order and augmentation are drawn from.
     pub seed: u64,
-    /// The number of devices that take turns in taking a batch.
-    pub devices: usize,
     /// Threads that make batches; with 0 the calling thread makes them.
     pub workers: usize,
     /// How many bytes of decoded pictures may be kept from epoch to epoch.
@@ -80,9 +78,9 @@ impl Loader<DetectionBatch> {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for a recipe or options that make no sense,
-    /// such as no sample, none in a batch or no device; [`Error::Malformed`]
-    /// or [`Error::OverLimit`] for a preprocessing that is not sound or more
-    /// than [`MAX_WORKERS`].
+    /// such as no sample or none in a batch; [`Error::Malformed`] or
+    /// [`Error::OverLimit`] for a preprocessing that is not sound or more than
+    /// [`MAX_WORKERS`].
     pub fn for_detection(recipe: DetectionRecipe, options: LoaderOptions) -> Result<Self> {
         Self::new(Arc::new(recipe), options)
     }
@@ -113,15 +111,9 @@ impl<B: Send + 'static> Loader<B> {
         })
     }
 
-    /// The number of batches of every epoch. For training on several devices
-    /// it is a multiple of their number: batch `i` is for device `i % devices`.
+    /// The number of batches of every epoch.
     pub fn batches_per_epoch(&self) -> usize {
-        let LoaderOptions {
-            batch_size,
-            devices,
-            ..
-        } = self.options;
-        batches_per_epoch(self.recipe.samples(), batch_size, devices)
+        batches_per_epoch(self.recipe.samples(), self.options.batch_size)
     }
 
     /// The batches of an epoch from `start_batch` on: the same as those of the
@@ -154,11 +146,7 @@ impl<B: Send + 'static> Loader<B> {
 
 impl LoaderOptions {
     fn check(&self, samples: usize) -> Result<()> {
-        let counts = [
-            ("sample", samples),
-            ("sample in a batch", self.batch_size),
-            ("device", self.devices),
-        ];
+        let counts = [("sample", samples), ("sample in a batch", self.batch_size)];
         for (what, count) in counts {
             if count == 0 {
                 return Err(Error::InvalidRequest(format!(

@@ -3,13 +3,14 @@
 //! The only place of this crate with threads. What the jobs are is not known
 //! here. Threads belong to one [`Pipeline`] and end with it.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+
+use ssdlite_image::error::text_of_panic;
 
 use crate::error::{Error, Result};
 
@@ -164,14 +165,6 @@ fn run<T>(job: &mut Job<T>, number: usize, stop: &Stop) -> Result<T> {
             "batch {number}: a worker panicked: {message}"
         )))
     })
-}
-
-fn text_of_panic(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message")
 }
 
 impl<T> Iterator for Pipeline<T> {

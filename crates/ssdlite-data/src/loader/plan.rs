@@ -12,12 +12,11 @@ enum Purpose {
 
 /// The number of batches in each epoch of `samples` samples.
 ///
-/// There are as many for each device: the samples that are left over at the end
-/// of an epoch are left out of it, others each time. Where the data don't fill
-/// one batch for each device, samples come up again until they do.
-pub(crate) fn batches_per_epoch(samples: usize, batch_size: usize, devices: usize) -> usize {
-    let rounds = samples / batch_size / devices;
-    rounds.max(1) * devices
+/// The samples that are left over at the end of an epoch are left out of it,
+/// others each time. Where the data don't fill one batch, samples come up again
+/// until they do.
+pub(crate) fn batches_per_epoch(samples: usize, batch_size: usize) -> usize {
+    (samples / batch_size).max(1)
 }
 
 /// The batches of one epoch, shuffled anew in each. Every batch is full.
@@ -83,7 +82,7 @@ mod tests {
     #[test]
     fn batches_are_full_of_different_samples() {
         let plan = EpochPlan::new(SEED, 3, 23, 4);
-        let batches = batches_per_epoch(23, 4, 1);
+        let batches = batches_per_epoch(23, 4);
         assert_eq!(batches, 5);
         let mut samples = first_choices(&plan, batches);
         assert_eq!(samples.len(), 20);
@@ -93,22 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn every_device_gets_as_many_batches() {
-        for devices in 1..6 {
-            for samples in 1..60 {
-                let batches = batches_per_epoch(samples, 3, devices);
-                assert_eq!(batches % devices, 0);
-                assert!(batches > 0);
-            }
-        }
-    }
-
-    #[test]
     fn too_few_samples_come_up_again() {
         let plan = EpochPlan::new(SEED, 0, 3, 4);
-        let samples = first_choices(&plan, batches_per_epoch(3, 4, 2));
-        assert_eq!(samples.len(), 8);
-        assert_eq!(samples[..3], samples[3..6]);
+        let samples = first_choices(&plan, batches_per_epoch(3, 4));
+        assert_eq!(samples.len(), 4);
+        assert_eq!(samples[0], samples[3]);
     }
 
     #[test]

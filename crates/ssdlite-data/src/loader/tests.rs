@@ -82,7 +82,6 @@ fn detection_recipe(set: &DetectionSet) -> DetectionRecipe {
 const TRAINING: LoaderOptions = LoaderOptions {
     batch_size: BATCH,
     seed: 5,
-    devices: 1,
     workers: 2,
     cache_bytes: 0,
 };
@@ -248,13 +247,6 @@ fn options_that_make_no_sense_are_refused() {
         recipe(),
         LoaderOptions {
             workers: MAX_WORKERS + 1,
-            ..TRAINING
-        },
-    );
-    refused(
-        recipe(),
-        LoaderOptions {
-            devices: 0,
             ..TRAINING
         },
     );

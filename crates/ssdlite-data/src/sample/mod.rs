@@ -20,7 +20,7 @@ use ssdlite_files::NewFolder;
 use ssdlite_image::encode::{PICTURE_QUALITY, jpeg_from_image};
 
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, make_folder, sorted_names, write_file};
+use crate::files::{Overwrite, make_folder, sorted_names};
 use crate::parallel;
 use crate::sample::objects::Thing;
 use crate::sample::scene::{Layout, Scene, draw};
@@ -206,6 +206,12 @@ fn write_classification_image(path: &Path, thing: Thing, seed: u64, keys: &[u64;
 
 fn jpeg_of(scene: &Scene) -> Result<Vec<u8>> {
     Ok(jpeg_from_image(&scene.image, PICTURE_QUALITY)?)
+}
+
+/// Writes a file of a folder that has no name yet. What can be drawn again need
+/// not reach the disk first, which would take longer than the drawing.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|source| Error::io(path, source))
 }
 
 /// Lets `write` fill a folder beside `root`, then gives it its name.

@@ -1,7 +1,9 @@
 //! Making the lists of a VOC folder.
 
+use ssdlite_files::write_atomically;
+
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, make_folder, write_file};
+use crate::files::{Overwrite, make_folder};
 use crate::split::{Split, SplitShares, divide};
 use crate::voc::folder::VocFolder;
 use crate::voc::layout::{LISTS, list_file};
@@ -58,7 +60,8 @@ impl VocFolder {
             (Split::Test, &division.test),
         ] {
             let text: String = ids.iter().flat_map(|id| [*id, "\n"]).collect();
-            write_file(&self.root().join(list_file(split)), text.as_bytes())?;
+            let path = self.root().join(list_file(split));
+            write_atomically(&path, text.as_bytes()).map_err(|source| Error::io(&path, source))?;
         }
         Ok(SplitCounts {
             train: division.train.len(),

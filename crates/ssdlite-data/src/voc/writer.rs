@@ -1,10 +1,10 @@
 //! Images that are added to a VOC folder.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use ssdlite_image::encode::write_file;
+use ssdlite_files::write_atomically;
 
 use crate::error::{Error, Result};
 use crate::files::make_folder;
@@ -71,7 +71,7 @@ impl VocWriter {
     fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
         let path = self.root.join(file);
         make_folder_of(&path)?;
-        Ok(write_file(&path, bytes)?)
+        write_atomically(&path, bytes).map_err(|source| Error::io(path, source))
     }
 }
 
@@ -100,19 +100,14 @@ fn is_empty(folder: &Path) -> Result<bool> {
 
 /// Adds a line, also to a file whose last line was left without its end.
 fn append_line(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .open(path)?;
-    let mut text = format!("{line}\n");
-    if file.seek(SeekFrom::End(0))? > 0 {
-        let mut last = [0];
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
-            text.insert(0, '\n');
-        }
+    let mut text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    if text.last().is_some_and(|&last| last != b'\n') {
+        text.push(b'\n');
     }
-    file.write_all(text.as_bytes())
+    text.extend(line.bytes().chain([b'\n']));
+    write_atomically(path, &text)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use ssdlite_image::ImageSize;
 use ssdlite_media::{Error, Frame, VideoFrames, video_info};
 
-use crate::fixtures::{ffmpeg, folder, probe, with_sound};
+use crate::ffmpeg::{ffmpeg, probe};
+use crate::fixtures::{folder, with_sound};
 
 fn frames(path: &Path) -> Vec<Frame> {
     VideoFrames::open(path)
@@ -241,7 +242,7 @@ fn a_reader_that_stops_early_leaves_no_process() {
     let path = with_sound(folder.path());
     let mut reader = VideoFrames::open(&path).unwrap();
     assert!(reader.next().unwrap().is_ok());
-    assert_eq!(crate::fixtures::processes_with(&path), 1);
+    assert_eq!(crate::ffmpeg::processes_with(&path), 1);
     drop(reader);
-    assert_eq!(crate::fixtures::processes_with(&path), 0);
+    assert_eq!(crate::ffmpeg::processes_with(&path), 0);
 }

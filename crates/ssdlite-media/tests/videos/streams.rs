@@ -106,7 +106,7 @@ fn a_stream_comes_back_fifty_times_and_nothing_leaks() {
     assert!(growth < 8 << 20, "{growth} bytes more");
     drop(source);
     let address = format!("-i\0http://127.0.0.1:{port}/served");
-    assert_eq!(crate::fixtures::processes_with(address), 0);
+    assert_eq!(crate::ffmpeg::processes_with(address), 0);
 }
 
 /// Open files, threads and resident bytes of this process.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use ssdlite_image::{ImageSize, RgbImage};
 use ssdlite_media::{Error, VideoFrames, VideoWriter, video_info};
 
-use crate::fixtures::{ffmpeg, folder, probe, with_sound};
+use crate::ffmpeg::{ffmpeg, probe};
+use crate::fixtures::{folder, with_sound};
 
 fn milliseconds(path: &std::path::Path) -> Vec<u128> {
     VideoFrames::open(path)

@@ -15,9 +15,10 @@ use ssdlite_serve::Model;
 
 use crate::client::wait_until;
 use crate::devtools::{Browser, write_camera_file};
+use crate::ffmpeg::has_ffmpeg;
 use crate::fixtures::{
-    ColorDetector, GREEN, PanickingDetector, RED, Running, has_ffmpeg, model, moving_square,
-    options, picture, png,
+    ColorDetector, GREEN, PanickingDetector, RED, Running, model, moving_square, options, picture,
+    png,
 };
 
 const PHONE: (u32, u32) = (390, 844);

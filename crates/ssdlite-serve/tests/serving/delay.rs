@@ -19,7 +19,8 @@ use ssdlite_media::LiveInput;
 use ssdlite_serve::Model;
 
 use crate::devtools::{Browser, write_camera_file};
-use crate::fixtures::{Running, has_ffmpeg, jpeg, options, picture};
+use crate::ffmpeg::has_ffmpeg;
+use crate::fixtures::{Running, jpeg, options, picture};
 
 const SIZE: ImageSize = ImageSize::new(640, 480);
 

@@ -14,6 +14,8 @@ use ssdlite_image::RgbImage;
 use ssdlite_image::encode::{jpeg_from_image, png_from_image};
 use ssdlite_serve::{Detect, Model, Server, ServerOptions};
 
+use crate::ffmpeg::ffmpeg;
+
 /// Finds the bounding box of what is bright red, with a score of 0.9, and of
 /// what is bright green, with 0.4.
 pub(crate) struct ColorDetector(ModelInfo);
@@ -187,48 +189,16 @@ impl Drop for Running {
     }
 }
 
-/// Whether `ffmpeg` is there. In CI it has to be.
-pub(crate) fn has_ffmpeg() -> bool {
-    let is_there = std::process::Command::new("ffmpeg")
-        .arg("-version")
-        .output()
-        .is_ok();
-    if !is_there {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "ffmpeg is not installed, and CI must not skip this test"
-        );
-        eprintln!("skipped: ffmpeg is not installed");
-    }
-    is_there
-}
-
 /// A video of 2 s with a red square that moves, in the format of its name.
 pub(crate) fn moving_square(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
-    let made = std::process::Command::new("ffmpeg")
-        .args(["-loglevel", "error", "-nostdin", "-f", "lavfi"])
-        .args(["-i", "color=0x303030:size=160x90:rate=25:d=2"])
-        .args(["-f", "lavfi", "-i", "color=0xe61414:size=40x40:rate=25:d=2"])
-        .args(["-filter_complex", "[0][1]overlay=x=10+t*40:y=20"])
-        .args(["-pix_fmt", "yuv420p"])
-        .arg(&path)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
+    ffmpeg(
+        "-f lavfi -i color=0x303030:size=160x90:rate=25:d=2 \
+         -f lavfi -i color=0xe61414:size=40x40:rate=25:d=2 \
+         -filter_complex [0][1]overlay=x=10+t*40:y=20 -pix_fmt yuv420p",
+        &path,
+    );
     path
-}
-
-/// How many `ffmpeg` processes have this video open.
-#[cfg(target_os = "linux")]
-pub(crate) fn decoders_of(video: &Path) -> usize {
-    let video = video.to_str().unwrap().as_bytes();
-    std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
-        .filter(|line| line.starts_with(b"ffmpeg\0"))
-        .filter(|line| line.windows(video.len()).any(|part| part == video))
-        .count()
 }
 
 /// A grey picture with a rectangle of this colour, `[x1, y1, x2, y2]`.

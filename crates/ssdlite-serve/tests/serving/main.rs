@@ -9,6 +9,8 @@ mod delay;
 mod detecting;
 mod devtools;
 mod ending;
+#[path = "../../../ssdlite-media/tests/videos/ffmpeg.rs"]
+mod ffmpeg;
 mod fixtures;
 mod hostile;
 mod keeping;

@@ -11,9 +11,10 @@ use ssdlite_media::LiveInput;
 use tungstenite::{Error, HandshakeError, Message, WebSocket};
 
 use crate::client::{connect, get, receive, request, wait_until};
+use crate::ffmpeg::has_ffmpeg;
 use crate::fixtures::{
-    ColorDetector, GREEN, PanickingDetector, RED, Running, has_ffmpeg, model, moving_square,
-    options, picture, png, two_objects,
+    ColorDetector, GREEN, PanickingDetector, RED, Running, model, moving_square, options, picture,
+    png, two_objects,
 };
 
 pub(crate) fn open(server: &Running, path: &str) -> WebSocket<TcpStream> {
@@ -287,7 +288,7 @@ fn two_models_share_a_source() {
         while !page.read().unwrap().is_binary() {}
     }
     #[cfg(target_os = "linux")]
-    assert_eq!(crate::fixtures::decoders_of(&video), 1);
+    assert_eq!(crate::ffmpeg::processes_with(&video), 1);
 }
 
 #[test]

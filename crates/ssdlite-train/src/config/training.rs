@@ -1,12 +1,13 @@
 //! How a network is trained: what detectors and classifiers have in common.
 
 use serde::{Deserialize, Serialize};
+use ssdlite_core::Part;
 use ssdlite_data::loader::MAX_WORKERS;
 use ssdlite_infer::MOST_THREADS;
 
 use super::{check_not_negative, check_positive, check_share, wrong};
 use crate::error::{Error, Result};
-use crate::schedule::{Decay, Schedule};
+use crate::step::{Decay, Schedule};
 
 /// The most pictures of a step: several times what the memory of a large GPU
 /// takes.
@@ -53,6 +54,17 @@ pub enum Freeze {
     Backbone,
     /// In a detector the extra blocks don't train either.
     AllButHeads,
+}
+
+impl Freeze {
+    /// The parts that train.
+    pub const fn trained(self) -> &'static [Part] {
+        match self {
+            Self::None => &[Part::Backbone, Part::Extra, Part::Neck, Part::Head],
+            Self::Backbone => &[Part::Extra, Part::Neck, Part::Head],
+            Self::AllButHeads => &[Part::Head],
+        }
+    }
 }
 
 /// How pictures get into memory.

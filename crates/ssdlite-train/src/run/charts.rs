@@ -5,7 +5,7 @@ use ssdlite_data::{ClassificationSet, DetectionSet};
 use ssdlite_image::RgbImage;
 use ssdlite_image::plot::{Bar, BarChart, Chart, Curve, CurveChart, Range, ScatterChart, sheet};
 
-use crate::results::EpochRow;
+use super::results::EpochRow;
 
 /// Size of a chart in pixels.
 const PANEL: ImageSize = ImageSize::new(640, 440);

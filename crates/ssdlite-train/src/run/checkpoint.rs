@@ -18,10 +18,10 @@ use ssdlite_model::MAX_MODEL_BYTES;
 use ssdlite_model::safetensors::{self, Contents, Numbers, RawNumbers, TensorView};
 
 use crate::error::{Error, Result};
-use crate::observer::Losses;
-use crate::parameters::Parameters;
-use crate::results::EpochRow;
-use crate::run_folder::write_file;
+use crate::step::Losses;
+use crate::step::Parameters;
+use super::results::EpochRow;
+use super::run_folder::write_file;
 
 /// Key of the header in the file's metadata: a line with the checksum, then
 /// TOML, whose reader gives back every float to the bit.
@@ -258,7 +258,7 @@ fn newest_first(folder: &Path) -> Result<Vec<PathBuf>> {
 fn bytes_from(parameters: &Parameters, place: Place<'_>, path: &Path) -> Result<Vec<u8>> {
     let mut tensors = BTreeMap::new();
     for (kind, numbers) in parameters.numbers() {
-        for (spec, range) in parameters.layout() {
+        for (spec, range) in parameters.places() {
             let tensor = TensorView {
                 shape: &spec.shape,
                 numbers: Numbers::F32(&numbers[range]),
@@ -327,8 +327,7 @@ fn put_back(
     contents: &Contents<'_>,
     parameters: &mut Parameters,
 ) -> std::result::Result<(), String> {
-    let layout: Vec<_> = parameters
-        .layout()
+    let layout: Vec<_> = parameters.places()
         .map(|(spec, range)| (spec.clone(), range))
         .collect();
     for (kind, numbers) in parameters.numbers_mut() {
@@ -387,20 +386,21 @@ impl Checksum {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-    use ssdlite_core::MobileNetV3;
     use ssdlite_core::mobilenet::Variant;
-    use ssdlite_nn::Detector;
+    use ssdlite_core::{MobileNetV3, Part};
 
     use super::*;
+    use crate::step::{TensorLayout, random_values};
 
     fn parameters(seed: u64) -> Parameters {
         let network = MobileNetV3 {
             width_multiplier: 0.1,
             ..MobileNetV3::new(Variant::Small)
         };
-        let device = Device::flex().autodiff();
-        Parameters::new(&Detector::new(&network.detector(1), seed, &device)).unwrap()
+        let graph = network.detector_graph(1, &[6; 6]);
+        let layout = TensorLayout::new(&graph, &[Part::Head]);
+        let values = random_values(&layout, seed);
+        Parameters::new(layout, values).unwrap()
     }
 
     fn progress(steps_done: u64) -> Progress {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::validation::Validation;
+use super::Validation;
+use crate::step::Losses;
 
 /// Hears of a run's progress, on the run's thread.
 pub trait Observer {
@@ -49,22 +50,6 @@ pub struct RunStarted {
     pub steps_done: u64,
     /// What was taken over from given weights, if there were any.
     pub weights: Option<String>,
-}
-
-/// Losses, of one step or as a mean over several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Losses {
-    /// Cross entropy of the classes.
-    pub classification: f64,
-    /// Smooth L1 of the boxes; a classifier has none.
-    pub regression: Option<f64>,
-}
-
-impl Losses {
-    /// What is minimised.
-    pub fn total(&self) -> f64 {
-        self.classification + self.regression.unwrap_or(0.0)
-    }
 }
 
 /// A step of a run.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::observer::Losses;
+use crate::step::Losses;
 
 /// An epoch of the course.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

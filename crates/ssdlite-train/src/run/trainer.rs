@@ -1,48 +1,32 @@
 //! The training loop, the same for detectors and classifiers.
 //!
-//! Why this is not Burn's `SupervisedTraining` (burn-train 0.22.1):
-//! - It writes a checkpoint only after a whole epoch with its validation, and
-//!   none when it is interrupted; a resumed epoch starts at its first batch.
-//!   Here a stop request is honoured after the step, and a run goes on inside
-//!   an epoch to the same bit. Its checkpoints are written in place, and a
-//!   damaged one is not passed over.
-//! - A step's hook, `TrainStep::step`, returns no error, so a loss that is not
-//!   a number can't end the run with the names of the batch's files.
-//! - Nothing is kept from step to step besides model, optimizer and scheduler:
-//!   there is no place for a moving average of weights and running statistics,
-//!   nor for evaluating and saving that average instead of the weights.
-//! - Its optimizers see one parameter at a time, so gradients can't be clipped
-//!   by the norm of all of them.
-//! - Validation is the mean of what each batch gives; average precision is a
-//!   property of the whole set.
-//!
-//! A `TrainingStrategy` of one's own could have all of this, but it is the loop
-//! itself, so nothing but the names would be left of the trainer.
+//! A stop request is honoured after the step, and a run goes on inside an epoch
+//! to the same bit: order, augmentation and dropout are functions of the seed
+//! and of the step's number, so a checkpoint needs no random state.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor};
-use ssdlite_core::ModelInfo;
 use ssdlite_core::random::Rng;
-use ssdlite_data::loader::{Batches, Loader};
+use ssdlite_data::loader::Batches;
 use ssdlite_image::encode::save;
 use ssdlite_model::ModelFile;
-use ssdlite_nn::Network;
-use ssdlite_nn::ops::set_cpu_threads;
 
-use crate::charts;
-use crate::checkpoint::{self, DataMark, Place, Progress};
+use super::checkpoint::{self, DataMark, Place, Progress};
+use super::observer::{EpochReport, Observer, RunStarted, StepReport};
+use super::results::{EpochRow, csv_from_rows};
+use super::run_folder::{RunFolder, write_file};
+use super::task::{Samples, Task};
+use super::{Validation, charts};
 use crate::config::TrainingOptions;
 use crate::error::{Error, Result};
-use crate::observer::{EpochReport, Losses, Observer, RunStarted, StepReport};
-use crate::parameters::Parameters;
-use crate::results::{EpochRow, csv_from_rows};
-use crate::run_folder::{RunFolder, write_file};
-use crate::schedule::Schedule;
+use crate::step::{
+    Batch, Cpu, Losses, Parameters, Schedule, StepOptions, TensorLayout, TrainingDevice,
+    TrainingStep, random_values, values_from_file,
+};
 use crate::threads::threads_from_option;
-use crate::validation::Validation;
 
 /// Keeps a step's random numbers apart from the loader's.
 const STEP_STREAM: u64 = 0x7374_6570;
@@ -54,8 +38,8 @@ const SPEED_SHARE: f64 = 0.1;
 pub struct Session<'a> {
     /// The run's folder.
     pub folder: &'a RunFolder,
-    /// What the network runs on, without autodiff.
-    pub device: Device,
+    /// What the network is trained on.
+    pub device: &'a dyn TrainingDevice,
     /// Hears of the progress.
     pub observer: &'a mut dyn Observer,
     /// Once it is set, the run ends after the step under way.
@@ -97,62 +81,100 @@ pub struct Outcome {
     pub best: Option<f64>,
 }
 
-/// What a batch came to.
-pub(crate) struct StepOutput {
-    pub(crate) losses: Losses,
-    /// A scalar with the gradient of the losses' sum.
-    pub(crate) objective: Tensor<1>,
-}
-
-/// What detectors and classifiers do differently.
-pub(crate) trait Task {
-    type Network: Network;
-    type Batch: Send + 'static;
-
-    fn loader(&self) -> &Loader<Self::Batch>;
-
-    fn step(&self, network: &Self::Network, batch: Self::Batch) -> Result<StepOutput>;
-
-    /// The number of pictures in a batch.
-    fn images(&self, batch: &Self::Batch) -> usize;
-
-    /// The training pictures' names in their data set, in its order.
-    fn names(&self) -> Vec<String>;
-
-    /// The files that a batch was made of.
-    fn paths(&self, batch: &Self::Batch) -> Vec<PathBuf>;
-
-    /// Whether there is something to evaluate on.
-    fn has_validation(&self) -> bool;
-
-    /// Evaluates a model. None if it was stopped.
-    fn validate(&self, model: &ModelFile, run: &mut Session<'_>) -> Result<Option<Validation>>;
-
-    /// Draws what the best model so far finds.
-    fn draw_best(&self, model: &ModelFile, folder: &RunFolder) -> Result<()>;
-
-    /// What the network's file says about it, but for training and metrics.
-    fn info(&self) -> &ModelInfo;
-}
-
 /// What the loop goes by.
-pub(crate) struct Plan<'a> {
-    pub(crate) training: &'a TrainingOptions,
+pub(super) struct Plan<'a> {
+    pub(super) training: &'a TrainingOptions,
     /// Epochs from one evaluation to the next.
-    pub(crate) evaluate_every: u32,
+    pub(super) evaluate_every: u32,
+    /// The configuration as it is written into the run's folder.
+    pub(super) config: String,
     /// What [`RunStarted`] says and the loop doesn't know.
-    pub(crate) training_images: usize,
-    pub(crate) validation_images: Option<usize>,
-    pub(crate) weights: Option<String>,
+    pub(super) training_images: usize,
+    pub(super) validation_images: Option<usize>,
+}
+
+/// Does a whole run. One that begins writes its configuration, its pictures of
+/// the data and its first checkpoint before the first step, because the weights
+/// that it starts from stand nowhere else.
+pub(super) fn train<T: Task>(
+    task: &T,
+    plan: Plan<'_>,
+    start: &Start,
+    run: &mut Session<'_>,
+) -> Result<Outcome> {
+    let training = plan.training;
+    let graph = task.info().graph();
+    let layout = TensorLayout::new(&graph, training.freeze.trained());
+    let (values, weights) = match start {
+        Start::Weights(path) => {
+            let (values, report) = values_from_file(task.info(), &layout, path, training.seed)?;
+            (values, Some(report))
+        }
+        Start::Random | Start::Resume => (random_values(&layout, training.seed), None),
+    };
+    let cpu = Cpu::new(threads_from_option(training.threads)?)?;
+    let options = StepOptions {
+        images: NonZeroUsize::new(training.batch).unwrap_or(NonZeroUsize::MIN),
+        input: task.info().input(),
+        momentum: task.momentum(),
+        objective: task.objective(),
+    };
+    let step = run.device.step(&graph, &layout, options, &cpu)?;
+    let mut parameters = Parameters::new(layout, values)?;
+    let steps_per_epoch = task.loader().batches_per_epoch() as u64;
+    let names = task.names();
+    let names = names.iter().map(String::as_str);
+    let data = DataMark::new(&task.info().classes, names, steps_per_epoch);
+    let progress = match start {
+        Start::Resume => go_on(run, &mut parameters, &data)?,
+        Start::Random | Start::Weights(_) => {
+            write_file(&run.folder.config(), plan.config.as_bytes())?;
+            draw_data(task, run)?;
+            Progress::default()
+        }
+    };
+    let trainer = Trainer {
+        schedule: training.schedule(steps_per_epoch),
+        task,
+        plan,
+        run,
+        data,
+        step,
+        cpu,
+        parameters,
+        progress,
+        step_seconds: None,
+        evaluation_seconds: 0.0,
+    };
+    if *start != Start::Resume {
+        trainer.save_checkpoint()?;
+    }
+    trainer.train(weights)
+}
+
+/// Draws what there is to learn from.
+fn draw_data<T: Task>(task: &T, run: &mut Session<'_>) -> Result<()> {
+    let mut batches = task.loader().epoch(0, 0)?;
+    let first = batches.next().transpose()?;
+    // A loader tells of each image once.
+    for skipped in batches.take_skipped() {
+        run.observer.warning(&skipped.to_string());
+    }
+    if let Some(batch) = first {
+        save(&run.folder.train_batch_jpg(), &task.grid_of_batch(&batch))?;
+    }
+    Ok(save(&run.folder.labels_png(), &task.chart_of_labels())?)
 }
 
 /// A run under way.
-pub(crate) struct Trainer<'a, 's, T: Task> {
+struct Trainer<'a, 's, T: Task> {
     task: &'a T,
     plan: Plan<'a>,
     run: &'a mut Session<'s>,
     schedule: Schedule,
     data: DataMark,
+    step: Box<dyn TrainingStep>,
+    cpu: Cpu,
     parameters: Parameters,
     progress: Progress,
     /// Seconds a step over the last ones.
@@ -166,57 +188,17 @@ enum Epoch {
     Stopped,
 }
 
-impl<'a, 's, T: Task> Trainer<'a, 's, T> {
-    /// A run that begins with `network`, or, if it is resumed, with the
-    /// network's tensors replaced by a checkpoint's. A run that begins has its
-    /// first checkpoint before its first step, because the weights that it
-    /// starts from stand nowhere else.
-    pub(crate) fn new(
-        task: &'a T,
-        plan: Plan<'a>,
-        start: &Start,
-        network: &T::Network,
-        run: &'a mut Session<'s>,
-    ) -> Result<Self> {
-        set_cpu_threads(threads_from_option(plan.training.threads)?)?;
-        let mut parameters = Parameters::new(network)?;
-        let steps_per_epoch = task.loader().batches_per_epoch() as u64;
-        let names = task.names();
-        let names = names.iter().map(String::as_str);
-        let data = DataMark::new(&task.info().classes, names, steps_per_epoch);
-        let progress = match start {
-            Start::Resume => go_on(run, &mut parameters, &data)?,
-            Start::Random | Start::Weights(_) => Progress::default(),
-        };
-        let trainer = Self {
-            schedule: plan.training.schedule(steps_per_epoch),
-            task,
-            plan,
-            run,
-            data,
-            parameters,
-            progress,
-            step_seconds: None,
-            evaluation_seconds: 0.0,
-        };
-        if *start != Start::Resume {
-            trainer.save_checkpoint()?;
-        }
-        Ok(trainer)
-    }
-
-    /// Trains until the end. `network` is the one that [`Self::new`] saw.
-    pub(crate) fn train(mut self, network: T::Network) -> Result<Outcome> {
-        let mut network = network.load_state_dict(&self.parameters.state())?;
-        self.report_start();
+impl<T: Task> Trainer<'_, '_, T> {
+    /// Trains until the end.
+    fn train(mut self, weights: Option<String>) -> Result<Outcome> {
+        self.report_start(weights);
         let mut end = End::Finished;
         while self.progress.epochs_done < self.plan.training.epochs {
             if self.is_out_of_patience() {
                 end = End::OutOfPatience;
                 break;
             }
-            let (trained, epoch) = self.epoch(network)?;
-            network = trained;
+            let epoch = self.epoch()?;
             if matches!(epoch, Epoch::Stopped) || !self.finish_epoch()? {
                 self.save_checkpoint()?;
                 end = End::Stopped;
@@ -230,39 +212,37 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         })
     }
 
-    fn report_start(&mut self) {
+    fn report_start(&mut self, weights: Option<String>) {
         let info = self.task.info();
         self.run.observer.started(&RunStarted {
             training_images: self.plan.training_images,
             validation_images: self.plan.validation_images,
             classes: info.classes.iter().map(str::to_owned).collect(),
-            trained_parameters: self.parameters.trained_count(),
+            trained_parameters: self.parameters.layout().trained_count(),
             epochs: self.plan.training.epochs,
             steps_per_epoch: self.data.steps_per_epoch,
             steps_done: self.progress.steps_done,
-            weights: self.plan.weights.take(),
+            weights,
         });
     }
 
     /// Does what is left of the epoch's steps.
-    fn epoch(&mut self, mut network: T::Network) -> Result<(T::Network, Epoch)> {
+    fn epoch(&mut self) -> Result<Epoch> {
         let epoch = u64::from(self.progress.epochs_done);
         let start = self.progress.steps_in_epoch as usize;
         let mut batches = self.task.loader().epoch(epoch, start)?;
         let mut last = Instant::now();
         while let Some(batch) = self.next_batch(&mut batches)? {
-            let images = self.task.images(&batch);
-            let report;
-            (network, report) = self.step(network, batch)?;
+            let report = self.step(&batch)?;
             let seconds = last.elapsed().as_secs_f64();
             last = Instant::now();
             self.count_time(seconds);
-            self.report_step(report, images);
+            self.report_step(report, batch.samples().len());
             if self.is_stopped() {
-                return Ok((network, Epoch::Stopped));
+                return Ok(Epoch::Stopped);
             }
         }
-        Ok((network, Epoch::Complete))
+        Ok(Epoch::Complete)
     }
 
     fn next_batch(&mut self, batches: &mut Batches<T::Batch>) -> Result<Option<T::Batch>> {
@@ -273,41 +253,43 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         Ok(batch)
     }
 
-    /// One step; the network that comes back has the new parameters.
-    fn step(&mut self, network: T::Network, batch: T::Batch) -> Result<(T::Network, StepOutcome)> {
+    fn step(&mut self, batch: &T::Batch) -> Result<StepOutcome> {
+        let training = self.plan.training;
         let step = self.progress.steps_done;
-        let seed = self.plan.training.seed;
-        // Dropout draws from the device's generator, whose state can't be
-        // saved; a fresh seed each step makes that state a function of it.
-        let mut random = Rng::from_keys(&[seed, STEP_STREAM, step]);
-        self.run.device.seed(random.next_u64());
-        let paths = self.task.paths(&batch);
-        let StepOutput { losses, objective } = self.task.step(&network, batch)?;
-        let not_finite = |what, value, images| Error::NotFinite {
-            step: step + 1,
-            what,
-            value,
-            images,
-        };
-        if !losses.total().is_finite() {
-            return Err(not_finite("loss", losses.total(), paths));
-        }
-        let mut gradients = objective.backward();
-        self.parameters.read(&network, &mut gradients);
+        let mut random = Rng::from_keys(&[training.seed, STEP_STREAM, step]);
+        let losses = self.step.run(
+            Batch {
+                pixels: batch.pixels(),
+                targets: batch.targets(),
+                random: random.next_u64(),
+            },
+            self.parameters.step_tensors(),
+        )?;
         let gradient_norm = self.parameters.gradient_norm();
-        if !gradient_norm.is_finite() {
-            return Err(not_finite("norm of the gradients", gradient_norm, paths));
+        for (what, value) in [
+            ("loss", losses.total()),
+            ("norm of the gradients", gradient_norm),
+        ] {
+            if !value.is_finite() {
+                let samples = batch.samples().iter();
+                return Err(Error::NotFinite {
+                    step: step + 1,
+                    what,
+                    value,
+                    images: samples.map(|&sample| self.task.path(sample)).collect(),
+                });
+            }
         }
         let factor = self.schedule.factor(step);
+        let cx = self.cpu.context();
         self.parameters
-            .update(self.plan.training, step, factor, gradient_norm);
+            .update(cx, training, step, factor, gradient_norm);
         self.progress.add(losses);
-        let outcome = StepOutcome {
+        Ok(StepOutcome {
             losses,
-            lr: self.plan.training.lr * factor,
+            lr: training.lr * factor,
             gradient_norm,
-        };
-        Ok((self.parameters.write(network), outcome))
+        })
     }
 
     fn count_time(&mut self, seconds: f64) {
@@ -344,7 +326,7 @@ impl<'a, 's, T: Task> Trainer<'a, 's, T> {
         let mut is_best = false;
         if self.is_evaluated(epoch) {
             let started = Instant::now();
-            let averaged = self.parameters.averaged_model(self.task.info())?;
+            let averaged = self.parameters.averaged_model(self.task.info().clone())?;
             if self.task.has_validation() {
                 validation = self.task.validate(&averaged, self.run)?;
                 if validation.is_none() {

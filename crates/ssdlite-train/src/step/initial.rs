@@ -2,15 +2,57 @@
 
 use std::path::Path;
 
-use burn::module::Module;
-use burn::tensor::Device;
-use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo};
-use ssdlite_model::{
-    LoadReport, ModelFile, StateDict, detector_state_from_classifier, head_rows_by_class, read_pth,
+use ssdlite_core::random::Rng;
+use ssdlite_core::{
+    ClassNames, Graph, MobileNetV3, ModelInfo, Part, Task, TensorRole, TensorSpec,
 };
-use ssdlite_nn::{Classifier, Detector, Network};
+use ssdlite_model::{
+    ModelFile, StateDict, detector_state_from_classifier, head_rows_by_class, read_pth,
+};
 
+use super::TensorLayout;
+use super::parameters::{fill, state_dict};
 use crate::error::{Error, Result};
+
+/// Deviation of the weights of a linear layer: torchvision's `mobilenetv3.py`.
+const LINEAR_DEVIATION: f64 = 0.01;
+
+/// Deviation of the weights of the extra blocks and heads: `_normal_init` of
+/// torchvision's `ssdlite.py`.
+const HEAD_DEVIATION: f64 = 0.03;
+
+/// The first values of all tensors, as in torchvision. They depend on the seed
+/// and the tensor's name alone.
+pub fn random_values(layout: &TensorLayout, seed: u64) -> Vec<f32> {
+    let mut values = vec![0.0; layout.len()];
+    for slot in layout.slots() {
+        let into = &mut values[slot.range.clone()];
+        match slot.spec.role {
+            TensorRole::Weight => {
+                let deviation = weight_deviation(&slot.spec);
+                let mut random = Rng::from_text(seed, &slot.spec.key);
+                into.fill_with(|| (random.normal() * deviation) as f32);
+            }
+            TensorRole::BatchNormWeight | TensorRole::RunningVar => into.fill(1.0),
+            TensorRole::Bias
+            | TensorRole::BatchNormBias
+            | TensorRole::RunningMean
+            | TensorRole::BatchesTracked => {}
+        }
+    }
+    values
+}
+
+/// The deviation of a weight's first values. The backbone's convolutions have
+/// `sqrt(2 / (out_channels * kernel^2))`: He et al., arXiv 1502.01852, by fan
+/// out, as torchvision's `mobilenetv3.py`.
+fn weight_deviation(spec: &TensorSpec) -> f64 {
+    match (&spec.shape[..], spec.part) {
+        (&[out, _, height, width], Part::Backbone) => (2.0 / (out * height * width) as f64).sqrt(),
+        (&[_, _, _, _], _) => HEAD_DEVIATION,
+        _ => LINEAR_DEVIATION,
+    }
+}
 
 /// Output classes of torchvision's detector trained on COCO, background
 /// counted.
@@ -87,87 +129,145 @@ fn described(network: &MobileNetV3) -> String {
 
 /// COCO's classes for a PyTorch file with as many outputs as COCO asks for.
 fn coco_if_so_many(state: &StateDict) -> Option<ClassNames> {
-    let head = state.get("head.classification_head.module_list.0.1.bias")?;
-    let outputs = head.shape.first()? / ssdlite_core::detector::BOXES_PER_CELL;
-    (outputs == COCO_OUTPUTS).then(ClassNames::coco)
+    let head = |name: &str| {
+        let bias = state.get(&format!("head.{name}.module_list.0.1.bias"))?;
+        bias.shape.first().copied()
+    };
+    // The regressions of a default box are four numbers.
+    let boxes = head("regression_head")? / ssdlite_core::detector::BOX_NUMBERS;
+    (head("classification_head")? == boxes * COCO_OUTPUTS).then(ClassNames::coco)
 }
 
-/// A detector with every tensor of a file that fits it, and what was taken
-/// over. A classifier fills the backbone. Heads of another detector keep the
-/// rows of classes with the same name.
+/// The first values of a network's tensors with every tensor of a file that
+/// fits, and what was taken over. A classifier fills a detector's backbone.
+/// Heads of another detector keep the rows of classes with the same name.
 ///
 /// # Errors
-/// [`Error::Model`] for a file that can't be read; [`Error::WeightsMismatch`]
-/// for one of which less than half fits, or a model of ours with another
-/// backbone.
-pub(crate) fn detector_from_file(
+/// [`Error::Model`] for a file that can't be read; [`Error::WeightsMismatch`] for
+/// one of which less than half fits, or a model of ours with another backbone;
+/// [`Error::InvalidRequest`] for a detector's file where a classifier is to be.
+pub(crate) fn values_from_file(
     info: &ModelInfo,
+    layout: &TensorLayout,
     path: &Path,
     seed: u64,
-    device: &Device,
-) -> Result<(Detector, String)> {
-    let table = info.backbone.detector(info.classes.len());
-    let network = Detector::new(&table, seed, device);
-    let Source { mut state, classes } = {
-        let source = Source::read(path, &info.backbone)?;
-        if source.is_classifier() {
-            Source {
-                state: detector_state_from_classifier(&source.state, &info.backbone),
-                classes: None,
-            }
-        } else {
-            source
+) -> Result<(Vec<f32>, String)> {
+    let graph = info.graph();
+    let mut values = random_values(layout, seed);
+    let source = Source::read(path, &info.backbone)?;
+    let from_classifier = source.is_classifier();
+    let mut found = Vec::new();
+    let state = match (&info.task, from_classifier) {
+        (Task::Classify, true) => source.state,
+        (Task::Classify, false) => {
+            return Err(Error::InvalidRequest(format!(
+                "{}: expected a classifier's weights, found no features.* in it",
+                path.display()
+            )));
+        }
+        (Task::Detect(_), true) => {
+            let classifier = info.backbone.classifier_graph(info.classes.len());
+            detector_state_from_classifier(&source.state, &classifier, &graph)
+        }
+        (Task::Detect(_), false) => {
+            let initial = state_dict(layout, &values);
+            let (state, same) = source.with_heads_for(&info.classes, &initial, &graph);
+            found = same;
+            state
         }
     };
-    let mut found = Vec::new();
-    if let Some(from) = classes.filter(|from| *from != info.classes) {
-        let names: Vec<&str> = from.iter().collect();
-        let initial = network.valid().state_dict();
-        let (rows, same) = head_rows_by_class(&state, &names, &initial, &info.classes, &table);
-        for (key, tensor) in rows.iter() {
-            state.insert(key.to_owned(), tensor.clone());
-        }
-        found = same;
-    }
-    let (network, report) = load_matching(network, &state, path)?;
+    let fitting = state.select_fitting(&graph.tensors());
+    let (fitting, report) = fitting
+        .map_err(|error| Error::WeightsMismatch(format!("{}: {error}", path.display())))?;
+    fill(&mut values, layout, &fitting);
     let mut text = report.to_string();
     if !found.is_empty() {
         text += &format!("\nheads taken over for: {}", found.join(", "));
     }
-    Ok((network, text))
+    Ok((values, text))
 }
 
-/// A classifier with every tensor of a file that fits it, and what was taken
-/// over.
-///
-/// # Errors
-/// [`Error::InvalidRequest`] for a detector's file, else as
-/// [`detector_from_file`].
-pub(crate) fn classifier_from_file(
-    info: &ModelInfo,
-    path: &Path,
-    seed: u64,
-    device: &Device,
-) -> Result<(Classifier, String)> {
-    let source = Source::read(path, &info.backbone)?;
-    if !source.is_classifier() {
-        return Err(Error::InvalidRequest(format!(
-            "{}: expected a classifier's weights, found no features.* in it",
-            path.display()
-        )));
+impl Source {
+    /// A detector's tensors with heads for other classes, as far as those have
+    /// the same names, which are returned.
+    fn with_heads_for(
+        self,
+        classes: &ClassNames,
+        initial: &StateDict,
+        graph: &Graph,
+    ) -> (StateDict, Vec<String>) {
+        let mut state = self.state;
+        let Some(from) = self.classes.filter(|from| from != classes) else {
+            return (state, Vec::new());
+        };
+        let names: Vec<&str> = from.iter().collect();
+        let (rows, same) = head_rows_by_class(&state, &names, initial, classes, graph);
+        for (key, tensor) in rows.iter() {
+            state.insert(key.to_owned(), tensor.clone());
+        }
+        (state, same)
     }
-    let table = info.backbone.classifier(info.classes.len());
-    let network = Classifier::new(&table, seed, device);
-    let (network, report) = load_matching(network, &source.state, path)?;
-    Ok((network, report.to_string()))
 }
 
-/// [`Network::load_matching`], whose error names the file.
-fn load_matching<N: Network>(
-    network: N,
-    state: &StateDict,
-    path: &Path,
-) -> Result<(N, LoadReport)> {
-    let loaded = network.load_matching(state);
-    loaded.map_err(|error| Error::WeightsMismatch(format!("{}: {error}", path.display())))
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::Variant;
+
+    use super::*;
+
+    fn layout() -> TensorLayout {
+        let small = MobileNetV3::new(Variant::Small);
+        TensorLayout::new(&small.detector_graph(3, &[6; 6]), &[])
+    }
+
+    fn moments(values: &[f32]) -> (f64, f64) {
+        let count = values.len() as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+        let square = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / count;
+        (mean, square.sqrt())
+    }
+
+    #[test]
+    fn values_depend_on_seed_and_name_alone() {
+        let layout = layout();
+        let values = random_values(&layout, 7);
+        assert_eq!(values, random_values(&layout, 7));
+        assert_ne!(values, random_values(&layout, 8));
+        let [one, other] = [
+            "head.regression_head.module_list.4.1.weight",
+            "head.regression_head.module_list.3.1.weight",
+        ]
+        .map(|key| &values[layout.range(key).unwrap()]);
+        assert_eq!(one.len(), other.len());
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn weights_have_torchvisions_deviations() {
+        let layout = layout();
+        let values = random_values(&layout, 1);
+        for (key, deviation) in [
+            // 5x5 depthwise: fan out counts the kernel once a channel.
+            ("backbone.features.0.8.block.1.0.weight", (2.0_f64 / (144.0 * 25.0)).sqrt()),
+            ("backbone.features.1.3.0.weight", (2.0_f64 / 576.0).sqrt()),
+            ("backbone.extra.0.0.0.weight", 0.03),
+            ("head.classification_head.module_list.0.1.weight", 0.03),
+        ] {
+            let values = &values[layout.range(key).unwrap()];
+            let (mean, found) = moments(values);
+            let error = deviation / (values.len() as f64).sqrt();
+            // Four standard errors of each.
+            assert!(mean.abs() < 4.0 * error, "{key}: mean {mean}");
+            assert!((found - deviation).abs() < 4.0 * error / 2.0_f64.sqrt(), "{key}: {found}");
+        }
+        for (key, expected) in [
+            ("backbone.features.0.0.1.weight", 1.0),
+            ("backbone.features.0.0.1.bias", 0.0),
+            ("backbone.features.0.0.1.running_var", 1.0),
+            ("head.regression_head.module_list.0.1.bias", 0.0),
+        ] {
+            let values = &values[layout.range(key).unwrap()];
+            assert!(values.iter().all(|&value| value == expected), "{key}");
+        }
+    }
 }

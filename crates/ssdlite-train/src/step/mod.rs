@@ -22,7 +22,7 @@ use ssdlite_core::{Graph, MapSize};
 use ssdlite_kernels::{Context, Isa, Pool};
 
 pub use initial::random_values;
-pub(crate) use initial::{classifier_from_file, detector_from_file};
+pub(crate) use initial::values_from_file;
 pub use objective::{Objective, Targets};
 pub use parameters::Parameters;
 pub use plan::{Pass, StepPlan};

@@ -2,9 +2,9 @@
 
 use std::num::NonZeroUsize;
 
+use super::Losses;
+use super::loss::{CrossEntropy, MultiboxLoss, MultiboxTargets};
 use crate::error::{Error, Result};
-use crate::loss::{CrossEntropy, MultiboxLoss, MultiboxTargets};
-use crate::step::Losses;
 
 /// What the outputs for a batch should have been.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,8 @@
-//! SGD and AdamW on flat parameters, with the moving average in the same pass,
-//! by the kernels of `ssdlite-kernels`.
-//!
-//! Why not Burn's: its `Optimizer` sees one parameter at a time, so the norm of
-//! all gradients can't be clipped, and it takes each step as a dozen operations
-//! on whole tensors. Here a parameter is read and written once a step.
+//! SGD and AdamW on flat parameters, with the moving average in the same pass:
+//! a parameter is read and written once a step.
 
+use ssdlite_kernels::Context;
 use ssdlite_kernels::train::optimizer::{AdamW, MovingAverage, Sgd, adamw_step, sgd_step};
-use ssdlite_nn::ops::with_cpu_context;
 
 use crate::config::{OptimizerKind, TrainingOptions};
 
@@ -18,7 +14,7 @@ const EPSILON: f32 = 1e-8;
 
 /// How parameters follow their gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Optimizer {
+pub(crate) enum Optimizer {
     /// As PyTorch's `SGD`: `b = momentum * b + g + weight_decay * p`,
     /// `p -= lr * b`, with Nesterov `p -= lr * (g + weight_decay * p +
     /// momentum * b)`.
@@ -34,7 +30,7 @@ pub enum Optimizer {
 
 impl Optimizer {
     /// The optimizer that these options name.
-    pub fn new(options: &TrainingOptions) -> Self {
+    pub(crate) fn new(options: &TrainingOptions) -> Self {
         match options.optimizer {
             OptimizerKind::Sgd => Self::Sgd {
                 momentum: options.momentum as f32,
@@ -45,39 +41,34 @@ impl Optimizer {
     }
 }
 
-/// Numbers of one step, the same for all parameters.
+/// The numbers of one step for parameters of a kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepSettings {
+pub(crate) struct UpdateSettings {
     /// Factor on all gradients, such as clipping gives.
-    pub gradient_scale: f32,
+    pub(crate) gradient_scale: f32,
     /// Steps taken before this one.
-    pub step: u64,
+    pub(crate) step: u64,
     /// Decay of the moving average in this step.
-    pub average_decay: f32,
-}
-
-/// Numbers of one step for parameters of a kind.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GroupSettings {
+    pub(crate) average_decay: f32,
     /// Learning rate.
-    pub lr: f32,
+    pub(crate) lr: f32,
     /// Weight decay.
-    pub weight_decay: f32,
+    pub(crate) weight_decay: f32,
 }
 
 /// Parameters of one kind, all slices of the same length.
 #[derive(Debug)]
-pub struct ParameterSlices<'a> {
+pub(crate) struct ParameterSlices<'a> {
     /// The parameters.
-    pub values: &'a mut [f32],
+    pub(crate) values: &'a mut [f32],
     /// The loss's gradient by them.
-    pub gradients: &'a [f32],
+    pub(crate) gradients: &'a [f32],
     /// SGD's momentum, AdamW's first moment; 0 at first.
-    pub first_moments: &'a mut [f32],
+    pub(crate) first_moments: &'a mut [f32],
     /// AdamW's second moment; 0 at first, and untouched by SGD.
-    pub second_moments: &'a mut [f32],
+    pub(crate) second_moments: &'a mut [f32],
     /// Their moving average.
-    pub averages: &'a mut [f32],
+    pub(crate) averages: &'a mut [f32],
 }
 
 impl Optimizer {
@@ -85,11 +76,11 @@ impl Optimizer {
     ///
     /// # Panics
     /// If the slices' lengths differ.
-    pub fn update(
+    pub(crate) fn update(
         &self,
+        cx: Context<'_>,
         parameters: ParameterSlices<'_>,
-        step: StepSettings,
-        group: GroupSettings,
+        settings: UpdateSettings,
     ) {
         let ParameterSlices {
             values,
@@ -100,33 +91,33 @@ impl Optimizer {
         } = parameters;
         let average = MovingAverage {
             values: averages,
-            decay: step.average_decay,
+            decay: settings.average_decay,
         };
-        let outcome = with_cpu_context(|cx| match *self {
+        let outcome = match *self {
             Self::Sgd { momentum, nesterov } => {
                 let sgd = Sgd {
-                    gradient_scale: step.gradient_scale,
-                    learning_rate: group.lr,
+                    gradient_scale: settings.gradient_scale,
+                    learning_rate: settings.lr,
                     momentum,
                     nesterov,
-                    weight_decay: group.weight_decay,
+                    weight_decay: settings.weight_decay,
                 };
                 sgd_step(cx, sgd, gradients, values, first_moments, Some(average))
             }
             Self::AdamW => {
                 let adamw = AdamW {
-                    gradient_scale: step.gradient_scale,
-                    learning_rate: group.lr,
+                    gradient_scale: settings.gradient_scale,
+                    learning_rate: settings.lr,
                     beta1: BETA_1,
                     beta2: BETA_2,
                     epsilon: EPSILON,
-                    weight_decay: group.weight_decay,
+                    weight_decay: settings.weight_decay,
                 };
-                let number = u32::try_from(step.step + 1).unwrap_or(u32::MAX);
+                let number = u32::try_from(settings.step + 1).unwrap_or(u32::MAX);
                 let moments = [first_moments, second_moments];
                 adamw_step(cx, adamw, number, gradients, values, moments, Some(average))
             }
-        });
+        };
         outcome.expect("slices of the same length");
     }
 }
@@ -135,13 +126,13 @@ impl Optimizer {
 /// at first, so that the first weights don't linger:
 /// `min(decay, (1 + step) / (10 + step))`, as TensorFlow's
 /// `ExponentialMovingAverage`.
-pub fn average_decay(decay: f64, step: u64) -> f32 {
+pub(crate) fn average_decay(decay: f64, step: u64) -> f32 {
     decay.min((1.0 + step as f64) / (10.0 + step as f64)) as f32
 }
 
 /// The factor that brings gradients of this norm down to `max_norm`, as
 /// PyTorch's `clip_grad_norm_`; 1 for a `max_norm` of 0.
-pub fn clipping_factor(norm: f64, max_norm: f64) -> f32 {
+pub(crate) fn clipping_factor(norm: f64, max_norm: f64) -> f32 {
     if max_norm == 0.0 {
         return 1.0;
     }
@@ -149,7 +140,7 @@ pub fn clipping_factor(norm: f64, max_norm: f64) -> f32 {
 }
 
 /// The Euclidean norm of all numbers, summed in a fixed order.
-pub fn norm(values: &[f32]) -> f64 {
+pub(crate) fn norm(values: &[f32]) -> f64 {
     const LANES: usize = 16;
     let mut sums = [0.0_f32; LANES];
     let mut total = 0.0_f64;
@@ -174,15 +165,12 @@ pub fn norm(values: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use ssdlite_kernels::Pool;
+
     use super::*;
 
     const START: [f32; 3] = [1.0, -2.0, 0.5];
     const GRADIENTS: [[f32; 3]; 3] = [[0.3, -0.1, 2.0], [-0.4, 0.2, 1.0], [0.1, 0.1, -3.0]];
-    const GROUP: GroupSettings = GroupSettings {
-        lr: 0.1,
-        weight_decay: 0.05,
-    };
-
     struct State {
         values: [f32; 3],
         first: [f32; 3],
@@ -191,6 +179,7 @@ mod tests {
     }
 
     fn run(optimizer: Optimizer, average: f32) -> State {
+        let pool = Pool::single();
         let mut state = State {
             values: START,
             first: [0.0; 3],
@@ -205,12 +194,14 @@ mod tests {
                 second_moments: &mut state.second,
                 averages: &mut state.averages,
             };
-            let settings = StepSettings {
+            let settings = UpdateSettings {
                 gradient_scale: 1.0,
                 step: step as u64,
                 average_decay: average,
+                lr: 0.1,
+                weight_decay: 0.05,
             };
-            optimizer.update(slices, settings, GROUP);
+            optimizer.update(Context::detect(&pool), slices, settings);
         }
         state
     }

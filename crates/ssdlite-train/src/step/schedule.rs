@@ -1,8 +1,7 @@
 //! The learning rate as a function of the step.
 //!
 //! A schedule is a pure function, so a resumed run needs to know its step and
-//! nothing else. Burn's schedulers keep their place in a state, count in steps
-//! and know no warm-up that adapts to the length of a run.
+//! nothing else.
 //!
 //! Sources: cosine, arXiv 1608.03983 (SGDR) without restarts; warm-up, arXiv
 //! 1706.02677, section 2.2; multi-step, PyTorch's `MultiStepLR`.

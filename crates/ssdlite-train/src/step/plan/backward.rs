@@ -3,17 +3,17 @@
 use ssdlite_core::unit::BATCH_NORM_EPS;
 use ssdlite_kernels::Context;
 use ssdlite_kernels::arena::Slot;
+use ssdlite_kernels::train::accumulate::accumulate;
 use ssdlite_kernels::train::gradient::{ConvGradients, InputGradient};
 use ssdlite_kernels::train::norm::{NormContext, NormGradient, norm_backward_sums};
 use ssdlite_kernels::train::operand::{ExciteGradient, Input, NormBackward, OutputGradient};
 use ssdlite_kernels::train::pointwise::pointwise_backward;
 use ssdlite_kernels::train::squeeze_excite::{average_pool_backward, excite_backward};
-use ssdlite_kernels::train::sum::add;
-use ssdlite_kernels::train::upsample::upsample_backward;
+
+use ssdlite_kernels::train::upsample::upsample_nearest_backward;
 
 use super::linear::{activate_backward, drop_out};
-use super::source::{Gather, Source, State, Target, fitting, kernel_activation};
-use super::source::Kernel;
+use super::source::{Gather, Kernel, State, Target, fitting, kernel_activation};
 use super::steps::{
     Conv, ConvBackward, Excite, InputTarget, Linear, LinearBackward, PassOn, Statistics, Sums,
     Trains, Unit, UnitBackward, Work,
@@ -96,7 +96,12 @@ impl Worker<'_> {
                 if let Some((gradient, target)) = upsample.backward {
                     let slots = [gradient, target.written()];
                     let [gradient, dx] = self.places.slots(self.arena, slots);
-                    fitting(upsample_backward(self.cx, upsample.shape, gradient, dx));
+                    fitting(upsample_nearest_backward(
+                        self.cx,
+                        upsample.shape,
+                        gradient,
+                        dx,
+                    ));
                     self.add_part(target);
                 }
             }
@@ -208,23 +213,19 @@ impl Worker<'_> {
         self.keep(backward.input, found);
     }
 
-    /// Keeps what was gathered, and adds the input's gradient to the others'.
+    /// Keeps what was gathered.
     fn keep(&mut self, input: Option<InputTarget>, found: Gathered) {
-        let Some(InputTarget { target, gather }) = input else {
-            return;
-        };
-        match gather {
-            Gather::Nothing => {}
-            Gather::NormSums(unit) => self.states[unit].sums = found.sums,
-            Gather::Factors(excite) => self.states[excite].factor_gradient = found.factors,
+        match input.map(|input| input.gather) {
+            None | Some(Gather::Nothing) => {}
+            Some(Gather::NormSums(unit)) => self.states[unit].sums = found.sums,
+            Some(Gather::Factors(excite)) => self.states[excite].factor_gradient = found.factors,
         }
-        self.add_part(target);
     }
 
     fn add_part(&mut self, target: Target) {
-        if let Target::Added { sum, part } = target {
-            let [sum, part] = self.places.slots(self.arena, [sum, part]);
-            fitting(add(self.cx, sum, part));
+        if let Some(part) = target.part {
+            let [sum, part] = self.places.slots(self.arena, [target.slot, part]);
+            fitting(accumulate(self.cx, sum, part));
         }
     }
 
@@ -259,7 +260,7 @@ impl Worker<'_> {
             }
             PassOn::Added(slot) => {
                 let [gradient, slot] = self.places.slots(self.arena, [gradient, slot]);
-                fitting(add(self.cx, slot, gradient));
+                fitting(accumulate(self.cx, slot, gradient));
             }
         }
     }
@@ -340,9 +341,10 @@ impl Convolution<'_> {
             _ => Vec::new(),
         };
         let gradients = ConvGradients {
-            input: input.map(|(target, dx)| InputGradient {
+            input: input.map(|(input, dx)| InputGradient {
                 dx,
-                after: target.gather.after(states, &mut factors),
+                store: input.target.store,
+                epilogue: input.gather.epilogue(states, &mut factors),
             }),
             weight,
             bias,

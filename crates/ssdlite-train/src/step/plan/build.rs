@@ -12,7 +12,8 @@ use ssdlite_core::unit::ConvKind;
 use ssdlite_core::{Activation, Graph, MapSize, NodeId, Operation};
 use ssdlite_kernels::Buffer;
 use ssdlite_kernels::arena::{Layout, Places, Slot};
-use ssdlite_kernels::train::map::MapShape;
+use ssdlite_kernels::train::gradient::Store;
+use ssdlite_kernels::train::map::{self, MapShape};
 use ssdlite_kernels::train::pointwise::PointwiseShape;
 use ssdlite_kernels::train::upsample::UpsampleShape;
 
@@ -355,8 +356,17 @@ impl<'a> Builder<'a> {
         let input = node.inputs[0];
         let source = self.read(input, time)?;
         let (from, to) = (self.sizes[input.index()], self.sizes[index]);
-        let shape = UpsampleShape::new(self.images, from.height, from.width, node.channels)
-            .and_then(|shape| shape.cut_to(to.height, to.width))
+        let from = map::GridShape {
+            images: self.images,
+            height: from.height,
+            width: from.width,
+            channels: node.channels,
+        };
+        let to = map::MapSize {
+            height: to.height,
+            width: to.width,
+        };
+        let shape = UpsampleShape::new(from, to)
             .or_else(|error| unsupported(node, &error.to_string()))?;
         let output = self.slots.slot(self.map(index)?.size(), time);
         let upsample = Upsample {
@@ -462,11 +472,11 @@ impl<'a> Builder<'a> {
             }
             Work::Upsample(upsample) => {
                 let gradient = self.gradient(index, time)?;
-                upsample.backward = Some((gradient, self.target(node.inputs[0], time)?));
+                upsample.backward = Some((gradient, self.target_by_part(node.inputs[0], time)?));
             }
             Work::Pool(pool) => {
                 let gradient = self.gradient(index, time)?;
-                pool.backward = Some((gradient, self.target(node.inputs[0], time)?));
+                pool.backward = Some((gradient, self.target_by_part(node.inputs[0], time)?));
             }
             Work::Linear(linear) => {
                 let gradient = match linear.rows {
@@ -480,7 +490,7 @@ impl<'a> Builder<'a> {
                 let wanted = self.wanted[input.index()];
                 linear.backward = Some(LinearBackward {
                     gradient,
-                    input: wanted.then(|| self.target(input, time)).transpose()?,
+                    input: wanted.then(|| self.target_by_part(input, time)).transpose()?,
                 });
             }
         }
@@ -527,22 +537,28 @@ impl<'a> Builder<'a> {
         }))
     }
 
-    /// Where a reader writes the gradient of what it read.
+    /// Where a reader that can add writes the gradient of what it read.
     fn target(&mut self, input: NodeId, time: usize) -> Result<Target> {
         let index = input.index();
-        let len = self.map(index)?.size();
-        Ok(match self.gradients[index] {
-            None => {
-                let slot = self.slots.slot(len, time);
-                self.gradients[index] = Some(slot);
-                Target::First(slot)
-            }
-            Some(sum) => {
-                self.slots.used(sum, time);
-                let part = self.slots.slot(len, time);
-                Target::Added { sum, part }
-            }
+        let (slot, store) = match self.gradients[index] {
+            None => (self.slots.slot(self.map(index)?.size(), time), Store::Overwrite),
+            Some(sum) => (sum, Store::Add),
+        };
+        self.slots.used(slot, time);
+        self.gradients[index] = Some(slot);
+        Ok(Target {
+            slot,
+            store,
+            part: None,
         })
+    }
+
+    /// The same for a reader that can't add.
+    fn target_by_part(&mut self, input: NodeId, time: usize) -> Result<Target> {
+        let target = self.target(input, time)?;
+        let len = self.map(input.index())?.size();
+        let part = (target.store == Store::Add).then(|| self.slots.slot(len, time));
+        Ok(Target { part, ..target })
     }
 
     /// How an input of a sum takes over the sum's gradient. It may share the

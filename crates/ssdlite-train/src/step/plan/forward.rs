@@ -2,12 +2,12 @@
 
 use ssdlite_core::unit::BATCH_NORM_EPS;
 use ssdlite_kernels::Context;
+use ssdlite_kernels::train::accumulate::accumulate;
 use ssdlite_kernels::train::norm::{Affine, Moments, normalise};
 use ssdlite_kernels::train::operand::Input;
 use ssdlite_kernels::train::pointwise::pointwise_forward;
 use ssdlite_kernels::train::squeeze_excite::{Excite as ExciteParameters, average_pool, excite_forward};
-use ssdlite_kernels::train::sum::add;
-use ssdlite_kernels::train::upsample::upsample_forward;
+use ssdlite_kernels::train::upsample::upsample_nearest;
 
 use super::linear::{activate, drop_out};
 use super::source::{Source, State, fitting};
@@ -179,7 +179,7 @@ impl Forward<'_> {
             }
             Source::Stored(_) | Source::Pixels => {
                 sum.copy_from_slice(first);
-                fitting(add(self.cx, sum, second));
+                fitting(accumulate(self.cx, sum, second));
             }
         }
     }
@@ -188,7 +188,7 @@ impl Forward<'_> {
         let slots = [node.source.slot(), Some(node.output)];
         let [input, output] = self.places.some_slots(self.arena, slots);
         let input = node.source.input(input, self.pixels, self.states);
-        fitting(upsample_forward(self.cx, node.shape, input, output));
+        fitting(upsample_nearest(self.cx, node.shape, input, output));
     }
 
     fn pool(&mut self, node: &Pool) {

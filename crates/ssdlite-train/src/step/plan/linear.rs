@@ -1,7 +1,7 @@
 //! What surrounds a linear layer, on vectors of a few thousand numbers.
 
 use ssdlite_core::Activation;
-use ssdlite_data::rng::Rng;
+use ssdlite_core::random::Rng;
 
 /// Writes `activation(z)` to `y`.
 pub(super) fn activate(activation: Activation, z: &[f32], y: &mut [f32]) {

@@ -18,8 +18,8 @@ mod forward;
 mod linear;
 mod source;
 mod steps;
-#[cfg(test)]
-mod tests;
+
+
 
 use ssdlite_core::Graph;
 use ssdlite_kernels::Buffer;

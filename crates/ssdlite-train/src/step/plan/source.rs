@@ -7,7 +7,7 @@ use ssdlite_kernels::arena::Slot;
 use ssdlite_kernels::train::depthwise::{
     DepthwiseShape, depthwise_backward, depthwise_forward, depthwise_forward_moments,
 };
-use ssdlite_kernels::train::gradient::{After, ConvGradients};
+use ssdlite_kernels::train::gradient::{ConvGradients, Epilogue, Store};
 use ssdlite_kernels::train::map::{self, MapShape};
 use ssdlite_kernels::train::norm::{Affine, Moments, NormSums};
 use ssdlite_kernels::train::operand::{Input, Normalised, OutputGradient};
@@ -139,33 +139,31 @@ impl Gather {
         }
     }
 
-    pub(super) fn after<'a>(self, states: &'a [State], factors: &'a mut [f32]) -> After<'a> {
+    pub(super) fn epilogue<'a>(self, states: &'a [State], factors: &'a mut [f32]) -> Epilogue<'a> {
         match self {
-            Self::Nothing => After::Nothing,
-            Self::NormSums(unit) => After::NormSums {
+            Self::Nothing => Epilogue::Nothing,
+            Self::NormSums(unit) => Epilogue::NormSums {
                 mean: &states[unit].moments().mean,
             },
-            Self::Factors(_) => After::ImageScale(factors),
+            Self::Factors(_) => Epilogue::ImageScale(factors),
         }
     }
 }
 
 /// Where the gradient of what was read goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Target {
-    /// This is the first of its readers' gradients, or the only one.
-    First(Slot),
-    /// It is written to `part`, then added to the others' sum.
-    Added { sum: Slot, part: Slot },
+pub(super) struct Target {
+    pub(super) slot: Slot,
+    /// Whether others of its readers have written theirs.
+    pub(super) store: Store,
+    /// Where it is written before it is added, by an operation that can't add.
+    pub(super) part: Option<Slot>,
 }
 
 impl Target {
     /// Where the gradient is written.
     pub(super) fn written(self) -> Slot {
-        match self {
-            Self::First(slot) => slot,
-            Self::Added { part, .. } => part,
-        }
+        self.part.unwrap_or(self.slot)
     }
 }
 

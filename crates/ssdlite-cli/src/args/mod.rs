@@ -1,0 +1,10 @@
+//! Options that several commands have.
+
+pub(crate) mod config;
+pub(crate) mod network;
+pub(crate) mod post_processing;
+pub(crate) mod reading;
+pub(crate) mod run;
+pub(crate) mod server;
+pub(crate) mod stall;
+pub(crate) mod train_options;

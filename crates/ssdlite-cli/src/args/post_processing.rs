@@ -1,0 +1,73 @@
+//! Options of the commands that run a detector.
+
+use clap::Args;
+use ssdlite_core::{PostProcessing, Suppression};
+
+/// Which boxes become detections.
+#[derive(Args, Default)]
+#[command(next_help_heading = "Detections")]
+pub(crate) struct PostProcessingArgs {
+    #[arg(
+        long,
+        help = format!(
+            "Least score of a detection, 0 to 1 [default: as the model says, usually {}; {} to \
+             evaluate]",
+            PostProcessing::default().score_threshold,
+            PostProcessing::EVALUATION_SCORE_THRESHOLD
+        )
+    )]
+    score: Option<f32>,
+    #[arg(
+        long,
+        value_name = "IOU",
+        conflicts_with = "soft_nms",
+        help = format!(
+            "IoU above which the worse of two boxes of a class goes [default: as the model says, \
+             usually {}]",
+            PostProcessing::USUAL_MAX_IOU
+        )
+    )]
+    nms: Option<f32>,
+    /// Lower the score of overlapping boxes instead of dropping them, with this
+    /// sigma
+    #[arg(long, value_name = "SIGMA")]
+    soft_nms: Option<f32>,
+    #[arg(
+        long,
+        help = format!(
+            "Most boxes a class that compete [default: as the model says, usually {}]",
+            PostProcessing::default().candidates_per_class
+        )
+    )]
+    candidates: Option<usize>,
+    #[arg(
+        long,
+        help = format!(
+            "Most detections an image [default: as the model says, usually {}]",
+            PostProcessing::default().max_detections
+        )
+    )]
+    max_detections: Option<usize>,
+}
+
+impl PostProcessingArgs {
+    /// `settings` with the options that were given.
+    pub(crate) fn over(&self, mut settings: PostProcessing) -> PostProcessing {
+        if let Some(score) = self.score {
+            settings.score_threshold = score;
+        }
+        if let Some(max_iou) = self.nms {
+            settings.suppression = Suppression::Hard { max_iou };
+        }
+        if let Some(sigma) = self.soft_nms {
+            settings.suppression = Suppression::Soft { sigma };
+        }
+        if let Some(candidates) = self.candidates {
+            settings.candidates_per_class = candidates;
+        }
+        if let Some(most) = self.max_detections {
+            settings.max_detections = most;
+        }
+        settings
+    }
+}

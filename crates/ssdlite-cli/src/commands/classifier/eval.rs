@@ -1,0 +1,67 @@
+//! `classifier eval`: how good a classifier is.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
+use ssdlite_data::split::Split;
+use ssdlite_infer::Classifier;
+use ssdlite_train::division_from_info;
+
+use crate::console;
+use crate::evaluation::MOST_PRINTED_CLASSES;
+use crate::evaluation::classifier::{evaluate, save};
+use crate::models::run_options;
+use crate::outcome::Outcome;
+use crate::output::findings::warn_of_reading;
+
+#[derive(Args)]
+pub(crate) struct ClassifierEvalArgs {
+    /// A classifier's model file
+    model: PathBuf,
+    /// A folder of images in class folders, under train, val and test, or alone and
+    /// then divided at random as the model's was
+    data: PathBuf,
+    /// train, val, trainval or test
+    #[arg(long, default_value_t = Split::Test)]
+    split: Split,
+    /// Save the confusion matrix and all numbers in this folder
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl ClassifierEvalArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        // Images, not layers, are shared out among threads.
+        let options = run_options(Some(NonZeroUsize::MIN));
+        let classifier = Classifier::load_with(&self.model, &options)?;
+        let reading = ImageFolder::open(&self.data)?.read(
+            self.split,
+            &ImageFolderOptions {
+                classes: Some(classifier.classes().clone()),
+                shares: division_from_info(classifier.info()).unwrap_or_default(),
+            },
+        )?;
+        warn_of_reading(&self.data, &reading);
+        let (report, failures) = evaluate(&classifier, reading.set)?;
+        if self.json {
+            console::json(&report)?;
+        } else {
+            console::text(&report)?;
+            if classifier.classes().len() <= MOST_PRINTED_CLASSES {
+                console::text(&report.confusion)?;
+            }
+        }
+        if let Some(folder) = &self.save {
+            save(&report, folder)?;
+        }
+        Ok(Outcome::from_failures(
+            failures + reading.losses.images_skipped,
+        ))
+    }
+}

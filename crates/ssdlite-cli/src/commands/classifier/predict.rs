@@ -1,0 +1,95 @@
+//! `classifier predict`: name what images show.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+use ssdlite_image::Limits;
+use ssdlite_infer::Classifier;
+use ssdlite_media::{MediaKind, Source};
+
+use crate::console;
+use crate::models::run_options;
+use crate::outcome::{Outcome, for_each_input};
+
+#[derive(Args)]
+pub(crate) struct PredictArgs {
+    /// A classifier's model file
+    model: PathBuf,
+    /// Images, folders or patterns
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// So many classes an image
+    #[arg(long, default_value_t = 5)]
+    top: usize,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Print one JSON object an image
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct PredictionJson<'a> {
+    image: &'a str,
+    top: Vec<ScoreJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ScoreJson<'a> {
+    class: &'a str,
+    score: f32,
+}
+
+impl PredictArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        let classifier = Classifier::load_with(&self.model, &run_options(self.threads))?;
+        for_each_input(&self.images, image_files, |path| {
+            self.predict(&classifier, &path)?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    fn predict(&self, classifier: &Classifier, path: &Path) -> Result<()> {
+        let image = ssdlite_image::decode::decode_file(path, &Limits::default())?;
+        let name = path.to_string_lossy();
+        let top = classifier
+            .top(&image, self.top)
+            .with_context(|| name.to_string())?;
+        let scores = top.iter().map(|top| ScoreJson {
+            class: classifier.classes().get(top.class).unwrap_or_default(),
+            score: top.score,
+        });
+        let prediction = PredictionJson {
+            image: &name,
+            top: scores.collect(),
+        };
+        if self.json {
+            return console::json(&prediction);
+        }
+        console::text(format_args!("{name}:"))?;
+        for score in &prediction.top {
+            console::text(format_args!("  {:.3} {}", score.score, score.class))?;
+        }
+        Ok(())
+    }
+}
+
+/// The image files that an argument names.
+fn image_files(argument: &str) -> Result<Vec<PathBuf>> {
+    let Source::Files(files) = Source::parse(argument)? else {
+        anyhow::bail!("{argument}: expected images, found a camera or a stream");
+    };
+    let images = files
+        .into_iter()
+        .filter(|file| file.kind == MediaKind::Image);
+    let paths: Vec<_> = images.map(|file| file.path).collect();
+    anyhow::ensure!(
+        !paths.is_empty(),
+        "{argument}: expected images, found videos"
+    );
+    Ok(paths)
+}

@@ -1,0 +1,37 @@
+//! `classifier train`: a training run from options to model file.
+
+use anyhow::Result;
+use clap::Args;
+use ssdlite_train::{ClassifierConfig, RunData, train_classifier};
+
+use crate::args::run::RunArgs;
+use crate::args::train_options::ClassifierTaskArgs;
+use crate::evaluation::classifier::evaluate_run;
+use crate::outcome::Outcome;
+use crate::training::Task;
+
+#[derive(Args)]
+pub(crate) struct ClassifierTrainArgs {
+    #[command(flatten)]
+    options: ClassifierTaskArgs,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+impl ClassifierTrainArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        let text = self.run.config_text(&self.options)?;
+        let config = (self.run).blame_file(ClassifierConfig::from_toml(&text), Task::Classifier)?;
+        let model = &config.model;
+        let start = self.run.start(model.backbone, &model.weights)?;
+        self.run.train(
+            Task::Classifier,
+            config.training.device,
+            |session| {
+                let data = RunData::of_classifier(&config, session.observer)?;
+                Ok((train_classifier(&config, &data, &start, session)?, data))
+            },
+            evaluate_run,
+        )
+    }
+}

@@ -1,0 +1,66 @@
+//! `data split`: a VOC folder's images divided into train, val, trainval and
+//! test.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use ssdlite_data::Overwrite;
+use ssdlite_data::split::{Split, SplitShares};
+use ssdlite_data::voc::VocFolder;
+
+use crate::console;
+use crate::outcome::Outcome;
+
+#[derive(Args)]
+pub(crate) struct SplitArgs {
+    /// A VOC folder (Annotations, JPEGImages)
+    data: PathBuf,
+    /// The part of all images that is trainval; the rest is test
+    #[arg(long, default_value_t = SplitShares::default().trainval)]
+    trainval: f64,
+    /// The part of trainval that is train; the rest is val
+    #[arg(long, default_value_t = SplitShares::default().train)]
+    train: f64,
+    /// Another seed gives another division
+    #[arg(long, default_value_t = SplitShares::default().seed)]
+    seed: u64,
+    /// Replace split files that are there already
+    #[arg(long)]
+    force: bool,
+}
+
+impl SplitArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        let shares = SplitShares {
+            trainval: self.trainval,
+            train: self.train,
+            seed: self.seed,
+        };
+        let overwrite = if self.force {
+            Overwrite::Allow
+        } else {
+            Overwrite::Refuse
+        };
+        let folder = VocFolder::open(&self.data)?;
+        if !self.force && Split::ALL.iter().any(|&split| folder.has_split(split)) {
+            anyhow::bail!(
+                "{}: there are split files already: --force replaces them",
+                self.data.display()
+            );
+        }
+        let counts = folder.write_splits(&shares, overwrite)?;
+        let trainval = counts.train + counts.val;
+        console::text(format_args!(
+            "train {}, val {}, trainval {trainval}, test {} images",
+            counts.train, counts.val, counts.test
+        ))?;
+        if counts.left_out > 0 {
+            console::warning(&format!(
+                "{} annotations without an image are in no split",
+                counts.left_out
+            ));
+        }
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,117 @@
+//! `data stats`: classes, box sizes, and how many boxes a detector can match.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+use ssdlite_core::{ClassNames, DefaultBoxes, MobileNetV3, ModelInfo, Variant};
+use ssdlite_data::DataFolder;
+use ssdlite_data::finding::{Losses, Reading};
+use ssdlite_data::folders::ImageFolder;
+use ssdlite_data::split::Split;
+use ssdlite_data::stats::{ClassificationStats, DetectionStats};
+use ssdlite_data::voc::VocFolder;
+use ssdlite_train::config::ModelOptions;
+
+use crate::args::reading::ReadingArgs;
+use crate::console;
+use crate::outcome::Outcome;
+use crate::output::findings::warn_of;
+
+#[derive(Args)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// Side of the detector's input, in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = ModelOptions::detector().size)]
+    size: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl StatsArgs {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        match DataFolder::open(&self.reading.data)? {
+            DataFolder::Voc(folder) => self.print_detection(&folder),
+            DataFolder::Images(folder) => self.print_classification(&folder),
+        }
+    }
+
+    fn print_detection(&self, folder: &VocFolder) -> Result<Outcome> {
+        let options = self.reading.voc_options()?;
+        let read = |split| Ok(folder.read(split, &options)?);
+        let (sets, losses) = read_splits(|split| folder.has_split(split), read)?;
+        let Some((_, first)) = sets.first() else {
+            anyhow::bail!(
+                "{} has no lists in ImageSets/Main: make them with `ssdlite data split`",
+                self.reading.data.display()
+            );
+        };
+        let default_boxes = default_boxes(first.classes.clone(), self.size)?;
+        let stats = DetectionStats::new(&borrowed(&sets), &default_boxes);
+        self.print(&stats, losses)
+    }
+
+    fn print_classification(&self, folder: &ImageFolder) -> Result<Outcome> {
+        let options = self.reading.folder_options()?;
+        let read = |split| Ok(folder.read(split, &options)?);
+        let (sets, losses) = read_splits(|split| folder.has_split(split), read)?;
+        self.print(&ClassificationStats::new(&borrowed(&sets)), losses)
+    }
+
+    fn print(
+        &self,
+        stats: &(impl Serialize + std::fmt::Display),
+        losses: Losses,
+    ) -> Result<Outcome> {
+        if self.json {
+            console::json(stats)?;
+        } else {
+            console::text(stats)?;
+        }
+        if !losses.is_none() {
+            console::warning(&format!("{losses}; `ssdlite data check` lists them"));
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The sets of the splits that are there, and what was lost of them.
+fn read_splits<T>(
+    has: impl Fn(Split) -> bool,
+    read: impl Fn(Split) -> Result<Reading<T>>,
+) -> Result<(Vec<(Split, T)>, Losses)> {
+    let mut losses = Losses::default();
+    let mut sets = Vec::new();
+    for split in splits_to_count(has) {
+        let reading = read(split)?;
+        warn_of(&reading.findings);
+        losses += reading.losses;
+        sets.push((split, reading.set));
+    }
+    Ok((sets, losses))
+}
+
+fn borrowed<T>(sets: &[(Split, T)]) -> Vec<(Split, &T)> {
+    sets.iter().map(|(split, set)| (*split, set)).collect()
+}
+
+/// `train`, `val` and `test` as far as they are there, but `trainval` where
+/// these two are not told apart.
+fn splits_to_count(has: impl Fn(Split) -> bool) -> Vec<Split> {
+    let apart = has(Split::Train) && has(Split::Val);
+    let wanted: &[Split] = if has(Split::TrainVal) && !apart {
+        &[Split::TrainVal, Split::Test]
+    } else {
+        &[Split::Train, Split::Val, Split::Test]
+    };
+    wanted.iter().copied().filter(|split| has(*split)).collect()
+}
+
+/// The default boxes of a detector with an input of this side. They are the
+/// same for both networks.
+fn default_boxes(classes: ClassNames, side: u32) -> Result<DefaultBoxes> {
+    let info = ModelInfo::detector(MobileNetV3::new(Variant::Small), classes, side);
+    info.validate()?;
+    info.default_boxes().context("a detector has default boxes")
+}

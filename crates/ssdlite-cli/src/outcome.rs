@@ -1,0 +1,60 @@
+//! How commands end.
+
+use anyhow::Result;
+
+use crate::console;
+
+/// How a command ended that could be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All that was asked for was done.
+    Done,
+    /// Something was wrong; it has been said.
+    Failed,
+}
+
+impl Outcome {
+    /// Failed if anything did; says how many.
+    pub(crate) fn from_failures(failures: usize) -> Self {
+        if failures == 0 {
+            return Self::Done;
+        }
+        let inputs = console::counted(failures as u64, "input");
+        console::error(&format!("{inputs} could not be used"));
+        Self::Failed
+    }
+}
+
+/// The options contradict each other: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub(crate) String);
+
+/// Does `work` on every input that the arguments name. One that can't be used
+/// is told and counted and the others go on; work that ends as failed ends all.
+pub(crate) fn for_each_input<I>(
+    arguments: &[String],
+    inputs_of: impl Fn(&str) -> Result<Vec<I>>,
+    mut work: impl FnMut(I) -> Result<Outcome>,
+) -> Result<Outcome> {
+    let mut failures = 0;
+    let mut fail = |error| {
+        console::failure(&error);
+        failures += 1;
+    };
+    for argument in arguments {
+        let inputs = inputs_of(argument).unwrap_or_else(|error| {
+            fail(error);
+            Vec::new()
+        });
+        for input in inputs {
+            match work(input) {
+                Ok(Outcome::Done) => {}
+                Ok(Outcome::Failed) => return Ok(Outcome::Failed),
+                Err(error) if console::is_closed_pipe(&error) => return Err(error),
+                Err(error) => fail(error),
+            }
+        }
+    }
+    Ok(Outcome::from_failures(failures))
+}

@@ -1,0 +1,150 @@
+//! Progress of a training run, on standard error: a bar with the losses while
+//! an epoch goes on, a line when it is done.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ssdlite_train::{EpochReport, Losses, Observer, RunStarted, StepReport, Validation};
+
+use crate::console::{self, counted};
+
+/// Shows a run to a person; to a program as well, if asked.
+pub(crate) struct TrainingProgress {
+    bar: ProgressBar,
+    json: bool,
+}
+
+impl TrainingProgress {
+    pub(crate) fn new(json: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let template = "{prefix} {bar:24} {pos}/{len} {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self { bar, json }
+    }
+
+    /// Prints above the bar, or as a plain line where there is none.
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| console::note(text));
+    }
+}
+
+impl Drop for TrainingProgress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for TrainingProgress {
+    fn started(&mut self, run: &RunStarted) {
+        if let Some(weights) = &run.weights {
+            self.line(weights);
+        }
+        let validation = match run.validation_images {
+            Some(images) => format!("{images} to evaluate"),
+            None => "none to evaluate".into(),
+        };
+        self.line(&format!(
+            "{} images to learn from, {validation}; {} classes; {} trained parameters; {} of {}",
+            run.training_images,
+            run.classes.len(),
+            run.trained_parameters,
+            counted(u64::from(run.epochs), "epoch"),
+            counted(run.steps_per_epoch, "step")
+        ));
+        if run.steps_done > 0 {
+            self.line(&format!("going on after step {}", run.steps_done));
+        }
+        self.bar.set_length(run.steps_per_epoch);
+    }
+
+    fn step(&mut self, step: &StepReport) {
+        self.bar.set_prefix(format!("epoch {}", step.epoch));
+        self.bar.set_position(step.step);
+        self.bar.set_message(format!(
+            "{:.1} images/s, {}, {} left",
+            step.images_per_second,
+            losses_text(&step.losses),
+            duration_text(step.time_left)
+        ));
+    }
+
+    fn epoch(&mut self, epoch: &EpochReport) {
+        let mut line = format!(
+            "epoch {}/{}: {}, lr {:.2e}, {:.1} images/s, {}",
+            epoch.epoch,
+            epoch.epochs,
+            losses_text(&epoch.losses),
+            epoch.lr,
+            epoch.images_per_second,
+            duration_text(epoch.duration)
+        );
+        if let Some(validation) = &epoch.validation {
+            line.push_str(&format!(", {}", validation_text(validation)));
+        }
+        if epoch.is_best {
+            line.push_str(" (best)");
+        }
+        self.line(&line);
+        if self.json {
+            let json = serde_json::json!({
+                "epoch": epoch.epoch,
+                "classification_loss": epoch.losses.classification,
+                "regression_loss": epoch.losses.regression,
+                "lr": epoch.lr,
+                "images_per_second": epoch.images_per_second,
+                "seconds": epoch.duration.as_secs_f64(),
+                "score": epoch.validation.as_ref().and_then(Validation::score),
+                "best": epoch.is_best,
+            });
+            // A closed standard output is no reason to give up a training run.
+            console::json(&json).ok();
+        }
+    }
+
+    fn warning(&mut self, message: &str) {
+        self.bar.suspend(|| console::warning(message));
+    }
+}
+
+fn validation_text(validation: &Validation) -> String {
+    let score = |(name, score): &(String, f64)| format!("{name} {score:.3}");
+    let scores: Vec<_> = validation.scores.iter().map(score).collect();
+    scores.join(", ")
+}
+
+fn losses_text(losses: &Losses) -> String {
+    match losses.regression {
+        Some(regression) => format!(
+            "loss {:.3} (class {:.3}, box {regression:.3})",
+            losses.total(),
+            losses.classification
+        ),
+        None => format!("loss {:.3}", losses.total()),
+    }
+}
+
+fn duration_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds >= 3600 {
+        format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60)
+    } else if seconds >= 60 {
+        format!("{}m{:02}s", seconds / 60, seconds % 60)
+    } else {
+        format!("{:.1}s", duration.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short_to_read() {
+        let text = |millis| duration_text(Duration::from_millis(millis));
+        assert_eq!(text(1_250), "1.2s");
+        assert_eq!(text(61_000), "1m01s");
+        assert_eq!(text(3_725_000), "1h02m");
+    }
+}

@@ -1,0 +1,166 @@
+//! What `train` and `classifier train` share: a training run from options to
+//! model file.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use ssdlite_core::Variant;
+use ssdlite_data::Overwrite;
+use ssdlite_train::config::{DeviceKind, Weights};
+use ssdlite_train::{End, RunFolder, Session, Start};
+
+use crate::args::config::{any_given, config_text};
+use crate::args::run::RunArgs;
+use crate::console::{self, counted};
+use crate::device::device_from_kind;
+use crate::outcome::{Outcome, UsageError};
+use crate::output::training_progress::TrainingProgress;
+use crate::signals::stop_on_signal;
+use crate::weights::{Store, TrainedOn, published_for};
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Detector,
+    Classifier,
+}
+
+impl Task {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Detector => "detector",
+            Self::Classifier => "classifier",
+        }
+    }
+
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Detector => "ssdlite train",
+            Self::Classifier => "ssdlite classifier train",
+        }
+    }
+}
+
+impl RunArgs {
+    /// The configuration of a resumed run, or that of the file and the options.
+    pub(crate) fn config_text(&self, options: &impl Serialize) -> Result<String> {
+        let Some(run) = &self.resume else {
+            return config_text(self.config.as_deref(), options);
+        };
+        if any_given(options)? {
+            return Err(UsageError(
+                "a resumed run keeps its options: --resume goes without others".into(),
+            )
+            .into());
+        }
+        let path = RunFolder::open(run)?.config();
+        std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))
+    }
+
+    /// Names the file that a wrong configuration came from.
+    pub(crate) fn blame_file<C>(&self, config: ssdlite_train::Result<C>, task: Task) -> Result<C> {
+        let origin = match (&self.resume, &self.config) {
+            (None, None) => return Ok(config?),
+            (None, Some(file)) => format!("{} with the options given", file.display()),
+            (Some(run), _) => format!("{} is no {}'s run", run.display(), task.name()),
+        };
+        config.context(origin)
+    }
+
+    /// What the network starts from; published weights are fetched.
+    pub(crate) fn start(&self, variant: Variant, weights: &Weights) -> Result<Start> {
+        if self.resume.is_some() {
+            return Ok(Start::Resume);
+        }
+        let trained_on = match weights {
+            Weights::None => return Ok(Start::Random),
+            Weights::File(path) => return Ok(Start::Weights(path.clone())),
+            Weights::Imagenet => TrainedOn::ImageNet,
+            Weights::Coco => TrainedOn::Coco,
+        };
+        let published = published_for(variant, trained_on).with_context(|| {
+            format!(
+                "there are no published weights of {} trained on {weights}: use `imagenet`, a \
+                 file or `none`",
+                variant.name()
+            )
+        })?;
+        Ok(Start::Weights(
+            Store::from_environment()?.fetch(&published)?,
+        ))
+    }
+
+    /// A run with the evaluation of its best model, which tells whether it got to
+    /// its end, on the data that the training gives back.
+    pub(crate) fn train<D>(
+        &self,
+        task: Task,
+        device: DeviceKind,
+        train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<(ssdlite_train::Outcome, D)>,
+        evaluate: impl FnOnce(D, &RunFolder, &AtomicBool) -> Result<bool>,
+    ) -> Result<Outcome> {
+        let device = device_from_kind(device)?;
+        let folder = match &self.resume {
+            Some(run) => RunFolder::open(run)?,
+            None => RunFolder::create(self.new_folder(task)?, Overwrite::Refuse)?,
+        };
+        console::note(&format!("run folder: {}", folder.path().display()));
+        let mut progress = TrainingProgress::new(self.json);
+        let stop = stop_on_signal("stopping after this step")?;
+        let outcome = train(&mut Session {
+            folder: &folder,
+            device: device.as_ref(),
+            observer: &mut progress,
+            stop: &stop,
+        });
+        drop(progress);
+        let (mut outcome, data) = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
+        if outcome.end != End::Stopped && !evaluate(data, &folder, &stop)? {
+            outcome.end = End::Stopped;
+        }
+        Ok(say_end(&outcome, &folder, task))
+    }
+
+    fn new_folder(&self, task: Task) -> Result<PathBuf> {
+        if let Some(name) = &self.name {
+            return Ok(self.runs.join(name));
+        }
+        (1_u32..)
+            .map(|number| self.runs.join(format!("{}-{number}", task.name())))
+            .find(|path| !path.exists())
+            .context("there is no free number for the run")
+    }
+}
+
+fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> Outcome {
+    let best = match outcome.best {
+        Some(best) => format!(", best score {best:.3}"),
+        None => String::new(),
+    };
+    let path = folder.path().display();
+    let epochs = counted(u64::from(outcome.epochs), "epoch");
+    match outcome.end {
+        End::Stopped => {
+            let command = task.command();
+            console::note(&format!("stopped; `{command} --resume {path}` goes on"));
+            return Outcome::Failed;
+        }
+        End::OutOfPatience => console::note(&format!(
+            "no better score for a while: ended after {epochs}{best}"
+        )),
+        End::Finished => console::note(&format!("{epochs} done{best}")),
+    }
+    console::note(&format!("model: {}", folder.best_model().display()));
+    Outcome::Done
+}
+
+/// Removes the folder of a run that failed before it wrote anything.
+fn remove_if_empty(folder: &Path) {
+    let inner = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in inner {
+        std::fs::remove_dir(entry.path()).ok();
+    }
+    std::fs::remove_dir(folder).ok();
+}

@@ -1,0 +1,22 @@
+//! A whole run: read the data, make or load the network, train, evaluate, save.
+
+mod charts;
+mod checkpoint;
+mod classifier;
+mod data;
+mod detector;
+mod images;
+mod observer;
+mod results;
+mod run_folder;
+mod task;
+mod trainer;
+mod validation;
+
+pub use classifier::{division_from_info, train_classifier};
+pub use data::RunData;
+pub use detector::train_detector;
+pub use observer::{EpochReport, Observer, RunStarted, StepReport};
+pub use run_folder::RunFolder;
+pub use trainer::{End, Outcome, Session, Start};
+pub use validation::Validation;

@@ -1,0 +1,5 @@
+//! Whole training runs.
+
+mod classifier;
+mod detector;
+mod notes;

@@ -1,0 +1,8 @@
+//! The training step: its outputs and gradients.
+
+mod forward;
+mod freezing;
+mod gradients;
+mod inference;
+mod network;
+mod training_step;
