@@ -367,7 +367,10 @@ mod tests {
                 ..SMALLEST
             },
         ] {
-            assert!(matches!(bench_train(&options, &OnCpu), Err(Error::Config(_))));
+            assert!(matches!(
+                bench_train(&options, &OnCpu),
+                Err(Error::Config(_))
+            ));
         }
     }
 }

@@ -190,11 +190,7 @@ fn maps_text(maps: &[MapSize]) -> String {
 }
 
 fn layer_table(info: &ModelInfo) -> String {
-    let classes = info.classes.len();
-    let layers = match &info.task {
-        Task::Classify => info.backbone.classifier(classes).layers(info.input()),
-        Task::Detect(_) => info.backbone.detector(classes).layers(info.input()),
-    };
+    let layers = info.graph().layers(info.input());
     let mut table = format!(
         "\n{:45} {:22} {:>14} {:>14} {:>9}\n",
         "layer", "kind", "input", "output", "MMACs"
@@ -216,16 +212,13 @@ fn layer_table(info: &ModelInfo) -> String {
 
 fn kind_text(layer: &Layer) -> String {
     match layer.kind {
-        LayerKind::Conv {
-            kind,
-            kernel,
-            stride,
-        } => {
-            let name = match kind {
+        LayerKind::Conv(conv) => {
+            let name = match conv.kind {
                 ConvKind::Full => "convolution",
                 ConvKind::Depthwise => "depthwise",
                 ConvKind::Pointwise => "pointwise",
             };
+            let (kernel, stride) = (conv.kernel, conv.stride);
             format!("{name} {kernel}x{kernel} /{stride}")
         }
         LayerKind::SqueezeExcite => "squeeze-and-excite".into(),

@@ -17,11 +17,11 @@ use ssdlite_core::random::Fnv1a;
 use ssdlite_model::MAX_MODEL_BYTES;
 use ssdlite_model::safetensors::{self, Contents, Numbers, RawNumbers, TensorView};
 
+use super::results::EpochRow;
+use super::run_folder::write_file;
 use crate::error::{Error, Result};
 use crate::step::Losses;
 use crate::step::Parameters;
-use super::results::EpochRow;
-use super::run_folder::write_file;
 
 /// Key of the header in the file's metadata: a line with the checksum, then
 /// TOML, whose reader gives back every float to the bit.
@@ -327,7 +327,8 @@ fn put_back(
     contents: &Contents<'_>,
     parameters: &mut Parameters,
 ) -> std::result::Result<(), String> {
-    let layout: Vec<_> = parameters.places()
+    let layout: Vec<_> = parameters
+        .places()
         .map(|(spec, range)| (spec.clone(), range))
         .collect();
     for (kind, numbers) in parameters.numbers_mut() {

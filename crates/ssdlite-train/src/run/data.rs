@@ -8,9 +8,9 @@ use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
 use ssdlite_data::{ClassificationSet, DetectionSet, Split, SplitShares};
 
+use super::observer::Observer;
 use crate::config::{ClassifierConfig, DetectorConfig};
 use crate::error::Result;
-use super::observer::Observer;
 
 /// What a run learns from and what it is evaluated on, read once.
 #[derive(Clone, Debug)]

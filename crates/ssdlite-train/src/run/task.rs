@@ -10,9 +10,9 @@ use ssdlite_evaluate::{EvaluationOptions, Watch};
 use ssdlite_image::RgbImage;
 use ssdlite_model::ModelFile;
 
+use super::Validation;
 use super::run_folder::RunFolder;
 use super::trainer::Session;
-use super::Validation;
 use crate::config::{self, TrainingOptions};
 use crate::error::Result;
 use crate::step::{Objective, Targets};

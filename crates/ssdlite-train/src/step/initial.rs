@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use ssdlite_core::random::Rng;
-use ssdlite_core::{
-    ClassNames, Graph, MobileNetV3, ModelInfo, Part, Task, TensorRole, TensorSpec,
-};
+use ssdlite_core::{ClassNames, Graph, MobileNetV3, ModelInfo, Part, Task, TensorRole, TensorSpec};
 use ssdlite_model::{
     ModelFile, StateDict, detector_state_from_classifier, head_rows_by_class, read_pth,
 };
@@ -177,8 +175,8 @@ pub(crate) fn values_from_file(
         }
     };
     let fitting = state.select_fitting(&graph.tensors());
-    let (fitting, report) = fitting
-        .map_err(|error| Error::WeightsMismatch(format!("{}: {error}", path.display())))?;
+    let (fitting, report) =
+        fitting.map_err(|error| Error::WeightsMismatch(format!("{}: {error}", path.display())))?;
     fill(&mut values, layout, &fitting);
     let mut text = report.to_string();
     if !found.is_empty() {
@@ -248,7 +246,10 @@ mod tests {
         let values = random_values(&layout, 1);
         for (key, deviation) in [
             // 5x5 depthwise: fan out counts the kernel once a channel.
-            ("backbone.features.0.8.block.1.0.weight", (2.0_f64 / (144.0 * 25.0)).sqrt()),
+            (
+                "backbone.features.0.8.block.1.0.weight",
+                (2.0_f64 / (144.0 * 25.0)).sqrt(),
+            ),
             ("backbone.features.1.3.0.weight", (2.0_f64 / 576.0).sqrt()),
             ("backbone.extra.0.0.0.weight", 0.03),
             ("head.classification_head.module_list.0.1.weight", 0.03),
@@ -258,7 +259,10 @@ mod tests {
             let error = deviation / (values.len() as f64).sqrt();
             // Four standard errors of each.
             assert!(mean.abs() < 4.0 * error, "{key}: mean {mean}");
-            assert!((found - deviation).abs() < 4.0 * error / 2.0_f64.sqrt(), "{key}: {found}");
+            assert!(
+                (found - deviation).abs() < 4.0 * error / 2.0_f64.sqrt(),
+                "{key}: {found}"
+            );
         }
         for (key, expected) in [
             ("backbone.features.0.0.1.weight", 1.0),

@@ -70,7 +70,10 @@ impl Objective {
                     classification: output.classification,
                     regression: Some(output.regression),
                 };
-                Ok((losses, vec![output.logit_gradient, output.regression_gradient]))
+                Ok((
+                    losses,
+                    vec![output.logit_gradient, output.regression_gradient],
+                ))
             }
             _ => Err(Error::InvalidRequest(
                 "expected targets for the outputs of the network, found another task's".into(),

@@ -125,7 +125,10 @@ impl Parameters {
     /// [`Error::Model`] for numbers that are not finite, or tensors other than
     /// `info` asks for.
     pub fn averaged_model(&self, info: ModelInfo) -> Result<ModelFile> {
-        Ok(ModelFile::new(info, state_dict(&self.layout, &self.averages))?)
+        Ok(ModelFile::new(
+            info,
+            state_dict(&self.layout, &self.averages),
+        )?)
     }
 
     /// The tensors' keys and places in each of [`Self::numbers`].

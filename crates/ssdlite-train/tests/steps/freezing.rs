@@ -32,7 +32,11 @@ fn classifier() -> (Graph, Options) {
 fn assert_trains((graph, options): (Graph, Options), trained: &[Part]) {
     let before = Network::new(&graph, trained, options);
     let mut network = Network::new(&graph, trained, options);
-    let boxes: usize = graph.feature_maps(options.input).iter().map(|m| 6 * m.cells()).sum();
+    let boxes: usize = graph
+        .feature_maps(options.input)
+        .iter()
+        .map(|m| 6 * m.cells())
+        .sum();
     let mut labels = vec![0; options.images * boxes];
     labels.iter_mut().step_by(7).for_each(|label| *label = 1);
     let regressions = vec![0.5; labels.len() * 4];
@@ -50,7 +54,11 @@ fn assert_trains((graph, options): (Graph, Options), trained: &[Part]) {
         let moved = network.values(key) != before.values(key);
         assert_eq!(moved, trains && !slot.spec.role.is_parameter(), "{key}");
         let has_gradient = network.gradient(key).iter().any(|&g| g != 0.0);
-        assert_eq!(has_gradient, trains && slot.spec.role.is_parameter(), "{key}");
+        assert_eq!(
+            has_gradient,
+            trains && slot.spec.role.is_parameter(),
+            "{key}"
+        );
     }
 }
 
@@ -94,11 +102,20 @@ fn evaluation_changes_nothing_and_repeats_itself() {
 #[test]
 fn a_batch_of_one_trains() {
     let (graph, options) = detector();
-    let options = Options { images: 1, ..options };
+    let options = Options {
+        images: 1,
+        ..options
+    };
     let mut network = Network::new(&graph, &ALL, options);
     let one = images([1, 3, 64, 80]);
     assert!(network.forward(&one).concat().iter().all(|x| x.is_finite()));
     for key in network.keys(TensorRole::RunningVar) {
-        assert!(network.values(&key).iter().all(|&x| x >= 0.0 && x.is_finite()), "{key}");
+        assert!(
+            network
+                .values(&key)
+                .iter()
+                .all(|&x| x >= 0.0 && x.is_finite()),
+            "{key}"
+        );
     }
 }

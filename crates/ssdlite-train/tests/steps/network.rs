@@ -72,7 +72,9 @@ impl Network {
             targets,
             random: 0,
         };
-        self.plan.run(batch, self.parameters.step_tensors()).unwrap()
+        self.plan
+            .run(batch, self.parameters.step_tensors())
+            .unwrap()
     }
 
     pub(crate) fn arena_bytes(&self) -> usize {

@@ -63,7 +63,10 @@ impl Expected {
     fn assert_loss(&self, name: &str, found: f64) {
         let expected = self.loss[name];
         let error = (found - expected).abs();
-        assert!(error < TOLERANCE * expected, "{name}: {found}, torchvision {expected}");
+        assert!(
+            error < TOLERANCE * expected,
+            "{name}: {found}, torchvision {expected}"
+        );
     }
 
     /// Compares what a step has left, whose parameters were as in `before`.

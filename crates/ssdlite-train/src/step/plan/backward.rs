@@ -44,11 +44,7 @@ struct Worker<'a> {
 }
 
 impl StepPlan {
-    pub(super) fn run_backward(
-        &mut self,
-        pass: Backward<'_>,
-        after: &mut impl FnMut(Pass, &str),
-    ) {
+    pub(super) fn run_backward(&mut self, pass: Backward<'_>, after: &mut impl FnMut(Pass, &str)) {
         let Self {
             steps,
             places,
@@ -180,7 +176,11 @@ impl Worker<'_> {
             weight: &self.pass.values[unit.tensors.weight.clone()],
             output,
         };
-        let gradients = (backward.input.map(|input| (input, dx)), weight_gradient, None);
+        let gradients = (
+            backward.input.map(|input| (input, dx)),
+            weight_gradient,
+            None,
+        );
         let found = convolution.backward(self.cx, self.states, gradients);
         self.keep(backward.input, found);
     }
@@ -335,7 +335,13 @@ impl Convolution<'_> {
     fn backward(self, cx: Context<'_>, states: &[State], wanted: Wanted<'_>) -> Gathered {
         let (input, weight, bias) = wanted;
         let mut factors = match &input {
-            Some((InputTarget { gather: Gather::Factors(node), .. }, _)) => {
+            Some((
+                InputTarget {
+                    gather: Gather::Factors(node),
+                    ..
+                },
+                _,
+            )) => {
                 vec![0.0; states[*node].excited().scale.len()]
             }
             _ => Vec::new(),

@@ -34,11 +34,7 @@ pub(super) struct Built {
 }
 
 /// Lays out the steps of a network.
-pub(super) fn build(
-    graph: &Graph,
-    tensors: &TensorLayout,
-    options: StepOptions,
-) -> Result<Built> {
+pub(super) fn build(graph: &Graph, tensors: &TensorLayout, options: StepOptions) -> Result<Built> {
     let mut builder = Builder::new(graph, tensors, options)?;
     for (id, node) in graph.iter() {
         builder.forward(id, node)?;
@@ -84,11 +80,7 @@ fn unsupported<T>(node: &Node, reason: &str) -> Result<T> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(
-        graph: &'a Graph,
-        tensors: &'a TensorLayout,
-        options: StepOptions,
-    ) -> Result<Self> {
+    fn new(graph: &'a Graph, tensors: &'a TensorLayout, options: StepOptions) -> Result<Self> {
         let count = graph.nodes().len();
         let mut wanted: Vec<bool> = Vec::with_capacity(count);
         for node in graph.nodes() {
@@ -143,7 +135,10 @@ impl<'a> Builder<'a> {
 
     fn range(&self, node: &Node, name: &str) -> Result<Range<usize>> {
         let range = self.tensors.range(&format!("{}.{name}", node.key));
-        range.map_or_else(|| unsupported(node, &format!("expected a place for {name}")), Ok)
+        range.map_or_else(
+            || unsupported(node, &format!("expected a place for {name}")),
+            Ok,
+        )
     }
 
     fn trains(&self, node: &Node) -> Trains {
@@ -186,9 +181,9 @@ impl<'a> Builder<'a> {
         let reader = self.graph.node(reader);
         match reader.operation {
             Operation::ConvUnit(conv, _) | Operation::Conv(conv) => conv.kind != ConvKind::Full,
-            Operation::SqueezeExcite { .. } | Operation::GlobalPool | Operation::Upsample { .. } => {
-                true
-            }
+            Operation::SqueezeExcite { .. }
+            | Operation::GlobalPool
+            | Operation::Upsample { .. } => true,
             Operation::Add => reader.inputs[0] == id,
             Operation::Image | Operation::Linear(_) | Operation::Output(_) => false,
         }
@@ -275,18 +270,16 @@ impl<'a> Builder<'a> {
         Ok((Work::Unit(unit), Some(result)))
     }
 
-    fn conv(
-        &mut self,
-        index: usize,
-        node: &Node,
-        conv: ssdlite_core::unit::Conv,
-    ) -> Result<Conv> {
+    fn conv(&mut self, index: usize, node: &Node, conv: ssdlite_core::unit::Conv) -> Result<Conv> {
         let time = self.forward_time(index);
         let input = node.inputs[0];
         let source = self.read(input, time)?;
         let kernel = Kernel::new(conv, self.images, self.sizes[input.index()])?;
         let (Kernel::Pointwise(shape), Some(rows)) = (kernel, self.rows[index].clone()) else {
-            return unsupported(node, "expected a 1x1 convolution with bias to make an output");
+            return unsupported(
+                node,
+                "expected a 1x1 convolution with bias to make an output",
+            );
         };
         Ok(Conv {
             shape,
@@ -304,7 +297,10 @@ impl<'a> Builder<'a> {
         let time = self.forward_time(index);
         let source = self.read(node.inputs[0], time)?;
         let Source::Pending(input @ Pending { excite: None, .. }) = source else {
-            return unsupported(node, "expected a convolution with no other reader before it");
+            return unsupported(
+                node,
+                "expected a convolution with no other reader before it",
+            );
         };
         let reader = match self.readers[index][..] {
             [reader] => self.graph.node(reader).operation,
@@ -366,8 +362,8 @@ impl<'a> Builder<'a> {
             height: to.height,
             width: to.width,
         };
-        let shape = UpsampleShape::new(from, to)
-            .or_else(|error| unsupported(node, &error.to_string()))?;
+        let shape =
+            UpsampleShape::new(from, to).or_else(|error| unsupported(node, &error.to_string()))?;
         let output = self.slots.slot(self.map(index)?.size(), time);
         let upsample = Upsample {
             shape,
@@ -490,7 +486,9 @@ impl<'a> Builder<'a> {
                 let wanted = self.wanted[input.index()];
                 linear.backward = Some(LinearBackward {
                     gradient,
-                    input: wanted.then(|| self.target_by_part(input, time)).transpose()?,
+                    input: wanted
+                        .then(|| self.target_by_part(input, time))
+                        .transpose()?,
                 });
             }
         }
@@ -541,7 +539,10 @@ impl<'a> Builder<'a> {
     fn target(&mut self, input: NodeId, time: usize) -> Result<Target> {
         let index = input.index();
         let (slot, store) = match self.gradients[index] {
-            None => (self.slots.slot(self.map(index)?.size(), time), Store::Overwrite),
+            None => (
+                self.slots.slot(self.map(index)?.size(), time),
+                Store::Overwrite,
+            ),
             Some(sum) => (sum, Store::Add),
         };
         self.slots.used(slot, time);

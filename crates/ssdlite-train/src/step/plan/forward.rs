@@ -6,16 +6,18 @@ use ssdlite_kernels::train::accumulate::accumulate;
 use ssdlite_kernels::train::norm::{Affine, Moments, normalise};
 use ssdlite_kernels::train::operand::Input;
 use ssdlite_kernels::train::pointwise::pointwise_forward;
-use ssdlite_kernels::train::squeeze_excite::{Excite as ExciteParameters, average_pool, excite_forward};
+use ssdlite_kernels::train::squeeze_excite::{
+    Excite as ExciteParameters, average_pool, excite_forward,
+};
 use ssdlite_kernels::train::upsample::upsample_nearest;
 
 use super::linear::{activate, drop_out};
+use super::source::Pending;
 use super::source::{Source, State, fitting};
 use super::steps::{
     Add, Conv, Excite, ExciteTensors, Linear, Pool, Rows, Statistics, Unit, UnitTensors, Upsample,
     Work,
 };
-use super::source::Pending;
 use super::{Pass, StepPlan};
 
 /// What the steps of a forward pass work on.

@@ -71,7 +71,10 @@ mod tests {
                 let expected = (value(z + 0.01) - value(z - 0.01)) / 0.02;
                 let mut found = [2.0];
                 activate_backward(activation, &[z], &mut found);
-                assert!((found[0] - 2.0 * expected).abs() < 1e-3, "{activation:?} at {z}");
+                assert!(
+                    (found[0] - 2.0 * expected).abs() < 1e-3,
+                    "{activation:?} at {z}"
+                );
             }
         }
     }

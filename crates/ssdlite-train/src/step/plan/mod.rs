@@ -19,8 +19,6 @@ mod linear;
 mod source;
 mod steps;
 
-
-
 use ssdlite_core::Graph;
 use ssdlite_kernels::Buffer;
 use ssdlite_kernels::arena::Places;

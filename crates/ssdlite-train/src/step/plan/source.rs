@@ -15,9 +15,7 @@ use ssdlite_kernels::train::pointwise::{
     PointwiseShape, pointwise_backward, pointwise_forward, pointwise_forward_moments,
 };
 use ssdlite_kernels::train::squeeze_excite::Excited;
-use ssdlite_kernels::train::stem::{
-    StemShape, stem_backward, stem_forward, stem_forward_moments,
-};
+use ssdlite_kernels::train::stem::{StemShape, stem_backward, stem_forward, stem_forward_moments};
 
 use crate::error::{Error, Result};
 
@@ -44,11 +42,15 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn moments(&self) -> &Moments {
-        self.moments.as_ref().expect("a unit runs before its readers")
+        self.moments
+            .as_ref()
+            .expect("a unit runs before its readers")
     }
 
     pub(super) fn affine(&self) -> &Affine {
-        self.affine.as_ref().expect("a unit runs before its readers")
+        self.affine
+            .as_ref()
+            .expect("a unit runs before its readers")
     }
 
     pub(super) fn excited(&self) -> &Excited {
@@ -212,13 +214,7 @@ impl Kernel {
         kernel.map_err(unsupported)
     }
 
-    pub(super) fn forward(
-        self,
-        cx: Context<'_>,
-        input: Input<'_>,
-        weight: &[f32],
-        z: &mut [f32],
-    ) {
+    pub(super) fn forward(self, cx: Context<'_>, input: Input<'_>, weight: &[f32], z: &mut [f32]) {
         fitting(match self {
             Self::Stem(shape) => stem_forward(cx, shape, in_memory(input), weight, z),
             Self::Pointwise(shape) => pointwise_forward(cx, shape, input, (weight, None), z),
