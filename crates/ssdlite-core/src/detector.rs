@@ -6,14 +6,8 @@
 //! pooling, four extra blocks, separable heads on all six maps.
 
 use crate::graph::{Graph, NodeId, Operation, Output, OutputKind, Part};
-use crate::mobilenet::{Backbone, KeyScheme, MobileNetV3};
-use crate::unit::{Activation, Conv, ConvUnit, HeadConv, MapSize};
-
-/// Default boxes at each cell of each map.
-pub const BOXES_PER_CELL: usize = 6;
-
-/// The number of feature maps.
-pub const FEATURE_MAPS: usize = 6;
+use crate::mobilenet::{KeyScheme, MobileNetV3};
+use crate::unit::{Activation, Conv};
 
 /// Output channels of the extra blocks at width 1.
 const EXTRA_CHANNELS: [usize; 4] = [512, 256, 256, 128];
@@ -58,60 +52,6 @@ impl Heads<'_> {
     }
 }
 
-/// An extra block: 1x1 to half the channels, depthwise 3x3 of stride 2, 1x1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExtraBlock {
-    /// 1x1 to half of the block's channels.
-    pub squeeze: ConvUnit,
-    /// 3x3, stride 2.
-    pub depthwise: ConvUnit,
-    /// 1x1 to the block's channels.
-    pub expand: ConvUnit,
-}
-
-/// A separable head on one map: depthwise 3x3, then 1x1 with bias.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// 3x3 with batch norm and ReLU6.
-    pub depthwise: ConvUnit,
-    /// 1x1 with bias; its output channel is `default box * numbers + number`.
-    pub output: HeadConv,
-}
-
-/// An SSD-lite detector.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DetectorNetwork {
-    /// The convolutional part of MobileNetV3.
-    pub backbone: Backbone,
-    /// The blocks after it.
-    pub extra: Vec<ExtraBlock>,
-    /// One head of class scores a map, background first.
-    pub classification: Vec<Head>,
-    /// One head of box regressions a map.
-    pub regression: Vec<Head>,
-    /// Classes, background counted.
-    pub outputs_per_box: usize,
-    /// The same as a graph.
-    pub graph: Graph,
-}
-
-impl DetectorNetwork {
-    /// Delegates to the graph.
-    pub fn tensors(&self) -> Vec<crate::TensorSpec> {
-        self.graph.tensors()
-    }
-
-    /// Delegates to the graph.
-    pub fn feature_maps(&self, input: MapSize) -> Vec<MapSize> {
-        self.graph.feature_maps(input)
-    }
-
-    /// Delegates to the graph.
-    pub fn layers(&self, input: MapSize) -> Vec<crate::layers::Layer> {
-        self.graph.layers(input)
-    }
-}
-
 impl MobileNetV3 {
     /// The detector for this many classes, background not counted, with as many
     /// feature maps as there are numbers of default boxes a cell: C4, C5 and
@@ -119,7 +59,7 @@ impl MobileNetV3 {
     ///
     /// # Panics
     /// If the maps are not in [`FEATURE_MAP_COUNTS`].
-    pub fn detector_graph(&self, classes: usize, boxes_per_cell: &[usize]) -> Graph {
+    pub fn detector(&self, classes: usize, boxes_per_cell: &[usize]) -> Graph {
         assert!(FEATURE_MAP_COUNTS.contains(&boxes_per_cell.len()));
         let (mut graph, image) = Graph::new();
         let output = |kind, numbers| Output { kind, numbers };
@@ -145,34 +85,6 @@ impl MobileNetV3 {
         }
         graph
     }
-
-    /// The detector for this many classes, background not counted.
-    pub fn detector(&self, classes: usize) -> DetectorNetwork {
-        let backbone = self.backbone(KeyScheme::Detector);
-        let mut channels = vec![backbone.c4_channels(), backbone.c5_channels()];
-        let mut extra = Vec::with_capacity(EXTRA_CHANNELS.len());
-        for (index, full_width) in EXTRA_CHANNELS.into_iter().enumerate() {
-            let scaled = (full_width as f64 * self.width()) as usize;
-            let out = scaled.max(MIN_EXTRA_CHANNELS);
-            let in_channels = channels[channels.len() - 1];
-            extra.push(ExtraBlock::new(index, in_channels, out));
-            channels.push(out);
-        }
-        let outputs_per_box = classes + 1;
-        let heads = |name: &str, numbers: usize| {
-            let of_map =
-                |(map, &channels): (usize, &usize)| Head::new(name, map, channels, numbers);
-            channels.iter().enumerate().map(of_map).collect()
-        };
-        DetectorNetwork {
-            classification: heads("classification_head", outputs_per_box),
-            regression: heads("regression_head", BOX_NUMBERS),
-            backbone,
-            extra,
-            outputs_per_box,
-            graph: self.detector_graph(classes, &[BOXES_PER_CELL; 6]),
-        }
-    }
 }
 
 /// Adds an extra block: 1x1 to half the channels, depthwise 3x3 of stride 2,
@@ -190,39 +102,4 @@ fn add_extra(graph: &mut Graph, input: NodeId, index: usize, out: usize) -> Node
         let key = format!("backbone.extra.{index}.{part}");
         graph.add(unit, &[map], key, Part::Extra)
     })
-}
-
-impl ExtraBlock {
-    fn new(index: usize, in_channels: usize, out: usize) -> Self {
-        let unit = |part: usize, conv| {
-            ConvUnit::new(
-                format!("backbone.extra.{index}.{part}"),
-                conv,
-                Activation::Relu6,
-            )
-        };
-        let middle = out / 2;
-        Self {
-            squeeze: unit(0, Conv::pointwise(in_channels, middle)),
-            depthwise: unit(1, Conv::depthwise(middle, 3, 2)),
-            expand: unit(2, Conv::pointwise(middle, out)),
-        }
-    }
-}
-
-impl Head {
-    fn new(name: &str, map: usize, channels: usize, numbers: usize) -> Self {
-        let key = format!("head.{name}.module_list.{map}");
-        Self {
-            depthwise: ConvUnit::new(
-                format!("{key}.0"),
-                Conv::depthwise(channels, 3, 1),
-                Activation::Relu6,
-            ),
-            output: HeadConv {
-                key: format!("{key}.1"),
-                conv: Conv::pointwise(channels, BOXES_PER_CELL * numbers),
-            },
-        }
-    }
 }

@@ -134,11 +134,11 @@ mod tests {
     const SMALL: MobileNetV3 = MobileNetV3::new(Variant::Small);
 
     fn classifier(network: MobileNetV3, classes: usize) -> Vec<TensorSpec> {
-        network.classifier_graph(classes).tensors()
+        network.classifier(classes).tensors()
     }
 
     fn detector(network: MobileNetV3, classes: usize) -> Vec<TensorSpec> {
-        network.detector_graph(classes, &[6; 6]).tensors()
+        network.detector(classes, &[6; 6]).tensors()
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn fewer_maps_have_fewer_extra_blocks_and_heads() {
         let all = detector(SMALL, 3);
-        let some = SMALL.detector_graph(3, &[4, 2, 3]).tensors();
+        let some = SMALL.detector(3, &[4, 2, 3]).tensors();
         let of = |key: &str| some.iter().find(|tensor| tensor.key == key);
         assert!(of("backbone.extra.0.2.0.weight").is_some());
         assert!(of("backbone.extra.1.0.0.weight").is_none());

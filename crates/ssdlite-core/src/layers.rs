@@ -144,31 +144,28 @@ mod tests {
     #[test]
     fn published_costs_come_out() {
         assert_eq!(
-            (LARGE.classifier_graph(1000).macs(square(224)) as f64 / 1e6).round(),
+            (LARGE.classifier(1000).macs(square(224)) as f64 / 1e6).round(),
             217.0
         );
         assert_eq!(
-            (SMALL.classifier_graph(1000).macs(square(224)) as f64 / 1e6).round(),
+            (SMALL.classifier(1000).macs(square(224)) as f64 / 1e6).round(),
             57.0
         );
-        let coco = LARGE.with_reduced_tail().detector_graph(90, &[6; 6]);
+        let coco = LARGE.with_reduced_tail().detector(90, &[6; 6]);
         assert_eq!((coco.macs(square(320)) as f64 / 1e6).round(), 583.0);
     }
 
     #[test]
     fn costs_at_other_class_counts() {
-        assert_eq!(
-            mmacs(LARGE.classifier_graph(30).macs(square(224))).round(),
-            215.0
-        );
-        assert_eq!(mmacs(SMALL.classifier_graph(30).macs(square(224))), 55.5);
+        assert_eq!(mmacs(LARGE.classifier(30).macs(square(224))).round(), 215.0);
+        assert_eq!(mmacs(SMALL.classifier(30).macs(square(224))), 55.5);
         for (network, at_300, at_320) in [
             (LARGE, 490.0, 530.0),
             (LARGE.with_reduced_tail(), 403.0, 443.0),
             (SMALL, 154.0, 164.0),
             (SMALL.with_reduced_tail(), 118.0, 128.0),
         ] {
-            let detector = network.detector_graph(20, &[6; 6]);
+            let detector = network.detector(20, &[6; 6]);
             assert_eq!(
                 mmacs(detector.macs(square(300))).round(),
                 at_300,
@@ -184,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_detector_has_98_convolutions_with_those_of_squeeze_and_excite() {
-        let layers = LARGE.detector_graph(20, &[6; 6]).layers(square(320));
+        let layers = LARGE.detector(20, &[6; 6]).layers(square(320));
         let squeeze_excites = layers
             .iter()
             .filter(|layer| layer.kind == LayerKind::SqueezeExcite)
@@ -196,7 +193,7 @@ mod tests {
     #[test]
     fn feature_maps_at_300_and_320() {
         for network in [SMALL, LARGE] {
-            let graph = network.detector_graph(20, &[6; 6]);
+            let graph = network.detector(20, &[6; 6]);
             let sides = |side| -> Vec<usize> {
                 let maps = graph.feature_maps(square(side));
                 maps.iter().map(|map| map.height).collect()
@@ -204,17 +201,12 @@ mod tests {
             assert_eq!(sides(300), [19, 10, 5, 3, 2, 1]);
             assert_eq!(sides(320), [20, 10, 5, 3, 2, 1]);
         }
-        assert!(
-            SMALL
-                .classifier_graph(20)
-                .feature_maps(square(64))
-                .is_empty()
-        );
+        assert!(SMALL.classifier(20).feature_maps(square(64)).is_empty());
     }
 
     #[test]
     fn feature_maps_keep_rows_and_columns_apart() {
-        let graph = SMALL.detector_graph(20, &[6; 6]);
+        let graph = SMALL.detector(20, &[6; 6]);
         let maps = graph.feature_maps(MapSize::new(200, 333));
         assert_eq!(maps[0], MapSize::new(13, 21));
         assert_eq!(maps[5], MapSize::new(1, 1));

@@ -26,14 +26,13 @@ pub mod unit;
 
 pub use box_coder::BoxCoder;
 pub use classes::{ClassId, ClassNames};
-pub use default_boxes::{DefaultBoxSizes, DefaultBoxes};
+pub use default_boxes::{BoxSize, DefaultBoxSizes, DefaultBoxes};
 pub use detection::{Detection, GroundTruth, NamedDetection};
-pub use detector::DetectorNetwork;
 pub use error::{Error, Result};
 pub use geometry::{CenterBox, CornerBox, FractionBox, ImageSize, PixelBox};
 pub use graph::{Graph, Node, NodeId, Operation, Output, OutputKind, Part};
 pub use inventory::{TensorRole, TensorSpec};
-pub use mobilenet::{ClassifierNetwork, MobileNetV3, Variant};
+pub use mobilenet::{MobileNetV3, Variant};
 pub use model_info::{DetectorSettings, ModelInfo, Task};
 pub use post_processing::{PostProcessing, Suppression};
 pub use preprocessing::{Fit, Preprocessing};

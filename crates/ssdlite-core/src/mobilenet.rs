@@ -9,8 +9,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::graph::{self, Graph, NodeId, Operation, Output, OutputKind, Part};
-use crate::unit::{Activation, Conv, ConvKind, ConvUnit, Linear, SqueezeExcite};
+use crate::graph::{Graph, Linear, NodeId, Operation, Output, OutputKind, Part};
+use crate::unit::{Activation, Conv, ConvKind};
 
 /// The channel counts are multiples of this.
 const CHANNEL_DIVISOR: usize = 8;
@@ -80,73 +80,6 @@ struct Row {
     stride: usize,
 }
 
-/// An inverted residual block ("bottleneck").
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvertedResidual {
-    /// 1x1 that widens; none where the width stays.
-    pub expand: Option<ConvUnit>,
-    /// Depthwise convolution.
-    pub depthwise: ConvUnit,
-    /// Squeeze-and-excite after it.
-    pub squeeze_excite: Option<SqueezeExcite>,
-    /// 1x1 that narrows, without activation.
-    pub project: ConvUnit,
-    /// Whether the block's input is added to its output.
-    pub residual: bool,
-}
-
-/// The convolutional part of MobileNetV3.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backbone {
-    /// 3x3 stride 2 on the picture.
-    pub stem: ConvUnit,
-    /// The bottlenecks in order.
-    pub blocks: Vec<InvertedResidual>,
-    /// Index into `blocks` of the one whose expansion is C4, the first map of
-    /// a detector.
-    pub c4_block: usize,
-    /// The last 1x1 convolution, C5.
-    pub last: ConvUnit,
-}
-
-impl Backbone {
-    /// Channels of C4, the expansion of block [`Self::c4_block`].
-    pub fn c4_channels(&self) -> usize {
-        self.blocks[self.c4_block].depthwise.conv.in_channels
-    }
-
-    /// Channels of C5.
-    pub fn c5_channels(&self) -> usize {
-        self.last.conv.out_channels
-    }
-}
-
-/// A classifier: backbone, average over the map, two linear layers with
-/// h-swish and dropout between them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClassifierNetwork {
-    /// The same as a graph.
-    pub graph: Graph,
-    /// The convolutional part.
-    pub backbone: Backbone,
-    /// First linear layer; h-swish and dropout follow.
-    pub hidden: Linear,
-    /// Last linear layer: one output a class.
-    pub output: Linear,
-}
-
-impl ClassifierNetwork {
-    /// Delegates to the graph.
-    pub fn tensors(&self) -> Vec<crate::TensorSpec> {
-        self.graph.tensors()
-    }
-
-    /// Delegates to the graph.
-    pub fn layers(&self, input: crate::MapSize) -> Vec<crate::layers::Layer> {
-        self.graph.layers(input)
-    }
-}
-
 impl MobileNetV3 {
     /// The paper's network at width 1 with its full tail.
     pub const fn new(variant: Variant) -> Self {
@@ -180,33 +113,9 @@ impl MobileNetV3 {
         }
     }
 
-    /// The classifier for this many classes.
-    pub fn classifier(&self, classes: usize) -> ClassifierNetwork {
-        let backbone = self.backbone(KeyScheme::Classifier);
-        let hidden_width = match self.variant {
-            Variant::Small => 1024,
-            Variant::Large => 1280,
-        };
-        let hidden_width = self.channels(hidden_width / self.tail_divisor());
-        ClassifierNetwork {
-            graph: self.classifier_graph(classes),
-            hidden: Linear {
-                key: "classifier.0".into(),
-                in_features: backbone.c5_channels(),
-                out_features: hidden_width,
-            },
-            output: Linear {
-                key: "classifier.3".into(),
-                in_features: hidden_width,
-                out_features: classes,
-            },
-            backbone,
-        }
-    }
-
     /// The classifier for this many classes: backbone, average over the map,
     /// two linear layers with h-swish and dropout between them.
-    pub fn classifier_graph(&self, classes: usize) -> Graph {
+    pub fn classifier(&self, classes: usize) -> Graph {
         let (mut graph, image) = Graph::new();
         let last = self.add_backbone(&mut graph, image, KeyScheme::Classifier, |_, _| {});
         let pooled = graph.add(Operation::GlobalPool, &[last], "", Part::Head);
@@ -214,13 +123,13 @@ impl MobileNetV3 {
             Variant::Small => 1024,
             Variant::Large => 1280,
         };
-        let hidden = graph::Linear {
+        let hidden = Linear {
             in_features: graph.node(last).channels,
             out_features: self.channels(full_width / self.tail_divisor()),
             dropout: 0.0,
             activation: Activation::HardSwish,
         };
-        let output = graph::Linear {
+        let output = Linear {
             in_features: hidden.out_features,
             out_features: classes,
             dropout: CLASSIFIER_DROPOUT,
@@ -318,88 +227,6 @@ impl MobileNetV3 {
             graph.add(Operation::Add, &[output, input], "", Part::Backbone)
         } else {
             output
-        }
-    }
-
-    pub(crate) fn backbone(&self, scheme: KeyScheme) -> Backbone {
-        let rows = self.rows();
-        // Bottlenecks are numbered from 1: `features.0` is the stem.
-        let c4_block = match self.variant {
-            Variant::Small => 8,
-            Variant::Large => 12,
-        };
-        let stem_channels = self.channels(16);
-        let keys = Keys { scheme, c4_block };
-        let stem = ConvUnit::new(
-            keys.feature(0),
-            Conv {
-                kind: ConvKind::Full,
-                in_channels: 3,
-                out_channels: stem_channels,
-                kernel: 3,
-                stride: 2,
-            },
-            self.activation(Activation::HardSwish),
-        );
-        let mut in_channels = stem_channels;
-        let mut blocks = Vec::with_capacity(rows.len());
-        for (index, row) in rows.iter().enumerate() {
-            let block = self.block(&keys, index, in_channels, row);
-            in_channels = block.project.conv.out_channels;
-            blocks.push(block);
-        }
-        let last = ConvUnit::new(
-            keys.feature(rows.len() + 1),
-            Conv::pointwise(in_channels, 6 * in_channels),
-            self.activation(Activation::HardSwish),
-        );
-        Backbone {
-            stem,
-            blocks,
-            c4_block,
-            last,
-        }
-    }
-
-    fn block(&self, keys: &Keys, index: usize, in_channels: usize, row: &Row) -> InvertedResidual {
-        let expanded = self.channels(row.expanded);
-        let out = self.channels(row.out);
-        let activation = self.activation(row.activation);
-        let mut part = 0;
-        let mut next_key = || {
-            let key = keys.block_part(index, part);
-            part += 1;
-            key
-        };
-        let expand = (expanded != in_channels).then(|| {
-            ConvUnit::new(
-                next_key(),
-                Conv::pointwise(in_channels, expanded),
-                activation,
-            )
-        });
-        let kernel = if self.minimalistic { 3 } else { row.kernel };
-        let depthwise = ConvUnit::new(
-            next_key(),
-            Conv::depthwise(expanded, kernel, row.stride),
-            activation,
-        );
-        let squeeze_excite = (row.se && !self.minimalistic).then(|| SqueezeExcite {
-            key: next_key(),
-            channels: expanded,
-            squeeze_channels: make_divisible((expanded / 4) as f64),
-        });
-        let project = ConvUnit::new(
-            next_key(),
-            Conv::pointwise(expanded, out),
-            Activation::Identity,
-        );
-        InvertedResidual {
-            expand,
-            depthwise,
-            squeeze_excite,
-            project,
-            residual: row.stride == 1 && in_channels == out,
         }
     }
 
@@ -521,6 +348,7 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Node;
     use crate::{ClassNames, ModelInfo};
 
     #[test]
@@ -530,28 +358,71 @@ mod tests {
         }
     }
 
+    /// The node with this key.
+    fn node<'a>(graph: &'a Graph, key: &str) -> &'a Node {
+        let mut nodes = graph.nodes().iter();
+        nodes.find(|node| node.key == key).expect(key)
+    }
+
+    /// Keys of the nodes that the first map's heads read, and of the last one's.
+    fn tapped(graph: &Graph) -> Vec<(&str, usize)> {
+        let heads = graph.nodes().iter().filter(|node| {
+            node.key.starts_with("head.regression_head") && node.key.ends_with(".0")
+        });
+        let maps = heads.map(|head| graph.node(head.inputs[0]));
+        maps.map(|map| (map.key.as_str(), map.channels)).collect()
+    }
+
     #[test]
-    fn tapped_maps_have_the_papers_channels() {
-        let large = MobileNetV3::new(Variant::Large).backbone(KeyScheme::Detector);
-        assert_eq!((large.c4_channels(), large.c5_channels()), (672, 960));
-        let small = MobileNetV3::new(Variant::Small).backbone(KeyScheme::Detector);
-        assert_eq!((small.c4_channels(), small.c5_channels()), (288, 576));
-        let reduced = MobileNetV3::new(Variant::Large).with_reduced_tail();
-        assert_eq!(reduced.backbone(KeyScheme::Detector).c5_channels(), 480);
+    fn tapped_maps_are_the_papers() {
+        let large = MobileNetV3::new(Variant::Large);
+        let small = MobileNetV3::new(Variant::Small);
+        for (network, c4, c5) in [
+            (
+                large,
+                ("backbone.features.0.13", 672),
+                ("backbone.features.1.3", 960),
+            ),
+            (
+                small,
+                ("backbone.features.0.9", 288),
+                ("backbone.features.1.3", 576),
+            ),
+            (
+                large.with_reduced_tail(),
+                ("backbone.features.0.13", 672),
+                ("backbone.features.1.3", 480),
+            ),
+        ] {
+            let graph = network.detector(20, &[6; 6]);
+            assert_eq!(tapped(&graph)[..2], [c4, c5], "{network:?}");
+        }
     }
 
     #[test]
     fn a_detector_takes_the_block_of_c4_apart() {
-        let large = MobileNetV3::new(Variant::Large).backbone(KeyScheme::Detector);
-        let block = &large.blocks[12];
-        assert_eq!(block.expand.as_ref().unwrap().key, "backbone.features.0.13");
-        assert_eq!(block.depthwise.key, "backbone.features.1.0.1");
-        assert_eq!(block.project.key, "backbone.features.1.0.3");
-        assert_eq!(large.last.key, "backbone.features.1.3");
-        assert_eq!(
-            large.blocks[13].project.key,
-            "backbone.features.1.1.block.3"
-        );
+        let graph = MobileNetV3::new(Variant::Large).detector(20, &[6; 6]);
+        for (key, channels) in [
+            ("backbone.features.0.13", 672),
+            ("backbone.features.1.0.1", 672),
+            ("backbone.features.1.0.3", 160),
+            ("backbone.features.1.1.block.3", 160),
+            ("backbone.features.1.3", 960),
+        ] {
+            assert_eq!(node(&graph, key).channels, channels, "{key}");
+        }
+    }
+
+    #[test]
+    fn heads_stand_right_after_their_map() {
+        let graph = MobileNetV3::new(Variant::Small).detector(20, &[6; 6]);
+        let at = |key: &str| {
+            let mut nodes = graph.nodes().iter();
+            nodes.position(|node| node.key == key).expect(key)
+        };
+        let c4 = at("backbone.features.0.9");
+        assert_eq!(at("head.classification_head.module_list.0.0"), c4 + 1);
+        assert_eq!(at("backbone.features.1.0.1"), c4 + 5);
     }
 
     #[test]
@@ -560,11 +431,15 @@ mod tests {
             minimalistic: true,
             ..MobileNetV3::new(Variant::Small)
         };
-        let backbone = config.backbone(KeyScheme::Classifier);
-        for block in &backbone.blocks {
-            assert!(block.squeeze_excite.is_none());
-            assert_eq!(block.depthwise.conv.kernel, 3);
-            assert_eq!(block.depthwise.activation, Activation::Relu);
+        for node in config.detector(2, &[6; 6]).nodes() {
+            match node.operation {
+                Operation::SqueezeExcite { .. } => panic!("{}", node.key),
+                Operation::ConvUnit(conv, activation) => {
+                    assert!(conv.kernel <= 3, "{}", node.key);
+                    assert_ne!(activation, Activation::HardSwish, "{}", node.key);
+                }
+                _ => {}
+            }
         }
     }
 

@@ -177,10 +177,10 @@ impl ModelInfo {
     pub fn graph(&self) -> Graph {
         let classes = self.classes.len();
         match &self.task {
-            Task::Classify => self.backbone.classifier_graph(classes),
+            Task::Classify => self.backbone.classifier(classes),
             Task::Detect(settings) => {
                 let per_cell = settings.default_boxes.per_cell();
-                self.backbone.detector_graph(classes, &per_cell)
+                self.backbone.detector(classes, &per_cell)
             }
         }
     }

@@ -1,8 +1,4 @@
-//! The units that both networks are made of: convolution + batch norm +
-//! activation, squeeze-and-excite, and the linear layer.
-//!
-//! Each unit knows the key under which torchvision's `state_dict` holds its
-//! parameters, so a network built from these tables can be filled by name.
+//! What operations are made of: map sizes, activations and convolutions.
 
 use serde::{Deserialize, Serialize};
 
@@ -123,68 +119,4 @@ impl Conv {
         let [out, per_group, kernel, _] = self.weight_shape();
         (input.strided(self.stride).cells() * out * per_group * kernel * kernel) as u64
     }
-}
-
-/// Convolution without bias, batch norm and activation: torchvision's
-/// `Conv2dNormActivation`.
-///
-/// Its parameters are `{key}.0.weight` (convolution) and
-/// `{key}.1.{weight,bias,running_mean,running_var,num_batches_tracked}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConvUnit {
-    /// Key of the unit in torchvision's `state_dict`.
-    pub key: String,
-    /// The convolution.
-    pub conv: Conv,
-    /// What follows the batch norm.
-    pub activation: Activation,
-}
-
-impl ConvUnit {
-    /// A unit with this key.
-    pub fn new(key: String, conv: Conv, activation: Activation) -> Self {
-        Self {
-            key,
-            conv,
-            activation,
-        }
-    }
-}
-
-/// Squeeze-and-excite: average over the map, two 1x1 convolutions with bias
-/// (ReLU between them, hard sigmoid after them), scaling of each channel.
-///
-/// Its parameters are `{key}.fc1.{weight,bias}` and `{key}.fc2.{weight,bias}`,
-/// of shapes `[squeeze, channels, 1, 1]` and `[channels, squeeze, 1, 1]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SqueezeExcite {
-    /// Key in torchvision's `state_dict`.
-    pub key: String,
-    /// Channels that are scaled.
-    pub channels: usize,
-    /// Channels between the two convolutions.
-    pub squeeze_channels: usize,
-}
-
-/// A 1x1 convolution with bias and nothing after it: the end of a head.
-///
-/// Its parameters are `{key}.weight` and `{key}.bias`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeadConv {
-    /// Key in torchvision's `state_dict`.
-    pub key: String,
-    /// The convolution.
-    pub conv: Conv,
-}
-
-/// A linear layer with bias. Its parameters are `{key}.weight`, of shape
-/// `[out, in]`, and `{key}.bias`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Linear {
-    /// Key in torchvision's `state_dict`.
-    pub key: String,
-    /// Length of its input.
-    pub in_features: usize,
-    /// Length of its output.
-    pub out_features: usize,
 }

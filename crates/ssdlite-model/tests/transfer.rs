@@ -28,33 +28,52 @@ fn negated(tensor: &StateTensor) -> StateTensor {
 fn a_classifiers_backbone_is_a_detectors() {
     for variant in [Variant::Small, Variant::Large] {
         let backbone = MobileNetV3::new(variant);
-        let classifier = state_from_formula(&backbone.classifier(11).tensors());
-        let state = detector_state_from_classifier(&classifier, &backbone);
-        let specs = backbone.detector(4).tensors();
-        let (fitting, report) = state.select_fitting(&specs).expect("a fitting backbone");
+        let (from, to) = (backbone.classifier(11), backbone.detector(4, &[6; 6]));
+        let classifier = state_from_formula(&from.tensors());
+        let state = detector_state_from_classifier(&classifier, &from, &to);
+        let (fitting, report) = state
+            .select_fitting(&to.tensors())
+            .expect("a fitting backbone");
         assert!(
             report.different.is_empty() && report.unused.is_empty(),
             "{report}"
         );
         let mut missing = report.missing.iter();
         assert!(missing.all(|key| !key.starts_with("backbone.features.")));
-        for (from, to) in backbone.classifier(11).tensors().iter().zip(&specs) {
-            if from.key.starts_with("features.") {
-                assert_eq!(
-                    fitting.get(&to.key),
-                    classifier.get(&from.key),
-                    "{}",
-                    to.key
-                );
-            }
+        // The expansion of C4 ends `features.0` of the detector.
+        let c4 = match variant {
+            Variant::Small => 9,
+            Variant::Large => 13,
+        };
+        for (from, to) in [
+            (
+                "features.0.0.weight".into(),
+                "backbone.features.0.0.0.weight".into(),
+            ),
+            (
+                format!("features.{c4}.block.0.1.bias"),
+                format!("backbone.features.0.{c4}.1.bias"),
+            ),
+            (
+                format!("features.{c4}.block.1.0.weight"),
+                "backbone.features.1.0.1.0.weight".into(),
+            ),
+            (
+                format!("features.{}.block.3.0.weight", c4 + 1),
+                "backbone.features.1.1.block.3.0.weight".into(),
+            ),
+        ] {
+            let (from, to): (String, String) = (from, to);
+            assert!(classifier.get(&from).is_some(), "{from}");
+            assert_eq!(fitting.get(&to), classifier.get(&from), "{to}");
         }
     }
 }
 
 #[test]
 fn what_does_not_fit_is_listed() {
-    let specs = SMALL.detector(3).tensors();
-    let state = state_from_formula(&SMALL.detector(5).tensors());
+    let specs = SMALL.detector(3, &[6; 6]).tensors();
+    let state = state_from_formula(&SMALL.detector(5, &[6; 6]).tensors());
     let (_, report) = state.select_fitting(&specs).expect("a fitting backbone");
     assert_eq!(report.different.len(), 12);
     let expected = "expected f32[24,288,1,1] for \
@@ -74,8 +93,8 @@ fn another_networks_weights_are_refused() {
     };
     let large = MobileNetV3::new(Variant::Large);
     for other in [narrow, large, large.with_reduced_tail()] {
-        let state = state_from_formula(&other.detector(3).tensors());
-        let specs = SMALL.detector(3).tensors();
+        let state = state_from_formula(&other.detector(3, &[6; 6]).tensors());
+        let specs = SMALL.detector(3, &[6; 6]).tensors();
         let error = state.select_fitting(&specs).expect_err("another network");
         let text = error.to_string();
         assert!(text.contains("another network's"), "{text}");
@@ -92,8 +111,9 @@ fn another_networks_weights_are_refused() {
 #[test]
 fn many_missing_tensors_are_counted_by_part() {
     let classifier = state_from_formula(&SMALL.classifier(3).tensors());
-    let state = detector_state_from_classifier(&classifier, &SMALL);
-    let specs = SMALL.detector(3).tensors();
+    let to = SMALL.detector(3, &[6; 6]);
+    let state = detector_state_from_classifier(&classifier, &SMALL.classifier(3), &to);
+    let specs = to.tensors();
     let (_, report) = state.select_fitting(&specs).expect("a fitting backbone");
     let parts = "backbone.extra (72), head.classification_head (48), head.regression_head (48)";
     assert!(report.to_string().contains(parts), "{report}");
@@ -103,8 +123,8 @@ fn many_missing_tensors_are_counted_by_part() {
 fn classes_of_the_same_name_keep_their_rows() {
     let from = ["cat", "N/A", "dog", "N/A", "cow"];
     let to = ClassNames::new(["dog", "eel", "cat"]).expect("distinct names");
-    let source = state_from_formula(&SMALL.detector(from.len()).tensors());
-    let network = SMALL.detector(to.len());
+    let source = state_from_formula(&SMALL.detector(from.len(), &[6; 6]).tensors());
+    let network = SMALL.detector(to.len(), &[6; 6]);
     // Other numbers than those of the source.
     let narrow = state_from_formula(&network.tensors());
     let initial: StateDict = narrow

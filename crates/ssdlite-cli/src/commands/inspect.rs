@@ -46,7 +46,7 @@ impl InspectArgs {
             file_bytes: std::fs::metadata(&self.model)?.len(),
             parameters: parameter_count(&info.tensors()),
             macs: info.macs(),
-            feature_maps: feature_maps(&info),
+            feature_maps: info.graph().feature_maps(info.input()),
             info: &info,
         };
         if self.json {
@@ -58,16 +58,6 @@ impl InspectArgs {
             console::text(layer_table(&info).trim_end())?;
         }
         Ok(Outcome::Done)
-    }
-}
-
-fn feature_maps(info: &ModelInfo) -> Vec<MapSize> {
-    match &info.task {
-        Task::Classify => Vec::new(),
-        Task::Detect(_) => {
-            let network = info.backbone.detector(info.classes.len());
-            network.feature_maps(info.input()).to_vec()
-        }
     }
 }
 

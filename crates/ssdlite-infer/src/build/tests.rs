@@ -403,8 +403,8 @@ fn networks_are_what_their_definitions_say() {
         ..MobileNetV3::new(variant)
     };
     for graph in [
-        thin(Variant::Small).detector_graph(3, &[4, 2, 3]),
-        thin(Variant::Large).classifier_graph(5),
+        thin(Variant::Small).detector(3, &[4, 2, 3]),
+        thin(Variant::Large).classifier(5),
     ] {
         Case::new(graph, SIZE).check();
     }

@@ -398,7 +398,7 @@ mod tests {
             width_multiplier: 0.1,
             ..MobileNetV3::new(Variant::Small)
         };
-        let graph = network.detector_graph(1, &[6; 6]);
+        let graph = network.detector(1, &[6; 6]);
         let layout = TensorLayout::new(&graph, &[Part::Head]);
         let values = random_values(&layout, seed);
         Parameters::new(layout, values).unwrap()

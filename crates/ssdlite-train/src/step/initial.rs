@@ -164,7 +164,7 @@ pub(crate) fn values_from_file(
             )));
         }
         (Task::Detect(_), true) => {
-            let classifier = info.backbone.classifier_graph(info.classes.len());
+            let classifier = info.backbone.classifier(info.classes.len());
             detector_state_from_classifier(&source.state, &classifier, &graph)
         }
         (Task::Detect(_), false) => {
@@ -215,7 +215,7 @@ mod tests {
 
     fn layout() -> TensorLayout {
         let small = MobileNetV3::new(Variant::Small);
-        TensorLayout::new(&small.detector_graph(3, &[6; 6]), &[])
+        TensorLayout::new(&small.detector(3, &[6; 6]), &[])
     }
 
     fn moments(values: &[f32]) -> (f64, f64) {

@@ -231,7 +231,7 @@ mod tests {
             width_multiplier: 0.25,
             ..MobileNetV3::new(Variant::Small)
         };
-        let graph = network.detector_graph(2, &[6; 6]);
+        let graph = network.detector(2, &[6; 6]);
         let layout = TensorLayout::new(&graph, trained);
         let values = random_values(&layout, 7);
         let mut parameters = Parameters::new(layout, values).unwrap();

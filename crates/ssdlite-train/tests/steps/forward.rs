@@ -76,7 +76,7 @@ fn detector(golden: &GoldenDetector, input: [usize; 4]) -> Network {
         reduced_tail: golden.reduced_tail,
         ..MobileNetV3::new(golden.variant)
     };
-    let graph = backbone.detector_graph(golden.outputs - 1, &[6; 6]);
+    let graph = backbone.detector(golden.outputs - 1, &[6; 6]);
     Network::new(&graph, &[], options(input))
 }
 
@@ -95,7 +95,7 @@ fn assert_close(found: &[f32], expected: &[f32]) {
 fn classifiers_agree_with_torchvision() {
     for golden in golden().classifiers {
         let classes = golden.logits.len() / golden.input[0];
-        let graph = MobileNetV3::new(golden.variant).classifier_graph(classes);
+        let graph = MobileNetV3::new(golden.variant).classifier(classes);
         let options = Options {
             objective: CROSS_ENTROPY,
             ..options(golden.input)
@@ -140,7 +140,7 @@ fn detections_agree_with_torchvision() {
     let outputs = network.forward(&image(320));
     let graph = MobileNetV3::new(Variant::Large)
         .with_reduced_tail()
-        .detector_graph(golden.detectors[0].outputs - 1, &[6; 6]);
+        .detector(golden.detectors[0].outputs - 1, &[6; 6]);
     let maps = graph.feature_maps(MapSize::new(320, 320));
     let default_boxes = DefaultBoxes::new(&DefaultBoxSizes::default(), &maps);
     let found = detections_from_outputs(

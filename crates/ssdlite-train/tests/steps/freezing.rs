@@ -8,7 +8,7 @@ use crate::network::{ALL, CROSS_ENTROPY, MULTIBOX, Network, Options, images};
 const SHAPE: [usize; 4] = [2, 3, 64, 80];
 
 fn detector() -> (Graph, Options) {
-    let graph = MobileNetV3::new(Variant::Small).detector_graph(2, &[6; 6]);
+    let graph = MobileNetV3::new(Variant::Small).detector(2, &[6; 6]);
     let options = Options {
         images: SHAPE[0],
         input: MapSize::new(SHAPE[2], SHAPE[3]),
@@ -20,7 +20,7 @@ fn detector() -> (Graph, Options) {
 
 fn classifier() -> (Graph, Options) {
     let (_, options) = detector();
-    let graph = MobileNetV3::new(Variant::Small).classifier_graph(5);
+    let graph = MobileNetV3::new(Variant::Small).classifier(5);
     let options = Options {
         objective: CROSS_ENTROPY,
         ..options

@@ -119,7 +119,7 @@ fn without_dropout(graph: &Graph) -> Graph {
 fn a_classifier_step_agrees_with_torchvision() {
     let golden: GoldenClassifier =
         serde_json::from_str(include_str!("../golden/classifier_step.json")).unwrap();
-    let graph = MobileNetV3::new(golden.variant).classifier_graph(golden.classes);
+    let graph = MobileNetV3::new(golden.variant).classifier(golden.classes);
     let graph = without_dropout(&graph);
     let [batch, _, height, width] = golden.input;
     let options = Options {
@@ -159,7 +159,7 @@ fn targets(golden: &GoldenDetector, default_boxes: &DefaultBoxes) -> (Vec<i32>, 
 fn a_detector_step_agrees_with_torchvision() {
     let golden: GoldenDetector =
         serde_json::from_str(include_str!("../golden/detector_step.json")).unwrap();
-    let graph = MobileNetV3::new(golden.variant).detector_graph(golden.outputs - 1, &[6; 6]);
+    let graph = MobileNetV3::new(golden.variant).detector(golden.outputs - 1, &[6; 6]);
     let [batch, _, height, width] = golden.input;
     let input = MapSize::new(height, width);
     let maps = graph.feature_maps(input);
