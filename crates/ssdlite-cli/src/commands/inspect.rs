@@ -216,16 +216,13 @@ fn layer_table(info: &ModelInfo) -> String {
 
 fn kind_text(layer: &Layer) -> String {
     match layer.kind {
-        LayerKind::Conv {
-            kind,
-            kernel,
-            stride,
-        } => {
-            let name = match kind {
+        LayerKind::Conv(conv) => {
+            let name = match conv.kind {
                 ConvKind::Full => "convolution",
                 ConvKind::Depthwise => "depthwise",
                 ConvKind::Pointwise => "pointwise",
             };
+            let (kernel, stride) = (conv.kernel, conv.stride);
             format!("{name} {kernel}x{kernel} /{stride}")
         }
         LayerKind::SqueezeExcite => "squeeze-and-excite".into(),
