@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Times a training step on the CPU: ssdlite against PyTorch and torchvision.
 
-Both sides do forward, loss, backward and an SGD step on pictures that are in
+Both sides do forward, loss, backward and an SGD step on images that are in
 memory, in fp32, with the same threads: ours by `ssdlite bench train`, PyTorch's
 channels-last with torchvision's networks and torchvision's loss (two objects a
-picture). They run alternately, each in a process of its own, so that a busy
+image). They run alternately, each in a process of its own, so that a busy
 machine slows both.
 
 It installs nothing. What it needs:
@@ -79,9 +79,9 @@ def torchvision_detector(row: Row):
 
 
 def detector_loss(row: Row):
-    """A function from pictures to torchvision's loss, and the network.
+    """A function from images to torchvision's loss, and the network.
 
-    The pictures go to the network itself: SSD's own forward would resize and
+    The images go to the network itself: SSD's own forward would resize and
     normalise them first, which neither side is timed for.
     """
     import torch
@@ -100,11 +100,11 @@ def detector_loss(row: Row):
             }
         )
 
-    def loss(pictures):
-        features = list(network.backbone(pictures).values())
+    def loss(images):
+        features = list(network.backbone(images).values())
         outputs = network.head(features)
         sizes = [(row.size, row.size)] * row.batch
-        anchors = network.anchor_generator(ImageList(pictures, sizes), features)
+        anchors = network.anchor_generator(ImageList(images, sizes), features)
         matched = [
             network.proposal_matcher(box_iou(target["boxes"], boxes))
             for target, boxes in zip(targets, anchors)
@@ -115,7 +115,7 @@ def detector_loss(row: Row):
 
 
 def classifier_loss(row: Row):
-    """A function from pictures to the cross entropy, and the network."""
+    """A function from images to the cross entropy, and the network."""
     import torch
     from torchvision.models import mobilenet_v3_large, mobilenet_v3_small
 
@@ -123,7 +123,7 @@ def classifier_loss(row: Row):
     network = make(weights=None, num_classes=row.classes)
     labels = torch.arange(row.batch) % row.classes
     entropy = torch.nn.CrossEntropyLoss()
-    return (lambda pictures: entropy(network(pictures), labels)), network
+    return (lambda images: entropy(network(images), labels)), network
 
 
 def time_pytorch(row: Row, threads: int, steps: int) -> dict:
@@ -137,13 +137,13 @@ def time_pytorch(row: Row, threads: int, steps: int) -> dict:
     optimizer = torch.optim.SGD(
         network.parameters(), lr=1e-3, momentum=0.9, weight_decay=0.01
     )
-    pictures = torch.rand(row.batch, 3, row.size, row.size) * 2 - 1
-    pictures = pictures.to(memory_format=torch.channels_last)
+    images = torch.rand(row.batch, 3, row.size, row.size) * 2 - 1
+    images = images.to(memory_format=torch.channels_last)
     seconds = []
     for step in range(WARM_UP + steps):
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        loss(pictures).backward()
+        loss(images).backward()
         optimizer.step()
         if step >= WARM_UP:
             seconds.append(time.perf_counter() - start)

@@ -58,8 +58,8 @@ def images(shape):
     return signed("images", shape, 2.0)
 
 
-def picture(height, width):
-    """A picture of bytes, `[H, W, 3]`: waves of a different length a channel
+def image(height, width):
+    """An image of bytes, `[H, W, 3]`: waves of a different length a channel
     and a few rectangles."""
     y, x = np.mgrid[0:height, 0:width]
     channels = []

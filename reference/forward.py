@@ -11,7 +11,7 @@ import sys
 
 import torch
 
-from formula import VERSIONS, classifier, detector, images, picture, summary
+from formula import VERSIONS, classifier, detector, images, image, summary
 
 # Not square, and odd in one direction.
 CLASSIFIER_SHAPES = [(1, 3, 224, 224), (2, 3, 97, 131)]
@@ -45,9 +45,9 @@ def detectors():
 
 
 def detections():
-    """torchvision's whole pipeline on a picture that needs no resizing."""
+    """torchvision's whole pipeline on an image that needs no resizing."""
     model = detector("large", COCO_OUTPUTS, True)
-    pixels = torch.from_numpy(picture(320, 320)).permute(2, 0, 1).float() / 255.0
+    pixels = torch.from_numpy(image(320, 320)).permute(2, 0, 1).float() / 255.0
     found = model([pixels])[0]
     return {
         "count": len(found["scores"]),

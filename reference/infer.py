@@ -1,9 +1,9 @@
-"""Golden outputs of whole models on 8-bit pictures for crates/ssdlite-infer.
+"""Golden outputs of whole models on 8-bit images for crates/ssdlite-infer.
 
     pip install numpy==2.4.6 torch==2.15.0 torchvision==0.29.2
     python reference/infer.py > crates/ssdlite-infer/tests/golden/outputs.json
 
-Weights and pictures come from reference/formula.py. The pictures have the
+Weights and images come from reference/formula.py. The images have the
 networks' input sizes, so nothing is resized.
 """
 
@@ -12,7 +12,7 @@ import sys
 
 import torch
 
-from formula import VERSIONS, classifier, detector, picture, summary
+from formula import VERSIONS, classifier, detector, image, summary
 
 # (height, width): not square, odd in one direction or both.
 CLASSIFIER_SIZES = [(224, 224), (97, 131)]
@@ -23,7 +23,7 @@ IMAGENET_STD = [0.229, 0.224, 0.225]
 
 
 def network_input(height, width, mean, std):
-    pixels = torch.from_numpy(picture(height, width)).permute(2, 0, 1).double() / 255.0
+    pixels = torch.from_numpy(image(height, width)).permute(2, 0, 1).double() / 255.0
     mean, std = (torch.tensor(numbers).double().reshape(3, 1, 1) for numbers in (mean, std))
     return ((pixels - mean) / std).float()[None]
 

@@ -4,7 +4,7 @@
     python reference/load_model.py runs/mine/best.safetensors ...
 
 For each file it prints the module, the tensors and the numbers in them, and what
-a grey picture comes to.
+a grey image comes to.
 """
 
 import json

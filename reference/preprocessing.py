@@ -4,7 +4,7 @@
     python reference/preprocessing.py \
         > crates/ssdlite-image/tests/golden/preprocessing.json
 
-Pictures come from an integer formula that the Rust test repeats. `center_crop`
+Images come from an integer formula that the Rust test repeats. `center_crop`
 is torchvision's classification preset without its normalisation (`Resize` and
 `CenterCrop` of a PIL image), `stretch` is PIL's bilinear resize.
 """

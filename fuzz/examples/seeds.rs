@@ -76,7 +76,7 @@ fn pytorch_files() -> io::Result<Vec<Seed>> {
     Ok(seeds)
 }
 
-/// A picture that differs in every direction and channel.
+/// An image that differs in every direction and channel.
 fn ramp(size: ImageSize) -> Vec<u8> {
     let at = |x: u32, y: u32| {
         let (u, v) = (x * 255 / size.width, y * 255 / size.height);
@@ -152,14 +152,14 @@ fn jpeg(
     let (width, height) = (size.width as u16, size.height as u16);
     encoder
         .encode(data, width, height, color)
-        .expect("a sound picture");
+        .expect("a sound image");
     bytes
 }
 
 fn encoded(size: ImageSize, data: &[u8], color: ExtendedColorType, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image::write_buffer_with_format(&mut bytes, data, size.width, size.height, color, format)
-        .expect("a sound picture");
+        .expect("a sound image");
     bytes.into_inner()
 }
 

@@ -1,4 +1,4 @@
-//! Bytes of an image file: an error, or detections inside of the picture.
+//! Bytes of an image file: an error, or detections inside of the image.
 
 #![no_main]
 

@@ -33,11 +33,11 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let run = RunOptions::threads(std::num::NonZeroUsize::MIN);
-    let picture = RgbImage::filled(ImageSize::new(37, 21), [200, 3, 99]);
+    let image = RgbImage::filled(ImageSize::new(37, 21), [200, 3, 99]);
     match &info.task {
         Task::Classify => {
             if let Ok(classifier) = Classifier::new(&file, &run) {
-                let _ = classifier.top(&picture, 3);
+                let _ = classifier.top(&image, 3);
             }
         }
         Task::Detect(_) => {
@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
                 ..DetectorOptions::default()
             };
             if let Ok(detector) = Detector::new(&file, &options) {
-                let _ = detector.detect(&picture);
+                let _ = detector.detect(&image);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Bytes of an annotation file beside a picture: findings, or sound objects.
+//! Bytes of an annotation file beside an image: findings, or sound objects.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_image::{RgbImage, encode};
 use tempfile::TempDir;
 
-/// A folder with one picture of 96x64.
+/// A folder with one image of 96x64.
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a folder for the data");
     let path = folder.path();
@@ -24,8 +24,8 @@ static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
         let list = path.join(format!("ImageSets/Main/{list}.txt"));
         fs::write(list, "one\n").expect("a list");
     }
-    let picture = RgbImage::filled(ImageSize::new(96, 64), [9, 80, 200]);
-    encode::save(&path.join("JPEGImages/one.png"), &picture).expect("a picture");
+    let image = RgbImage::filled(ImageSize::new(96, 64), [9, 80, 200]);
+    encode::save(&path.join("JPEGImages/one.png"), &image).expect("an image");
     folder
 });
 

@@ -1,4 +1,4 @@
-//! Objects: what a picture holds, and what a detector says it holds.
+//! Objects: what an image holds, and what a detector says it holds.
 
 use serde::Serialize;
 

@@ -34,7 +34,7 @@ const READ_VERSIONS: std::ops::RangeInclusive<u32> = 1..=FORMAT_VERSION;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// Says what a picture shows.
+    /// Says what an image shows.
     Classify,
     /// Finds objects.
     Detect(DetectorSettings),
@@ -74,7 +74,7 @@ pub struct ModelInfo {
     pub backbone: MobileNetV3,
     /// Its classes, without background.
     pub classes: ClassNames,
-    /// What is done to a picture before the network sees it.
+    /// What is done to an image before the network sees it.
     pub preprocessing: Preprocessing,
     /// How it was trained: names and values for people to read.
     #[serde(default)]
@@ -156,7 +156,7 @@ impl ModelInfo {
         if let Task::Detect(settings) = &self.task {
             if self.preprocessing.fit != Fit::Stretch {
                 return Err(Error::Malformed(format!(
-                    "expected a detector's pictures to be stretched, found {:?}",
+                    "expected a detector's images to be stretched, found {:?}",
                     self.preprocessing.fit
                 )));
             }
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detector_that_cuts_its_pictures_is_refused() {
+    fn a_detector_that_cuts_its_images_is_refused() {
         let mut info = info();
         info.preprocessing.fit = Fit::CenterCrop { shorter_side: 342 };
         let error = info.validate().unwrap_err();

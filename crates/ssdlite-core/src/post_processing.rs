@@ -46,7 +46,7 @@ pub struct PostProcessing {
 }
 
 impl Default for PostProcessing {
-    /// For looking at pictures: score 0.3, IoU 0.45, 300 candidates a class
+    /// For looking at images: score 0.3, IoU 0.45, 300 candidates a class
     /// and 300 detections an image.
     fn default() -> Self {
         Self {

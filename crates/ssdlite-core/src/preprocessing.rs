@@ -1,4 +1,4 @@
-//! How a picture becomes a network's input. The work is done in
+//! How an image becomes a network's input. The work is done in
 //! `ssdlite-image`; this is what travels in the model file.
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ pub const MAX_INPUT_SIDE: u32 = 2048;
 /// The smallest input side: a cell of C4 is 16 pixels wide.
 pub const MIN_INPUT_SIDE: u32 = 32;
 
-/// How a picture is brought to the input size.
+/// How an image is brought to the input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fit {
@@ -26,13 +26,13 @@ pub enum Fit {
     },
 }
 
-/// What is done to a picture before the network sees it.
+/// What is done to an image before the network sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// Size of the network's input.
     pub size: ImageSize,
-    /// How the picture is brought to it.
+    /// How the image is brought to it.
     pub fit: Fit,
     /// Subtracted from red, green and blue, which count 0 to 1.
     pub mean: [f32; 3],
@@ -75,7 +75,7 @@ impl Preprocessing {
     /// # Errors
     /// [`Error::OverLimit`] for a side outside [`MIN_INPUT_SIDE`] to
     /// [`MAX_INPUT_SIDE`]; [`Error::Malformed`] for a crop larger than the
-    /// scaled picture, or a mean or deviation that is not a sound number.
+    /// scaled image, or a mean or deviation that is not a sound number.
     pub fn validate(&self) -> Result<()> {
         let sides = MIN_INPUT_SIDE..=MAX_INPUT_SIDE;
         if !sides.contains(&self.size.width) || !sides.contains(&self.size.height) {

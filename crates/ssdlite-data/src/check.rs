@@ -1,7 +1,7 @@
 //! The whole truth about a data set: every fault of every file.
 //!
 //! Reading for training looks at annotations and headers. A check also decodes
-//! every picture, compares the splits, and looks for what nothing refers to.
+//! every image, compares the splits, and looks for what nothing refers to.
 
 use serde::Serialize;
 
@@ -14,9 +14,9 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// How much training would leave out or change.
     pub losses: Losses,
-    /// The pictures that are sound.
+    /// The images that are sound.
     pub images: usize,
-    /// The labelled objects in them; for a classifier's pictures, one each.
+    /// The labelled objects in them; for a classifier's images, one each.
     pub objects: usize,
 }
 

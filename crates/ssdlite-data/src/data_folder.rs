@@ -9,9 +9,9 @@ use crate::voc::{self, VocFolder};
 /// What a data folder holds.
 #[derive(Clone, Debug)]
 pub enum DataFolder {
-    /// Pictures with boxes, in VOC's layout.
+    /// Images with boxes, in VOC's layout.
     Voc(VocFolder),
-    /// Pictures in a folder for each class.
+    /// Images in a folder for each class.
     Images(ImageFolder),
 }
 

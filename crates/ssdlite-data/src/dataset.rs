@@ -1,58 +1,58 @@
-//! Data sets in memory: which pictures there are and what they show.
+//! Data sets in memory: which images there are and what they show.
 //!
 //! Every reader of a format ends here, and the loader, the statistics and the
-//! evaluation start from here. No picture is held: only paths, sizes, labels.
+//! evaluation start from here. No image is held: only paths, sizes, labels.
 
 use std::path::PathBuf;
 
 use ssdlite_core::{ClassId, ClassNames, GroundTruth, ImageSize};
 
-/// A picture with the objects that an annotator marked in it.
+/// An image with the objects that an annotator marked in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectionImage {
-    /// The picture's name in its data set, different from all others of it.
+    /// The image's name in its data set, different from all others of it.
     pub id: String,
-    /// The file that holds the picture.
+    /// The file that holds the image.
     pub path: PathBuf,
-    /// The size of the picture as it is shown, EXIF orientation applied.
+    /// The size of the image as it is shown, EXIF orientation applied.
     pub size: ImageSize,
     /// The marked objects, in the annotator's order. Every box is valid, lies
-    /// inside `size` and counts pixels of the picture as it is shown, from 0,
+    /// inside `size` and counts pixels of the image as it is shown, from 0,
     /// right and bottom edge exclusive. May be empty.
     pub objects: Vec<GroundTruth>,
 }
 
-/// Pictures for training or evaluating a detector.
+/// Images for training or evaluating a detector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectionSet {
     /// The classes that the objects' ids index.
     pub classes: ClassNames,
-    /// The pictures, in the order of the list that named them.
+    /// The images, in the order of the list that named them.
     pub images: Vec<DetectionImage>,
 }
 
 impl DetectionSet {
-    /// The number of objects in all pictures.
+    /// The number of objects in all images.
     pub fn object_count(&self) -> usize {
         self.images.iter().map(|image| image.objects.len()).sum()
     }
 }
 
-/// A picture of one thing.
+/// An image of one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelledImage {
-    /// The file that holds the picture.
+    /// The file that holds the image.
     pub path: PathBuf,
     /// What it shows.
     pub class: ClassId,
 }
 
-/// Pictures for training or evaluating a classifier.
+/// Images for training or evaluating a classifier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassificationSet {
-    /// The classes that the pictures' ids index.
+    /// The classes that the images' ids index.
     pub classes: ClassNames,
-    /// The pictures, class by class in the order of the ids, by file name
+    /// The images, class by class in the order of the ids, by file name
     /// within a class.
     pub images: Vec<LabelledImage>,
 }

@@ -13,40 +13,40 @@ use ssdlite_core::ClassNames;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
-    /// A list names a picture by something that is no plain file name, such
+    /// A list names an image by something that is no plain file name, such
     /// as `../../etc/passwd`. The line is skipped.
     UnsafeId,
-    /// A list names a picture twice. The second line is skipped.
+    /// A list names an image twice. The second line is skipped.
     RepeatedId,
-    /// A picture stands in two splits that must share none.
+    /// An image stands in two splits that must share none.
     Leak,
     /// `trainval` is not what `train` and `val` make together.
     SplitsDisagree,
-    /// A split is missing or names no picture.
+    /// A split is missing or names no image.
     EmptySplit,
-    /// A picture or annotation that no split names.
+    /// An image or annotation that no split names.
     Unlisted,
-    /// A picture without an annotation. The picture is skipped.
+    /// An image without an annotation. The image is skipped.
     MissingAnnotation,
-    /// An annotation file that can't be read. The picture is skipped.
+    /// An annotation file that can't be read. The image is skipped.
     BadAnnotation,
-    /// An annotation without a usable picture size. The boxes are taken as
-    /// counting the picture's own pixels.
+    /// An annotation without a usable image size. The boxes are taken as
+    /// counting the image's own pixels.
     UnknownSize,
-    /// An annotation made for a picture of another size. The picture is
+    /// An annotation made for an image of another size. The image is
     /// skipped, because its boxes can't be trusted.
     SizeMismatch,
-    /// An annotation that names another picture than its own file name does.
+    /// An annotation that names another image than its own file name does.
     /// The file name wins.
     NameMismatch,
-    /// An annotation without a picture. It is skipped.
-    MissingPicture,
-    /// Several pictures fit one annotation. The first of the order `.jpg`,
+    /// An annotation without an image. It is skipped.
+    MissingImage,
+    /// Several images fit one annotation. The first of the order `.jpg`,
     /// `.jpeg`, `.png`, `.webp`, `.bmp` is taken.
-    AmbiguousPicture,
-    /// A picture that can't be decoded or is over a limit. It is skipped.
-    BadPicture,
-    /// A turned picture whose annotation's size can't tell whether its boxes
+    AmbiguousImage,
+    /// An image that can't be decoded or is over a limit. It is skipped.
+    BadImage,
+    /// A turned image whose annotation's size can't tell whether its boxes
     /// are turned too. They are taken as they would be shown.
     UnclearOrientation,
     /// An object without a name or box, or with two. It is skipped.
@@ -55,22 +55,22 @@ pub enum FindingKind {
     BadNumber,
     /// A box without area, or with swapped corners. The object is skipped.
     DegenerateBox,
-    /// A box that lies outside its picture. The object is skipped.
+    /// A box that lies outside its image. The object is skipped.
     OutsideBox,
-    /// A box that sticks out of its picture. It is clipped.
+    /// A box that sticks out of its image. It is clipped.
     ClippedBox,
     /// A class that is not among the expected ones. The object, or the folder
-    /// of pictures, is skipped.
+    /// of images, is skipped.
     UnknownClass,
     /// A name that no class may have. The object or folder is skipped.
     InvalidClass,
     /// Two classes whose names differ in case alone.
     SimilarClasses,
-    /// A class without a picture in a split where one is needed.
+    /// A class without an image in a split where one is needed.
     EmptyClass,
-    /// A file or folder that is no picture where pictures are expected. It is
+    /// A file or folder that is no image where images are expected. It is
     /// skipped.
-    NotAPicture,
+    NotAImage,
 }
 
 /// How much a fault matters.
@@ -79,7 +79,7 @@ pub enum FindingKind {
 pub enum Severity {
     /// Possibly meant so; nothing that is labelled is lost.
     Warning,
-    /// Wrong: a label or picture is left out or changed, or the split is
+    /// Wrong: a label or image is left out or changed, or the split is
     /// unsound.
     Error,
 }
@@ -142,11 +142,11 @@ impl fmt::Display for Finding {
 /// How much of a data set was left out or changed while reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Losses {
-    /// Pictures, or lines of a list, that were skipped.
+    /// Images, or lines of a list, that were skipped.
     pub images_skipped: usize,
-    /// Objects that were skipped in pictures that were not.
+    /// Objects that were skipped in images that were not.
     pub objects_skipped: usize,
-    /// Objects whose box was clipped to the picture.
+    /// Objects whose box was clipped to the image.
     pub objects_clipped: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Classification data: a folder of pictures for each class.
+//! Classification data: a folder of images for each class.
 //!
 //! Either the data folder holds `train`, and maybe `val` and `test`, with a
 //! folder a class in each, or it holds the class folders itself and is divided
@@ -16,8 +16,8 @@ use crate::dataset::{ClassificationSet, LabelledImage};
 use crate::error::{Error, Result};
 use crate::files::sorted_names;
 use crate::finding::{Finding, FindingKind, Losses, Reading, quoted, similar_classes};
+use crate::images::{IMAGE_ENDINGS, decode_fault, header_within_limits, stem_with_ending};
 use crate::parallel;
-use crate::pictures::{PICTURE_ENDINGS, decode_fault, header_within_limits, stem_with_ending};
 use crate::split::{Split, SplitShares, divide};
 use crate::voc;
 
@@ -30,7 +30,7 @@ pub struct ImageFolderOptions {
     pub shares: SplitShares,
 }
 
-/// A data folder with a folder of pictures for each class.
+/// A data folder with a folder of images for each class.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     root: PathBuf,
@@ -46,7 +46,7 @@ enum Layout {
     Single,
 }
 
-/// The pictures of a split, by name.
+/// The images of a split, by name.
 #[derive(Default)]
 struct Contents {
     /// Files seen from the data folder, class by class.
@@ -65,7 +65,7 @@ impl ImageFolder {
     pub fn open(root: &Path) -> Result<Self> {
         if voc::FOLDERS.iter().all(|name| root.join(name).is_dir()) {
             return Err(Error::Malformed(format!(
-                "{}: expected train/CLASS/ or CLASS/ folders of pictures, found VOC's layout \
+                "{}: expected train/CLASS/ or CLASS/ folders of images, found VOC's layout \
                  for detectors",
                 root.display()
             )));
@@ -75,7 +75,7 @@ impl ImageFolder {
             Layout::PerSplit
         } else if folders_in(root)?.is_empty() {
             return Err(Error::Malformed(format!(
-                "{}: expected train/CLASS/ or CLASS/ folders of pictures, found neither",
+                "{}: expected train/CLASS/ or CLASS/ folders of images, found neither",
                 root.display()
             )));
         } else {
@@ -102,7 +102,7 @@ impl ImageFolder {
         self.bases(split).is_ok()
     }
 
-    /// The classes: the folders to train on that hold a picture, sorted by
+    /// The classes: the folders to train on that hold an image, sorted by
     /// name. Folders whose name no class may have are left out.
     ///
     /// # Errors
@@ -113,28 +113,28 @@ impl ImageFolder {
         let mut names = BTreeSet::new();
         for name in folders_in(&self.root.join(base))? {
             let files = sorted_names(&self.root.join(base).join(&name))?;
-            let has_picture =
-                (files.iter()).any(|file| stem_with_ending(file, &PICTURE_ENDINGS).is_some());
-            if has_picture && ClassNames::new([&name]).is_ok() && name.trim() == name {
+            let has_image =
+                (files.iter()).any(|file| stem_with_ending(file, &IMAGE_ENDINGS).is_some());
+            if has_image && ClassNames::new([&name]).is_ok() && name.trim() == name {
                 names.insert(name);
             }
         }
         if names.is_empty() {
             return Err(Error::Malformed(format!(
-                "{}: expected pictures in folders named by their class, found none",
+                "{}: expected images in folders named by their class, found none",
                 self.root.join(base).display()
             )));
         }
         Ok(ClassNames::new(names)?)
     }
 
-    /// Reads a split: the names of all pictures, and their headers.
+    /// Reads a split: the names of all images, and their headers.
     ///
     /// What can't be used is skipped as [`FindingKind`] says, reported and
     /// counted.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the split or its pictures are missing,
+    /// [`Error::Malformed`] if the split or its images are missing,
     /// [`Error::InvalidRequest`] for impossible shares, [`Error::Io`] if a
     /// folder can't be listed.
     pub fn read(
@@ -157,7 +157,7 @@ impl ImageFolder {
                 }),
                 Some(fault) => {
                     losses.images_skipped += 1;
-                    findings.push(Finding::error(file, FindingKind::BadPicture, fault));
+                    findings.push(Finding::error(file, FindingKind::BadImage, fault));
                 }
             }
         }
@@ -165,12 +165,12 @@ impl ImageFolder {
             let reason = match (findings.first(), self.layout) {
                 (Some(finding), _) => format!("; first fault: {finding}"),
                 (None, Layout::Single) => {
-                    "; divided at random, so few pictures a class leave none for it".to_owned()
+                    "; divided at random, so few images a class leave none for it".to_owned()
                 }
                 (None, Layout::PerSplit) => String::new(),
             };
             return Err(Error::Malformed(format!(
-                "{}: expected pictures in the split {split}, found none that can be used{reason}",
+                "{}: expected images in the split {split}, found none that can be used{reason}",
                 self.root.display()
             )));
         }
@@ -181,7 +181,7 @@ impl ImageFolder {
         })
     }
 
-    /// Checks every folder and decodes every picture, on all cores.
+    /// Checks every folder and decodes every image, on all cores.
     ///
     /// # Errors
     /// As [`Self::read`], but a missing or empty split is a finding.
@@ -212,7 +212,7 @@ impl ImageFolder {
                     None => images += 1,
                     Some(fault) => {
                         losses.images_skipped += 1;
-                        findings.push(Finding::error(file, FindingKind::BadPicture, fault));
+                        findings.push(Finding::error(file, FindingKind::BadImage, fault));
                     }
                 }
             }
@@ -262,7 +262,7 @@ impl ImageFolder {
         }
     }
 
-    /// The picture files of a split, class by class.
+    /// The image files of a split, class by class.
     fn contents(
         &self,
         split: Split,
@@ -281,7 +281,7 @@ impl ImageFolder {
                     contents.pass_over(place, "is hidden");
                     continue;
                 }
-                let files = self.pictures_in(&place, &mut contents.findings)?;
+                let files = self.images_in(&place, &mut contents.findings)?;
                 let Some(class) = classes.id_of(&name) else {
                     contents.losses.images_skipped += files.len();
                     contents.findings.push(unknown_class(place, &name, classes));
@@ -301,20 +301,20 @@ impl ImageFolder {
         Ok(contents)
     }
 
-    /// The picture files in a class folder, seen from the data folder.
-    fn pictures_in(&self, place: &str, findings: &mut Vec<Finding>) -> Result<Vec<String>> {
+    /// The image files in a class folder, seen from the data folder.
+    fn images_in(&self, place: &str, findings: &mut Vec<Finding>) -> Result<Vec<String>> {
         let mut files = Vec::new();
         for name in sorted_names(&self.root.join(place))? {
             let file = under(place, &name);
-            let kind = FindingKind::NotAPicture;
+            let kind = FindingKind::NotAImage;
             if name.starts_with('.') {
                 findings.push(Finding::warning(file, kind, "is hidden"));
             } else if self.root.join(&file).is_dir() {
                 let message = "is a folder in a class folder, its files are not read";
                 findings.push(Finding::error(file, kind, message));
-            } else if stem_with_ending(&name, &PICTURE_ENDINGS).is_none() {
-                let endings = PICTURE_ENDINGS.join(", ");
-                let message = format!("expected a picture ({endings})");
+            } else if stem_with_ending(&name, &IMAGE_ENDINGS).is_none() {
+                let endings = IMAGE_ENDINGS.join(", ");
+                let message = format!("expected an image ({endings})");
                 findings.push(Finding::warning(file, kind, message));
             } else {
                 files.push(file);
@@ -323,7 +323,7 @@ impl ImageFolder {
         Ok(files)
     }
 
-    /// Classes without a picture in a split.
+    /// Classes without an image in a split.
     fn empty_classes(
         &self,
         split: Split,
@@ -334,7 +334,7 @@ impl ImageFolder {
         (classes.ids().zip(classes.iter()))
             .filter(|(class, _)| !present.contains(class))
             .map(|(_, name)| {
-                let message = format!("the class {} has no picture in {split}", quoted(name));
+                let message = format!("the class {} has no image in {split}", quoted(name));
                 let (file, kind) = (split.name(), FindingKind::EmptyClass);
                 match split {
                     Split::Train => Finding::error(file, kind, message),
@@ -347,13 +347,13 @@ impl ImageFolder {
 
 impl Contents {
     fn pass_over(&mut self, file: String, message: &str) {
-        let finding = Finding::warning(file, FindingKind::NotAPicture, message);
+        let finding = Finding::warning(file, FindingKind::NotAImage, message);
         self.findings.push(finding);
     }
 }
 
-/// The part of a class's pictures that belongs to a split. It depends on the
-/// seed, the class's name and the number of its pictures, on no other class.
+/// The part of a class's images that belongs to a split. It depends on the
+/// seed, the class's name and the number of its images, on no other class.
 fn part(files: Vec<String>, split: Split, class: &str, shares: &SplitShares) -> Vec<String> {
     let keys: Vec<u64> = std::iter::once(shares.seed)
         .chain(class.bytes().map(u64::from))
@@ -376,7 +376,7 @@ fn unknown_class(place: String, name: &str, classes: &ClassNames) -> Finding {
         Err(fault) => Finding::error(place, FindingKind::InvalidClass, fault.to_string()),
         Ok(_) => {
             let message = format!(
-                "expected one of {} classes, which {} is not; its pictures are skipped",
+                "expected one of {} classes, which {} is not; its images are skipped",
                 classes.len(),
                 quoted(name)
             );

@@ -1,4 +1,4 @@
-//! Splits: which pictures are learnt from, watched and tested on.
+//! Splits: which images are learnt from, watched and tested on.
 
 use std::fmt;
 use std::str::FromStr;
@@ -61,7 +61,7 @@ impl FromStr for Split {
 /// How a data set is divided at random.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SplitShares {
-    /// The part of all pictures that is `trainval`; the rest is `test`.
+    /// The part of all images that is `trainval`; the rest is `test`.
     pub trainval: f64,
     /// The part of `trainval` that is `train`; the rest is `val`.
     pub train: f64,

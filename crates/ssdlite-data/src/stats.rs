@@ -42,7 +42,7 @@ impl Spread {
 pub struct SplitStats {
     /// Which split.
     pub split: Split,
-    /// Its pictures.
+    /// Its images.
     pub images: usize,
     /// Those without any object.
     pub images_without_objects: usize,
@@ -50,7 +50,7 @@ pub struct SplitStats {
     pub objects: usize,
     /// The difficult ones.
     pub difficult: usize,
-    /// Objects in a picture.
+    /// Objects in an image.
     pub objects_per_image: Option<Spread>,
 }
 
@@ -62,11 +62,11 @@ pub struct ClassStats {
     /// Its objects in each split, in the order of
     /// [`splits`](DetectionStats::splits).
     pub objects: Vec<usize>,
-    /// Widths of its boxes in pixels of their pictures.
+    /// Widths of its boxes in pixels of their images.
     pub width: Option<Spread>,
-    /// Heights of its boxes in pixels of their pictures.
+    /// Heights of its boxes in pixels of their images.
     pub height: Option<Spread>,
-    /// Square roots of the share of their picture that its boxes cover: the
+    /// Square roots of the share of their image that its boxes cover: the
     /// number that the scales of default boxes compare with.
     pub relative_side: Option<Spread>,
     /// The share of its objects that some default box overlaps with an IoU of
@@ -83,7 +83,7 @@ pub struct DetectionStats {
     pub classes: Vec<ClassStats>,
 }
 
-/// A box with the picture that it is in.
+/// A box with the image that it is in.
 struct Placed {
     class: ClassId,
     bbox: PixelBox,
@@ -99,7 +99,7 @@ impl Placed {
 impl DetectionStats {
     /// Counts splits that were read with the same classes.
     ///
-    /// A picture that stands in several splits counts several times in each
+    /// An image that stands in several splits counts several times in each
     /// class's box sizes.
     pub fn new(sets: &[(Split, &DetectionSet)], default_boxes: &DefaultBoxes) -> Self {
         let placed: Vec<Vec<Placed>> = sets.iter().map(|(_, set)| placed_boxes(set)).collect();
@@ -228,7 +228,7 @@ impl fmt::Display for DetectionStats {
 pub struct ClassificationStats {
     /// The splits that were counted.
     pub splits: Vec<Split>,
-    /// Each class's name and its pictures in each split, in the order of the
+    /// Each class's name and its images in each split, in the order of the
     /// ids.
     pub classes: Vec<(String, Vec<usize>)>,
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ssdlite_core::ClassNames;
-use ssdlite_data::loader::{PictureCache, SkippedImage};
+use ssdlite_data::loader::{ImageCache, SkippedImage};
 use ssdlite_data::{ClassificationSet, DetectionSet, parallel};
 use ssdlite_eval::{Classification, ClassificationReport, Evaluation};
 use ssdlite_image::RgbImage;
@@ -26,10 +26,10 @@ pub use error::{Error, Result};
 /// How an evaluation is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvaluationOptions {
-    /// Threads that take pictures from each other. A model with one thread
+    /// Threads that take images from each other. A model with one thread
     /// leaves each of them its own core.
     pub threads: NonZeroUsize,
-    /// Bytes of decoded pictures that are kept for the next evaluation.
+    /// Bytes of decoded images that are kept for the next evaluation.
     pub cache_bytes: u64,
 }
 
@@ -37,31 +37,31 @@ pub struct EvaluationOptions {
 pub struct Watch<'a> {
     /// Once it is set, the evaluation ends without a result.
     pub stop: &'a AtomicBool,
-    /// Hears of pictures that can't be used; they don't count. Each is named
+    /// Hears of images that can't be used; they don't count. Each is named
     /// once in the life of its evaluator.
     pub skipped: &'a mut dyn FnMut(&SkippedImage),
 }
 
-/// Evaluates detectors on one set of pictures.
+/// Evaluates detectors on one set of images.
 pub struct DetectorEvaluator {
     set: Arc<DetectionSet>,
-    pictures: Pictures,
+    images: Images,
 }
 
 impl DetectorEvaluator {
     /// An evaluator for detectors of the set's classes.
     pub fn new(set: Arc<DetectionSet>, options: EvaluationOptions) -> Self {
         Self {
-            pictures: Pictures::new(set.images.len(), options),
+            images: Images::new(set.images.len(), options),
             set,
         }
     }
 
-    /// Detections and objects of all pictures, or none if it was stopped.
+    /// Detections and objects of all images, or none if it was stopped.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for a detector of other classes;
-    /// [`Error::Malformed`] if no picture can be used; [`Error::Model`] for
+    /// [`Error::Malformed`] if no image can be used; [`Error::Model`] for
     /// a network whose outputs are not finite.
     pub fn evaluate(
         &self,
@@ -71,15 +71,15 @@ impl DetectorEvaluator {
         check_classes(detector.classes(), &self.set.classes)?;
         let images = &self.set.images;
         let paths: Vec<&Path> = images.iter().map(|image| image.path.as_path()).collect();
-        let found = self.pictures.each(&paths, watch, |index, picture| {
+        let found = self.images.each(&paths, watch, |index, image| {
             let annotated = images[index].size;
-            if picture.size() != annotated {
-                return Err(Fault::Picture(format!(
-                    "expected a picture of {annotated} as annotated, found {}",
-                    picture.size()
+            if image.size() != annotated {
+                return Err(Fault::Image(format!(
+                    "expected an image of {annotated} as annotated, found {}",
+                    image.size()
                 )));
             }
-            Ok(detector.detect(picture)?)
+            Ok(detector.detect(image)?)
         })?;
         let Some(found) = found else {
             return Ok(None);
@@ -92,22 +92,22 @@ impl DetectorEvaluator {
     }
 }
 
-/// Evaluates classifiers on one set of pictures.
+/// Evaluates classifiers on one set of images.
 pub struct ClassifierEvaluator {
     set: Arc<ClassificationSet>,
-    pictures: Pictures,
+    images: Images,
 }
 
 impl ClassifierEvaluator {
     /// An evaluator for classifiers of the set's classes.
     pub fn new(set: Arc<ClassificationSet>, options: EvaluationOptions) -> Self {
         Self {
-            pictures: Pictures::new(set.images.len(), options),
+            images: Images::new(set.images.len(), options),
             set,
         }
     }
 
-    /// The accuracy on all pictures, or none if it was stopped.
+    /// The accuracy on all images, or none if it was stopped.
     ///
     /// # Errors
     /// As [`DetectorEvaluator::evaluate`].
@@ -119,12 +119,9 @@ impl ClassifierEvaluator {
         check_classes(classifier.classes(), &self.set.classes)?;
         let images = &self.set.images;
         let paths: Vec<&Path> = images.iter().map(|image| image.path.as_path()).collect();
-        let found =
-            self.pictures.each(
-                &paths,
-                watch,
-                |_, picture| Ok(classifier.classify(picture)?),
-            )?;
+        let found = self
+            .images
+            .each(&paths, watch, |_, image| Ok(classifier.classify(image)?))?;
         let Some(found) = found else {
             return Ok(None);
         };
@@ -141,14 +138,14 @@ fn check_classes(model: &ClassNames, set: &ClassNames) -> Result<()> {
         return Ok(());
     }
     Err(Error::InvalidRequest(format!(
-        "expected pictures of the classes {model}, found {set}"
+        "expected images of the classes {model}, found {set}"
     )))
 }
 
-/// Why there is nothing for a picture.
+/// Why there is nothing for an image.
 enum Fault {
     /// It can't be used; the text says why.
-    Picture(String),
+    Image(String),
     /// The model can't be used.
     Model(ssdlite_infer::Error),
     /// The evaluation was stopped before its turn.
@@ -161,23 +158,23 @@ impl From<ssdlite_infer::Error> for Fault {
     }
 }
 
-/// The pictures of a set, for one evaluation after another.
-struct Pictures {
+/// The images of a set, for one evaluation after another.
+struct Images {
     threads: NonZeroUsize,
-    cache: PictureCache,
+    cache: ImageCache,
     reported: Mutex<HashSet<usize>>,
 }
 
-impl Pictures {
+impl Images {
     fn new(samples: usize, options: EvaluationOptions) -> Self {
         Self {
             threads: options.threads,
-            cache: PictureCache::new(samples, options.cache_bytes),
+            cache: ImageCache::new(samples, options.cache_bytes),
             reported: Mutex::default(),
         }
     }
 
-    /// What `find` makes of each picture, in their order, with the picture's
+    /// What `find` makes of each image, in their order, with the image's
     /// number; none if it was stopped.
     fn each<T: Send>(
         &self,
@@ -191,8 +188,8 @@ impl Pictures {
             if stop.load(Ordering::Relaxed) {
                 return Err(Fault::Stopped);
             }
-            let picture = self.cache.picture(index, path).map_err(Fault::Picture)?;
-            find(index, &picture)
+            let image = self.cache.image(index, path).map_err(Fault::Image)?;
+            find(index, &image)
         });
         let mut usable = Vec::with_capacity(found.len());
         let mut first_skipped = None;
@@ -201,7 +198,7 @@ impl Pictures {
                 Ok(found) => usable.push((sample, found)),
                 Err(Fault::Stopped) => return Ok(None),
                 Err(Fault::Model(error)) => return Err(error.in_file(path).into()),
-                Err(Fault::Picture(reason)) => {
+                Err(Fault::Image(reason)) => {
                     let skipped = SkippedImage {
                         sample,
                         path: path.to_owned(),
@@ -216,7 +213,7 @@ impl Pictures {
         }
         match first_skipped.filter(|_| usable.is_empty()) {
             Some(skipped) => Err(Error::Malformed(format!(
-                "none of the pictures can be used; {skipped}"
+                "none of the images can be used; {skipped}"
             ))),
             None => Ok(Some(usable)),
         }

@@ -1,4 +1,4 @@
-//! Colours that tell classes apart, on any picture.
+//! Colours that tell classes apart, on any image.
 
 use ssdlite_core::ClassId;
 
@@ -34,7 +34,7 @@ const PALETTE: [Rgb; 16] = [
 /// in hue.
 const GOLDEN_ANGLE: f32 = 137.507_77;
 
-/// The colour of a class, the same in each picture and each run.
+/// The colour of a class, the same in each image and each run.
 pub fn color_of_class(class: ClassId) -> Rgb {
     series_color(class.index())
 }

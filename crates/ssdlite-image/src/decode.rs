@@ -5,7 +5,7 @@
 //! PIL's `convert("RGB")` gives them: alpha is dropped, not blended, a palette
 //! is looked up, grey is repeated, 16 bits are rounded to 8. Colour profiles
 //! are ignored. The Exif orientation is applied. Of an animation the first
-//! picture is read.
+//! image is read.
 //!
 //! Limits are checked against the header before any pixel is allocated.
 //! A file that ends before its pixels do is an error, also where other readers
@@ -124,12 +124,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// Whether the picture is shown turned or mirrored.
+    /// Whether the image is shown turned or mirrored.
     pub fn is_turned(&self) -> bool {
         self.orientation != Orientation::NoTransforms
     }
 
-    /// A box given in pixels of the picture as stored, in pixels as shown.
+    /// A box given in pixels of the image as stored, in pixels as shown.
     pub fn displayed_box(&self, stored: PixelBox) -> PixelBox {
         let (width, height) = (self.stored.width as f32, self.stored.height as f32);
         let PixelBox { x1, y1, x2, y2, .. } = stored;
@@ -414,15 +414,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn boxes_turn_with_their_picture() {
+    fn boxes_turn_with_their_image() {
         let stored = ImageSize::new(5, 3);
         let (x, y) = (3, 1);
-        let mut picture = RgbImage::filled(stored, [0; 3]);
+        let mut image = RgbImage::filled(stored, [0; 3]);
         let offset = (y * stored.width + x) as usize * 3;
-        picture.pixels_mut()[offset] = 255;
+        image.pixels_mut()[offset] = 255;
         let marked = PixelBox::new(x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0);
         for orientation in (1..=8).filter_map(Orientation::from_exif) {
-            let shown = upright(picture.clone(), orientation).unwrap();
+            let shown = upright(image.clone(), orientation).unwrap();
             let header = Header {
                 format: Format::Jpeg,
                 stored,

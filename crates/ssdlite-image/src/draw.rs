@@ -1,4 +1,4 @@
-//! Boxes with labels on pictures, and pictures side by side.
+//! Boxes with labels on images, and images side by side.
 
 use ssdlite_core::{ClassId, ClassNames, Detection, GroundTruth, ImageSize, PixelBox};
 
@@ -7,20 +7,20 @@ use crate::color::{BLACK, color_of_class, text_color_on};
 use crate::resize::Resizer;
 use crate::rgb::{Rgb, RgbImage};
 
-/// Line width and text height as shares of the mean of a picture's sides,
+/// Line width and text height as shares of the mean of an image's sides,
 /// with the least of each in pixels.
 const LINE_SHARE: f32 = 0.003;
 const LEAST_LINE: f32 = 2.0;
 const TEXT_SHARE: f32 = 0.028;
 const LEAST_TEXT: f32 = 12.0;
 
-/// The colour between and around pictures side by side.
+/// The colour between and around images side by side.
 const BACKDROP: Rgb = [32, 32, 36];
 
 /// A box to draw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelledBox {
-    /// Where, in pixels of the picture.
+    /// Where, in pixels of the image.
     pub bbox: PixelBox,
     /// What chooses the colour.
     pub class: ClassId,
@@ -60,7 +60,7 @@ fn class_name(class: ClassId, names: &ClassNames) -> String {
 
 /// Draws boxes, each in its class's colour with a dark rim, and its label on a
 /// tag above it, or in it where there is no room above. Lines and text grow
-/// with the picture. Later boxes lie over earlier ones, and all tags over all
+/// with the image. Later boxes lie over earlier ones, and all tags over all
 /// boxes, so the most certain detections should come last.
 pub fn draw_boxes(image: &mut RgbImage, boxes: &[LabelledBox]) {
     let mean_side = (image.width() + image.height()) as f32 / 2.0;
@@ -117,35 +117,35 @@ fn draw_tag(canvas: &mut Canvas<'_>, item: &LabelledBox, text_height: f32, line:
     );
 }
 
-/// Pictures side by side, row by row, each scaled into the middle of a cell
+/// Images side by side, row by row, each scaled into the middle of a cell
 /// with its shape kept.
 ///
 /// # Panics
-/// If there is no picture, no column, or a cell without a pixel.
-pub fn grid(pictures: &[RgbImage], cell: ImageSize, columns: u32) -> RgbImage {
+/// If there is no image, no column, or a cell without a pixel.
+pub fn grid(images: &[RgbImage], cell: ImageSize, columns: u32) -> RgbImage {
     const GAP: u32 = 4;
-    assert!(!pictures.is_empty() && columns > 0 && cell.pixels() > 0);
-    let columns = columns.min(pictures.len() as u32);
-    let rows = (pictures.len() as u32).div_ceil(columns);
+    assert!(!images.is_empty() && columns > 0 && cell.pixels() > 0);
+    let columns = columns.min(images.len() as u32);
+    let rows = (images.len() as u32).div_ceil(columns);
     let size = ImageSize::new(
         columns * (cell.width + GAP) + GAP,
         rows * (cell.height + GAP) + GAP,
     );
     let mut sheet = RgbImage::filled(size, BACKDROP);
-    for (index, picture) in (0u32..).zip(pictures) {
+    for (index, image) in (0u32..).zip(images) {
         let left = GAP + index % columns * (cell.width + GAP);
         let top = GAP + index / columns * (cell.height + GAP);
-        sheet.paste(&fitted(picture, cell), left, top);
+        sheet.paste(&fitted(image, cell), left, top);
     }
     sheet
 }
 
-/// A picture scaled into the middle of one of this size, with its shape kept.
+/// An image scaled into the middle of one of this size, with its shape kept.
 ///
 /// # Panics
 /// If `size` has no pixel.
-pub fn fitted(picture: &RgbImage, size: ImageSize) -> RgbImage {
-    let inner = Resizer::new().stretch(picture, size_inside(picture.size(), size));
+pub fn fitted(image: &RgbImage, size: ImageSize) -> RgbImage {
+    let inner = Resizer::new().stretch(image, size_inside(image.size(), size));
     let mut fitted = RgbImage::filled(size, BACKDROP);
     fitted.paste(
         &inner,
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_stands_above_the_box_and_inside_the_picture() {
+    fn the_tag_stands_above_the_box_and_inside_the_image() {
         let size = ImageSize::new(200, 120);
         let tag_color = color_of_class(ClassId(0));
         // The box, and a point that its tag must cover.
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_that_are_not_in_the_picture_draw_nothing() {
+    fn boxes_that_are_not_in_the_image_draw_nothing() {
         let mut image = RgbImage::filled(ImageSize::new(64, 48), PAPER);
         let outside = [
             PixelBox::new(70.0, 10.0, 90.0, 20.0),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tiny_picture_takes_a_long_label() {
+    fn a_tiny_image_takes_a_long_label() {
         for side in [1, 2, 7, 20] {
             let mut image = RgbImage::filled(ImageSize::new(side, 3), PAPER);
             let bbox = PixelBox::new(0.0, 0.0, side as f32, 3.0);
@@ -249,17 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn a_grid_holds_every_picture_in_its_shape() {
+    fn a_grid_holds_every_image_in_its_shape() {
         let colors: [Rgb; 5] = [[250, 0, 0], [0, 250, 0], [0, 0, 250], [9, 8, 7], [1, 2, 3]];
-        let pictures = colors.map(|color| RgbImage::filled(ImageSize::new(40, 10), color));
-        let sheet = grid(&pictures, ImageSize::new(20, 20), 3);
+        let images = colors.map(|color| RgbImage::filled(ImageSize::new(40, 10), color));
+        let sheet = grid(&images, ImageSize::new(20, 20), 3);
         assert_eq!(sheet.size(), ImageSize::new(3 * 24 + 4, 2 * 24 + 4));
         for (index, color) in (0u32..).zip(colors) {
             let (left, top) = (4 + index % 3 * 24, 4 + index / 3 * 24);
             assert_eq!(sheet.pixel(left, top + 9), Some(color));
             assert_eq!(sheet.pixel(left, top + 2), Some(BACKDROP));
         }
-        let single = grid(&pictures[..1], ImageSize::new(3, 50), 8);
+        let single = grid(&images[..1], ImageSize::new(3, 50), 8);
         assert_eq!(single.size(), ImageSize::new(11, 58));
     }
 }

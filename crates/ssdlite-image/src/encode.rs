@@ -1,4 +1,4 @@
-//! Pictures to files.
+//! Images to files.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use ssdlite_files::write_atomically;
 use crate::error::{Error, Result};
 use crate::rgb::RgbImage;
 
-/// The JPEG quality of pictures for people, 1 to 100: at 90 the block borders
+/// The JPEG quality of images for people, 1 to 100: at 90 the block borders
 /// around drawn lines can't be seen.
-pub const PICTURE_QUALITY: u8 = 90;
+pub const IMAGE_QUALITY: u8 = 90;
 
 /// A JPEG file of `quality` 1 (worst) to 100 (best), clamped to that.
 ///
@@ -34,7 +34,7 @@ pub fn png_from_image(image: &RgbImage) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a picture as JPEG of [`PICTURE_QUALITY`] or as PNG, as the file
+/// Writes an image as JPEG of [`IMAGE_QUALITY`] or as PNG, as the file
 /// name's ending says, by way of [`write_atomically`].
 ///
 /// # Errors
@@ -43,7 +43,7 @@ pub fn png_from_image(image: &RgbImage) -> Result<Vec<u8>> {
 pub fn save(path: &Path, image: &RgbImage) -> Result<()> {
     let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
     let bytes = match ending.as_ref().and_then(|ending| ending.to_str()) {
-        Some("jpg" | "jpeg") => jpeg_from_image(image, PICTURE_QUALITY),
+        Some("jpg" | "jpeg") => jpeg_from_image(image, IMAGE_QUALITY),
         Some("png") => png_from_image(image),
         _ => Err(Error::Unsupported(
             "expected a file name that ends in .jpg, .jpeg or .png".into(),

@@ -1,5 +1,5 @@
-//! From a decoded picture to the pixels of a network's input, as evaluating and
-//! detecting make them; augmentation makes them of a part of the picture.
+//! From a decoded image to the pixels of a network's input, as evaluating and
+//! detecting make them; augmentation makes them of a part of the image.
 
 use ssdlite_core::preprocessing::{Fit, Preprocessing};
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::resize::Resizer;
 use crate::rgb::{CHANNELS, RgbImage};
 
-/// Brings pictures to a network's input size, keeping its scratch memory from one to the next.
+/// Brings images to a network's input size, keeping its scratch memory from one to the next.
 #[derive(Debug)]
 pub struct Preprocessor {
     spec: Preprocessing,
@@ -35,7 +35,7 @@ impl Preprocessor {
         &self.spec
     }
 
-    /// The picture at the network's input size, still in 8 bits. A picture
+    /// The image at the network's input size, still in 8 bits. An image
     /// that has this size already is handed back as it is.
     pub fn fit<'a>(&'a mut self, image: &'a RgbImage) -> &'a RgbImage {
         match self.spec.fit {

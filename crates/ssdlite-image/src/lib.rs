@@ -7,8 +7,8 @@
 //! [`input`] does so as a model file's preprocessing says; [`normalise`] maps
 //! 8 bits to numbers, which the inference engine leaves to its first layer.
 //!
-//! The way back to people: [`draw`] puts labelled boxes on pictures and
-//! pictures side by side, [`plot`] draws charts, [`canvas`] shapes and text,
+//! The way back to people: [`draw`] puts labelled boxes on images and
+//! images side by side, [`plot`] draws charts, [`canvas`] shapes and text,
 //! [`encode`] writes files.
 //!
 //! No network, no file format of annotations, no tensors.

@@ -1,12 +1,12 @@
 //! Scaling: the project's one resampling filter.
 //!
 //! Bilinear with antialiasing: a triangle that is as wide as the scale where
-//! a picture shrinks, `align_corners=false` positions, 8-bit fixed point. It
+//! an image shrinks, `align_corners=false` positions, 8-bit fixed point. It
 //! is what `PIL.Image.resize(size, BILINEAR)` computes, and so torchvision's
 //! classification presets.
 //!
 //! torchvision's detectors resize a tensor with `F.interpolate(mode="bilinear")`
-//! and no antialiasing. That reads four pixels however much a picture shrinks,
+//! and no antialiasing. That reads four pixels however much an image shrinks,
 //! so small objects of a large photo flicker in and out. This project deviates
 //! from it: one filter serves classifiers and detectors. Enlarging, the two
 //! agree but for rounding to 8 bits.
@@ -18,7 +18,7 @@ use ssdlite_core::{ImageSize, PixelBox};
 use crate::error::{Error, Result};
 use crate::rgb::{CHANNELS, RgbImage};
 
-/// Scales pictures, keeping its scratch memory from one to the next.
+/// Scales images, keeping its scratch memory from one to the next.
 #[derive(Debug, Default)]
 pub struct Resizer {
     inner: fir::Resizer,
@@ -56,7 +56,7 @@ impl Resizer {
         let size = target.size();
         assert!(
             size.width <= shorter_side && size.height <= shorter_side,
-            "a crop of {size} out of a picture of {shorter_side} pixels on its shorter side"
+            "a crop of {size} out of an image of {shorter_side} pixels on its shorter side"
         );
         let crop = SourceBox::of_center_crop(image.size(), shorter_side, size);
         self.resample(image, crop, target);
@@ -135,8 +135,8 @@ impl SourceBox {
         }
     }
 
-    /// The part of a picture of `from` that fills `crop` in the middle of the
-    /// picture scaled to `shorter_side`.
+    /// The part of an image of `from` that fills `crop` in the middle of the
+    /// image scaled to `shorter_side`.
     fn of_center_crop(from: ImageSize, shorter_side: u32, crop: ImageSize) -> Self {
         let scaled = scaled_to_shorter_side(from, shorter_side);
         // torchvision's `int(round(...))`, which rounds ties to even.
@@ -166,7 +166,7 @@ impl SourceBox {
 }
 
 /// Width and height after torchvision's `Resize(shorter_side)`: whole numbers,
-/// the longer side rounded down. Kept as `f64`, since a very long picture's
+/// the longer side rounded down. Kept as `f64`, since a very long image's
 /// would not fit 32 bits.
 fn scaled_to_shorter_side(from: ImageSize, shorter_side: u32) -> (f64, f64) {
     let (width, height) = (f64::from(from.width), f64::from(from.height));

@@ -1,4 +1,4 @@
-//! A picture in memory.
+//! An image in memory.
 
 use ssdlite_core::ImageSize;
 
@@ -78,7 +78,7 @@ impl RgbImage {
         &mut self.pixels
     }
 
-    /// The same picture as `image`'s type.
+    /// The same image as `image`'s type.
     pub(crate) fn into_buffer(self) -> image::RgbImage {
         image::RgbImage::from_raw(self.size.width, self.size.height, self.pixels)
             .expect("the constructor checked the number of bytes")
@@ -104,21 +104,18 @@ impl RgbImage {
         mirrored
     }
 
-    /// Copies `picture` over this image, its top left pixel at column `left`,
+    /// Copies `image` over this image, its top left pixel at column `left`,
     /// row `top`. What reaches out of this image is left out.
-    pub fn paste(&mut self, picture: &Self, left: u32, top: u32) {
+    pub fn paste(&mut self, image: &Self, left: u32, top: u32) {
         if left >= self.size.width {
             return;
         }
-        let width = picture.size.width.min(self.size.width - left) as usize * CHANNELS;
-        let rows = picture
-            .size
-            .height
-            .min(self.size.height.saturating_sub(top));
+        let width = image.size.width.min(self.size.width - left) as usize * CHANNELS;
+        let rows = image.size.height.min(self.size.height.saturating_sub(top));
         let stride = self.size.width as usize * CHANNELS;
         for y in 0..rows {
             let start = (top + y) as usize * stride + left as usize * CHANNELS;
-            self.pixels[start..start + width].copy_from_slice(&picture.row(y)[..width]);
+            self.pixels[start..start + width].copy_from_slice(&image.row(y)[..width]);
         }
     }
 
@@ -150,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pasted_picture_covers_what_it_fits_on() {
+    fn a_pasted_image_covers_what_it_fits_on() {
         let size = ImageSize::new(5, 3);
         let image = RgbImage::new(size, (0..45).collect()).unwrap();
         let part = RgbImage::new(ImageSize::new(3, 2), (100..118).collect()).unwrap();

@@ -69,7 +69,7 @@ fn center_crop(
     target
 }
 
-/// A picture of [`noise`] as PIL or torchvision bring it to a size; see
+/// An image of [`noise`] as PIL or torchvision bring it to a size; see
 /// `reference/preprocessing.py`.
 #[derive(Deserialize)]
 struct Golden {
@@ -135,7 +135,7 @@ fn stretching_keeps_one_colour_the_same_size_and_mirror_images() {
 }
 
 #[test]
-fn a_resizer_remembers_nothing_of_the_last_picture() {
+fn a_resizer_remembers_nothing_of_the_last_image() {
     let (large, small) = (noise(ImageSize::new(90, 70)), noise(ImageSize::new(19, 23)));
     let size = ImageSize::new(33, 27);
     let mut used = Resizer::new();
@@ -147,9 +147,9 @@ fn a_resizer_remembers_nothing_of_the_last_picture() {
 }
 
 #[test]
-fn a_centre_crop_is_the_middle_of_the_scaled_picture() {
+fn a_centre_crop_is_the_middle_of_the_scaled_image() {
     let mut resizer = Resizer::new();
-    // Picture, its shorter side, its scaled size, the crop, the crop's corner:
+    // Image, its shorter side, its scaled size, the crop, the crop's corner:
     // ties are rounded to even.
     let cases = [
         ((97, 61), 40, (63, 40), (35, 35), (14, 2)),
@@ -168,7 +168,7 @@ fn a_centre_crop_is_the_middle_of_the_scaled_picture() {
 }
 
 #[test]
-fn a_picture_of_any_shape_can_be_cropped() {
+fn a_image_of_any_shape_can_be_cropped() {
     let mut resizer = Resizer::new();
     for size in [
         ImageSize::new(1, 1),
@@ -214,7 +214,7 @@ fn a_region_reads_only_around_itself() {
 }
 
 #[test]
-fn a_detectors_input_is_the_stretched_picture() {
+fn a_detectors_input_is_the_stretched_image() {
     let size = ImageSize::new(41, 37);
     let spec = Preprocessing::detector(size);
     let mut preprocessor = Preprocessor::new(&spec).unwrap();
@@ -227,7 +227,7 @@ fn a_detectors_input_is_the_stretched_picture() {
 }
 
 #[test]
-fn a_classifiers_input_is_the_middle_of_the_picture() {
+fn a_classifiers_input_is_the_middle_of_the_image() {
     let spec = Preprocessing::classifier(49);
     let mut preprocessor = Preprocessor::new(&spec).unwrap();
     let image = noise(ImageSize::new(97, 61));

@@ -121,12 +121,12 @@ impl Engine {
         results.collect()
     }
 
-    /// Runs the network alone on a image of the input size. `after` is told
+    /// Runs the network alone on an image of the input size. `after` is told
     /// the index of each layer when it is done.
     pub(crate) fn run_network(&self, image: &RgbImage, after: &mut dyn FnMut(usize)) -> Result<()> {
         if image.size() != self.input_size() {
             return Err(Error::Malformed(format!(
-                "expected a image of {}, found {}",
+                "expected an image of {}, found {}",
                 self.input_size(),
                 image.size()
             )));
@@ -165,7 +165,7 @@ impl Engine {
     }
 }
 
-/// Checks what a network says about a image.
+/// Checks what a network says about an image.
 ///
 /// # Errors
 /// [`Error::Malformed`] for a NaN or an infinity.

@@ -155,7 +155,7 @@ pub fn cameras() -> Vec<ListedCamera> {
 }
 
 /// Reads the kernel's list. A camera has several devices, of which the first
-/// gives pictures and the others descriptions of them.
+/// gives images and the others descriptions of them.
 fn video4linux_cameras(folder: &Path) -> Vec<ListedCamera> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_list_leaves_out_what_gives_no_pictures() {
+    fn the_kernels_list_leaves_out_what_gives_no_images() {
         let folder = tempfile::tempdir().unwrap();
         for (device, index, name) in [
             ("video10", "0", "B"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Why frames can't be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes break their own format: cut off, damaged, or no picture.
+    /// The bytes break their own format: cut off, damaged, or no image.
     #[error("{0}")]
     Malformed(String),
     /// A sound input of a kind that is not handled.
@@ -16,7 +16,7 @@ pub enum Error {
     #[error("{0}")]
     OverLimit(String),
     /// The caller asked for something that can't be had, such as a folder
-    /// without pictures.
+    /// without images.
     #[error("{0}")]
     InvalidRequest(String),
     /// The program that reads videos is not installed.

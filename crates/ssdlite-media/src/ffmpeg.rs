@@ -11,7 +11,7 @@
 //!
 //! `ffmpeg` moves the times of a file so that its earliest stream starts at
 //! zero. Where that is sound that starts before the zero of the file, as some
-//! codecs' does, this would delay the picture, so the file's own zero is kept.
+//! codecs' does, this would delay the image, so the file's own zero is kept.
 //!
 //! A child never outlives its owner: it is killed on drop. If our process is
 //! killed itself, the closed pipe ends the child at its next frame. Where no

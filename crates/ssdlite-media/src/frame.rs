@@ -1,10 +1,10 @@
-//! A picture with its place in a video or a live source.
+//! An image with its place in a video or a live source.
 
 use std::time::Duration;
 
 use ssdlite_image::RgbImage;
 
-/// A picture with its place in a video or a live source.
+/// An image with its place in a video or a live source.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// The pixels, upright.

@@ -43,7 +43,7 @@ pub enum Source {
     Stream(String),
 }
 
-/// A file that holds pictures.
+/// A file that holds images.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MediaFile {
     /// The file.
@@ -52,10 +52,10 @@ pub struct MediaFile {
     pub kind: MediaKind,
 }
 
-/// How a file that holds pictures is read.
+/// How a file that holds images is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MediaKind {
-    /// One picture.
+    /// One image.
     Image,
     /// Frames, by way of `ffmpeg`.
     Video,
@@ -139,7 +139,7 @@ fn files_that_match(pattern: &str) -> Result<Vec<MediaFile>> {
     })
 }
 
-/// The plain files among `paths` that hold pictures, sorted by name.
+/// The plain files among `paths` that hold images, sorted by name.
 fn media_among(paths: Vec<PathBuf>, none: impl Fn() -> String) -> Result<Vec<MediaFile>> {
     let mut files = Vec::new();
     for path in paths {
@@ -222,7 +222,7 @@ mod tests {
         let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
         write("b.jpg", &jpeg(5, 3));
         write("a", &jpeg(7, 3));
-        write("c.PNG", b"no picture");
+        write("c.PNG", b"no image");
         write("d.mp4", b"no video");
         write("e.xml", b"<annotation/>");
         fs::create_dir(folder.path().join("f.jpg")).unwrap();

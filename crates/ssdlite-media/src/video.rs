@@ -1,7 +1,7 @@
 //! Video files: every frame, in order, with its time.
 //!
 //! The rotation that a file asks for is applied by `ffmpeg`. Only formats that
-//! hold pictures themselves are read: a file that is a playlist could name
+//! hold images themselves are read: a file that is a playlist could name
 //! other files or addresses.
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::ffmpeg::{Decoder, Ffmpeg, early_from_start, missing};
 use crate::frame::Frame;
 use crate::writer::Sound;
 
-/// `ffmpeg`'s names of the formats that hold their own pictures.
+/// `ffmpeg`'s names of the formats that hold their own images.
 const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,\
                        ogg,gif,h264,hevc,av1,obu,ivf,mxf,nut,m4v,dv,yuv4mpegpipe,rm,swf,mjpeg";
 
@@ -72,7 +72,7 @@ impl VideoFrames {
         }
         let reason = match ending.log.as_str() {
             "" => "it holds no frame",
-            log if log.contains("matches no streams") => "it holds no pictures",
+            log if log.contains("matches no streams") => "it holds no images",
             log => log,
         };
         Some(Error::Malformed(if index == 0 {
@@ -153,7 +153,7 @@ fn check_file(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Those of [`VideoFrames::open`], and [`Error::Malformed`] for a file that is
-/// no video or holds no pictures.
+/// no video or holds no images.
 pub fn video_info(path: &Path) -> Result<VideoInfo> {
     const PROGRAM: &str = "ffprobe";
     check_file(path)?;
@@ -174,7 +174,7 @@ pub fn video_info(path: &Path) -> Result<VideoInfo> {
         serde_json::from_slice(&output.stdout).map_err(|error| malformed(&error.to_string()))?;
     probed
         .info(path)
-        .ok_or_else(|| malformed("it holds no pictures"))
+        .ok_or_else(|| malformed("it holds no images"))
 }
 
 /// The part of `ffprobe`'s JSON that is used.

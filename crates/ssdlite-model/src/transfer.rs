@@ -22,7 +22,9 @@ pub fn detector_state_from_classifier(
         let tensors = graph.tensors().into_iter();
         tensors.filter(|spec| spec.part == Part::Backbone).collect()
     };
-    let keys = of_backbone(classifier).into_iter().zip(of_backbone(detector));
+    let keys = of_backbone(classifier)
+        .into_iter()
+        .zip(of_backbone(detector));
     keys.filter_map(|(from, to)| Some((to.key, state.get(&from.key)?.clone())))
         .collect()
 }

@@ -4,7 +4,7 @@
 //! `cargo run --release -p ssdlite-serve --example load -- [SECONDS]`
 //!
 //! Each client sends a JPEG of its own size again and again and checks that the
-//! answer tells that size and what the bare engine found in that picture. The
+//! answer tells that size and what the bare engine found in that image. The
 //! bare engine decodes and detects the same JPEGs in as many threads as the
 //! server has workers. Both take turns, so that what else the machine does
 //! falls on both. Prints one JSON object, and fails if the server gets less done
@@ -33,7 +33,7 @@ const DEFAULT_SECONDS: u64 = 60;
 /// Turns of the bare engine and of the server.
 const TURNS: u32 = 6;
 
-/// What the server has to reach of the bare engine's pictures a second.
+/// What the server has to reach of the bare engine's images a second.
 const LEAST_SHARE: f64 = 0.85;
 
 /// What resident memory may grow by after the first turn, in bytes: room for
@@ -58,8 +58,8 @@ fn main() -> Result<(), Failure> {
     let backbone = MobileNetV3::new(Variant::Large).with_reduced_tail();
     let file = arbitrary_model(&ModelInfo::detector(backbone, classes, 320))?;
     let model = Model::new("large", &file, NonZeroUsize::MIN)?;
-    let pictures = (0..CLIENTS).map(|client| Picture::new(client, &model));
-    let pictures: Vec<Picture> = pictures.collect::<Result<_, _>>()?;
+    let images = (0..CLIENTS).map(|client| Image::new(client, &model));
+    let images: Vec<Image> = images.collect::<Result<_, _>>()?;
 
     let bare = model.clone();
     let mut options = ServerOptions::new(vec![model]);
@@ -75,13 +75,13 @@ fn main() -> Result<(), Failure> {
         })
     });
     let turn = duration / TURNS;
-    load(address, &pictures, turn)?;
+    load(address, &images, turn)?;
     let resident_before = resident();
     let mut bare_done = 0;
     let mut times = Vec::new();
     for _ in 0..TURNS {
-        bare_done += detect_without_server(&bare, workers, &pictures, turn)?;
-        times.extend(load(address, &pictures, turn)?);
+        bare_done += detect_without_server(&bare, workers, &images, turn)?;
+        times.extend(load(address, &images, turn)?);
     }
     let growth = resident().saturating_sub(resident_before);
     drop(stop);
@@ -116,15 +116,15 @@ fn main() -> Result<(), Failure> {
 }
 
 /// What a client sends, and what it expects to be told.
-struct Picture {
+struct Image {
     jpeg: Vec<u8>,
     /// Parts of the answer's JSON.
     size: String,
     detections: String,
 }
 
-impl Picture {
-    /// A picture of a size that no other client has, with something to compress.
+impl Image {
+    /// An image of a size that no other client has, with something to compress.
     fn new(client: u32, model: &Model) -> Result<Self, Failure> {
         let size = ImageSize::new(608 + client, 480);
         let pixels = (0..size.pixels() as u32)
@@ -153,11 +153,11 @@ impl Picture {
     }
 }
 
-/// Decodes and detects in this many threads; gives the pictures done.
+/// Decodes and detects in this many threads; gives the images done.
 fn detect_without_server(
     model: &Model,
     threads: NonZeroUsize,
-    pictures: &[Picture],
+    images: &[Image],
     duration: Duration,
 ) -> Result<usize, Failure> {
     let done = AtomicUsize::new(0);
@@ -166,11 +166,11 @@ fn detect_without_server(
         let threads: Vec<_> = (0..threads.get())
             .map(|_| {
                 scope.spawn(|| -> Result<(), Failure> {
-                    for picture in pictures.iter().cycle() {
+                    for image in images.iter().cycle() {
                         if Instant::now() >= end {
                             break;
                         }
-                        let image = decode::decode(&picture.jpeg, &Limits::default())?;
+                        let image = decode::decode(&image.jpeg, &Limits::default())?;
                         model.detector.detect(&image)?;
                         done.fetch_add(1, Relaxed);
                     }
@@ -188,14 +188,14 @@ fn detect_without_server(
 /// Asks from all clients at once; gives the time of every answer.
 fn load(
     address: SocketAddr,
-    pictures: &[Picture],
+    images: &[Image],
     duration: Duration,
 ) -> Result<Vec<Duration>, Failure> {
     let end = Instant::now() + duration;
     std::thread::scope(|scope| {
-        let clients: Vec<_> = pictures
+        let clients: Vec<_> = images
             .iter()
-            .map(|picture| scope.spawn(move || ask(address, picture, end)))
+            .map(|image| scope.spawn(move || ask(address, image, end)))
             .collect();
         let mut times = Vec::new();
         for client in clients {
@@ -205,12 +205,12 @@ fn load(
     })
 }
 
-fn ask(address: SocketAddr, picture: &Picture, end: Instant) -> Result<Vec<Duration>, Failure> {
+fn ask(address: SocketAddr, image: &Image, end: Instant) -> Result<Vec<Duration>, Failure> {
     let head = format!(
         "POST /v1/detect?score={SCORE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
-        picture.jpeg.len()
+        image.jpeg.len()
     );
-    let request = [head.as_bytes(), &picture.jpeg].concat();
+    let request = [head.as_bytes(), &image.jpeg].concat();
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut times = Vec::new();
@@ -219,10 +219,10 @@ fn ask(address: SocketAddr, picture: &Picture, end: Instant) -> Result<Vec<Durat
         stream.write_all(&request)?;
         let answer = receive(&mut stream)?;
         let is_right = answer.starts_with("HTTP/1.1 200")
-            && answer.contains(&picture.size)
-            && answer.contains(&picture.detections);
+            && answer.contains(&image.size)
+            && answer.contains(&image.detections);
         if !is_right {
-            let expected = [&*picture.size, &picture.detections];
+            let expected = [&*image.size, &image.detections];
             return Err(format!("expected {expected:?}, found {answer}").into());
         }
         times.push(start.elapsed());

@@ -16,7 +16,7 @@ export function detect(model, image) {
   return answered(fetch(`/v1/detect?${query}`, { method: "POST", body: image }));
 }
 
-// Saves a picture with its boxes as training data.
+// Saves an image with its boxes as training data.
 export function keepFrame(model, image, frame) {
   const form = new FormData();
   form.append("image", image, "frame");

@@ -1,4 +1,4 @@
-// A colour for each class, the same in list, boxes and pictures.
+// A colour for each class, the same in list, boxes and images.
 
 // The golden angle puts neighbours in the list far apart on the wheel.
 const GOLDEN_ANGLE = 137.508;

@@ -1,4 +1,4 @@
-// Puts the page together: the chosen source, the picture, the buttons.
+// Puts the page together: the chosen source, the image, the buttons.
 
 import { getModels, getSources, keepFrame } from "./api.js";
 import { createPanel } from "./panel.js";
@@ -19,7 +19,7 @@ let file = null;
 let paused = false;
 
 const panel = createPanel(redraw);
-const view = createView(element("picture"), panel.colorOf);
+const view = createView(element("image"), panel.colorOf);
 const stats = createStats();
 
 function setState(kind, text) {
@@ -38,9 +38,9 @@ function redraw() {
   view.draw(frame, detections);
   panel.setCounts(detections);
   element("objects").textContent = detections.length;
-  element("picture").setAttribute("aria-label", detections.length
-    ? `Picture with ${detections.map((found) => found.class).join(", ")}`
-    : "Picture without objects");
+  element("image").setAttribute("aria-label", detections.length
+    ? `Image with ${detections.map((found) => found.class).join(", ")}`
+    : "Image without objects");
 }
 
 // Shows a frame with the next repaint of the page.
@@ -103,7 +103,7 @@ async function start(open) {
     running = source;
   } catch (error) {
     if (turn !== started) return;
-    setState("bad", "No picture");
+    setState("bad", "No image");
     clear("That did not work", error.message);
   }
   updateButtons();

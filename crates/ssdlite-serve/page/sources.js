@@ -1,6 +1,6 @@
 // Where frames come from. A source calls
 //   show({ image, bitmap, width, height, detections, stages, delay, skipped })
-// for each frame, `image` being a Blob of the picture as it was detected in,
+// for each frame, `image` being a Blob of the image as it was detected in,
 // and state(kind, text) with "live", "wait", "bad" or "idle".
 // It has stop() and setPaused(paused).
 

@@ -2,15 +2,15 @@
 
 const LINE = 2.5;
 const FONT = 14;
-// On a picture narrower than this the letters are smaller.
+// On an image narrower than this the letters are smaller.
 const NARROW = 500;
 const SMALL_FONT = 11;
 
 export function createView(canvas, colorOf) {
   const context = canvas.getContext("2d");
 
-  // `scale` is how many picture pixels one pixel of the page shows, so that
-  // lines and letters look the same whatever the picture's size.
+  // `scale` is how many image pixels one pixel of the page shows, so that
+  // lines and letters look the same whatever the image's size.
   function drawOn(target, scale, frame, detections) {
     const font = frame.width / scale < NARROW ? SMALL_FONT : FONT;
     target.drawImage(frame.bitmap, 0, 0, frame.width, frame.height);
@@ -41,7 +41,7 @@ export function createView(canvas, colorOf) {
     draw(frame, detections) {
       const shown = canvas.getBoundingClientRect();
       const fit = Math.min(shown.width / frame.width, shown.height / frame.height) || 1;
-      // A small picture is drawn larger, so that lines and letters are sharp.
+      // A small image is drawn larger, so that lines and letters are sharp.
       const larger = Math.max(1, Math.ceil(fit * devicePixelRatio));
       const [width, height] = [frame.width * larger, frame.height * larger];
       if (canvas.width !== width || canvas.height !== height) {
@@ -51,7 +51,7 @@ export function createView(canvas, colorOf) {
       context.setTransform(larger, 0, 0, larger, 0, 0);
       drawOn(context, 1 / fit, frame, detections);
     },
-    // The picture with its boxes as a PNG.
+    // The image with its boxes as a PNG.
     snapshot(frame, detections) {
       const copy = document.createElement("canvas");
       copy.width = frame.width;

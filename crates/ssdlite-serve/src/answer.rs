@@ -7,7 +7,7 @@ use crate::metrics::Times;
 use crate::model::Model;
 use crate::workers::Found;
 
-/// Detections in a picture.
+/// Detections in an image.
 #[derive(Serialize)]
 pub(crate) struct Answer<'a> {
     pub(crate) model: &'a str,

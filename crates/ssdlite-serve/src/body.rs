@@ -73,8 +73,8 @@ impl Received {
         }
     }
 
-    /// The picture: the body, or the first file of a multipart body.
-    pub(crate) async fn into_picture(self) -> Result<Bytes, Refusal> {
+    /// The image: the body, or the first file of a multipart body.
+    pub(crate) async fn into_image(self) -> Result<Bytes, Refusal> {
         if !is_multipart(&self.headers) {
             return Ok(self.bytes);
         }

@@ -13,7 +13,7 @@ use ssdlite_image::{Format, Limits as ImageLimits, decode};
 use crate::answer::{KeptFrame, KeptObject};
 use crate::refusal::Refusal;
 
-/// The quality of pictures that have to be written anew.
+/// The quality of images that have to be written anew.
 const KEPT_QUALITY: u8 = 95;
 
 /// The most objects of a frame.
@@ -47,31 +47,31 @@ impl Keeper {
         self.folder.display().to_string()
     }
 
-    /// Writes picture, annotation and lists.
+    /// Writes image, annotation and lists.
     ///
     /// JPEG and PNG files are kept as they are, unless their Exif data turns
     /// them: other programs may not.
     pub(crate) fn keep(
         &self,
-        picture: &[u8],
+        file: &[u8],
         frame: &KeptFrame,
         classes: &ClassNames,
         limits: &ImageLimits,
     ) -> Result<Kept, Refusal> {
         let unusable = |error: ssdlite_image::Error| Refusal::Unusable(error.to_string());
-        let header = decode::header(picture).map_err(unusable)?;
-        let image = decode::decode(picture, limits).map_err(unusable)?;
+        let header = decode::header(file).map_err(unusable)?;
+        let image = decode::decode(file, limits).map_err(unusable)?;
         let size = ImageSize::new(frame.width, frame.height);
         if image.size() != size {
             return Err(Refusal::Unusable(format!(
-                "expected a picture of {size}, as its boxes are, found {}",
+                "expected an image of {size}, as its boxes are, found {}",
                 image.size()
             )));
         }
         let objects = objects_to_keep(&frame.detections, classes, size)?;
         let (ending, bytes) = match header.format {
-            Format::Jpeg if !header.is_turned() => ("jpg", picture.to_vec()),
-            Format::Png if !header.is_turned() => ("png", picture.to_vec()),
+            Format::Jpeg if !header.is_turned() => ("jpg", file.to_vec()),
+            Format::Png if !header.is_turned() => ("png", file.to_vec()),
             _ => (
                 "jpg",
                 jpeg_from_image(&image, KEPT_QUALITY).map_err(unusable)?,
@@ -103,7 +103,7 @@ impl Keeper {
     }
 }
 
-/// The objects of known classes, clipped to the picture.
+/// The objects of known classes, clipped to the image.
 fn objects_to_keep<'a>(
     objects: &'a [KeptObject],
     classes: &ClassNames,

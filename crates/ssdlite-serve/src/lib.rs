@@ -1,9 +1,9 @@
 //! HTTP: the live page and the detection API.
 //!
-//! [`Server`] answers `POST /v1/detect` with the objects in a picture, serves a
+//! [`Server`] answers `POST /v1/detect` with the objects in an image, serves a
 //! page that shows a source's frames with their boxes, and keeps frames as
 //! training data. It is told by [`ServerOptions`] what it runs and whom it lets
-//! in. Whatever comes from outside is bounded: bodies, pictures, the queue,
+//! in. Whatever comes from outside is bounded: bodies, images, the queue,
 //! connections and times.
 //!
 //! It listens and never connects; it prints nothing and never exits. TLS is

@@ -100,14 +100,14 @@ impl Metrics {
         self.answering.observe(took);
     }
 
-    /// Counts a picture that was detected in.
+    /// Counts an image that was detected in.
     pub(crate) fn observe(&self, times: &Times) {
         self.waiting.observe(times.waited);
         self.decoding.observe(times.decoded);
         self.detecting.observe(times.detected);
     }
 
-    /// All of it, with the number of pictures that wait now.
+    /// All of it, with the number of images that wait now.
     pub(crate) fn text(&self, waiting: usize) -> String {
         let mut text = String::new();
         let name = "ssdlite_requests_total";
@@ -129,17 +129,17 @@ impl Metrics {
             (
                 &self.waiting,
                 "ssdlite_wait_seconds",
-                "Pictures in the queue.",
+                "Images in the queue.",
             ),
             (
                 &self.decoding,
                 "ssdlite_decode_seconds",
-                "Decoding of a picture.",
+                "Decoding of an image.",
             ),
             (
                 &self.detecting,
                 "ssdlite_detect_seconds",
-                "Detection in a picture.",
+                "Detection in an image.",
             ),
         ] {
             histogram.write(&mut text, name, help);
@@ -175,7 +175,7 @@ impl Metrics {
             (
                 waiting as f64,
                 "ssdlite_queue_length",
-                "Pictures that wait now.",
+                "Images that wait now.",
             ),
             (viewers, "ssdlite_viewers", "Pages that are connected now."),
             (

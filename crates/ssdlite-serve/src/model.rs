@@ -14,12 +14,12 @@ use crate::error::{Error, Result};
 /// slider choose above it.
 pub const LEAST_SCORE: f32 = 0.05;
 
-/// What finds objects in pictures. [`Detector`] does; tests bring others.
+/// What finds objects in images. [`Detector`] does; tests bring others.
 pub trait Detect: Send + Sync {
     /// What the model is.
     fn info(&self) -> &ModelInfo;
 
-    /// The objects in a picture whose score is [`LEAST_SCORE`] or more, best
+    /// The objects in an image whose score is [`LEAST_SCORE`] or more, best
     /// first, in its pixels.
     ///
     /// # Errors
@@ -68,8 +68,8 @@ impl Model {
 
     /// A detector from a model file that was read.
     ///
-    /// `threads` share the work of each picture. A server that many ask at
-    /// once gets most done with one; a live picture comes soonest with as many
+    /// `threads` share the work of each image. A server that many ask at
+    /// once gets most done with one; a live image comes soonest with as many
     /// as the machine has.
     ///
     /// # Errors

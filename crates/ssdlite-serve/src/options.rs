@@ -38,22 +38,22 @@ pub struct Limits {
     /// The most bytes of bodies, and of frames that pages send, that are held
     /// at once.
     pub memory_bytes: usize,
-    /// The largest picture.
+    /// The largest image.
     pub image: ImageLimits,
-    /// The most pictures that wait for a worker.
+    /// The most images that wait for a worker.
     pub queue: usize,
     /// The most connections at once, WebSockets among them.
     pub connections: usize,
     /// How long a request's body may take to arrive.
     pub body_time: Duration,
-    /// How long a picture may take from its arrival to its answer.
+    /// How long an image may take from its arrival to its answer.
     pub answer_time: Duration,
     /// How long a page may say nothing at all, not even to a ping.
     pub silence: Duration,
 }
 
 impl Default for Limits {
-    /// 20 MiB a body and 512 MiB for all; 40 megapixels a picture; 128 pictures
+    /// 20 MiB a body and 512 MiB for all; 40 megapixels an image; 128 images
     /// waiting, 1024 connections; 15 s to send a body, 30 s to an answer, 30 s
     /// of silence.
     fn default() -> Self {

@@ -11,7 +11,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// What the page may load: its own files, and pictures that it made itself.
+/// What the page may load: its own files, and images that it made itself.
 const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
                       connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; \
                       form-action 'self'";

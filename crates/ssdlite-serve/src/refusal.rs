@@ -25,7 +25,7 @@ pub(crate) enum Refusal {
     TooSlow(String),
     /// 413: its body is too long.
     TooLong(String),
-    /// 422: its picture can't be used, and why.
+    /// 422: its image can't be used, and why.
     Unusable(String),
     /// 429: as much is waiting, or held in memory, as may be.
     Full,

@@ -110,7 +110,7 @@ async fn detect(
     request: Request,
 ) -> Answered<Response> {
     state.check_open()?;
-    // Nobody is to send a picture for which there is no place.
+    // Nobody is to send an image for which there is no place.
     state.workers.refuse_if_full()?;
     let model = state.model(query.model.as_deref())?;
     let score = query.score.unwrap_or(model.score_threshold);
@@ -121,9 +121,7 @@ async fn detect(
     }
     let body = Received::receive(&state, request).await?;
     let room = body.room.clone();
-    let found = state
-        .detect(&model, body.into_picture().await?, room)
-        .await?;
+    let found = state.detect(&model, body.into_image().await?, room).await?;
     Ok(Json(Answer::new(&model, &found, score)).into_response())
 }
 
@@ -132,7 +130,7 @@ struct KeepQuery {
     model: Option<String>,
 }
 
-/// Takes a multipart body of `image`, a picture, and `frame`, its boxes.
+/// Takes a multipart body of `image`, an image, and `frame`, its boxes.
 async fn keep(
     State(state): Shared,
     Asked(query): Asked<KeepQuery>,
@@ -155,7 +153,7 @@ async fn keep(
             .map(|part| part.bytes.clone())
             .ok_or_else(|| Refusal::Malformed(format!("expected a part named `{name}`")))
     };
-    let (picture, frame) = (part("image")?, part("frame")?);
+    let (image, frame) = (part("image")?, part("frame")?);
     let frame: KeptFrame = serde_json::from_slice(&frame)
         .map_err(|error| Refusal::Malformed(format!("the part `frame`: {error}")))?;
     let place = Arc::clone(&state.keeping).try_acquire_owned();
@@ -165,7 +163,7 @@ async fn keep(
         // Also when the client goes away the work is done to its end.
         let _held = (place, room);
         let keeper = shared.keeper.as_ref()?;
-        let kept = keeper.keep(&picture, &frame, model.classes(), &limits);
+        let kept = keeper.keep(&image, &frame, model.classes(), &limits);
         Some((kept, keeper.folder()))
     });
     match written.await {

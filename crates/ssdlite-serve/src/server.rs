@@ -30,7 +30,7 @@ use crate::state::AppState;
 use crate::workers::Workers;
 
 /// Frames that are written as training data at once. More people than that
-/// rarely press the button together, and each takes a whole picture in memory.
+/// rarely press the button together, and each takes a whole image in memory.
 const KEPT_AT_ONCE: usize = 2;
 
 /// A server that is bound to its address and not running yet.
@@ -170,7 +170,7 @@ impl Server {
     }
 }
 
-/// Threads that read and write; pictures have threads of their own.
+/// Threads that read and write; images have threads of their own.
 const NETWORK_THREADS: usize = 2;
 
 #[cfg(unix)]

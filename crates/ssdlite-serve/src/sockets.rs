@@ -4,7 +4,7 @@
 //! with the source's state whenever that changes, and binary messages, each a
 //! note with the detections and a JPEG. The page answers each frame with a
 //! text message once it is drawn, and at most two frames are under way, so the
-//! picture never falls behind on a slow network. It is closed when the source
+//! image never falls behind on a slow network. It is closed when the source
 //! has failed: who connects again has it opened again.
 //!
 //! `/v1/camera` takes frames of the page's own, each a binary message, and

@@ -1,7 +1,7 @@
 //! The threads that decode and detect, and the bounded queue before them.
 //!
 //! Requests do not share a batch: on a CPU the engine's work grows in step
-//! with the pictures, so waiting for others would only add delay.
+//! with the images, so waiting for others would only add delay.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -19,10 +19,10 @@ use crate::metrics::{Metrics, Times};
 use crate::model::{Detect, Model};
 use crate::refusal::Refusal;
 
-/// What was found in a picture.
+/// What was found in an image.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    /// The picture's size as shown.
+    /// The image's size as shown.
     pub(crate) size: ImageSize,
     pub(crate) detections: Vec<Detection>,
     pub(crate) times: Times,
@@ -48,7 +48,7 @@ struct QueueState {
     closed: bool,
 }
 
-/// The threads that decode and detect. Dropping it ends each after the picture
+/// The threads that decode and detect. Dropping it ends each after the image
 /// that it has; nobody waits for that, so that none can hold up the server's
 /// end.
 pub(crate) struct Workers {
@@ -56,7 +56,7 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts that many threads, before which `length` pictures may wait.
+    /// Starts that many threads, before which `length` images may wait.
     pub(crate) fn start(
         threads: NonZeroUsize,
         length: usize,
@@ -78,8 +78,8 @@ impl Workers {
         Self { queue }
     }
 
-    /// Queues a picture; an error at once if the queue is full. Letting go of
-    /// the receiver takes the picture out again.
+    /// Queues an image; an error at once if the queue is full. Letting go of
+    /// the receiver takes the image out again.
     pub(crate) fn submit(
         &self,
         model: Arc<Model>,
@@ -106,7 +106,7 @@ impl Workers {
         self.queue.refuse_if_full(&mut self.queue.lock())
     }
 
-    /// The pictures that wait.
+    /// The images that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.lock().jobs.len()
     }
@@ -138,7 +138,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The next picture that somebody waits for; none when it is time to end.
+    /// The next image that somebody waits for; none when it is time to end.
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
@@ -159,7 +159,7 @@ impl Queue {
 fn work(queue: &Queue, limits: &ImageLimits, metrics: &Metrics) {
     while let Some(job) = queue.next() {
         let waited = job.queued.elapsed();
-        // One bad picture must not take the thread from all the others.
+        // One bad image must not take the thread from all the others.
         let found = catch_unwind(AssertUnwindSafe(|| {
             found_in(job.model.detector.as_ref(), &job.bytes, limits)
         }));
@@ -175,7 +175,7 @@ fn work(queue: &Queue, limits: &ImageLimits, metrics: &Metrics) {
 }
 
 fn broken() -> Refusal {
-    Refusal::Broken("the detector failed on this picture".into())
+    Refusal::Broken("the detector failed on this image".into())
 }
 
 fn found_in(detector: &dyn Detect, bytes: &[u8], limits: &ImageLimits) -> Result<Found, Refusal> {

@@ -71,7 +71,7 @@ pub fn fractions(name: &str) -> impl Iterator<Item = f64> + use<> {
     })
 }
 
-/// `picture` of `reference/formula.py`: RGB, row by row.
+/// `image` of `reference/formula.py`: RGB, row by row.
 pub fn image_bytes(size: ImageSize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size.pixels() as usize * 3);
     for y in 0..size.height {

@@ -27,11 +27,11 @@ use crate::threads::threads_from_option;
 /// Steps before the first that counts: memory is fetched and threads start.
 const WARM_UP: usize = 3;
 
-/// Objects in each picture of a detector's batch.
+/// Objects in each image of a detector's batch.
 const OBJECTS: usize = 2;
 
-/// The most pictures in a batch.
-const MOST_PICTURES: usize = 4096;
+/// The most images in a batch.
+const MOST_IMAGES: usize = 4096;
 
 /// The most steps: the time of each is kept.
 const MOST_STEPS: usize = 1_000_000;
@@ -59,11 +59,11 @@ pub struct BenchTrainOptions {
     pub task: BenchTask,
     /// Its backbone.
     pub backbone: Variant,
-    /// Side of the pictures in pixels.
+    /// Side of the images in pixels.
     pub size: u32,
     /// torchvision's `num_classes`: for a detector it counts the background.
     pub classes: usize,
-    /// Pictures in a batch.
+    /// Images in a batch.
     pub batch: usize,
     /// Threads that share a step; 0 for all cores.
     pub threads: usize,
@@ -78,7 +78,7 @@ pub struct BenchTrainReport {
     pub median_s_per_step: f64,
     /// The least of the steps' times.
     pub min_s_per_step: f64,
-    /// Pictures a second at the median.
+    /// Images a second at the median.
     pub images_per_second: f64,
     /// The most memory that the process has had, where the system tells it.
     pub peak_memory_bytes: Option<u64>,
@@ -96,7 +96,7 @@ impl BenchTrainOptions {
         let sides = MIN_INPUT_SIDE as usize..=MAX_INPUT_SIDE as usize;
         for (name, value, range) in [
             ("classes", self.classes, classes),
-            ("batch", self.batch, 1..=MOST_PICTURES),
+            ("batch", self.batch, 1..=MOST_IMAGES),
             ("steps", self.steps, 1..=MOST_STEPS),
             ("size", self.size as usize, sides),
         ] {

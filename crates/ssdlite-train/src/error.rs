@@ -53,7 +53,7 @@ pub enum Error {
     /// A network can't be evaluated.
     #[error(transparent)]
     Evaluation(#[from] ssdlite_evaluate::Error),
-    /// A picture can't be drawn or written.
+    /// An image can't be drawn or written.
     #[error(transparent)]
     Image(#[from] ssdlite_image::Error),
     /// A model can't be read, written, fitted or run.

@@ -1,7 +1,7 @@
-//! Prints the likeliest classes of pictures.
+//! Prints the likeliest classes of images.
 //!
 //! ```text
-//! cargo run --release -p ssdlite --example classify -- MODEL PICTURE...
+//! cargo run --release -p ssdlite --example classify -- MODEL IMAGE...
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -13,16 +13,16 @@ use std::process::ExitCode;
 use ssdlite::image::decode::decode_file;
 use ssdlite::{Classifier, Limits};
 
-/// Classes printed for each picture.
+/// Classes printed for each image.
 const MOST: usize = 5;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some((model, pictures)) = arguments.split_first() else {
-        eprintln!("usage: classify MODEL PICTURE...");
+    let Some((model, images)) = arguments.split_first() else {
+        eprintln!("usage: classify MODEL IMAGE...");
         return ExitCode::from(2);
     };
-    match classify(model, pictures) {
+    match classify(model, images) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -31,11 +31,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn classify(model: &str, pictures: &[String]) -> Result<(), Box<dyn Error>> {
+fn classify(model: &str, images: &[String]) -> Result<(), Box<dyn Error>> {
     let classifier = Classifier::load(model)?;
-    for path in pictures {
-        let picture = decode_file(Path::new(path), &Limits::default())?;
-        for top in classifier.top(&picture, MOST)? {
+    for path in images {
+        let image = decode_file(Path::new(path), &Limits::default())?;
+        for top in classifier.top(&image, MOST)? {
             let name = classifier.classes().get(top.class).unwrap_or("?");
             println!("{path}: {name} {:.3}", top.score);
         }

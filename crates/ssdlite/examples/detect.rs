@@ -1,7 +1,7 @@
-//! Prints the objects in pictures.
+//! Prints the objects in images.
 //!
 //! ```text
-//! cargo run --release -p ssdlite --example detect -- MODEL PICTURE...
+//! cargo run --release -p ssdlite --example detect -- MODEL IMAGE...
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -15,11 +15,11 @@ use ssdlite::{Detector, Limits};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some((model, pictures)) = arguments.split_first() else {
-        eprintln!("usage: detect MODEL PICTURE...");
+    let Some((model, images)) = arguments.split_first() else {
+        eprintln!("usage: detect MODEL IMAGE...");
         return ExitCode::from(2);
     };
-    match detect(model, pictures) {
+    match detect(model, images) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -28,11 +28,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn detect(model: &str, pictures: &[String]) -> Result<(), Box<dyn Error>> {
+fn detect(model: &str, images: &[String]) -> Result<(), Box<dyn Error>> {
     let detector = Detector::load(model)?;
-    for path in pictures {
-        let picture = decode_file(Path::new(path), &Limits::default())?;
-        for found in detector.detect(&picture)? {
+    for path in images {
+        let image = decode_file(Path::new(path), &Limits::default())?;
+        for found in detector.detect(&image)? {
             let name = detector.classes().get(found.class).unwrap_or("?");
             let [x1, y1, x2, y2] = found.bbox.to_array();
             println!(

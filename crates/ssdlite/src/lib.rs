@@ -1,4 +1,4 @@
-//! Detect objects in pictures, and classify pictures, on the CPU.
+//! Detect objects in images, and classify images, on the CPU.
 //!
 //! A model is one file, made by `ssdlite train` or `ssdlite import`. Loading
 //! checks it and prepares it for the machine's instruction set; after that a

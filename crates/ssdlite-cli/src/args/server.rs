@@ -43,7 +43,7 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// The threads that work on pictures.
+    /// The threads that work on images.
     pub(crate) fn threads(&self) -> NonZeroUsize {
         self.threads.unwrap_or_else(all_cores)
     }

@@ -31,7 +31,7 @@ use crate::signals::stop_on_signal;
 const FOLDER: &str = "runs/demo";
 
 /// Images whose detections are drawn.
-const PICTURES: usize = 12;
+const IMAGES: usize = 12;
 
 /// Columns and cells of the sheet with all of them.
 const COLUMNS: u32 = 4;
@@ -67,13 +67,13 @@ impl DemoArgs {
                 ..VocOptions::default()
             },
         )?;
-        draw_pictures(&Detector::load(&model)?, &test.set, folder)?;
+        draw_images(&Detector::load(&model)?, &test.set, folder)?;
         let (evaluation, failures) = evaluate(&evaluated, test.set)?;
         console::text(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
         let report = evaluation.voc(VocMetric::ElevenPoint, IouThreshold::HALF);
         console::text(&report)?;
         console::note(&format!(
-            "pictures: {}; model: {}",
+            "images: {}; model: {}",
             folder.display(),
             model.display()
         ));
@@ -117,16 +117,17 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
 
 /// Saves the first test images with what the detector finds in them, each by
 /// itself and all on one sheet.
-fn draw_pictures(detector: &Detector, set: &DetectionSet, folder: &Path) -> Result<()> {
-    let mut pictures = SaveFolder::new(folder)?;
+fn draw_images(detector: &Detector, set: &DetectionSet, folder: &Path) -> Result<()> {
+    let mut saved = SaveFolder::new(folder)?;
     let mut sheet: Vec<RgbImage> = Vec::new();
-    for image in set.images.iter().take(PICTURES) {
-        let mut picture = ssdlite_image::decode::decode_file(&image.path, &Limits::default())?;
-        let detections = detector.detect(&picture)?;
+    for annotated in set.images.iter().take(IMAGES) {
+        let path = &annotated.path;
+        let mut image = ssdlite_image::decode::decode_file(path, &Limits::default())?;
+        let detections = detector.detect(&image)?;
         let found: Vec<Found> = detections.into_iter().map(Found::from).collect();
-        draw_found(&mut picture, &found, detector.classes());
-        pictures.save_picture(&image.path, &picture)?;
-        sheet.push(picture);
+        draw_found(&mut image, &found, detector.classes());
+        saved.save_image(path, &image)?;
+        sheet.push(image);
     }
     let sheet = grid(&sheet, CELL, COLUMNS);
     Ok(encode::save(&folder.join("detections.jpg"), &sheet)?)

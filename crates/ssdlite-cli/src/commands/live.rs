@@ -36,7 +36,7 @@ impl LiveArgs {
             Some(argument) => Some(LiveInput::from_source(Source::parse(argument)?)?),
             None => None,
         };
-        // A live picture comes soonest when all threads work on it.
+        // A live image comes soonest when all threads work on it.
         let model = Model::load(&self.model, self.server.threads())?;
         let options = ServerOptions {
             source,

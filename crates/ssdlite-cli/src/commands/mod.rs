@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Detect(detect::DetectArgs),
     /// Watch a camera, a video or a stream with its objects in a web page.
     Live(live::LiveArgs),
-    /// Find objects in the pictures that programs send over HTTP.
+    /// Find objects in the images that programs send over HTTP.
     Serve(serve::ServeArgs),
     /// Turn a PyTorch file of torchvision's networks into a model file.
     Import(import::ImportArgs),

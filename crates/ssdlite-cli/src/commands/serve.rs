@@ -36,7 +36,7 @@ impl ServeArgs {
 }
 
 fn load(argument: &str) -> Result<Model> {
-    // Most gets done when every thread has a picture of its own.
+    // Most gets done when every thread has an image of its own.
     let threads = NonZeroUsize::MIN;
     match named_file(argument) {
         (Some(""), _) => Err(UsageError(format!(

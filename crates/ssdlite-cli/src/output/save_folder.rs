@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use ssdlite_image::RgbImage;
 
-/// A folder for annotated pictures and videos.
+/// A folder for annotated images and videos.
 pub(crate) struct SaveFolder {
     folder: PathBuf,
     taken: HashSet<PathBuf>,
@@ -22,8 +22,8 @@ impl SaveFolder {
         })
     }
 
-    /// Saves a picture as JPEG under the name of the file that it came from.
-    pub(crate) fn save_picture(&mut self, origin: &Path, image: &RgbImage) -> Result<()> {
+    /// Saves an image as JPEG under the name of the file that it came from.
+    pub(crate) fn save_image(&mut self, origin: &Path, image: &RgbImage) -> Result<()> {
         let path = self.path_for(origin, "jpg")?;
         Ok(ssdlite_image::encode::save(&path, image)?)
     }

@@ -21,8 +21,8 @@ fn a_run_leaves_its_configuration_course_models_and_checkpoints() {
     assert_eq!(rows[0], "epoch,step,loss,lr,top1,top5");
     assert_eq!(rows.len(), 3);
     for name in ["results.png", "labels.png"] {
-        let picture = fs::read(run.join(name)).unwrap();
-        assert!(picture.starts_with(b"\x89PNG"), "{name}");
+        let image = fs::read(run.join(name)).unwrap();
+        assert!(image.starts_with(b"\x89PNG"), "{name}");
     }
     for name in ["last.safetensors", "best.safetensors"] {
         let model = ssdlite_infer::ModelFile::read(&run.join(name)).unwrap();
@@ -117,7 +117,7 @@ fn one_folder_of_classes_is_divided() {
     let train_folder = text(&classification_data().join("train"));
     let more = ["--epochs", "1", "--name", "divided"];
     let ran = run(folder.path(), &train(&train_folder, &more)).exits(0);
-    // Of eight pictures a class one is kept for the test and one to validate.
+    // Of eight images a class one is kept for the test and one to validate.
     let shares = "30 images to learn from, 5 to evaluate";
     assert!(ran.stderr.contains(shares), "{}", ran.stderr);
 }
@@ -161,8 +161,8 @@ fn accuracy_is_told_by_class_with_a_confusion_matrix() {
         assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
     }
     let saved = folder.path().join("numbers");
-    let picture = fs::read(saved.join("confusion.png")).unwrap();
-    assert!(picture.starts_with(b"\x89PNG"));
+    let image = fs::read(saved.join("confusion.png")).unwrap();
+    assert!(image.starts_with(b"\x89PNG"));
     let bytes = fs::read(saved.join("evaluation.json")).unwrap();
     let saved: Value = serde_json::from_slice(&bytes).unwrap();
     let json = run(folder.path(), &[&args[..4], &["--json"]].concat()).exits(0);
@@ -179,7 +179,7 @@ fn accuracy_is_told_by_class_with_a_confusion_matrix() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_read_fails_the_evaluation() {
+fn a_image_that_cannot_be_read_fails_the_evaluation() {
     let folder = tempfile::tempdir().unwrap();
     copy_folder(&classification_data(), &folder.path().join("set"));
     fs::write(folder.path().join("set/test/mug/mug_0000.jpg"), "hello").unwrap();
@@ -257,13 +257,13 @@ fn predictions_have_the_promised_fields() {
     }
     let two = run(folder.path(), &[&args[..], &["--top", "2"]].concat()).exits(0);
     assert_eq!(two.stdout.lines().count(), 3 * 3);
-    break_picture(&folder.path().join("photos/apple/apple_0000.jpg"));
+    break_image(&folder.path().join("photos/apple/apple_0000.jpg"));
     let ran = run(folder.path(), &[&args[..], &["--json"]].concat()).exits(1);
     assert_eq!(ran.json().len(), 2);
     assert!(ran.stderr.contains("apple_0000.jpg"), "{}", ran.stderr);
 }
 
-fn break_picture(path: &Path) {
+fn break_image(path: &Path) {
     let bytes = fs::read(path).unwrap();
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }

@@ -173,8 +173,8 @@ fn check_reports_every_broken_file() {
     fs::write(xml(5), "<!DOCTYPE a [<!ENTITY b \"c\">]><annotation/>").unwrap();
     fs::write(xml(6), "<a>".repeat(10_000)).unwrap();
     fs::remove_file(jpg(7)).unwrap();
-    let picture = fs::read(jpg(8)).unwrap();
-    fs::write(jpg(8), &picture[..picture.len() / 2]).unwrap();
+    let image = fs::read(jpg(8)).unwrap();
+    fs::write(jpg(8), &image[..image.len() / 2]).unwrap();
     fs::write(xml(9), annotation((11, 13), "")).unwrap();
     fs::write(jpg(10), huge_png_header()).unwrap();
     fs::write(xml(11), "not xml").unwrap();

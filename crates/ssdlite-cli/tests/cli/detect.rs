@@ -1,4 +1,4 @@
-//! `detect`: sources, JSON, pictures, faults.
+//! `detect`: sources, JSON, images, faults.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::shared::{CLASSES, classifier, detection_data, detector};
 /// Lets a hardly trained network find something.
 const LOW: [&str; 2] = ["--score", "0.02"];
 
-/// Copies some of the sample's pictures to `photos`.
+/// Copies some of the sample's images to `photos`.
 fn photos(folder: &Path, count: usize) {
     fs::create_dir(folder.join("photos")).unwrap();
     for number in 0..count {
@@ -97,7 +97,7 @@ fn json_has_the_promised_fields() {
 }
 
 #[test]
-fn pictures_are_saved_each_under_its_name() {
+fn images_are_saved_each_under_its_name() {
     let folder = tempfile::tempdir().unwrap();
     photos(folder.path(), 2);
     let other = folder.path().join("other");
@@ -125,13 +125,13 @@ fn pictures_are_saved_each_under_its_name() {
 }
 
 #[test]
-fn a_broken_picture_stops_no_other() {
+fn a_broken_image_stops_no_other() {
     let folder = tempfile::tempdir().unwrap();
     photos(folder.path(), 4);
     let broken = folder.path().join("photos/sample_00001.jpg");
     let bytes = fs::read(&broken).unwrap();
     fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
-    fs::write(folder.path().join("photos/sample_00002.jpg"), "no picture").unwrap();
+    fs::write(folder.path().join("photos/sample_00002.jpg"), "no image").unwrap();
     let ran = detect(folder.path(), &["absent.jpg", "photos", "--json"]).exits(1);
     let expected = ["photos/sample_00000.jpg", "photos/sample_00003.jpg"];
     assert_eq!(images(&ran), expected);

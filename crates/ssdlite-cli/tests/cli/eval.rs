@@ -60,8 +60,8 @@ fn charts_and_numbers_are_saved() {
     run(folder.path(), &args).exits(0);
     let saved = folder.path().join("a/b");
     for name in ["precision_recall.png", "confusion.png"] {
-        let picture = fs::read(saved.join(name)).unwrap();
-        assert!(picture.starts_with(b"\x89PNG"), "{name}");
+        let image = fs::read(saved.join(name)).unwrap();
+        assert!(image.starts_with(b"\x89PNG"), "{name}");
     }
     let bytes = fs::read(saved.join("evaluation.json")).unwrap();
     let numbers: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
@@ -130,10 +130,10 @@ fn objects_of_other_classes_are_named_and_do_not_count() {
 
 #[test]
 fn what_reading_leaves_out_is_a_failure_too() {
-    type Damage = fn(picture: &Path, annotation: &Path);
+    type Damage = fn(image: &Path, annotation: &Path);
     let damages: [Damage; 4] = [
-        |picture, _| fs::remove_file(picture).unwrap(),
-        |picture, _| fs::write(picture, "hello").unwrap(),
+        |image, _| fs::remove_file(image).unwrap(),
+        |image, _| fs::write(image, "hello").unwrap(),
         |_, annotation| fs::write(annotation, "<annotation>").unwrap(),
         |_, annotation| {
             let xml = fs::read_to_string(annotation).unwrap();
@@ -157,15 +157,15 @@ fn what_reading_leaves_out_is_a_failure_too() {
 }
 
 #[test]
-fn a_broken_picture_is_named_and_the_others_count() {
+fn a_broken_image_is_named_and_the_others_count() {
     let folder = tempfile::tempdir().unwrap();
     let set = folder.path().join("set");
     copy_folder(detection_data(), &set);
     let list = fs::read_to_string(set.join("ImageSets/Main/test.txt")).unwrap();
     let id = list.lines().next().unwrap().trim();
-    let picture = set.join(format!("JPEGImages/{id}.jpg"));
-    let bytes = fs::read(&picture).unwrap();
-    fs::write(&picture, &bytes[..bytes.len() / 2]).unwrap();
+    let image = set.join(format!("JPEGImages/{id}.jpg"));
+    let bytes = fs::read(&image).unwrap();
+    fs::write(&image, &bytes[..bytes.len() / 2]).unwrap();
     let ran = run(folder.path(), &["eval", &detector(), "set", "--json"]).exits(1);
     assert!(ran.stderr.contains(&format!("{id}.jpg")), "{}", ran.stderr);
     let [report] = ran.json().try_into().unwrap();

@@ -77,13 +77,8 @@ fn a_classifier_arrives_whole_and_has_torchvisions_numbers() {
             inspected.stdout
         );
     }
-    let picture = detection_data().join("JPEGImages/sample_00000.jpg");
-    let args = [
-        "classifier",
-        "predict",
-        "small.safetensors",
-        &text(&picture),
-    ];
+    let image = detection_data().join("JPEGImages/sample_00000.jpg");
+    let args = ["classifier", "predict", "small.safetensors", &text(&image)];
     let predicted = run(folder.path(), &args).exits(0);
     assert_eq!(predicted.stdout.lines().count(), 6);
 }
@@ -124,8 +119,8 @@ fn a_detector_arrives_whole_and_has_torchvisions_numbers() {
             inspected.stdout
         );
     }
-    let picture = text(&detection_data().join("JPEGImages/sample_00000.jpg"));
-    let args = ["detect", "coco.safetensors", &picture, "--json"];
+    let image = text(&detection_data().join("JPEGImages/sample_00000.jpg"));
+    let args = ["detect", "coco.safetensors", &image, "--json"];
     let [found] = run(folder.path(), &args)
         .exits(0)
         .json()

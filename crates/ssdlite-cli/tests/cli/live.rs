@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::ffmpeg::{ffmpeg, has_ffmpeg};
 use crate::harness::run;
 use crate::media::{
-    GoesOn, PATIENCE, folder_with_model, is_decoder_running, wait_until, write_model, write_picture,
+    GoesOn, PATIENCE, folder_with_model, is_decoder_running, wait_until, write_image, write_model,
 };
 
 /// `HOST:PORT` of the address that was printed.
@@ -62,8 +62,8 @@ fn json(text: &str) -> Value {
 fn served_answers_are_those_of_detect_until_sigterm() {
     let folder = folder_with_model();
     write_model(&folder.path().join("second.safetensors"));
-    let picture = folder.path().join("a.png");
-    write_picture(&picture);
+    let image = folder.path().join("a.png");
+    write_image(&image);
     let detect = ["detect", "model.safetensors", "a.png", "--json"];
     let expected = &run(folder.path(), &detect).exits(0).json()[0];
     assert!(!expected["detections"].as_array().unwrap().is_empty());
@@ -79,7 +79,7 @@ fn served_answers_are_those_of_detect_until_sigterm() {
     let mut server = GoesOn::start(folder.path(), &serve);
     let address = server.line();
     let host = host(&address);
-    let body = std::fs::read(&picture).unwrap();
+    let body = std::fs::read(&image).unwrap();
     for model in ["model", "second", "third"] {
         let line = format!("POST /v1/detect?model={model}");
         let (status, answer) = ask(host, &line, "", &body);
@@ -185,7 +185,7 @@ fn servers_that_would_let_anybody_in_are_refused() {
 #[test]
 fn what_is_no_live_source_is_refused() {
     let folder = folder_with_model();
-    write_picture(&folder.path().join("a.png"));
+    write_image(&folder.path().join("a.png"));
     for source in ["a.png", "absent.mp4"] {
         let ran = run(folder.path(), &["live", "model.safetensors", source]).exits(1);
         assert!(ran.stderr.contains("expected"), "{}", ran.stderr);

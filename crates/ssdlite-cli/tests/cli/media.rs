@@ -1,4 +1,4 @@
-//! Model files, pictures and videos for the tests of `detect`, `live` and
+//! Model files, images and videos for the tests of `detect`, `live` and
 //! `serve`, and calls of the binary that go on until they are told to end.
 
 use std::io::{BufRead, BufReader};
@@ -18,7 +18,7 @@ use crate::harness::{Ran, command};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with `model.safetensors`, whose weights are arbitrary: it finds
-/// something in every picture, and the same each time.
+/// something in every image, and the same each time.
 pub(crate) fn folder_with_model() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     write_model(&folder.path().join("model.safetensors"));
@@ -32,13 +32,13 @@ pub(crate) fn write_model(path: &Path) {
     file.write(path).unwrap();
 }
 
-/// A picture of slanted stripes as a PNG.
-pub(crate) fn write_picture(path: &Path) {
-    write_striped_picture(path, 200);
+/// An image of slanted stripes as a PNG.
+pub(crate) fn write_image(path: &Path) {
+    write_striped_image(path, 200);
 }
 
 /// The same with stripes of another brightness.
-pub(crate) fn write_striped_picture(path: &Path, stripe: u32) {
+pub(crate) fn write_striped_image(path: &Path, stripe: u32) {
     let size = ImageSize::new(131, 97);
     let pixels = (0..size.pixels() as u32)
         .flat_map(|index| {

@@ -20,7 +20,7 @@ pub(crate) const TINY: [&str; 10] = [
     "1",
 ];
 
-/// What the sample's pictures show.
+/// What the sample's images show.
 pub(crate) const CLASSES: [&str; 5] = ["apple", "book", "key", "leaf", "mug"];
 
 /// A folder that is emptied when the first test asks for it.
@@ -50,7 +50,7 @@ fn folder() -> &'static Path {
     &SHARED.get_or_init(Shared::new).path
 }
 
-/// A VOC folder of 24 pictures: 17 to train, 2 to validate, 5 to test.
+/// A VOC folder of 24 images: 17 to train, 2 to validate, 5 to test.
 pub(crate) fn detection_data() -> &'static Path {
     static DATA: OnceLock<PathBuf> = OnceLock::new();
     DATA.get_or_init(|| {
@@ -68,7 +68,7 @@ pub(crate) fn detection_data() -> &'static Path {
     })
 }
 
-/// Class folders with 8 pictures a class to train and two each to validate and
+/// Class folders with 8 images a class to train and two each to validate and
 /// to test.
 pub(crate) fn classification_data() -> PathBuf {
     detection_data().join("classification")

@@ -10,14 +10,14 @@ use crate::shared::{TINY, detection_data, detector_run, text};
 fn a_run_leaves_its_configuration_course_models_and_checkpoints() {
     let run = detector_run();
     for name in ["results.png", "labels.png"] {
-        let picture = fs::read(run.join(name)).unwrap();
-        assert!(picture.starts_with(b"\x89PNG"), "{name}");
+        let image = fs::read(run.join(name)).unwrap();
+        assert!(image.starts_with(b"\x89PNG"), "{name}");
     }
     let scores = fs::read_to_string(run.join("eval/best.txt")).unwrap();
     assert!(scores.starts_with("VOC07"), "{scores}");
     for name in ["train_batch0.jpg", "val_batch0_pred.jpg"] {
-        let picture = fs::read(run.join(name)).unwrap();
-        assert!(picture.starts_with(b"\xff\xd8"), "{name}");
+        let image = fs::read(run.join(name)).unwrap();
+        assert!(image.starts_with(b"\xff\xd8"), "{name}");
     }
     for name in ["last.safetensors", "best.safetensors"] {
         let model = ssdlite_infer::ModelFile::read(&run.join(name)).unwrap();
@@ -197,10 +197,10 @@ fn what_is_broken_in_the_data_is_named_and_left_out() {
     copy_folder(detection_data(), &set);
     let list = fs::read_to_string(set.join("ImageSets/Main/train.txt")).unwrap();
     let ids: Vec<&str> = list.lines().map(str::trim).collect();
-    let picture = |id: &str| set.join(format!("JPEGImages/{id}.jpg"));
-    fs::remove_file(picture(ids[0])).unwrap();
-    let half = fs::read(picture(ids[1])).unwrap();
-    fs::write(picture(ids[1]), &half[..half.len() / 2]).unwrap();
+    let image = |id: &str| set.join(format!("JPEGImages/{id}.jpg"));
+    fs::remove_file(image(ids[0])).unwrap();
+    let half = fs::read(image(ids[1])).unwrap();
+    fs::write(image(ids[1]), &half[..half.len() / 2]).unwrap();
     let xml = set.join(format!("Annotations/{}.xml", ids[2]));
     let annotation = fs::read_to_string(&xml).unwrap();
     let (before, box_and_rest) = annotation.split_once("<xmax>").unwrap();
@@ -220,7 +220,7 @@ fn what_is_broken_in_the_data_is_named_and_left_out() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_ends_the_run_and_names_the_pictures() {
+fn a_loss_that_is_no_number_ends_the_run_and_names_the_images() {
     let folder = tempfile::tempdir().unwrap();
     let data = text(detection_data());
     let args = ["train", &data, "--lr", "1e30", "--epochs", "9"];
@@ -228,8 +228,8 @@ fn a_loss_that_is_no_number_ends_the_run_and_names_the_pictures() {
     let ran = run(folder.path(), &[&args[..], &more, &TINY].concat()).exits(1);
     let error = ran.stderr.lines().last().unwrap();
     assert!(error.contains("expected a finite"), "{}", ran.stderr);
-    let pictures = error.matches("JPEGImages").count();
-    assert_eq!(pictures, 4, "{error}");
+    let images = error.matches("JPEGImages").count();
+    assert_eq!(images, 4, "{error}");
     assert!(folder.path().join("runs/wild/config.toml").exists());
 }
 

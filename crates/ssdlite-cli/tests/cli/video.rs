@@ -10,7 +10,7 @@ use crate::ffmpeg::{ffmpeg, has_ffmpeg, probe};
 use crate::harness::{command, run};
 use crate::media::{
     GoesOn, count_frames, folder_with_model, free_port, is_decoder_running, names_in, wait_until,
-    write_picture, write_striped_picture,
+    write_image, write_striped_image,
 };
 
 /// 50 frames in 2 s with a tone.
@@ -75,11 +75,11 @@ fn objects_that_stay_keep_their_numbers() {
         return;
     }
     let folder = folder_with_model();
-    let picture = folder.path().join("a.png");
-    write_picture(&picture);
+    let image = folder.path().join("a.png");
+    write_image(&image);
     let still = format!(
         "-loop 1 -framerate 10 -t 1 -i {} -c:v ffv1",
-        picture.display()
+        image.display()
     );
     ffmpeg(&still, &folder.path().join("still.mkv"));
     let args = ["detect", "model.safetensors", "still.mkv", "--json"];
@@ -106,20 +106,20 @@ fn an_object_that_is_unsure_for_a_while_keeps_its_number() {
     }
     let folder = folder_with_model();
     let path = |name| folder.path().join(name);
-    write_striped_picture(&path("sure.png"), 200);
-    write_striped_picture(&path("unsure.png"), 0);
-    let found_in = |picture| -> Vec<Value> {
+    write_striped_image(&path("sure.png"), 200);
+    write_striped_image(&path("unsure.png"), 0);
+    let found_in = |image| -> Vec<Value> {
         let args = [
             "detect",
             "model.safetensors",
-            picture,
+            image,
             "--score=0.1",
             "--json",
         ];
         let line = run(folder.path(), &args).exits(0).json().remove(0);
         line["detections"].as_array().unwrap().clone()
     };
-    // Of what is in both pictures, that of which the model, whose scores are
+    // Of what is in both images, that of which the model, whose scores are
     // arbitrary, is surer by most in the first.
     let unsure = found_in("unsure.png");
     let (fall, object) = found_in("sure.png")
@@ -129,17 +129,14 @@ fn an_object_that_is_unsure_for_a_while_keeps_its_number() {
             Some((score_of(&sure) - score_of(same), sure))
         })
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .expect("an object in both pictures");
+        .expect("an object in both images");
     assert!(fall > 1e-5, "{fall}");
     let least_score = score_of(&object) - fall / 2.0;
 
     // It is unsure for longer than an object that is not found is waited for.
     let part = |seconds, name| {
-        let picture = path(name);
-        format!(
-            "-loop 1 -framerate 10 -t {seconds} -i {} ",
-            picture.display()
-        )
+        let image = path(name);
+        format!("-loop 1 -framerate 10 -t {seconds} -i {} ", image.display())
     };
     let parts = [
         part(0.5, "sure.png"),
@@ -203,7 +200,7 @@ fn what_is_no_video_is_told_and_the_rest_goes_on() {
         "-f lavfi -i sine=duration=1 -c:a aac",
         &folder.path().join("sound.mp4"),
     );
-    write_picture(&folder.path().join("a.png"));
+    write_image(&folder.path().join("a.png"));
     let args = [
         "detect",
         "model.safetensors",
@@ -308,7 +305,7 @@ fn ctrl_c_leaves_a_playable_video() {
     assert!(!is_decoder_running(video.to_str().unwrap()));
 }
 
-/// Sends a moving picture to the one who asks for it.
+/// Sends a moving image to the one who asks for it.
 struct StreamServer(Child);
 
 impl StreamServer {
@@ -440,7 +437,7 @@ fn a_kill_leaves_no_decoder_of_a_stream_that_is_silent() {
 #[test]
 fn without_ffmpeg_images_work_and_videos_say_what_is_missing() {
     let folder = folder_with_model();
-    write_picture(&folder.path().join("a.png"));
+    write_image(&folder.path().join("a.png"));
     fs::write(folder.path().join("b.mp4"), b"some bytes").unwrap();
     let args = [
         "detect",

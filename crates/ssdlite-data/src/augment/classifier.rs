@@ -8,9 +8,9 @@ use super::view::View;
 use crate::error::Result;
 use ssdlite_core::random::Rng;
 
-/// How pictures are changed while a classifier is trained.
+/// How images are changed while a classifier is trained.
 ///
-/// The picture is brought to the scale that evaluation sees it at (its shorter
+/// The image is brought to the scale that evaluation sees it at (its shorter
 /// side to [`Fit::CenterCrop`]'s), gets a border of the mean colour, is cut to
 /// the input size anywhere, and mirrored: torchvision's `Resize`,
 /// `RandomCrop` with padding and `RandomHorizontalFlip`.
@@ -43,21 +43,21 @@ impl ClassifierAugment {
         check_within("mirror", self.mirror, 0.0..=1.0)
     }
 
-    /// A random view of a picture.
+    /// A random view of an image.
     pub fn draw_view(
         &self,
-        picture: ImageSize,
+        image: ImageSize,
         preprocessing: &Preprocessing,
         rng: &mut Rng,
     ) -> View {
-        let window = scaled_window(picture, preprocessing);
-        let mut offset = |picture: u32, window: f32| {
+        let window = scaled_window(image, preprocessing);
+        let mut offset = |image: u32, window: f32| {
             let border = self.padding * window;
-            let slack = picture as f32 - window + 2.0 * border;
+            let slack = image as f32 - window + 2.0 * border;
             rng.unit() * slack.max(0.0) - border
         };
-        let x1 = offset(picture.width, window.width());
-        let y1 = offset(picture.height, window.height());
+        let x1 = offset(image.width, window.width());
+        let y1 = offset(image.height, window.height());
         View {
             window: window.translated(x1, y1),
             mirrored: rng.chance(self.mirror),
@@ -65,14 +65,14 @@ impl ClassifierAugment {
     }
 }
 
-/// A window at the top left with the size in the picture that the input has
-/// when the picture is scaled as for evaluation.
-fn scaled_window(picture: ImageSize, preprocessing: &Preprocessing) -> PixelBox {
+/// A window at the top left with the size in the image that the input has
+/// when the image is scaled as for evaluation.
+fn scaled_window(image: ImageSize, preprocessing: &Preprocessing) -> PixelBox {
     let input = preprocessing.size;
     let (width, height) = match preprocessing.fit {
-        Fit::Stretch => (picture.width as f32, picture.height as f32),
+        Fit::Stretch => (image.width as f32, image.height as f32),
         Fit::CenterCrop { shorter_side } => {
-            let per_pixel = picture.width.min(picture.height) as f32 / shorter_side as f32;
+            let per_pixel = image.width.min(image.height) as f32 / shorter_side as f32;
             (
                 input.width as f32 * per_pixel,
                 input.height as f32 * per_pixel,
@@ -88,14 +88,14 @@ mod tests {
 
     #[test]
     fn windows_keep_the_scale_and_stay_within_the_border() {
-        let picture = ImageSize::new(401, 307);
+        let image = ImageSize::new(401, 307);
         let preprocessing = Preprocessing::classifier(112);
         let augment = ClassifierAugment::default();
         let side = 112.0 * 307.0 / 128.0;
         let border = side / 14.0 + 1e-3;
         let (mut mirrored, mut leftmost) = (0, f32::INFINITY);
         for seed in 0..1000 {
-            let view = augment.draw_view(picture, &preprocessing, &mut Rng::from_keys(&[seed]));
+            let view = augment.draw_view(image, &preprocessing, &mut Rng::from_keys(&[seed]));
             let window = view.window;
             assert!((window.width() - side).abs() < 1e-3);
             assert!((window.height() - side).abs() < 1e-3);
@@ -109,15 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn without_border_a_stretched_picture_is_whole() {
-        let picture = ImageSize::new(401, 307);
+    fn without_border_a_stretched_image_is_whole() {
+        let image = ImageSize::new(401, 307);
         let augment = ClassifierAugment {
             padding: 0.0,
             mirror: 0.0,
         };
         let preprocessing = Preprocessing::detector(ImageSize::new(96, 64));
-        let view = augment.draw_view(picture, &preprocessing, &mut Rng::from_keys(&[1]));
-        assert_eq!(view, View::whole(picture));
+        let view = augment.draw_view(image, &preprocessing, &mut Rng::from_keys(&[1]));
+        assert_eq!(view, View::whole(image));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::zoom_out::ZoomOut;
 use crate::error::Result;
 use ssdlite_core::random::Rng;
 
-/// How pictures are changed while a detector is trained.
+/// How images are changed while a detector is trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectorAugment {
     /// Distortion of colours, if any.
@@ -55,9 +55,9 @@ impl DetectorAugment {
         check_within("mirror", self.mirror, 0.0..=1.0)
     }
 
-    /// A random view of a picture with these objects.
-    pub fn draw_view(&self, picture: ImageSize, objects: &[GroundTruth], rng: &mut Rng) -> View {
-        let mut view = View::whole(picture);
+    /// A random view of an image with these objects.
+    pub fn draw_view(&self, image: ImageSize, objects: &[GroundTruth], rng: &mut Rng) -> View {
+        let mut view = View::whole(image);
         if let Some(zoom_out) = &self.zoom_out {
             view.window = zoom_out.draw(view.window, rng);
         }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn objects_are_valid_and_inside_after_all_transforms() {
-        let (picture, input) = (ImageSize::new(641, 479), ImageSize::new(307, 293));
+        let (image, input) = (ImageSize::new(641, 479), ImageSize::new(307, 293));
         let augment = DetectorAugment::default();
         let mut kept = 0;
         for seed in 0..2000 {
@@ -97,12 +97,12 @@ mod tests {
                     let (w, h) = (rng.uniform(1.0..640.0), rng.uniform(1.0..478.0));
                     GroundTruth {
                         class: ClassId(class),
-                        bbox: PixelBox::new(x, y, x + w, y + h).clipped(picture),
+                        bbox: PixelBox::new(x, y, x + w, y + h).clipped(image),
                         difficult: class % 2 == 1,
                     }
                 })
                 .collect();
-            let view = augment.draw_view(picture, &objects, &mut rng);
+            let view = augment.draw_view(image, &objects, &mut rng);
             for object in view.objects_in_input(&objects, input) {
                 let bbox = object.bbox;
                 assert!(bbox.is_valid());
@@ -116,19 +116,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_for_is_the_whole_picture() {
+    fn nothing_asked_for_is_the_whole_image() {
         let nothing = DetectorAugment {
             photometric: None,
             zoom_out: None,
             iou_crop: None,
             mirror: 0.0,
         };
-        let picture = ImageSize::new(31, 17);
+        let image = ImageSize::new(31, 17);
         let mut rng = Rng::from_keys(&[0]);
-        assert_eq!(
-            nothing.draw_view(picture, &[], &mut rng),
-            View::whole(picture)
-        );
+        assert_eq!(nothing.draw_view(image, &[], &mut rng), View::whole(image));
         assert_eq!(nothing.draw_distortion(&mut rng), None);
     }
 

@@ -16,18 +16,18 @@ use crate::error::{Error, Result};
 use ssdlite_core::random::Rng;
 
 /// How many times an overlap is chosen anew when no crop has it. With the
-/// default overlaps, one of which always succeeds, one picture in two thousand
+/// default overlaps, one of which always succeeds, one image in two thousand
 /// gets that far.
 const MAX_CHOICES: usize = 50;
 
-/// How pictures are cropped around objects.
+/// How images are cropped around objects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IouCrop {
-    /// The overlaps (IoU) of crop and object to choose from for each picture.
-    /// A choice of 1 or more leaves the picture as it is. Default: 0, 0.1,
+    /// The overlaps (IoU) of crop and object to choose from for each image.
+    /// A choice of 1 or more leaves the image as it is. Default: 0, 0.1,
     /// 0.3, 0.5, 0.7, 0.9 and 1; SSD's list with the random crop of its text.
     pub min_ious: Vec<f32>,
-    /// The crop's sides in shares of the picture's; 0.3 to 1.
+    /// The crop's sides in shares of the image's; 0.3 to 1.
     pub scale: Range<f32>,
     /// The crop's width over its height in pixels; 0.5 to 2.
     pub aspect_ratio: Range<f32>,
@@ -49,7 +49,7 @@ impl Default for IouCrop {
 /// A crop, and the overlap that it was chosen for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Crop {
-    /// The part of the picture that is kept.
+    /// The part of the image that is kept.
     pub window: PixelBox,
     /// At least one object with its centre inside has this IoU with `window`.
     pub min_iou: f32,
@@ -57,7 +57,7 @@ pub struct Crop {
 
 impl IouCrop {
     /// A crop of `window` around some of `boxes`, all in pixels of the same
-    /// picture; none if the picture is to stay as it is, as it always does
+    /// image; none if the image is to stay as it is, as it always does
     /// without boxes.
     pub fn draw(&self, window: PixelBox, boxes: &[PixelBox], rng: &mut Rng) -> Option<Crop> {
         if boxes.is_empty() {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_without_objects_stay_whole() {
+    fn images_without_objects_stay_whole() {
         let mut rng = Rng::from_keys(&[5]);
         assert_eq!(IouCrop::default().draw(WINDOW, &[], &mut rng), None);
     }

@@ -1,6 +1,6 @@
-//! Random changes of training pictures, and of the boxes in them.
+//! Random changes of training images, and of the boxes in them.
 //!
-//! A transform first moves a [`View`], the rectangle of the picture that the
+//! A transform first moves a [`View`], the rectangle of the image that the
 //! network will see; then the pixels are resampled once, distorted in colour
 //! and normalised. The order of SSD (distort, expand, crop, mirror, resize) is
 //! kept for everything geometric. What drawing in colour after resampling

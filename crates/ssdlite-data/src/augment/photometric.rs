@@ -4,14 +4,14 @@
 //! order of torchvision's `RandomPhotometricDistort`. It differs in two ways
 //! that don't matter to a network that is to learn not to look at them:
 //!
-//! - It runs on the resampled picture, where there are fewer pixels. All steps
+//! - It runs on the resampled image, where there are fewer pixels. All steps
 //!   but hue are linear, so they commute with resampling except where a value
 //!   is clamped.
 //! - Contrast turns about the mean brightness of what the view shows of the
-//!   picture, taken once after the brightness step, instead of the whole
-//!   picture's at that point.
+//!   image, taken once after the brightness step, instead of the whole
+//!   image's at that point.
 //!
-//! What a view shows beyond the picture's edges is not distorted, because
+//! What a view shows beyond the image's edges is not distorted, because
 //! SSD distorts before it expands.
 
 use std::ops::Range;
@@ -138,7 +138,7 @@ pub struct Distortion {
     pub order: [usize; 3],
 }
 
-/// A distortion made ready for one picture.
+/// A distortion made ready for one image.
 pub(crate) struct Distorter {
     distortion: Distortion,
     /// The brightness that contrast leaves alone, 0 to 1.
@@ -146,19 +146,19 @@ pub(crate) struct Distorter {
 }
 
 impl Distorter {
-    /// The distortion for a picture.
-    pub(crate) fn new(distortion: Distortion, picture: &RgbImage) -> Self {
+    /// The distortion for an image.
+    pub(crate) fn new(distortion: Distortion, image: &RgbImage) -> Self {
         Self {
-            pivot: (luma_of(picture.pixels()) * distortion.brightness).min(1.0),
+            pivot: (luma_of(image.pixels()) * distortion.brightness).min(1.0),
             distortion,
         }
     }
 
-    /// Writes the numbers of all pixels of the distorted picture, of shape
+    /// Writes the numbers of all pixels of the distorted image, of shape
     /// `[height, width, 3]`.
-    pub(crate) fn write(&self, picture: &RgbImage, normaliser: &Normaliser, output: &mut [f32]) {
+    pub(crate) fn write(&self, image: &RgbImage, normaliser: &Normaliser, output: &mut [f32]) {
         let mut planes = [[0.0; LANES]; 3];
-        let pixels = picture.pixels().chunks(3 * LANES);
+        let pixels = image.pixels().chunks(3 * LANES);
         let chunks = output.chunks_mut(3 * LANES).zip(pixels);
         for (output, pixels) in chunks {
             for (lane, pixel) in pixels.as_chunks::<3>().0.iter().enumerate() {
@@ -282,7 +282,7 @@ mod tests {
 
     /// Bytes without a pattern, of a number that leaves a part of the last
     /// group of lanes over.
-    fn picture() -> Vec<u8> {
+    fn image() -> Vec<u8> {
         let mut rng = Rng::from_keys(&[11]);
         (0..3 * 53).map(|_| rng.below(256) as u8).collect()
     }
@@ -301,10 +301,10 @@ mod tests {
         pixels: &[u8],
     ) -> Vec<f32> {
         let size = ImageSize::new(pixels.len() as u32 / 3, 1);
-        let picture = RgbImage::new(size, pixels.to_vec()).unwrap();
+        let image = RgbImage::new(size, pixels.to_vec()).unwrap();
         let mut output = vec![0.0; pixels.len()];
         let normaliser = Normaliser::new(preprocessing);
-        Distorter::new(distortion, &picture).write(&picture, &normaliser, &mut output);
+        Distorter::new(distortion, &image).write(&image, &normaliser, &mut output);
         output
     }
 
@@ -321,19 +321,19 @@ mod tests {
 
     #[test]
     fn the_neutral_distortion_only_normalises() {
-        let pixels = picture();
+        let pixels = image();
         let preprocessing = Preprocessing::classifier(32);
         let size = ImageSize::new(53, 1);
-        let picture = RgbImage::new(size, pixels.clone()).unwrap();
+        let image = RgbImage::new(size, pixels.clone()).unwrap();
         let mut expected = vec![0.0; pixels.len()];
-        Normaliser::new(&preprocessing).write(&picture, &mut expected);
+        Normaliser::new(&preprocessing).write(&image, &mut expected);
         let found = distorted_with(&preprocessing, NEUTRAL, &pixels);
         assert_eq!(found, expected);
     }
 
     #[test]
     fn a_hue_turned_all_the_way_comes_back() {
-        let pixels = picture();
+        let pixels = image();
         let plain = distorted(NEUTRAL, &pixels);
         for hue in [1.0, -1.0] {
             assert_close(&distorted(Distortion { hue, ..NEUTRAL }, &pixels), &plain);
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn without_saturation_or_contrast_all_is_grey() {
-        let pixels = picture();
+        let pixels = image();
         let grey = distorted(
             Distortion {
                 saturation: 0.0,
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn values_stay_in_range_and_channels_move_together() {
-        let pixels = picture();
+        let pixels = image();
         let plain = distorted(NEUTRAL, &pixels);
         let swapped = distorted(
             Distortion {

@@ -1,4 +1,4 @@
-//! From a decoded picture and a view of it to the numbers that a network sees.
+//! From a decoded image and a view of it to the numbers that a network sees.
 
 use ssdlite_core::{ImageSize, Preprocessing};
 use ssdlite_image::normalise::Normaliser;
@@ -30,23 +30,23 @@ impl Renderer {
         }
     }
 
-    /// Writes a view of the picture, of shape `[height, width, 3]`, over zeros:
-    /// what lies beyond the picture's edges stays zero, which is the mean
+    /// Writes a view of the image, of shape `[height, width, 3]`, over zeros:
+    /// what lies beyond the image's edges stays zero, which is the mean
     /// colour.
     pub(crate) fn render_view(
         &mut self,
-        picture: &RgbImage,
+        image: &RgbImage,
         view: &View,
         distortion: Option<Distortion>,
         input: &mut [f32],
     ) -> error::Result<()> {
         let size = self.preprocessing.size;
-        let Some(placement) = view.placement(picture.size(), size) else {
+        let Some(placement) = view.placement(image.size(), size) else {
             return Ok(());
         };
         let part = self
             .resizer
-            .stretch_region(picture, placement.source, placement.size)?;
+            .stretch_region(image, placement.source, placement.size)?;
         self.numbers.resize(part.pixels().len(), 0.0);
         match distortion {
             Some(distortion) => {
@@ -59,7 +59,7 @@ impl Renderer {
     }
 }
 
-/// Copies the pixels of a placed picture into an input of `size`.
+/// Copies the pixels of a placed image into an input of `size`.
 fn place(
     numbers: &[f32],
     placement: &Placement,
@@ -99,26 +99,26 @@ mod tests {
     use super::*;
     use ssdlite_core::random::Rng;
 
-    const PICTURE: ImageSize = ImageSize::new(211, 149);
+    const IMAGE: ImageSize = ImageSize::new(211, 149);
     const INPUT: ImageSize = ImageSize::new(101, 83);
 
     /// Red only inside `object`, on green.
-    fn picture(object: &PixelBox) -> RgbImage {
-        let pixels = (0..PICTURE.height)
-            .flat_map(|y| (0..PICTURE.width).map(move |x| (x as f32, y as f32)))
+    fn image(object: &PixelBox) -> RgbImage {
+        let pixels = (0..IMAGE.height)
+            .flat_map(|y| (0..IMAGE.width).map(move |x| (x as f32, y as f32)))
             .flat_map(|(x, y)| {
                 let inside = object.x1 <= x && x < object.x2 && object.y1 <= y && y < object.y2;
                 if inside { [255, 0, 0] } else { [0, 255, 0] }
             })
             .collect();
-        RgbImage::new(PICTURE, pixels).unwrap()
+        RgbImage::new(IMAGE, pixels).unwrap()
     }
 
-    fn rendered(picture: &RgbImage, view: &View) -> Vec<f32> {
+    fn rendered(image: &RgbImage, view: &View) -> Vec<f32> {
         let preprocessing = Preprocessing::detector(INPUT);
         let mut input = vec![0.0; INPUT.pixels() as usize * CHANNELS];
         Renderer::new(&preprocessing)
-            .render_view(picture, view, None, &mut input)
+            .render_view(image, view, None, &mut input)
             .unwrap();
         input
     }
@@ -149,15 +149,15 @@ mod tests {
             let mut rng = Rng::from_keys(&[seed]);
             let (x, y) = (rng.below(170) as f32, rng.below(110) as f32);
             let (w, h) = (20 + rng.below(60), 20 + rng.below(50));
-            let bbox = PixelBox::new(x, y, x + w as f32, y + h as f32).clipped(PICTURE);
+            let bbox = PixelBox::new(x, y, x + w as f32, y + h as f32).clipped(IMAGE);
             let object = GroundTruth {
                 class: ssdlite_core::ClassId(0),
                 bbox,
                 difficult: false,
             };
-            let view = DetectorAugment::default().draw_view(PICTURE, &[object], &mut rng);
+            let view = DetectorAugment::default().draw_view(IMAGE, &[object], &mut rng);
             let objects = view.objects_in_input(&[object], INPUT);
-            let red = red_box(&rendered(&picture(&bbox), &view));
+            let red = red_box(&rendered(&image(&bbox), &view));
             let ([object], Some(red)) = (&objects[..], red) else {
                 continue;
             };
@@ -171,22 +171,22 @@ mod tests {
 
     #[test]
     fn the_whole_view_is_what_evaluation_sees() {
-        let picture = picture(&PixelBox::new(20.0, 30.0, 75.0, 80.0));
+        let image = image(&PixelBox::new(20.0, 30.0, 75.0, 80.0));
         let mut plain = vec![0.0; INPUT.pixels() as usize * CHANNELS];
         let preprocessing = Preprocessing::detector(INPUT);
         let mut preprocessor = Preprocessor::new(&preprocessing).unwrap();
-        Normaliser::new(&preprocessing).write(preprocessor.fit(&picture), &mut plain);
-        assert_eq!(rendered(&picture, &View::whole(PICTURE)), plain);
+        Normaliser::new(&preprocessing).write(preprocessor.fit(&image), &mut plain);
+        assert_eq!(rendered(&image, &View::whole(IMAGE)), plain);
     }
 
     #[test]
     fn mirrored_pixels_are_the_others_in_reverse() {
-        let picture = picture(&PixelBox::new(20.0, 30.0, 75.0, 80.0));
-        let mut view = View::whole(PICTURE);
+        let image = image(&PixelBox::new(20.0, 30.0, 75.0, 80.0));
+        let mut view = View::whole(IMAGE);
         view.window = PixelBox::new(-40.0, -3.0, 171.0, 146.0);
-        let straight = rendered(&picture, &view);
+        let straight = rendered(&image, &view);
         view.mirrored = true;
-        let mirrored = rendered(&picture, &view);
+        let mirrored = rendered(&image, &view);
         let row_length = INPUT.width as usize * CHANNELS;
         for (a, b) in straight.chunks(row_length).zip(mirrored.chunks(row_length)) {
             let reversed: Vec<_> = b.as_chunks::<CHANNELS>().0.iter().rev().copied().collect();
@@ -196,12 +196,12 @@ mod tests {
 
     #[test]
     fn beyond_the_edges_is_the_mean_colour() {
-        let picture = picture(&PixelBox::new(0.0, 0.0, 211.0, 149.0));
+        let image = image(&PixelBox::new(0.0, 0.0, 211.0, 149.0));
         let view = View {
             window: PixelBox::new(-211.0, -149.0, 211.0, 149.0),
             mirrored: false,
         };
-        let input = rendered(&picture, &view);
+        let input = rendered(&image, &view);
         let (pixels, _) = input.as_chunks::<CHANNELS>();
         assert_eq!(pixels[0], [0.0; 3]);
         assert_eq!(pixels[pixels.len() - 1], [1.0, -1.0, -1.0]);

@@ -1,7 +1,7 @@
-//! Which part of a picture a network sees, and where objects end up in it.
+//! Which part of an image a network sees, and where objects end up in it.
 //!
 //! Expanding, cropping, mirroring and resizing are all one rectangle of the
-//! picture, which may reach beyond its edges, and a mirror flag. So the random
+//! image, which may reach beyond its edges, and a mirror flag. So the random
 //! transforms only move the rectangle, and the pixels are resampled once.
 
 use ssdlite_core::{GroundTruth, ImageSize, PixelBox};
@@ -11,18 +11,18 @@ use ssdlite_core::{GroundTruth, ImageSize, PixelBox};
 /// `SanitizeBoundingBoxes` with its default `min_size`.
 pub const MIN_OBJECT_SIDE: f32 = 1.0;
 
-/// A rectangle of a picture, stretched to the network's input.
+/// A rectangle of an image, stretched to the network's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
-    /// The rectangle, in pixels of the picture. It may reach beyond the
-    /// picture; what lies there shows the mean colour.
+    /// The rectangle, in pixels of the image. It may reach beyond the
+    /// image; what lies there shows the mean colour.
     pub window: PixelBox,
     /// Whether left and right are swapped after that.
     pub mirrored: bool,
 }
 
-/// Where the picture itself lies in a view of it: whole pixels of the input,
-/// mirroring not applied, and the part of the picture that falls on them.
+/// Where the image itself lies in a view of it: whole pixels of the input,
+/// mirroring not applied, and the part of the image that falls on them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Placement {
     pub(crate) left: u32,
@@ -32,15 +32,15 @@ pub(crate) struct Placement {
 }
 
 impl View {
-    /// The whole picture as it is.
-    pub const fn whole(picture: ImageSize) -> Self {
+    /// The whole image as it is.
+    pub const fn whole(image: ImageSize) -> Self {
         Self {
-            window: PixelBox::new(0.0, 0.0, picture.width as f32, picture.height as f32),
+            window: PixelBox::new(0.0, 0.0, image.width as f32, image.height as f32),
             mirrored: false,
         }
     }
 
-    /// Where a box of the picture is in the input, which may be outside of it.
+    /// Where a box of the image is in the input, which may be outside of it.
     pub fn box_in_input(&self, bbox: PixelBox, input: ImageSize) -> PixelBox {
         let x_scale = input.width as f32 / self.window.width();
         let y_scale = input.height as f32 / self.window.height();
@@ -75,10 +75,10 @@ impl View {
             .collect()
     }
 
-    /// The whole pixels of the input that the picture covers, and the part of
-    /// the picture on them; none if it covers no whole pixel.
-    pub(crate) fn placement(&self, picture: ImageSize, input: ImageSize) -> Option<Placement> {
-        let (picture_width, picture_height) = (picture.width as f32, picture.height as f32);
+    /// The whole pixels of the input that the image covers, and the part of
+    /// the image on them; none if it covers no whole pixel.
+    pub(crate) fn placement(&self, image: ImageSize, input: ImageSize) -> Option<Placement> {
+        let (image_width, image_height) = (image.width as f32, image.height as f32);
         let horizontal = Axis {
             start: self.window.x1,
             length: self.window.width(),
@@ -89,8 +89,8 @@ impl View {
             length: self.window.height(),
             pixels: input.height,
         };
-        let (left, right) = horizontal.covered(picture_width)?;
-        let (top, bottom) = vertical.covered(picture_height)?;
+        let (left, right) = horizontal.covered(image_width)?;
+        let (top, bottom) = vertical.covered(image_height)?;
         Some(Placement {
             left,
             top,
@@ -101,7 +101,7 @@ impl View {
                 horizontal.source(right),
                 vertical.source(bottom),
             )
-            .clipped(picture),
+            .clipped(image),
         })
     }
 }
@@ -121,7 +121,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// The first whole input pixel inside a picture `extent` long and the one
+    /// The first whole input pixel inside an image `extent` long and the one
     /// after the last.
     fn covered(&self, extent: f32) -> Option<(u32, u32)> {
         // Rounding of the window must not cost the outermost pixel.
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    const PICTURE: ImageSize = ImageSize::new(641, 479);
+    const IMAGE: ImageSize = ImageSize::new(641, 479);
     const INPUT: ImageSize = ImageSize::new(307, 293);
 
     fn object(x1: f32, y1: f32, x2: f32, y2: f32) -> GroundTruth {
@@ -159,23 +159,23 @@ mod tests {
     #[test]
     fn the_whole_view_resizes() {
         let bbox = PixelBox::new(10.0, 20.0, 400.0, 300.0);
-        let seen = View::whole(PICTURE).box_in_input(bbox, INPUT);
+        let seen = View::whole(IMAGE).box_in_input(bbox, INPUT);
         for (a, b) in seen
             .to_array()
             .iter()
-            .zip(bbox.rescaled(PICTURE, INPUT).to_array())
+            .zip(bbox.rescaled(IMAGE, INPUT).to_array())
         {
             assert!((a - b).abs() < 1e-3);
         }
-        let placed = View::whole(PICTURE).placement(PICTURE, INPUT).unwrap();
+        let placed = View::whole(IMAGE).placement(IMAGE, INPUT).unwrap();
         assert_eq!((placed.left, placed.top, placed.size), (0, 0, INPUT));
-        assert_eq!(placed.source, View::whole(PICTURE).window);
+        assert_eq!(placed.source, View::whole(IMAGE).window);
     }
 
     #[test]
     fn mirroring_twice_changes_nothing() {
         let bbox = PixelBox::new(10.0, 20.0, 400.0, 300.0);
-        let view = View::whole(PICTURE);
+        let view = View::whole(IMAGE);
         let mirrored = View {
             mirrored: true,
             ..view
@@ -208,8 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_beyond_its_edges_is_placed_on_whole_pixels() {
-        // Two input pixels for each pixel of the picture, which starts at
+    fn a_image_beyond_its_edges_is_placed_on_whole_pixels() {
+        // Two input pixels for each pixel of the image, which starts at
         // (20.5, 10): half an input pixel is left to the border.
         let view = View {
             window: PixelBox::new(-10.25, -5.0, 89.75, 45.0),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_outside_of_the_view_is_nowhere() {
+    fn a_image_outside_of_the_view_is_nowhere() {
         let view = View {
             window: PixelBox::new(40.0, 0.0, 50.0, 10.0),
             mirrored: false,

@@ -13,11 +13,11 @@ use crate::error::Result;
 /// What a classifier's batches are made from.
 #[derive(Clone, Debug)]
 pub struct ClassificationRecipe {
-    /// The pictures and their classes.
+    /// The images and their classes.
     pub set: Arc<ClassificationSet>,
-    /// How a picture becomes the network's input.
+    /// How an image becomes the network's input.
     pub preprocessing: Preprocessing,
-    /// How pictures are changed at random.
+    /// How images are changed at random.
     pub augment: ClassifierAugment,
 }
 
@@ -71,12 +71,12 @@ impl Recipe for ClassificationRecipe {
     ) -> std::result::Result<(), String> {
         let Sample {
             index,
-            picture,
+            image,
             mut rng,
         } = sample;
         append_input(&mut batch.pixels, &self.preprocessing, |input| {
-            let view = (self.augment).draw_view(picture.size(), &self.preprocessing, &mut rng);
-            renderer.render_view(picture, &view, None, input)
+            let view = (self.augment).draw_view(image.size(), &self.preprocessing, &mut rng);
+            renderer.render_view(image, &view, None, input)
         })?;
         // There are at most `MAX_CLASSES` classes.
         batch

@@ -16,11 +16,11 @@ use crate::error::{Error, Result};
 /// What a detector's batches are made from.
 #[derive(Clone, Debug)]
 pub struct DetectionRecipe {
-    /// The pictures and their objects.
+    /// The images and their objects.
     pub set: Arc<DetectionSet>,
-    /// How a picture becomes the network's input; it must stretch it.
+    /// How an image becomes the network's input; it must stretch it.
     pub preprocessing: Preprocessing,
-    /// How pictures are changed at random.
+    /// How images are changed at random.
     pub augment: DetectorAugment,
     /// How objects become targets.
     pub targets: TargetEncoder,
@@ -50,7 +50,7 @@ impl Recipe for DetectionRecipe {
         self.preprocessing.validate()?;
         if self.preprocessing.fit != Fit::Stretch {
             return Err(Error::InvalidRequest(format!(
-                "expected a preprocessing that stretches pictures for a detector, found {:?}",
+                "expected a preprocessing that stretches images for a detector, found {:?}",
                 self.preprocessing.fit
             )));
         }
@@ -89,23 +89,23 @@ impl Recipe for DetectionRecipe {
     ) -> std::result::Result<(), String> {
         let Sample {
             index,
-            picture,
+            image,
             mut rng,
         } = sample;
-        let image = &self.set.images[index];
-        if picture.size() != image.size {
+        let annotated = &self.set.images[index];
+        if image.size() != annotated.size {
             return Err(format!(
-                "expected a picture of {} as annotated, found {}",
-                image.size,
-                picture.size()
+                "expected an image of {} as annotated, found {}",
+                annotated.size,
+                image.size()
             ));
         }
-        let view = (self.augment).draw_view(image.size, &image.objects, &mut rng);
+        let view = (self.augment).draw_view(annotated.size, &annotated.objects, &mut rng);
         let distortion = self.augment.draw_distortion(&mut rng);
         append_input(&mut batch.pixels, &self.preprocessing, |input| {
-            renderer.render_view(picture, &view, distortion, input)
+            renderer.render_view(image, &view, distortion, input)
         })?;
-        let objects = view.objects_in_input(&image.objects, batch.input);
+        let objects = view.objects_in_input(&annotated.objects, batch.input);
         self.targets.append(
             &objects,
             batch.input,

@@ -3,7 +3,7 @@
 //! What a batch holds depends on the seed, the epoch and its number alone, not
 //! on the number of workers or the cache. An epoch can be entered at any batch.
 //! At most `workers + 1` batches exist besides the one that was taken last. A
-//! picture that can't be used is replaced by the next one and reported once.
+//! image that can't be used is replaced by the next one and reported once.
 //!
 //! Batches are plain vectors; making tensors of them is left to the caller.
 
@@ -20,7 +20,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use cache::PictureCache;
+pub use cache::ImageCache;
 pub use classification::{ClassificationBatch, ClassificationRecipe};
 pub use detection::{DetectionBatch, DetectionRecipe};
 pub use targets::{BACKGROUND, DifficultObjects, TargetEncoder};
@@ -44,11 +44,11 @@ pub struct LoaderOptions {
     pub seed: u64,
     /// Threads that make batches; with 0 the calling thread makes them.
     pub workers: usize,
-    /// How many bytes of decoded pictures may be kept from epoch to epoch.
+    /// How many bytes of decoded images may be kept from epoch to epoch.
     pub cache_bytes: u64,
 }
 
-/// A picture that could not be used.
+/// An image that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedImage {
     /// Its number in the data set.
@@ -69,12 +69,12 @@ impl fmt::Display for SkippedImage {
 pub struct Loader<B> {
     recipe: Arc<dyn Recipe<Batch = B>>,
     options: LoaderOptions,
-    cache: Arc<PictureCache>,
+    cache: Arc<ImageCache>,
     reported: Arc<Mutex<HashSet<usize>>>,
 }
 
 impl Loader<DetectionBatch> {
-    /// A loader of pictures with objects.
+    /// A loader of images with objects.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for a recipe or options that make no sense,
@@ -87,7 +87,7 @@ impl Loader<DetectionBatch> {
 }
 
 impl Loader<ClassificationBatch> {
-    /// A loader of pictures with one label each.
+    /// A loader of images with one label each.
     ///
     /// # Errors
     /// As [`Loader::for_detection`].
@@ -104,7 +104,7 @@ impl<B: Send + 'static> Loader<B> {
         recipe.check()?;
         options.check(recipe.samples())?;
         Ok(Self {
-            cache: Arc::new(PictureCache::new(recipe.samples(), options.cache_bytes)),
+            cache: Arc::new(ImageCache::new(recipe.samples(), options.cache_bytes)),
             recipe,
             options,
             reported: Arc::default(),
@@ -172,7 +172,7 @@ pub struct Batches<B> {
 }
 
 impl<B> Batches<B> {
-    /// The pictures that could not be used in the batches taken so far, each
+    /// The images that could not be used in the batches taken so far, each
     /// one once in the life of its loader.
     pub fn take_skipped(&mut self) -> Vec<SkippedImage> {
         std::mem::take(&mut self.skipped)
@@ -202,10 +202,10 @@ impl<B> Iterator for Batches<B> {
 }
 
 fn none_usable(example: &SkippedImage) -> Error {
-    Error::Malformed(format!("none of the pictures can be used; {example}"))
+    Error::Malformed(format!("none of the images can be used; {example}"))
 }
 
-/// A batch, and the pictures that could not be used for it.
+/// A batch, and the images that could not be used for it.
 struct Made<B> {
     batch: B,
     skipped: Vec<SkippedImage>,
@@ -213,7 +213,7 @@ struct Made<B> {
 
 struct BatchMaker<B> {
     recipe: Arc<dyn Recipe<Batch = B>>,
-    cache: Arc<PictureCache>,
+    cache: Arc<ImageCache>,
     plan: EpochPlan,
 }
 
@@ -251,10 +251,10 @@ impl<B> BatchMaker<B> {
     ) -> bool {
         for sample in self.plan.candidates(position) {
             let path = self.recipe.path(sample);
-            let added = self.cache.picture(sample, path).and_then(|picture| {
+            let added = self.cache.image(sample, path).and_then(|image| {
                 let sample = Sample {
                     index: sample,
-                    picture: &picture,
+                    image: &image,
                     rng: self.plan.rng(position),
                 };
                 self.recipe.add(batch, sample, renderer)

@@ -9,11 +9,11 @@ use crate::augment::Renderer;
 use crate::error::Result;
 use ssdlite_core::random::Rng;
 
-/// A decoded picture on its way into a batch.
+/// A decoded image on its way into a batch.
 pub(crate) struct Sample<'a> {
     /// Its number in the data set.
     pub(crate) index: usize,
-    pub(crate) picture: &'a RgbImage,
+    pub(crate) image: &'a RgbImage,
     /// All random numbers that the sample needs.
     pub(crate) rng: Rng,
 }
@@ -32,13 +32,13 @@ pub(crate) trait Recipe: Send + Sync {
     /// The file of a sample.
     fn path(&self, sample: usize) -> &Path;
 
-    /// How pictures become inputs.
+    /// How images become inputs.
     fn preprocessing(&self) -> &Preprocessing;
 
     /// An empty batch with room for `capacity` samples.
     fn new_batch(&self, capacity: usize) -> Self::Batch;
 
-    /// Adds a sample. The error says why its picture can't be used; the batch
+    /// Adds a sample. The error says why its image can't be used; the batch
     /// is unchanged then.
     fn add(
         &self,

@@ -1,4 +1,4 @@
-//! Laws of the whole loader, on picture files.
+//! Laws of the whole loader, on image files.
 
 use std::fs;
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledIm
 use ssdlite_core::random::Rng;
 
 const INPUT: ImageSize = ImageSize::new(67, 59);
-const PICTURES: usize = 23;
+const IMAGES: usize = 23;
 const BATCH: usize = 3;
 
 /// Writes noise as a 24-bit BMP.
-fn write_picture(path: &Path, size: ImageSize, seed: u64) {
+fn write_image(path: &Path, size: ImageSize, seed: u64) {
     let mut rng = Rng::from_keys(&[seed]);
     let padded_row = (3 * size.width as usize).next_multiple_of(4);
     let pixel_bytes = padded_row * size.height as usize;
@@ -39,10 +39,10 @@ fn size_of(index: usize) -> ImageSize {
 }
 
 fn detection_set(folder: &Path) -> DetectionSet {
-    let images = (0..PICTURES).map(|index| {
+    let images = (0..IMAGES).map(|index| {
         let size = size_of(index);
         let path = folder.join(format!("{index}.bmp"));
-        write_picture(&path, size, index as u64);
+        write_image(&path, size, index as u64);
         let objects = (0..index % 4).map(|object| {
             let start = 5.0 + 9.0 * object as f32;
             GroundTruth {
@@ -110,8 +110,8 @@ fn batches_depend_on_neither_workers_nor_cache() {
         1,
         0,
     );
-    assert_eq!(expected.len(), PICTURES / BATCH);
-    // Room for some of the pictures, and for all of them.
+    assert_eq!(expected.len(), IMAGES / BATCH);
+    // Room for some of the images, and for all of them.
     for cache_bytes in [0, 60_000, 10_000_000] {
         for workers in [0, 1, 3, 8] {
             let loader = loader(
@@ -160,10 +160,10 @@ fn batches_have_the_stated_shapes() {
 }
 
 #[test]
-fn broken_pictures_are_replaced_and_reported_once() {
+fn broken_images_are_replaced_and_reported_once() {
     let folder = TempDir::new().unwrap();
     let mut set = detection_set(folder.path());
-    fs::write(&set.images[3].path, b"not a picture").unwrap();
+    fs::write(&set.images[3].path, b"not an image").unwrap();
     fs::remove_file(&set.images[8].path).unwrap();
     set.images[11].size = ImageSize::new(640, 480);
     let broken = [3, 8, 11];
@@ -201,7 +201,7 @@ fn broken_pictures_are_replaced_and_reported_once() {
 }
 
 #[test]
-fn a_set_without_a_usable_picture_is_an_error() {
+fn a_set_without_a_usable_image_is_an_error() {
     let folder = TempDir::new().unwrap();
     let set = detection_set(folder.path());
     for image in &set.images {

@@ -3,7 +3,7 @@
 use crate::sample::paint::{BLACK, Color, Noise, Point, WHITE, at, smooth_step};
 use ssdlite_core::random::Rng;
 
-/// A ground, the same at any size of picture.
+/// A ground, the same at any size of image.
 #[derive(Clone, Debug)]
 pub(super) struct Background {
     pattern: Pattern,
@@ -67,7 +67,7 @@ impl Background {
         }
     }
 
-    /// The colour at a point; the shorter side of the picture is 1 long.
+    /// The colour at a point; the shorter side of the image is 1 long.
     pub(super) fn color(&self, p: Point) -> Color {
         let fine = 0.06 * self.noise.value(p * 90.0) - 0.03;
         let q = p.turned(self.angle);

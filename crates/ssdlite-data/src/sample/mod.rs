@@ -1,4 +1,4 @@
-//! Sample data: pictures of rendered objects with exact labels.
+//! Sample data: images of rendered objects with exact labels.
 //!
 //! The objects are apples, books, keys, leaves and mugs, each copy of its own
 //! colour, size and turn, on wood, cloth, stone, tiles or a plain ground,
@@ -17,7 +17,7 @@ use std::path::Path;
 use ssdlite_core::ImageSize;
 use ssdlite_core::random::Rng;
 use ssdlite_files::NewFolder;
-use ssdlite_image::encode::{PICTURE_QUALITY, jpeg_from_image};
+use ssdlite_image::encode::{IMAGE_QUALITY, jpeg_from_image};
 
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, make_folder, sorted_names};
@@ -27,7 +27,7 @@ use crate::sample::scene::{Layout, Scene, draw};
 use crate::split::{Split, SplitShares};
 use crate::voc::{VocAnnotation, VocFolder, VocObject, VocWriter};
 
-/// Sets that are drawn from one seed must not share pictures.
+/// Sets that are drawn from one seed must not share images.
 const DETECTION_STREAM: u64 = 1;
 const CLASSIFICATION_STREAM: u64 = 2;
 
@@ -36,20 +36,20 @@ const DIFFICULT_BELOW: f32 = 0.4;
 
 const MOST_OBJECTS: usize = 4;
 
-/// The part of pictures without any object.
+/// The part of images without any object.
 const EMPTY_PART: f32 = 0.03;
 
 /// What a detection sample is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DetectionSampleOptions {
-    /// The number of pictures.
+    /// The number of images.
     pub images: usize,
-    /// Another seed gives other pictures.
+    /// Another seed gives other images.
     pub seed: u64,
 }
 
 impl Default for DetectionSampleOptions {
-    /// 480 pictures: enough to learn the five classes from scratch.
+    /// 480 images: enough to learn the five classes from scratch.
     fn default() -> Self {
         Self {
             images: 480,
@@ -61,15 +61,15 @@ impl Default for DetectionSampleOptions {
 /// What a classification sample is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassificationSampleOptions {
-    /// Pictures of each class in `train`; `val` and `test` get a quarter of
+    /// Images of each class in `train`; `val` and `test` get a quarter of
     /// them each, rounded up.
     pub train_images_per_class: usize,
-    /// Another seed gives other pictures.
+    /// Another seed gives other images.
     pub seed: u64,
 }
 
 impl Default for ClassificationSampleOptions {
-    /// 60 pictures a class to learn from.
+    /// 60 images a class to learn from.
     fn default() -> Self {
         Self {
             train_images_per_class: 60,
@@ -83,12 +83,12 @@ pub fn class_names() -> [&'static str; Thing::ALL.len()] {
     Thing::ALL.map(Thing::name)
 }
 
-/// Writes a detection set in VOC's layout to the folder `root`: pictures of
+/// Writes a detection set in VOC's layout to the folder `root`: images of
 /// about 320x240 with one to four objects, labelImg's annotations, and lists
 /// with four fifths in `trainval`.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] for fewer than 10 pictures, or if the folder
+/// [`Error::InvalidRequest`] for fewer than 10 images, or if the folder
 /// exists and is not empty; [`Error::Io`]. A folder that could not be finished
 /// is not left behind under its name.
 pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> Result<()> {
@@ -96,7 +96,7 @@ pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> 
     const LEAST_IMAGES: usize = 10;
     if options.images < LEAST_IMAGES {
         return Err(Error::InvalidRequest(format!(
-            "expected at least {LEAST_IMAGES} pictures for a sample, found {}",
+            "expected at least {LEAST_IMAGES} images for a sample, found {}",
             options.images
         )));
     }
@@ -152,11 +152,11 @@ fn any_thing(rng: &mut Rng) -> Thing {
     Thing::ALL[rng.below(Thing::ALL.len())]
 }
 
-/// Writes a classification set to the folder `root`: pictures of 160x160, one
+/// Writes a classification set to the folder `root`: images of 160x160, one
 /// object in each, in `train`, `val` and `test` with a folder a class.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] for no pictures, or if the folder exists and is
+/// [`Error::InvalidRequest`] for no images, or if the folder exists and is
 /// not empty; [`Error::Io`]. A folder that could not be finished is not left
 /// behind under its name.
 pub fn write_classification_sample(
@@ -166,12 +166,12 @@ pub fn write_classification_sample(
     let train = options.train_images_per_class;
     if train == 0 {
         return Err(Error::InvalidRequest(
-            "expected at least one picture a class for a sample, found 0".into(),
+            "expected at least one image a class for a sample, found 0".into(),
         ));
     }
     let held_out = train.div_ceil(4);
     write_folder_aside(root, |root| {
-        let mut pictures = Vec::new();
+        let mut images = Vec::new();
         for thing in Thing::ALL {
             for (split, count) in [
                 (Split::Train, train),
@@ -180,13 +180,13 @@ pub fn write_classification_sample(
             ] {
                 let folder = root.join(split.name()).join(thing.name());
                 make_folder(&folder)?;
-                pictures.extend((0..count).map(|index| {
+                images.extend((0..count).map(|index| {
                     let path = folder.join(format!("{}_{index:04}.jpg", thing.name()));
                     (path, thing, [thing as u64, split as u64, index as u64])
                 }));
             }
         }
-        let written = parallel::map(&pictures, |(path, thing, keys)| {
+        let written = parallel::map(&images, |(path, thing, keys)| {
             write_classification_image(path, *thing, options.seed, keys)
         });
         written.into_iter().collect()
@@ -205,7 +205,7 @@ fn write_classification_image(path: &Path, thing: Thing, seed: u64, keys: &[u64;
 }
 
 fn jpeg_of(scene: &Scene) -> Result<Vec<u8>> {
-    Ok(jpeg_from_image(&scene.image, PICTURE_QUALITY)?)
+    Ok(jpeg_from_image(&scene.image, IMAGE_QUALITY)?)
 }
 
 /// Writes a file of a folder that has no name yet. What can be drawn again need

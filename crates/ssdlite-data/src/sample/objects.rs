@@ -51,7 +51,7 @@ pub(super) struct Object {
     noise: Noise,
 }
 
-/// Where the light comes from in all pictures: the upper left.
+/// Where the light comes from in all images: the upper left.
 const LIGHT: Point = at(-0.6, -0.8);
 
 const TURN: f32 = std::f32::consts::TAU;

@@ -2,7 +2,7 @@
 //! with.
 //!
 //! Only operations that IEEE 754 defines to the last bit are used, and sine and
-//! cosine from `libm`, so that a picture is the same on every machine.
+//! cosine from `libm`, so that an image is the same on every machine.
 //!
 //! Source of the distances: I. Quilez, "2D distance functions".
 

@@ -1,4 +1,4 @@
-//! A picture of the sample: objects and clutter on a ground, with shadows and
+//! An image of the sample: objects and clutter on a ground, with shadows and
 //! the grain of a camera.
 
 use ssdlite_core::{ImageSize, PixelBox};
@@ -11,27 +11,27 @@ use crate::sample::paint::{
 };
 use ssdlite_core::random::Rng;
 
-/// An object as it lies in its picture.
+/// An object as it lies in its image.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PlacedObject {
     pub(super) thing: Thing,
     /// The smallest box of whole pixels around all of it that is in the
-    /// picture, also what another object hides.
+    /// image, also what another object hides.
     pub(super) bbox: PixelBox,
-    /// Whether the edge of the picture cuts it.
+    /// Whether the edge of the image cuts it.
     pub(super) truncated: bool,
-    /// The part of it in the picture that no other object hides, 0 to 1.
+    /// The part of it in the image that no other object hides, 0 to 1.
     pub(super) visible: f32,
 }
 
-/// A picture and what is in it.
+/// An image and what is in it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scene {
     pub(super) image: RgbImage,
     pub(super) objects: Vec<PlacedObject>,
 }
 
-/// How objects are laid out in a picture.
+/// How objects are laid out in an image.
 #[derive(Clone, Debug)]
 pub(super) struct Layout<'a> {
     pub(super) size: ImageSize,
@@ -39,7 +39,7 @@ pub(super) struct Layout<'a> {
     /// are left out where no room is found for them.
     pub(super) things: &'a [Thing],
     /// The least and the greatest radius of an object, as a part of the
-    /// picture's shorter side.
+    /// image's shorter side.
     pub(super) radius: (f32, f32),
     /// How far an object's centre may lie beyond where it is whole, as a part
     /// of its radius.
@@ -59,7 +59,7 @@ const IN_PIXEL: f32 = 0.5;
 /// The nobody that owns a pixel without an object.
 const NO_OBJECT: usize = usize::MAX;
 
-/// Draws a picture; the generator alone decides about it.
+/// Draws an image; the generator alone decides about it.
 pub(super) fn draw(layout: &Layout<'_>, rng: &mut Rng) -> Scene {
     let mut canvas = Canvas::new(layout.size, &Background::new(rng));
     for _ in 0..rng.below(5) {
@@ -128,7 +128,7 @@ fn find_room(layout: &Layout<'_>, spots: &[(Point, f32)], rng: &mut Rng) -> Opti
     None
 }
 
-/// Something drawn apart from the picture, pixel by pixel of a square.
+/// Something drawn apart from the image, pixel by pixel of a square.
 struct Stamp {
     left: i64,
     top: i64,
@@ -159,7 +159,7 @@ impl Stamp {
         }
     }
 
-    /// The box around everything drawn, also outside of the picture.
+    /// The box around everything drawn, also outside of the image.
     fn bounds(&self) -> Option<PixelBox> {
         let mut bounds: Option<[usize; 4]> = None;
         for (index, paint) in self.paints.iter().enumerate() {
@@ -175,14 +175,14 @@ impl Stamp {
         })
     }
 
-    /// The indices of the picture's pixels that it is in.
+    /// The indices of the image's pixels that it is in.
     fn pixels_within(&self, size: ImageSize) -> impl Iterator<Item = usize> {
         self.placed(size)
             .filter(|(_, paint)| paint.alpha >= IN_PIXEL)
             .map(|(index, _)| index)
     }
 
-    /// Its paints in the picture, each with the pixel's index.
+    /// Its paints in the image, each with the pixel's index.
     fn placed(&self, size: ImageSize) -> impl Iterator<Item = (usize, &Paint)> {
         let (width, height) = (i64::from(size.width), i64::from(size.height));
         self.paints
@@ -197,7 +197,7 @@ impl Stamp {
     }
 }
 
-/// A picture in the making.
+/// An image in the making.
 struct Canvas {
     size: ImageSize,
     colors: Vec<Color>,
@@ -213,7 +213,7 @@ impl Canvas {
         Self { size, colors }
     }
 
-    /// Puts a stamp on the picture, its shadow to the lower right under it.
+    /// Puts a stamp on the image, its shadow to the lower right under it.
     fn lay(&mut self, stamp: &Stamp, radius: f32) {
         self.cast_shadow(stamp, radius);
         for (index, paint) in stamp.placed(self.size) {
@@ -251,7 +251,7 @@ impl Canvas {
         }
     }
 
-    /// The picture as a camera sees it: uneven light, exposure and grain.
+    /// The image as a camera sees it: uneven light, exposure and grain.
     fn photographed(self, rng: &mut Rng) -> RgbImage {
         let exposure = rng.uniform(-0.06..0.14);
         let grain = rng.uniform(0.005..0.03);
@@ -351,9 +351,9 @@ mod tests {
     }
 
     /// The numbers are this program's own: they tell when a machine or a
-    /// change of the code gives other pictures.
+    /// change of the code gives other images.
     #[test]
-    fn pictures_are_the_same_to_the_last_bit() {
+    fn images_are_the_same_to_the_last_bit() {
         let hashes: Vec<u64> = (0..3)
             .map(|seed| hash(drawn(seed).image.pixels()))
             .collect();
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_boxed_closely_and_inside_the_picture() {
+    fn objects_are_boxed_closely_and_inside_the_image() {
         for seed in 0..20 {
             let scene = drawn(seed);
             assert!(!scene.objects.is_empty());

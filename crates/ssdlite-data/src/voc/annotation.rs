@@ -1,4 +1,4 @@
-//! What the fields of an annotation mean for its picture.
+//! What the fields of an annotation mean for its image.
 
 use ssdlite_core::{ClassId, ClassNames, GroundTruth, ImageSize, PixelBox};
 use ssdlite_image::Header;
@@ -7,11 +7,11 @@ use crate::finding::{Finding, FindingKind, Losses, quoted};
 use crate::voc::Coordinates;
 use crate::voc::xml::{CORNERS, RawAnnotation, RawObject};
 
-/// How far a box may stick out of its picture before that is an error: a tool
+/// How far a box may stick out of its image before that is an error: a tool
 /// that counts from another origin is off by one.
 const ROUNDING_PIXELS: f64 = 1.0;
 
-/// How the boxes of an annotation relate to the pixels of its picture.
+/// How the boxes of an annotation relate to the pixels of its image.
 pub(super) struct Frame<'a> {
     header: &'a Header,
     coordinates: Coordinates,
@@ -36,7 +36,7 @@ type Fault = (FindingKind, String);
 
 impl<'a> Frame<'a> {
     /// Finds out which pixels the annotation counts. There is no frame where
-    /// its size contradicts the picture's.
+    /// its size contradicts the image's.
     pub(super) fn new(
         raw: &RawAnnotation,
         header: &'a Header,
@@ -58,7 +58,7 @@ impl<'a> Frame<'a> {
                     && header.stored == header.displayed
                     && !raw.objects.is_empty();
                 let finding = unclear.then(|| {
-                    let message = "the picture is turned by its Exif orientation, and its size \
+                    let message = "the image is turned by its Exif orientation, and its size \
                                    can't tell whether the boxes are; they are taken as shown";
                     Finding::warning(file, FindingKind::UnclearOrientation, message)
                 });
@@ -67,7 +67,7 @@ impl<'a> Frame<'a> {
             Ok(size) if size == header.stored => (frame(FramePixels::Stored), None),
             Ok(size) => {
                 let message = format!(
-                    "expected a picture of {size}, as <size> says, found {}",
+                    "expected an image of {size}, as <size> says, found {}",
                     header.displayed
                 );
                 let finding = Finding::error(file, FindingKind::SizeMismatch, message);
@@ -121,7 +121,7 @@ impl<'a> Frame<'a> {
         objects
     }
 
-    /// The box as it lies in the picture that is shown.
+    /// The box as it lies in the image that is shown.
     fn placed(&self, written: [f64; 4]) -> Result<Placed, Fault> {
         let offset = match self.coordinates {
             Coordinates::OneBased => 1.0,
@@ -138,7 +138,7 @@ impl<'a> Frame<'a> {
         }
         let described = || format!("the box {xmin},{ymin},{xmax},{ymax}");
         if inside[2] <= inside[0] || inside[3] <= inside[1] {
-            let message = format!("{} lies outside the picture of {size}", described());
+            let message = format!("{} lies outside the image of {size}", described());
             return Err((FindingKind::OutsideBox, message));
         }
         let excess = (whole.iter().zip(inside))
@@ -146,7 +146,7 @@ impl<'a> Frame<'a> {
             .fold(0.0, f64::max);
         let clipped = (excess > 0.0).then(|| Unplaced {
             kind: FindingKind::ClippedBox,
-            message: format!("{} sticks out of the picture of {size}", described()),
+            message: format!("{} sticks out of the image of {size}", described()),
             is_error: excess > ROUNDING_PIXELS,
         });
         let [x1, y1, x2, y2] = inside.map(|edge| edge as f32);
@@ -187,7 +187,7 @@ impl Unplaced {
     }
 }
 
-/// The picture's size by the annotation.
+/// The image's size by the annotation.
 fn claimed_size(raw: &RawAnnotation) -> Result<ImageSize, Unplaced> {
     let unknown = |message, is_error| Unplaced {
         kind: FindingKind::UnknownSize,

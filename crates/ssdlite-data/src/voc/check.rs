@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check::CheckReport;
 use crate::error::Result;
 use crate::finding::{Finding, FindingKind, Losses, quoted, similar_classes};
+use crate::images::decode_fault;
 use crate::parallel;
-use crate::pictures::decode_fault;
 use crate::split::Split;
 use crate::voc::VocOptions;
 use crate::voc::folder::VocFolder;
@@ -14,7 +14,7 @@ use crate::voc::layout::{ANNOTATIONS, LISTS, annotation_file, image_file, list_f
 use crate::voc::lists::{List, read_list};
 use crate::voc::read::{Expectation, ImageReading};
 
-/// Pairs of splits that must share no picture. `trainval` against `train` and
+/// Pairs of splits that must share no image. `trainval` against `train` and
 /// `val` is another matter.
 const APART: [(Split, Split); 4] = [
     (Split::Train, Split::Test),
@@ -24,7 +24,7 @@ const APART: [(Split, Split); 4] = [
 ];
 
 impl VocFolder {
-    /// Checks every list, annotation and picture; pictures are decoded, on all
+    /// Checks every list, annotation and image; images are decoded, on all
     /// cores.
     ///
     /// A set without any list is checked by its annotations. Where there are
@@ -51,7 +51,7 @@ impl VocFolder {
             .filter(|id| !listed.contains(id))
             .map(str::to_owned)
             .collect();
-        findings.extend(self.pictures_without_annotation(&listed));
+        findings.extend(self.images_without_annotation(&listed));
         let (ids, unlisted) = if lists.is_empty() {
             (unlisted, Vec::new())
         } else {
@@ -101,7 +101,7 @@ impl VocFolder {
         Ok(lists)
     }
 
-    /// The same reading, but skipped if its picture can't be decoded.
+    /// The same reading, but skipped if its image can't be decoded.
     fn decoded(&self, mut reading: ImageReading) -> ImageReading {
         let fault = reading
             .image
@@ -109,7 +109,7 @@ impl VocFolder {
             .and_then(|image| Some((image.path.file_name()?, decode_fault(&image.path)?)));
         if let Some((name, fault)) = fault {
             let file = image_file(&name.to_string_lossy());
-            let finding = Finding::error(file, FindingKind::BadPicture, fault);
+            let finding = Finding::error(file, FindingKind::BadImage, fault);
             reading.findings.push(finding);
             reading.image = None;
             reading.losses = Losses {
@@ -120,11 +120,11 @@ impl VocFolder {
         reading
     }
 
-    /// Pictures that neither a list nor an annotation names.
-    fn pictures_without_annotation(&self, listed: &BTreeSet<&str>) -> Vec<Finding> {
-        (self.picture_ids())
+    /// Images that neither a list nor an annotation names.
+    fn images_without_annotation(&self, listed: &BTreeSet<&str>) -> Vec<Finding> {
+        (self.image_ids())
             .filter(|id| !listed.contains(id) && !self.has_annotation(id))
-            .flat_map(|id| self.picture_files(id))
+            .flat_map(|id| self.image_files(id))
             .map(|name| {
                 let file = image_file(name);
                 Finding::warning(file, FindingKind::MissingAnnotation, "has no annotation")
@@ -145,7 +145,7 @@ fn list_findings(lists: &BTreeMap<Split, List>) -> Vec<Finding> {
         let (file, kind) = (list_file(split), FindingKind::EmptySplit);
         match lists.get(&split) {
             Some(list) if list.ids.is_empty() => {
-                findings.push(Finding::error(file, kind, "names no picture"));
+                findings.push(Finding::error(file, kind, "names no image"));
             }
             Some(_) => {}
             None => findings.push(Finding::warning(file, kind, "there is no such list")),

@@ -8,21 +8,21 @@ use crate::split::{Split, SplitShares, divide};
 use crate::voc::folder::VocFolder;
 use crate::voc::layout::{LISTS, list_file};
 
-/// How many pictures each list got.
+/// How many images each list got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SplitCounts {
-    /// Pictures in `train`.
+    /// Images in `train`.
     pub train: usize,
-    /// Pictures in `val`.
+    /// Images in `val`.
     pub val: usize,
-    /// Pictures in `test`.
+    /// Images in `test`.
     pub test: usize,
-    /// Annotations that no list names, because they have no picture.
+    /// Annotations that no list names, because they have no image.
     pub left_out: usize,
 }
 
 impl VocFolder {
-    /// Divides all annotations that have a picture at random, and writes the
+    /// Divides all annotations that have an image at random, and writes the
     /// four lists, sorted by id.
     ///
     /// The same names, shares and seed give the same lists everywhere.
@@ -30,7 +30,7 @@ impl VocFolder {
     /// # Errors
     /// [`Error::InvalidRequest`] for impossible shares, or if a list exists
     /// and may not be overwritten; then nothing is written.
-    /// [`Error::Malformed`] if there is no picture with an annotation,
+    /// [`Error::Malformed`] if there is no image with an annotation,
     /// [`Error::Io`] if a list can't be written.
     pub fn write_splits(&self, shares: &SplitShares, overwrite: Overwrite) -> Result<SplitCounts> {
         shares.check()?;
@@ -39,11 +39,11 @@ impl VocFolder {
         }
         let ids: Vec<&str> = self
             .annotation_ids()
-            .filter(|id| self.has_picture(id))
+            .filter(|id| self.has_image(id))
             .collect();
         if ids.is_empty() {
             return Err(Error::Malformed(format!(
-                "{}: expected annotations with pictures, found none among {} annotations",
+                "{}: expected annotations with images, found none among {} annotations",
                 self.root().display(),
                 self.annotation_ids().len()
             )));

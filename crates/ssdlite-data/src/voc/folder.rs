@@ -1,4 +1,4 @@
-//! A VOC data folder: which annotations, pictures and lists it has.
+//! A VOC data folder: which annotations, images and lists it has.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use ssdlite_core::ClassNames;
 
 use crate::error::{Error, Result};
 use crate::files::{read_bounded, sorted_names};
+use crate::images::{IMAGE_ENDINGS, stem_with_ending};
 use crate::parallel;
-use crate::pictures::{PICTURE_ENDINGS, stem_with_ending};
 use crate::split::Split;
 use crate::voc::layout::{ANNOTATIONS, FOLDERS, IMAGES, annotation_file, list_file};
 use crate::voc::lists::{List, read_list};
@@ -29,11 +29,11 @@ type Parsed = std::result::Result<RawAnnotation, String>;
 pub struct VocFolder {
     root: PathBuf,
     annotations: BTreeMap<String, OnceLock<Parsed>>,
-    pictures: BTreeMap<String, Vec<String>>,
+    images: BTreeMap<String, Vec<String>>,
 }
 
 impl VocFolder {
-    /// Lists the annotations and pictures of the data folder at `root`. Hidden
+    /// Lists the annotations and images of the data folder at `root`. Hidden
     /// files and files of other kinds are passed over.
     ///
     /// # Errors
@@ -53,21 +53,21 @@ impl VocFolder {
             .filter_map(|name| stem_with_ending(name, &["xml"]))
             .map(|(stem, _)| (stem.to_owned(), OnceLock::new()))
             .collect();
-        let mut pictures: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut images: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for name in sorted_names(&root.join(IMAGES))? {
-            if let Some((stem, _)) = stem_with_ending(&name, &PICTURE_ENDINGS) {
-                pictures.entry(stem.to_owned()).or_default().push(name);
+            if let Some((stem, _)) = stem_with_ending(&name, &IMAGE_ENDINGS) {
+                images.entry(stem.to_owned()).or_default().push(name);
             }
         }
-        for names in pictures.values_mut() {
+        for names in images.values_mut() {
             names.sort_by_key(|name| {
-                stem_with_ending(name, &PICTURE_ENDINGS).map(|(_, preference)| preference)
+                stem_with_ending(name, &IMAGE_ENDINGS).map(|(_, preference)| preference)
             });
         }
         Ok(Self {
             root: root.to_owned(),
             annotations,
-            pictures,
+            images,
         })
     }
 
@@ -86,19 +86,19 @@ impl VocFolder {
         self.annotations.contains_key(id)
     }
 
-    /// Whether there is a picture of this id.
-    pub(crate) fn has_picture(&self, id: &str) -> bool {
-        self.pictures.contains_key(id)
+    /// Whether there is an image of this id.
+    pub(crate) fn has_image(&self, id: &str) -> bool {
+        self.images.contains_key(id)
     }
 
-    /// The picture files of an id, the preferred one first.
-    pub(super) fn picture_files(&self, id: &str) -> &[String] {
-        self.pictures.get(id).map_or(&[], Vec::as_slice)
+    /// The image files of an id, the preferred one first.
+    pub(super) fn image_files(&self, id: &str) -> &[String] {
+        self.images.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// The ids of all pictures, sorted.
-    pub(super) fn picture_ids(&self) -> impl Iterator<Item = &str> {
-        self.pictures.keys().map(String::as_str)
+    /// The ids of all images, sorted.
+    pub(super) fn image_ids(&self) -> impl Iterator<Item = &str> {
+        self.images.keys().map(String::as_str)
     }
 
     /// Whether the split has a list of its own.
@@ -168,7 +168,7 @@ impl VocFolder {
         let names: BTreeSet<String> = found.into_iter().flatten().collect();
         if names.is_empty() {
             return Err(Error::Malformed(format!(
-                "{}: expected objects in the {} pictures that name the classes, found none",
+                "{}: expected objects in the {} images that name the classes, found none",
                 self.root.display(),
                 ids.len()
             )));

@@ -1,4 +1,4 @@
-//! The lists of `ImageSets/Main`: which pictures make up a split.
+//! The lists of `ImageSets/Main`: which images make up a split.
 //!
 //! Each line is an id, whatever blanks surround it. Lists of two columns for a
 //! single class, such as `cat_train.txt`, are never opened.

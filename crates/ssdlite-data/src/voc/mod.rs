@@ -3,11 +3,11 @@
 //! A data folder holds `Annotations/ID.xml`, `JPEGImages/ID.jpg` (or `.jpeg`,
 //! `.png`, `.webp`, `.bmp`, in any case) and the lists
 //! `ImageSets/Main/{train,val,trainval,test}.txt`, one id a line. The id alone
-//! pairs annotation and picture: an annotation's `filename` and `path` may say
+//! pairs annotation and image: an annotation's `filename` and `path` may say
 //! anything.
 //!
 //! Boxes are read as 1-based and inclusive, as labelImg and the official
-//! devkit write them, unless [`Coordinates`] says otherwise. Where a picture is
+//! devkit write them, unless [`Coordinates`] says otherwise. Where an image is
 //! turned by its Exif orientation, the annotation's `size` tells how its boxes
 //! are meant: the size as shown (labelImg from 1.8.4 on) or the size as stored
 //! (labelImg before that, and tools that know no Exif). If both are equal, the

@@ -1,4 +1,4 @@
-//! Pictures and annotations of a VOC folder, put together.
+//! Images and annotations of a VOC folder, put together.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use ssdlite_image::Header;
 use crate::dataset::{DetectionImage, DetectionSet};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, FindingKind, Losses, Reading, quoted};
+use crate::images::header_within_limits;
 use crate::parallel;
-use crate::pictures::header_within_limits;
 use crate::split::Split;
 use crate::voc::annotation::Frame;
 use crate::voc::folder::VocFolder;
@@ -17,13 +17,13 @@ use crate::voc::layout::{IMAGES, annotation_file, image_file, list_file};
 use crate::voc::xml::RawAnnotation;
 use crate::voc::{Coordinates, VocOptions};
 
-/// What is to be known to read one picture.
+/// What is to be known to read one image.
 pub(super) struct Expectation<'a> {
     pub(super) classes: &'a ClassNames,
     pub(super) coordinates: Coordinates,
 }
 
-/// One picture as far as it could be read; none where it is skipped.
+/// One image as far as it could be read; none where it is skipped.
 pub(super) struct ImageReading {
     pub(super) image: Option<DetectionImage>,
     pub(super) findings: Vec<Finding>,
@@ -45,13 +45,13 @@ impl ImageReading {
 
 impl VocFolder {
     /// Reads a split: every annotation that was not read yet, and the header of
-    /// every picture.
+    /// every image.
     ///
     /// What can't be used is skipped or clipped as
     /// [`FindingKind`] says, reported and counted.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the split has no list, no usable picture or no
+    /// [`Error::Malformed`] if the split has no list, no usable image or no
     /// class, [`Error::OverLimit`] for too many classes, [`Error::Io`] for a
     /// list that can't be read.
     pub fn read(&self, split: Split, options: &VocOptions) -> Result<Reading<DetectionSet>> {
@@ -81,7 +81,7 @@ impl VocFolder {
                 .first()
                 .map_or_else(String::new, |finding| format!("; first fault: {finding}"));
             return Err(Error::Malformed(format!(
-                "{}: expected pictures in {}, found none that can be used{first}",
+                "{}: expected images in {}, found none that can be used{first}",
                 self.root().display(),
                 list_file(split)
             )));
@@ -97,8 +97,8 @@ impl VocFolder {
         let file = annotation_file(id);
         let mut findings = Vec::new();
         let raw = self.annotation_of(id, &file, &mut findings);
-        let picture = self.picture_of(id, &file, &mut findings);
-        let (Some(raw), Some((path, header))) = (raw, picture) else {
+        let image = self.image_of(id, &file, &mut findings);
+        let (Some(raw), Some((path, header))) = (raw, image) else {
             return ImageReading::skipped(findings);
         };
         findings.extend(name_mismatch(raw, id, &file));
@@ -138,31 +138,28 @@ impl VocFolder {
         None
     }
 
-    fn picture_of(
+    fn image_of(
         &self,
         id: &str,
         annotation: &str,
         findings: &mut Vec<Finding>,
     ) -> Option<(PathBuf, Header)> {
-        let names = self.picture_files(id);
+        let names = self.image_files(id);
         let Some(name) = names.first() else {
-            let message = format!("expected the picture {IMAGES}/{id}.jpg or .png, found none");
+            let message = format!("expected the image {IMAGES}/{id}.jpg or .png, found none");
             findings.push(Finding::error(
                 annotation,
-                FindingKind::MissingPicture,
+                FindingKind::MissingImage,
                 message,
             ));
             return None;
         };
         let file = image_file(name);
         if names.len() > 1 {
-            let message = format!(
-                "found {} pictures of one id, this one is taken",
-                names.len()
-            );
+            let message = format!("found {} images of one id, this one is taken", names.len());
             findings.push(Finding::warning(
                 &file,
-                FindingKind::AmbiguousPicture,
+                FindingKind::AmbiguousImage,
                 message,
             ));
         }
@@ -170,19 +167,19 @@ impl VocFolder {
         match header_within_limits(&path) {
             Ok(header) => Some((path, header)),
             Err(fault) => {
-                findings.push(Finding::error(&file, FindingKind::BadPicture, fault));
+                findings.push(Finding::error(&file, FindingKind::BadImage, fault));
                 None
             }
         }
     }
 }
 
-/// An annotation that was written for a picture of another name.
+/// An annotation that was written for an image of another name.
 fn name_mismatch(raw: &RawAnnotation, id: &str, file: &str) -> Option<Finding> {
     let name = raw.filename.as_deref().filter(|name| !name.is_empty())?;
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let message = format!(
-        "<filename> is {}, but the picture of the annotation's own name is taken",
+        "<filename> is {}, but the image of the annotation's own name is taken",
         quoted(name)
     );
     let differs = stem != id && name != id;

@@ -6,12 +6,12 @@ use ssdlite_core::{ImageSize, PixelBox};
 
 use crate::voc::layout::IMAGES;
 
-/// A picture's annotation, to be written.
+/// An image's annotation, to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VocAnnotation<'a> {
-    /// The picture's file name, without a folder.
+    /// The image's file name, without a folder.
     pub filename: &'a str,
-    /// The picture's size as shown.
+    /// The image's size as shown.
     pub size: ImageSize,
     /// What it shows.
     pub objects: Vec<VocObject<'a>>,
@@ -22,9 +22,9 @@ pub struct VocAnnotation<'a> {
 pub struct VocObject<'a> {
     /// The class's name.
     pub name: &'a str,
-    /// The box, inside of the picture; edges are rounded to whole pixels.
+    /// The box, inside of the image; edges are rounded to whole pixels.
     pub bbox: PixelBox,
-    /// Whether the object is cut off by the picture's edge.
+    /// Whether the object is cut off by the image's edge.
     pub truncated: bool,
     /// Whether the object is hard to make out.
     pub difficult: bool,

@@ -101,12 +101,12 @@ fn broken_objects_are_skipped_or_clipped() {
 }
 
 #[test]
-fn broken_annotations_and_pictures_are_skipped() {
+fn broken_annotations_and_images_are_skipped() {
     let maker = Maker::voc();
     maker.labelled("good", 31, 17, &[GOOD]);
-    let mut ids = vec!["good", "no xml", "no picture"];
+    let mut ids = vec!["good", "no xml", "no image"];
     let mut broken = |id: &'static str, xml: &str| {
-        maker.picture(&format!("JPEGImages/{id}.jpg"), 31, 17);
+        maker.image(&format!("JPEGImages/{id}.jpg"), 31, 17);
         maker.annotation(id, xml);
         ids.push(id);
     };
@@ -122,33 +122,33 @@ fn broken_annotations_and_pictures_are_skipped() {
         "<annotation><filename>x.jpg</filename>\
          <size><width>31</width><height>17</height></size></annotation>",
     );
-    for (id, picture) in [
+    for (id, image) in [
         ("truncated", jpeg(310, 170)[..900].to_vec()),
         ("claims", jpeg_that_claims(60_000, 60_000)),
         ("text", b"hello".to_vec()),
         ("nothing", Vec::new()),
     ] {
         broken(id, &annotation(310, 170, &[GOOD]));
-        maker.write(&format!("JPEGImages/{id}.jpg"), picture);
+        maker.write(&format!("JPEGImages/{id}.jpg"), image);
     }
     broken("twice", &annotation(31, 17, &[GOOD]));
-    maker.picture("JPEGImages/twice.png", 5, 5);
-    maker.picture("JPEGImages/no xml.jpg", 31, 17);
-    maker.annotation("no picture", &annotation(31, 17, &[GOOD]));
+    maker.image("JPEGImages/twice.png", 5, 5);
+    maker.image("JPEGImages/no xml.jpg", 31, 17);
+    maker.annotation("no image", &annotation(31, 17, &[GOOD]));
     maker.list("train", &ids.join("\n"));
     maker.list("val", "good 2");
     maker.labelled("good 2", 31, 17, &[GOOD]);
     let report = maker.open().check(&expecting_x()).unwrap();
     use FindingKind::*;
     let xml = |id: &str| format!("Annotations/{id}.xml");
-    let picture = |id: &str| format!("JPEGImages/{id}.jpg");
+    let image = |id: &str| format!("JPEGImages/{id}.jpg");
     assert_faults(
         &report.findings,
         vec![
             warning("ImageSets/Main/test.txt", None, EmptySplit),
             warning("ImageSets/Main/trainval.txt", None, EmptySplit),
             error(&xml("no xml"), None, MissingAnnotation),
-            error(&xml("no picture"), None, MissingPicture),
+            error(&xml("no image"), None, MissingImage),
             error(&xml("doctype"), None, BadAnnotation),
             error(&xml("deep"), None, BadAnnotation),
             error(&xml("cut"), None, BadAnnotation),
@@ -157,18 +157,18 @@ fn broken_annotations_and_pictures_are_skipped() {
             error(&xml("zero"), None, UnknownSize),
             warning(&xml("no size"), None, UnknownSize),
             warning(&xml("other name"), None, NameMismatch),
-            error(&picture("truncated"), None, BadPicture),
-            error(&picture("claims"), None, BadPicture),
-            error(&picture("text"), None, BadPicture),
-            error(&picture("nothing"), None, BadPicture),
-            warning(&picture("twice"), None, AmbiguousPicture),
+            error(&image("truncated"), None, BadImage),
+            error(&image("claims"), None, BadImage),
+            error(&image("text"), None, BadImage),
+            error(&image("nothing"), None, BadImage),
+            warning(&image("twice"), None, AmbiguousImage),
         ],
     );
     assert_eq!(report.losses.images_skipped, 11);
     assert_eq!((report.images, report.objects), (6, 4));
     assert!(report.has_errors());
     let claims = (report.findings.iter())
-        .find(|finding| finding.file == picture("claims"))
+        .find(|finding| finding.file == image("claims"))
         .unwrap();
     assert!(claims.message.contains("60000x60000"), "{claims}");
     assert!(!claims.message.contains("JPEGImages"), "{claims}");
@@ -184,7 +184,7 @@ fn broken_lists_are_compared() {
     for id in ["a", "b", "c", "d", "unlisted"] {
         maker.labelled(id, 31, 17, &[GOOD]);
     }
-    maker.picture("JPEGImages/bare.jpg", 31, 17);
+    maker.image("JPEGImages/bare.jpg", 31, 17);
     maker.list("train", "a\nb\na\n../../etc/passwd\n");
     maker.list("val", "b\n");
     maker.list("trainval", "a\nb\nd\n");

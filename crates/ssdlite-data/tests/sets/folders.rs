@@ -1,4 +1,4 @@
-//! Folders of pictures for each class.
+//! Folders of images for each class.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ fn splits_are_folders_and_train_names_the_classes() {
         "val/b/1.jpg",
         "test/a/1.jpg",
     ] {
-        maker.picture(file, 7, 5);
+        maker.image(file, 7, 5);
     }
     let folder = ImageFolder::open(maker.root()).unwrap();
     let options = ImageFolderOptions::default();
@@ -51,18 +51,18 @@ fn splits_are_folders_and_train_names_the_classes() {
 }
 
 #[test]
-fn what_is_no_picture_is_named_and_passed_over() {
+fn what_is_no_image_is_named_and_passed_over() {
     let maker = Maker::new();
-    maker.picture("train/a/1.jpg", 7, 5);
-    maker.picture("train/a/2.jpg", 7, 5);
-    maker.picture("train/a/nested/3.jpg", 7, 5);
+    maker.image("train/a/1.jpg", 7, 5);
+    maker.image("train/a/2.jpg", 7, 5);
+    maker.image("train/a/nested/3.jpg", 7, 5);
     maker.write("train/a/notes.txt", "x");
     maker.write("train/a/.DS_Store", "x");
-    maker.write("train/a/4.jpg", "no picture");
+    maker.write("train/a/4.jpg", "no image");
     maker.write("train/README", "x");
-    maker.picture("train/A/1.jpg", 7, 5);
-    maker.picture("train/background/1.jpg", 7, 5);
-    maker.picture("val/extra/1.jpg", 7, 5);
+    maker.image("train/A/1.jpg", 7, 5);
+    maker.image("train/background/1.jpg", 7, 5);
+    maker.image("val/extra/1.jpg", 7, 5);
     let whole = std::fs::read(maker.path("train/a/1.jpg")).unwrap();
     maker.write("val/a/1.jpg", &whole[..whole.len() - 3]);
     let DataFolder::Images(folder) = DataFolder::open(maker.root()).unwrap() else {
@@ -73,15 +73,15 @@ fn what_is_no_picture_is_named_and_passed_over() {
     assert_faults(
         &report.findings,
         vec![
-            error("train/a/nested", None, NotAPicture),
-            warning("train/a/notes.txt", None, NotAPicture),
-            warning("train/a/.DS_Store", None, NotAPicture),
-            error("train/a/4.jpg", None, BadPicture),
-            warning("train/README", None, NotAPicture),
+            error("train/a/nested", None, NotAImage),
+            warning("train/a/notes.txt", None, NotAImage),
+            warning("train/a/.DS_Store", None, NotAImage),
+            error("train/a/4.jpg", None, BadImage),
+            warning("train/README", None, NotAImage),
             warning("train", None, SimilarClasses),
             error("train/background", None, InvalidClass),
             error("val/extra", None, UnknownClass),
-            error("val/a/1.jpg", None, BadPicture),
+            error("val/a/1.jpg", None, BadImage),
             warning("val", None, EmptyClass),
             warning("test", None, EmptySplit),
         ],
@@ -98,8 +98,8 @@ fn what_is_no_picture_is_named_and_passed_over() {
 fn one_folder_is_divided_class_by_class() {
     let maker = Maker::new();
     for index in 0..20 {
-        maker.picture(&format!("a/{index:02}.png"), 3, 2);
-        maker.picture(&format!("b/{index:02}.png"), 3, 2);
+        maker.image(&format!("a/{index:02}.png"), 3, 2);
+        maker.image(&format!("b/{index:02}.png"), 3, 2);
     }
     let folder = ImageFolder::open(maker.root()).unwrap();
     assert!(!folder.has_split_folders());
@@ -140,11 +140,11 @@ fn sets_that_cannot_be_used_are_errors() {
     let folder = ImageFolder::open(maker.root()).unwrap();
     let options = ImageFolderOptions::default();
     assert!(matches!(folder.classes(), Err(Error::Malformed(_))));
-    maker.picture("train/a/1.jpg", 7, 5);
+    maker.image("train/a/1.jpg", 7, 5);
     assert!(folder.read(Split::Train, &options).is_ok());
     let missing = folder.read(Split::Test, &options).unwrap_err().to_string();
     assert!(missing.contains("expected the folder test"), "{missing}");
-    maker.picture("test/b/1.jpg", 7, 5);
+    maker.image("test/b/1.jpg", 7, 5);
     let unknown = folder.read(Split::Test, &options).unwrap_err().to_string();
     assert!(unknown.contains("first fault: test/b"), "{unknown}");
 }
@@ -152,17 +152,17 @@ fn sets_that_cannot_be_used_are_errors() {
 #[test]
 fn a_voc_folder_is_not_taken_for_class_folders() {
     let maker = Maker::new();
-    maker.picture("JPEGImages/1.jpg", 7, 5);
+    maker.image("JPEGImages/1.jpg", 7, 5);
     maker.write("Annotations/1.xml", "<annotation/>");
     let error = ImageFolder::open(maker.root()).unwrap_err().to_string();
     assert!(error.contains("VOC's layout"), "{error}");
 }
 
 #[test]
-fn a_folder_of_too_few_pictures_to_divide_says_so() {
+fn a_folder_of_too_few_images_to_divide_says_so() {
     let maker = Maker::new();
-    maker.picture("a/1.jpg", 7, 5);
-    maker.picture("a/2.jpg", 7, 5);
+    maker.image("a/1.jpg", 7, 5);
+    maker.image("a/2.jpg", 7, 5);
     let folder = ImageFolder::open(maker.root()).unwrap();
     let options = ImageFolderOptions::default();
     let error = folder.read(Split::Val, &options).unwrap_err().to_string();

@@ -49,8 +49,8 @@ impl Maker {
         self.write(&format!("ImageSets/Main/{split}.txt"), text);
     }
 
-    /// Writes a picture, as PNG if the file's name says so.
-    pub(crate) fn picture(&self, file: &str, width: u32, height: u32) {
+    /// Writes an image, as PNG if the file's name says so.
+    pub(crate) fn image(&self, file: &str, width: u32, height: u32) {
         let bytes = if file.to_lowercase().ends_with("png") {
             png_from_image(&grey(width, height)).unwrap()
         } else {
@@ -59,9 +59,9 @@ impl Maker {
         self.write(file, bytes);
     }
 
-    /// Writes a picture and its annotation with these objects.
+    /// Writes an image and its annotation with these objects.
     pub(crate) fn labelled(&self, id: &str, width: u32, height: u32, objects: &[Object<'_>]) {
-        self.picture(&format!("JPEGImages/{id}.jpg"), width, height);
+        self.image(&format!("JPEGImages/{id}.jpg"), width, height);
         self.annotation(id, &annotation(width, height, objects));
     }
 

@@ -43,8 +43,8 @@ fn a_detection_sample_is_sound_and_repeatable() {
     assert_eq!(first.len(), 24 * 2 + 4);
     assert_eq!(first, write("two", 7));
     let other = write("three", 8);
-    let picture = "JPEGImages/sample_00000.jpg";
-    assert_ne!(first[picture], other[picture]);
+    let image = "JPEGImages/sample_00000.jpg";
+    assert_ne!(first[image], other[image]);
     let folder = VocFolder::open(&maker.path("one")).unwrap();
     let report = folder.check(&VocOptions::default()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);

@@ -14,10 +14,10 @@ use ssdlite_data::{Error, Overwrite};
 use crate::maker::{Maker, annotation, assert_faults, error, turned_jpeg, warning};
 
 #[test]
-fn all_ways_to_name_a_picture_are_read_in_the_lists_order() {
+fn all_ways_to_name_a_image_are_read_in_the_lists_order() {
     let maker = Maker::voc();
     for file in ["a.jpg", "b.JPG", "c.jpeg", "d.png", "e 1.PNG"] {
-        maker.picture(&format!("JPEGImages/{file}"), 31, 17);
+        maker.image(&format!("JPEGImages/{file}"), 31, 17);
         let id = file.rsplit_once('.').unwrap().0;
         maker.annotation(id, &annotation(31, 17, &[("x", ["2", "3", "30", "16"])]));
     }
@@ -61,7 +61,7 @@ fn coordinates_are_read_as_they_are_meant() {
 }
 
 #[test]
-fn pictures_without_objects_count_and_classes_come_from_trainval() {
+fn images_without_objects_count_and_classes_come_from_trainval() {
     let maker = Maker::voc();
     maker.labelled("a", 31, 17, &[("zebra", ["2", "3", "9", "9"])]);
     maker.labelled("b", 31, 17, &[]);
@@ -100,7 +100,7 @@ fn any_of_the_lists_alone_is_enough() {
 }
 
 #[test]
-fn boxes_of_turned_pictures_follow_the_size_in_the_annotation() {
+fn boxes_of_turned_images_follow_the_size_in_the_annotation() {
     let maker = Maker::voc();
     // Stored 40x20, shown 20x40 after a quarter turn clockwise.
     for id in ["shown", "stored"] {
@@ -165,7 +165,7 @@ fn sets_that_cannot_be_used_are_errors() {
     maker.list("test", "a");
     maker.labelled("b", 31, 17, &[]);
     maker.list("trainval", "b");
-    assert!(fault(&maker).contains("expected objects in the 1 pictures"));
+    assert!(fault(&maker).contains("expected objects in the 1 images"));
     maker.labelled("b", 31, 17, &[("x", ["2", "3", "9", "9"])]);
     let message = fault(&maker);
     assert!(message.contains("none that can be used; first fault: Annotations/a.xml: "));
@@ -184,7 +184,7 @@ fn splits_are_written_once_whole_and_repeatably() {
             &[("x", ["2", "3", "9", "9"])],
         );
     }
-    maker.annotation("without picture", &annotation(31, 17, &[]));
+    maker.annotation("without image", &annotation(31, 17, &[]));
     let lists = || -> Vec<String> {
         ["train", "val", "trainval", "test"]
             .map(|split| fs::read_to_string(maker.path(&format!("ImageSets/Main/{split}.txt"))))
@@ -228,12 +228,12 @@ fn splits_are_written_once_whole_and_repeatably() {
         4
     );
     let report = maker.open().check(&VocOptions::default()).unwrap();
-    let left_out = "Annotations/without picture.xml";
+    let left_out = "Annotations/without image.xml";
     assert_faults(
         &report.findings,
         vec![
             warning(left_out, None, FindingKind::Unlisted),
-            error(left_out, None, FindingKind::MissingPicture),
+            error(left_out, None, FindingKind::MissingImage),
         ],
     );
 }

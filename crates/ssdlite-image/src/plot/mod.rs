@@ -1,4 +1,4 @@
-//! Charts as pictures: curves, bars, point clouds and matrices, drawn on
+//! Charts as images: curves, bars, point clouds and matrices, drawn on
 //! white paper with the embedded font.
 //!
 //! Not a plotting library: these are the charts of a run folder, and what they

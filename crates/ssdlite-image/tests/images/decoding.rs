@@ -14,7 +14,7 @@ fn decoded(bytes: &[u8]) -> RgbImage {
 }
 
 #[test]
-fn every_variant_comes_out_as_the_picture_that_went_in() {
+fn every_variant_comes_out_as_the_image_that_went_in() {
     let original = ramp(SIZE);
     let grey: Vec<u8> = original
         .pixels()
@@ -62,7 +62,7 @@ fn alpha_is_dropped_and_not_blended() {
     assert_eq!(image.pixels(), [10, 20, 30, 40, 50, 60]);
 }
 
-/// The column and row in the stored picture that orientation `o` shows at
+/// The column and row in the stored image that orientation `o` shows at
 /// `x, y`; Exif 2.32, table 4.6.4 A, tag 0x0112.
 fn stored_position(orientation: u8, x: u32, y: u32) -> (u32, u32) {
     let (right, bottom) = (SIZE.width - 1, SIZE.height - 1);

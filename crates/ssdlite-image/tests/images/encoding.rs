@@ -1,4 +1,4 @@
-//! Pictures that were written come back.
+//! Images that were written come back.
 
 use std::path::Path;
 

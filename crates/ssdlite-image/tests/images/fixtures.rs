@@ -1,4 +1,4 @@
-//! Pictures and files for the tests, made here by encoders.
+//! Images and files for the tests, made here by encoders.
 
 use image::{ExtendedColorType, ImageEncoder};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
@@ -9,7 +9,7 @@ use ssdlite_image::{ImageSize, RgbImage};
 /// encoder for it in Rust.
 const LOSSY_WEBP: &[u8] = include_bytes!("ramp_31x23.webp");
 
-/// A picture that differs in every direction and channel.
+/// An image that differs in every direction and channel.
 pub(crate) fn ramp(size: ImageSize) -> RgbImage {
     let mut pixels = Vec::new();
     for y in 0..size.height {
@@ -160,7 +160,7 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The mean absolute difference of two pictures of one size, in levels.
+/// The mean absolute difference of two images of one size, in levels.
 pub(crate) fn mean_difference(a: &RgbImage, b: &RgbImage) -> f64 {
     assert_eq!(a.size(), b.size());
     let sum: u64 = a

@@ -1,5 +1,5 @@
 //! What damaged, truncated and oversized files do: an error, never a panic
-//! and never another picture.
+//! and never another image.
 
 use crate::fixtures::{Jpeg, crc32, files, jpeg, jpeg_with_segments, ramp};
 use jpeg_encoder::{ColorType, SamplingFactor};
@@ -91,7 +91,7 @@ fn mutated_files_never_panic_and_keep_to_the_limits() {
 }
 
 #[test]
-fn a_truncated_file_is_an_error_or_still_the_whole_picture() {
+fn a_truncated_file_is_an_error_or_still_the_whole_image() {
     for (name, bytes) in files() {
         let whole = decode(&bytes, &LIMITS).unwrap();
         for length in 0..bytes.len() {
@@ -121,7 +121,7 @@ fn a_decoders_panic_is_an_error() {
 }
 
 #[test]
-fn a_thumbnails_end_is_not_taken_for_the_pictures_end() {
+fn a_thumbnails_end_is_not_taken_for_the_images_end() {
     let size = ImageSize::new(31, 23);
     let thumbnail = b"Exif\0\0\xFF\xD8 a thumbnail \xFF\xD9";
     let bytes = jpeg_with_segments(Jpeg::COLOR, size, ramp(size).pixels(), &[(1, thumbnail)]);

@@ -21,7 +21,7 @@ pub enum Source<'a> {
     Pixels {
         /// The convolution.
         layer: &'a Stem,
-        /// A picture of packed RGB bytes.
+        /// An image of packed RGB bytes.
         pixels: &'a [u8],
         /// Its width.
         width: usize,

@@ -22,7 +22,7 @@ const ROWS: usize = 3;
 pub(super) const INPUTS: usize = ROWS * SEGMENT;
 
 impl Stem {
-    /// The shape of the first map of a picture of packed RGB bytes.
+    /// The shape of the first map of an image of packed RGB bytes.
     ///
     /// # Panics
     /// If `pixels` are not rows of `width` pixels.
@@ -43,7 +43,7 @@ impl Stem {
 
 /// Computes the rows of the first map, one after the other.
 ///
-/// Rows of the picture are counted from the row of padding above it: output
+/// Rows of the image are counted from the row of padding above it: output
 /// row `y` reads rows `2 * y` to `2 * y + 2`.
 pub(super) struct StemRows<'a> {
     isa: Isa,
@@ -106,7 +106,7 @@ impl<'a> StemRows<'a> {
         self.y += 1;
     }
 
-    /// Reads row `y` of the padded picture into place `slot` of the window.
+    /// Reads row `y` of the padded image into place `slot` of the window.
     fn read(&mut self, y: usize, slot: usize) {
         let len = row_len(self.width);
         let row = &mut self.window[slot * len..][..len];

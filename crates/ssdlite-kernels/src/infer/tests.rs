@@ -442,11 +442,11 @@ fn stem_agrees_with_its_definition() {
     for (channels, height, width) in [(16, 33, 47), (8, 7, 5), (24, 64, 80), (16, 1, 2)] {
         let random = numbers.take(height * width * 3);
         let bytes: Vec<u8> = random.iter().map(|x| (x * 127.0 + 128.0) as u8).collect();
-        let mut picture = Plain::zeros(3, height, width);
+        let mut image = Plain::zeros(3, height, width);
         for (i, &byte) in bytes.iter().enumerate() {
             let (pixel, color) = (i / 3, i % 3);
             let value = f64::from(byte) / 255.0 - f64::from(mean[color]);
-            picture.numbers[color * height * width + pixel] = value / f64::from(std[color]);
+            image.numbers[color * height * width + pixel] = value / f64::from(std[color]);
         }
         let weights = numbers.take(channels * 27);
         let bias = numbers.take(channels);
@@ -456,9 +456,9 @@ fn stem_agrees_with_its_definition() {
                 let one = Plain {
                     shape: MapShape {
                         channels: 1,
-                        ..picture.shape
+                        ..image.shape
                     },
-                    numbers: picture.numbers[color * height * width..][..height * width].to_vec(),
+                    numbers: image.numbers[color * height * width..][..height * width].to_vec(),
                 };
                 let bias = if color == 0 { bias[o] } else { 0.0 };
                 let part = one.depthwise(&weights[color * 9..][..9], &[bias], 3, 2);

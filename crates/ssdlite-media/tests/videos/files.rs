@@ -43,7 +43,7 @@ fn every_frame_comes_in_order_with_its_time() {
 }
 
 #[test]
-fn pictures_are_the_encoded_ones() {
+fn images_are_the_encoded_ones() {
     let Some(folder) = folder() else { return };
     let path = folder.path().join("colors.mkv");
     // A new colour each frame, without loss.
@@ -91,10 +91,10 @@ fn a_late_start_is_kept() {
 }
 
 #[test]
-fn sound_that_starts_before_zero_does_not_delay_the_picture() {
+fn sound_that_starts_before_zero_does_not_delay_the_image() {
     let Some(folder) = folder() else { return };
     let path = folder.path().join("early.mkv");
-    // Opus begins 7 ms early, and the format moves the picture by as much.
+    // Opus begins 7 ms early, and the format moves the image by as much.
     ffmpeg(
         "-f lavfi -i testsrc=size=64x48:rate=10:duration=0.3 -f lavfi -i sine=duration=2 \
          -c:v ffv1 -c:a libopus",

@@ -14,7 +14,7 @@ use crate::fixtures::{folder, with_sound};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A server that sends a moving picture in real time to the one who asks.
+/// A server that sends a moving image in real time to the one who asks.
 struct Server(Child);
 
 impl Server {
@@ -199,7 +199,7 @@ fn a_loss_is_told_without_the_password() {
     }
 }
 
-/// A camera that sends a picture of this brightness when it is told to, in the
+/// A camera that sends an image of this brightness when it is told to, in the
 /// way of network cameras.
 fn camera() -> (String, Sender<u8>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

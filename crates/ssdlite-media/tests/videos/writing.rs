@@ -65,7 +65,7 @@ fn colours_survive() {
 }
 
 #[test]
-fn sound_that_starts_before_the_picture_stays_in_step() {
+fn sound_that_starts_before_the_image_stays_in_step() {
     let Some(folder) = folder() else { return };
     let original = folder.path().join("late.mkv");
     ffmpeg(

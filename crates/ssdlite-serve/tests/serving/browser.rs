@@ -1,7 +1,7 @@
 //! The page in a real browser, on a phone's and a desktop's window.
 //!
 //! Where `ssdlite demo` has left its model, that is shown too; with
-//! `SSDLITE_SCREENSHOTS=FOLDER` pictures of both windows are written there.
+//! `SSDLITE_SCREENSHOTS=FOLDER` images of both windows are written there.
 //! `SSDLITE_DEMO=FOLDER` is the demo's folder, unless it is `runs/demo` here.
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::client::wait_until;
 use crate::devtools::{Browser, write_camera_file};
 use crate::ffmpeg::has_ffmpeg;
 use crate::fixtures::{
-    ColorDetector, GREEN, PanickingDetector, RED, Running, model, moving_square, options, picture,
+    ColorDetector, GREEN, PanickingDetector, RED, Running, image, model, moving_square, options,
     png,
 };
 
@@ -27,7 +27,7 @@ const DESKTOP: (u32, u32) = (1280, 800);
 /// A red and a green rectangle; the red one moves from frame to frame.
 fn moving(step: u32) -> RgbImage {
     let left = 40 + 8 * step;
-    picture(
+    image(
         ImageSize::new(640, 360),
         &[
             ([left, 60, left + 150, 200], RED),
@@ -43,8 +43,8 @@ fn objects_are(count: u32) -> String {
 /// Whether the page has heard from the server.
 const IS_READY: &str = "document.querySelectorAll('#classes li').length >= 2";
 
-/// A text that tells one picture on the canvas from another.
-const PICTURE: &str = "document.querySelector('#picture').toDataURL()";
+/// A text that tells one image on the canvas from another.
+const IMAGE: &str = "document.querySelector('#image').toDataURL()";
 
 /// Lets the page repaint, and a frame come and be answered.
 const SOME_FRAMES: &str = "new Promise((done) => setTimeout(done, 300))";
@@ -122,7 +122,7 @@ fn the_camera_is_watched_and_every_control_does_what_it_says() {
         page.browser
             .wait_until("document.querySelector('#skipped').textContent === '–'");
         slider_and_classes_filter(&mut page.browser);
-        pause_holds_the_picture(&mut page.browser);
+        pause_holds_the_image(&mut page.browser);
         snapshot_is_saved(&mut page);
         frame_is_kept(&mut page);
         page.check_nothing_went_wrong();
@@ -145,14 +145,14 @@ fn slider_and_classes_filter(browser: &mut Browser) {
     browser.wait_until(&objects_are(2));
 }
 
-fn pause_holds_the_picture(browser: &mut Browser) {
+fn pause_holds_the_image(browser: &mut Browser) {
     browser.click("#pause");
     browser.wait_until("document.querySelector('#pause').getAttribute('aria-pressed') === 'true'");
     browser.evaluate(SOME_FRAMES);
-    let held = browser.evaluate(PICTURE);
+    let held = browser.evaluate(IMAGE);
     browser.evaluate(SOME_FRAMES);
-    assert_eq!(browser.evaluate(PICTURE), held);
-    // The settings still work on the picture that is held.
+    assert_eq!(browser.evaluate(IMAGE), held);
+    // The settings still work on the image that is held.
     browser.evaluate("document.querySelector('#threshold').focus()");
     browser.press("End", 35);
     browser.wait_until(&objects_are(0));
@@ -161,7 +161,7 @@ fn pause_holds_the_picture(browser: &mut Browser) {
     browser.evaluate("document.activeElement.blur()");
     browser.press(" ", 32);
     browser.wait_until("document.querySelector('#pause').getAttribute('aria-pressed') === 'false'");
-    let differs = format!("{PICTURE} !== {held}");
+    let differs = format!("{IMAGE} !== {held}");
     browser.wait_until(&differs);
 }
 
@@ -170,8 +170,8 @@ fn snapshot_is_saved(page: &mut Page) {
     page.browser.save_downloads_in(folder.path());
     page.browser.click("#snapshot");
     let saved = || {
-        let is_picture = |path: &PathBuf| path.extension().is_some_and(|end| end == "png");
-        let path = files(folder.path()).into_iter().find(is_picture)?;
+        let is_image = |path: &PathBuf| path.extension().is_some_and(|end| end == "png");
+        let path = files(folder.path()).into_iter().find(is_image)?;
         // It has its name before it is whole.
         decode::decode_file(&path, &Limits::default()).ok()
     };
@@ -194,7 +194,7 @@ fn frame_is_kept(page: &mut Page) {
     assert!(xml.contains("<name>red</name>") && xml.contains("<name>green</name>"));
 }
 
-/// The folder that `ssdlite demo` has made, with a trained model and pictures.
+/// The folder that `ssdlite demo` has made, with a trained model and images.
 fn demo() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = std::env::var_os("SSDLITE_DEMO")
@@ -215,10 +215,10 @@ fn a_trained_model_finds_objects_in_the_page() {
     )
     .unwrap();
     // A book, a mug, another book, a key.
-    let picture = demo.join("data/JPEGImages/sample_00010.jpg");
-    let picture = decode::decode_file(&picture, &Limits::default()).unwrap();
-    let picture = Resizer::new().stretch(&picture, ImageSize::new(640, 480));
-    let Some(mut page) = Page::open_with(model, &[picture]) else {
+    let image = demo.join("data/JPEGImages/sample_00010.jpg");
+    let image = decode::decode_file(&image, &Limits::default()).unwrap();
+    let image = Resizer::new().stretch(&image, ImageSize::new(640, 480));
+    let Some(mut page) = Page::open_with(model, &[image]) else {
         return;
     };
     for ((width, height), scheme, name) in [
@@ -249,12 +249,12 @@ fn an_image_file_is_shown_with_its_boxes_and_a_broken_one_is_told() {
     std::fs::write(&image, png(&moving(3))).unwrap();
     page.browser.choose_file("#file", &image);
     page.browser.wait_until(&objects_are(2));
-    let size = "`${document.querySelector('#picture').width}`";
+    let size = "`${document.querySelector('#image').width}`";
     assert_eq!(page.browser.evaluate(size), "640");
     page.check_nothing_went_wrong();
 
     let broken = page.folder.path().join("b.png");
-    std::fs::write(&broken, b"no picture").unwrap();
+    std::fs::write(&broken, b"no image").unwrap();
     page.browser.choose_file("#file", &broken);
     page.browser
         .wait_until("document.querySelector('#empty-text').textContent.includes('expected')");
@@ -269,8 +269,8 @@ fn a_video_file_is_played_with_its_boxes() {
     let video = moving_square(page.folder.path(), "moving.webm");
     page.browser.choose_file("#file", &video);
     page.browser.wait_until(&objects_are(1));
-    let first = page.browser.evaluate(PICTURE);
-    page.browser.wait_until(&format!("{PICTURE} !== {first}"));
+    let first = page.browser.evaluate(IMAGE);
+    page.browser.wait_until(&format!("{IMAGE} !== {first}"));
     page.check_nothing_went_wrong();
 }
 
@@ -313,11 +313,11 @@ fn the_servers_source_is_shown_at_once() {
     browser.click("#pause");
     browser.wait_until("document.querySelector('#pause').getAttribute('aria-pressed') === 'true'");
     browser.evaluate(SOME_FRAMES);
-    let held = browser.evaluate(PICTURE);
+    let held = browser.evaluate(IMAGE);
     browser.evaluate(SOME_FRAMES);
-    assert_eq!(browser.evaluate(PICTURE), held);
+    assert_eq!(browser.evaluate(IMAGE), held);
     browser.click("#pause");
-    browser.wait_until(&format!("{PICTURE} !== {held}"));
+    browser.wait_until(&format!("{IMAGE} !== {held}"));
     assert_eq!(browser.errors(), [""; 0]);
 }
 

@@ -20,7 +20,7 @@ use ssdlite_serve::Model;
 
 use crate::devtools::{Browser, write_camera_file};
 use crate::ffmpeg::has_ffmpeg;
-use crate::fixtures::{Running, jpeg, options, picture};
+use crate::fixtures::{Running, image, jpeg, options};
 
 const SIZE: ImageSize = ImageSize::new(640, 480);
 
@@ -49,7 +49,7 @@ fn numbered(number: u32) -> RgbImage {
     let white = (0..BITS)
         .filter(|bit| number >> bit & 1 == 1)
         .map(|bit| ([bit * FIELD, 0, (bit + 1) * FIELD, FIELD], [255; 3]));
-    picture(SIZE, &white.collect::<Vec<_>>())
+    image(SIZE, &white.collect::<Vec<_>>())
 }
 
 /// Sends numbered frames to the one who asks, and notes when.
@@ -132,7 +132,7 @@ fn watching_script() -> String {
     format!(
         "(() => {{
             window.seen = [];
-            const canvas = document.querySelector('#picture');
+            const canvas = document.querySelector('#image');
             const context = canvas.getContext('2d');
             const read = () => {{
                 const scale = canvas.width / {width};

@@ -18,7 +18,7 @@ fn classes(answer: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn objects_are_told_in_pixels_of_the_picture() {
+fn objects_are_told_in_pixels_of_the_image() {
     let server = Running::colors();
     let answer = post(server.address, "/v1/detect", &png(&two_objects()));
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -58,7 +58,7 @@ fn formats_are_told_by_content_and_multipart_is_read() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(classes(&answer.json()).len(), 2);
     }
-    let (kind, body) = multipart(&[("note", None, b"no picture")]);
+    let (kind, body) = multipart(&[("note", None, b"no image")]);
     let kind = [("Content-Type", kind.as_str())];
     assert_eq!(
         send(server.address, "POST /v1/detect", &kind, &body).status,
@@ -113,7 +113,7 @@ fn models_describe_themselves_also_by_the_open_inference_protocol() {
 fn requests_are_counted_by_path_and_status() {
     let server = Running::colors();
     post(server.address, "/v1/detect", &png(&two_objects()));
-    post(server.address, "/v1/detect", b"no picture");
+    post(server.address, "/v1/detect", b"no image");
     get(server.address, "/no/such/path");
     let text = get(server.address, "/metrics").text();
     for expected in [

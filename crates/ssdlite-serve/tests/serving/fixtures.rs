@@ -1,4 +1,4 @@
-//! A server with a detector of our own, and pictures for it.
+//! A server with a detector of our own, and images for it.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -66,7 +66,7 @@ impl Detect for ColorDetector {
     }
 }
 
-/// Waits in every picture until it is let go.
+/// Waits in every image until it is let go.
 pub(crate) struct WaitingDetector {
     info: ModelInfo,
     begun: Mutex<Sender<()>>,
@@ -100,7 +100,7 @@ impl Detect for WaitingDetector {
     }
 }
 
-/// Panics in every picture.
+/// Panics in every image.
 pub(crate) struct PanickingDetector(pub(crate) ModelInfo);
 
 impl PanickingDetector {
@@ -201,8 +201,8 @@ pub(crate) fn moving_square(folder: &Path, name: &str) -> PathBuf {
     path
 }
 
-/// A grey picture with a rectangle of this colour, `[x1, y1, x2, y2]`.
-pub(crate) fn picture(size: ImageSize, colored: &[([u32; 4], [u8; 3])]) -> RgbImage {
+/// A grey image with a rectangle of this colour, `[x1, y1, x2, y2]`.
+pub(crate) fn image(size: ImageSize, colored: &[([u32; 4], [u8; 3])]) -> RgbImage {
     let mut image = RgbImage::filled(size, [40, 40, 40]);
     for ([x1, y1, x2, y2], color) in colored {
         for y in *y1..*y2 {
@@ -219,9 +219,9 @@ pub(crate) const RED: [u8; 3] = [230, 20, 20];
 pub(crate) const GREEN: [u8; 3] = [20, 230, 20];
 
 /// A red rectangle at 8,16 to 40,32 and a green one at 48,40 to 80,56 in a
-/// picture of 97x61.
+/// image of 97x61.
 pub(crate) fn two_objects() -> RgbImage {
-    picture(
+    image(
         ImageSize::new(97, 61),
         &[([8, 16, 40, 32], RED), ([48, 40, 80, 56], GREEN)],
     )

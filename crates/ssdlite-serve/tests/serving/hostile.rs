@@ -48,7 +48,7 @@ fn a_body_that_is_too_long_is_refused_before_and_while_it_comes() {
 }
 
 #[test]
-fn a_small_file_of_a_huge_picture_is_refused_by_its_header() {
+fn a_small_file_of_a_huge_image_is_refused_by_its_header() {
     let server = Running::colors();
     let mut bomb = png(&RgbImage::filled(ImageSize::new(8, 8), [0; 3]));
     // Width and height in the header chunk; its checksum is made right again.
@@ -99,7 +99,7 @@ fn connections_that_are_cut_leave_nothing() {
 #[test]
 fn a_thousand_garbage_bodies_are_all_refused() {
     let server = Running::colors();
-    let picture = png(&two_objects());
+    let image = png(&two_objects());
     let mut state = 1_u32;
     let mut random = || {
         // Xorshift: any bytes do, and the same each time.
@@ -112,10 +112,10 @@ fn a_thousand_garbage_bodies_are_all_refused() {
     for round in 0..1000 {
         let mut body: Vec<u8> = (0..random() % 300).map(|_| random() as u8).collect();
         if round % 2 == 0 {
-            // The start of a picture, then garbage.
+            // The start of an image, then garbage.
             body.splice(
                 0..0,
-                picture[..(random() as usize % (picture.len() / 2))]
+                image[..(random() as usize % (image.len() / 2))]
                     .iter()
                     .copied(),
             );
@@ -145,13 +145,13 @@ fn what_is_no_http_is_refused() {
     assert_works(&server);
 }
 
-/// A server whose one worker has a picture that it doesn't finish, and whose
+/// A server whose one worker has an image that it doesn't finish, and whose
 /// queue, of one place, has another.
 struct FullQueue {
     server: Running,
     first: TcpStream,
     second: TcpStream,
-    /// Lets the worker finish a picture for each message, and all when dropped.
+    /// Lets the worker finish an image for each message, and all when dropped.
     let_go: Sender<()>,
 }
 

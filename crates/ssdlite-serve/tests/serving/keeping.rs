@@ -18,10 +18,10 @@ fn keeping(folder: &Path) -> Running {
     Running::start(options)
 }
 
-fn keep(server: &Running, picture: &[u8], frame: &Value) -> Answer {
+fn keep(server: &Running, image: &[u8], frame: &Value) -> Answer {
     let frame = frame.to_string();
     let parts = [
-        ("image", Some("frame"), picture),
+        ("image", Some("frame"), image),
         ("frame", None, frame.as_bytes()),
     ];
     let (kind, body) = multipart(&parts);
@@ -47,8 +47,8 @@ fn kept_frames_are_a_data_set() {
         { "class": "green", "score": 0.4, "box": [48.0, 40.0, 80.0, 70.0] },
         { "class": "red", "score": 0.4, "box": [3.1, 3.0, 3.2, 9.0] },
     ]);
-    for picture in [jpeg(&image), png(&image)] {
-        let answer = keep(&server, &picture, &frame(&objects));
+    for image in [jpeg(&image), png(&image)] {
+        let answer = keep(&server, &image, &frame(&objects));
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.json()["folder"], json!(root.to_str().unwrap()));
     }
@@ -71,17 +71,17 @@ fn kept_frames_are_a_data_set() {
         ];
         assert_eq!(boxes, expected);
     }
-    let pictures = std::fs::read_dir(root.join("JPEGImages")).unwrap();
-    assert_eq!(pictures.count(), 2);
+    let images = std::fs::read_dir(root.join("JPEGImages")).unwrap();
+    assert_eq!(images.count(), 2);
 }
 
-/// A folder with two annotated pictures and these lists.
+/// A folder with two annotated images and these lists.
 fn older_data(root: &Path, lists: &[(&str, &str)]) {
     let server = keeping(root);
     let first = keep(&server, &png(&two_objects()), &frame(&json!([])));
     assert_eq!(first.status, 200, "{}", first.text());
     let id = first.json()["id"].as_str().unwrap().to_owned();
-    let (annotations, pictures) = (root.join("Annotations"), root.join("JPEGImages"));
+    let (annotations, images) = (root.join("Annotations"), root.join("JPEGImages"));
     for name in ["old_1", "old_2"] {
         fs::copy(
             annotations.join(format!("{id}.xml")),
@@ -89,13 +89,13 @@ fn older_data(root: &Path, lists: &[(&str, &str)]) {
         )
         .unwrap();
         fs::copy(
-            pictures.join(format!("{id}.png")),
-            pictures.join(format!("{name}.png")),
+            images.join(format!("{id}.png")),
+            images.join(format!("{name}.png")),
         )
         .unwrap();
     }
     fs::remove_file(annotations.join(format!("{id}.xml"))).unwrap();
-    fs::remove_file(pictures.join(format!("{id}.png"))).unwrap();
+    fs::remove_file(images.join(format!("{id}.png"))).unwrap();
     let main = root.join("ImageSets/Main");
     fs::remove_dir_all(&main).unwrap();
     for (name, text) in lists {
@@ -118,7 +118,7 @@ fn lists_without_an_end_of_line_are_not_damaged() {
     let list = |name| fs::read_to_string(folder.path().join("ImageSets/Main").join(name));
     assert_eq!(list("train.txt").unwrap(), format!("old_1\n{id}\n"));
     assert_eq!(list("test.txt").unwrap(), "old_2\n");
-    // It would be the only picture of that list.
+    // It would be the only image of that list.
     assert!(list("trainval.txt").is_err());
 }
 
@@ -140,11 +140,11 @@ fn only_so_many_frames_are_kept_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let server = keeping(folder.path());
     let size = ImageSize::new(3000, 2000);
-    let picture = png(&RgbImage::filled(size, [9, 9, 9]));
+    let image = png(&RgbImage::filled(size, [9, 9, 9]));
     let frame = json!({ "width": size.width, "height": size.height, "detections": [] });
     let statuses: Vec<_> = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..12)
-            .map(|_| scope.spawn(|| keep(&server, &picture, &frame).status))
+            .map(|_| scope.spawn(|| keep(&server, &image, &frame).status))
             .collect();
         let joined = clients.into_iter().map(|client| client.join().unwrap());
         joined.collect()
@@ -160,22 +160,22 @@ fn what_does_not_fit_is_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("new");
     let server = keeping(&root);
-    let picture = png(&two_objects());
+    let image = png(&two_objects());
     let none = json!([]);
     let unknown = json!([{ "class": "blue", "box": [1, 2, 30, 40] }]);
     let other_size = json!({ "width": 61, "height": 97, "detections": [] });
-    for (picture, frame, status) in [
-        (&b"no picture"[..], frame(&none), 422),
-        (&picture, frame(&unknown), 422),
-        (&picture, other_size, 422),
-        (&picture, json!({ "width": 97 }), 400),
+    for (image, frame, status) in [
+        (&b"no image"[..], frame(&none), 422),
+        (&image, frame(&unknown), 422),
+        (&image, other_size, 422),
+        (&image, json!({ "width": 97 }), 400),
         (
-            &picture,
+            &image,
             frame(&json!([{ "class": "red", "box": [1, 2, 3] }])),
             400,
         ),
     ] {
-        let answer = keep(&server, picture, &frame);
+        let answer = keep(&server, image, &frame);
         assert_eq!(answer.status, status, "{frame}: {}", answer.text());
     }
     assert!(!root.exists());

@@ -8,7 +8,7 @@ use serde_json::json;
 use ssdlite_core::ImageSize;
 
 use crate::client::{connect, receive, request};
-use crate::fixtures::{RED, Running, picture, png};
+use crate::fixtures::{RED, Running, image, png};
 
 const CLIENTS: u32 = 64;
 const DURATION: Duration = Duration::from_secs(4);
@@ -20,10 +20,10 @@ fn resident() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// Sends a picture again and again whose size and box only this client has.
+/// Sends an image again and again whose size and box only this client has.
 fn ask_until(server: &Running, client: u32, end: Instant) -> usize {
     let (width, right) = (70 + client, 3 + client);
-    let image = picture(ImageSize::new(width, 41), &[([1, 2, right, 30], RED)]);
+    let image = image(ImageSize::new(width, 41), &[([1, 2, right, 30], RED)]);
     let body = request("POST /v1/detect", &[], &png(&image));
     let mut stream = connect(server.address);
     let mut answers = 0;

@@ -13,7 +13,7 @@ use tungstenite::{Error, HandshakeError, Message, WebSocket};
 use crate::client::{connect, get, receive, request, wait_until};
 use crate::ffmpeg::has_ffmpeg;
 use crate::fixtures::{
-    ColorDetector, GREEN, PanickingDetector, RED, Running, model, moving_square, options, picture,
+    ColorDetector, GREEN, PanickingDetector, RED, Running, image, model, moving_square, options,
     png, two_objects,
 };
 
@@ -27,12 +27,12 @@ pub(crate) fn text(message: &Message) -> Value {
     serde_json::from_str(message.to_text().unwrap()).unwrap()
 }
 
-/// A frame's note and its picture.
+/// A frame's note and its image.
 fn parts(message: &[u8]) -> (Value, &[u8]) {
     let (length, rest) = message.split_at(4);
     let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
-    let (note, picture) = rest.split_at(length);
-    (serde_json::from_slice(note).unwrap(), picture)
+    let (note, image) = rest.split_at(length);
+    (serde_json::from_slice(note).unwrap(), image)
 }
 
 #[test]
@@ -40,13 +40,13 @@ fn frames_of_a_page_are_answered_in_turn() {
     let server = Running::colors();
     let mut socket = open(&server, "/v1/camera?model=colors");
     for width in [20_u32, 33, 47] {
-        let image = picture(ImageSize::new(width, 19), &[([2, 3, width - 1, 9], RED)]);
+        let image = image(ImageSize::new(width, 19), &[([2, 3, width - 1, 9], RED)]);
         socket.send(Message::binary(png(&image))).unwrap();
         let answer = text(&socket.read().unwrap());
         assert_eq!(answer["width"], width);
         assert_eq!(answer["detections"][0]["box"][2], f64::from(width - 1));
     }
-    socket.send(Message::binary(&b"no picture"[..])).unwrap();
+    socket.send(Message::binary(&b"no image"[..])).unwrap();
     assert!(text(&socket.read().unwrap())["error"].is_string());
     socket.send(Message::binary(png(&two_objects()))).unwrap();
     let answer = text(&socket.read().unwrap());
@@ -122,7 +122,7 @@ fn a_page_that_says_nothing_is_dropped_and_one_that_listens_stays() {
     }
     listening.flush().unwrap();
     wait_until("the silent one is dropped", || are_connected(&server, 1));
-    listening.send(Message::binary(&b"no picture"[..])).unwrap();
+    listening.send(Message::binary(&b"no image"[..])).unwrap();
     loop {
         let message = listening.read().unwrap();
         if !message.is_ping() {
@@ -182,13 +182,13 @@ fn frames_of_a_source_come_with_their_boxes_and_no_more_than_two_ahead() {
                 states.push(status["state"].as_str().unwrap().to_owned());
             }
             Message::Binary(message) => {
-                let (note, picture) = parts(&message);
+                let (note, image) = parts(&message);
                 assert_eq!((&note["width"], &note["height"]), (&160.into(), &90.into()));
                 let found = &note["detections"][0];
                 assert_eq!(found["class"], "red");
                 let left = found["box"][0].as_f64().unwrap();
                 assert!((8.0..110.0).contains(&left), "{left}");
-                let image = decode::decode(picture, &Limits::default()).unwrap();
+                let image = decode::decode(image, &Limits::default()).unwrap();
                 assert_eq!(image.size(), ImageSize::new(160, 90));
                 numbers.push(note["id"].as_u64().unwrap());
                 // The first two come unasked, each other for an answer.
@@ -295,7 +295,7 @@ fn two_models_share_a_source() {
 fn green_is_found_too() {
     let server = Running::colors();
     let mut socket = open(&server, "/v1/camera");
-    let image = picture(ImageSize::new(31, 17), &[([2, 3, 20, 9], GREEN)]);
+    let image = image(ImageSize::new(31, 17), &[([2, 3, 20, 9], GREEN)]);
     socket.send(Message::binary(png(&image))).unwrap();
     assert_eq!(
         text(&socket.read().unwrap())["detections"][0]["class"],

@@ -10,7 +10,7 @@ use super::training::{LoaderOptions, TrainingOptions};
 use super::{absolute, check_probability, check_share, from_toml, over_defaults, to_toml, wrong};
 use crate::error::{Error, Result};
 
-/// Which pictures a classifier learns from.
+/// Which images a classifier learns from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClassifierDataOptions {
@@ -18,7 +18,7 @@ pub struct ClassifierDataOptions {
     /// `test/`, or one folder a class alone, which is then divided at random by
     /// the shares below.
     pub path: PathBuf,
-    /// The part of all pictures that is `trainval`; the rest is `test`.
+    /// The part of all images that is `trainval`; the rest is `test`.
     #[serde(default = "trainval_share")]
     pub trainval: f64,
     /// The part of `trainval` that is `train`; the rest is `val`.
@@ -62,7 +62,7 @@ impl ClassifierDataOptions {
     }
 }
 
-/// How pictures are changed while a classifier is trained.
+/// How images are changed while a classifier is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClassifierAugmentOptions {
@@ -108,7 +108,7 @@ impl Default for ClassifierEvaluationOptions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClassifierConfig {
-    /// Which pictures.
+    /// Which images.
     pub data: ClassifierDataOptions,
     /// Which network.
     #[serde(default = "ModelOptions::classifier")]
@@ -116,10 +116,10 @@ pub struct ClassifierConfig {
     /// How it is trained.
     #[serde(default = "TrainingOptions::classifier")]
     pub training: TrainingOptions,
-    /// How pictures get into memory.
+    /// How images get into memory.
     #[serde(default)]
     pub loader: LoaderOptions,
-    /// How pictures are changed.
+    /// How images are changed.
     #[serde(default)]
     pub augment: ClassifierAugmentOptions,
     /// The loss.

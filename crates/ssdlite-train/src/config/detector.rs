@@ -13,7 +13,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Which pictures a detector learns from.
+/// Which images a detector learns from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DetectorDataOptions {
@@ -42,16 +42,16 @@ fn val_split() -> Split {
     Split::Val
 }
 
-/// How pictures are changed while a detector is trained: arXiv 1512.02325,
+/// How images are changed while a detector is trained: arXiv 1512.02325,
 /// sections 2.2 and 3.6.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DetectorAugmentOptions {
     /// Probability of each of the photometric distortions.
     pub photometric: f32,
-    /// Probability of expanding the picture's frame.
+    /// Probability of expanding the image's frame.
     pub zoom_out: f32,
-    /// Whether pictures are cropped around objects.
+    /// Whether images are cropped around objects.
     pub iou_crop: bool,
     /// Probability of swapping left and right.
     pub mirror: f32,
@@ -74,8 +74,8 @@ impl Default for DetectorAugmentOptions {
 pub struct DetectorLossOptions {
     /// Background boxes that count for each matched one.
     pub negative_ratio: f64,
-    /// Background boxes that count in a picture without objects; 0 as in the
-    /// paper, where such a picture teaches nothing.
+    /// Background boxes that count in an image without objects; 0 as in the
+    /// paper, where such an image teaches nothing.
     pub empty_negatives: usize,
     /// Share of the target that is spread over all classes.
     pub label_smoothing: f32,
@@ -103,7 +103,7 @@ pub struct DetectorEvaluationOptions {
     pub nms: f32,
     /// Most boxes a class that compete.
     pub candidates: usize,
-    /// Most detections a picture.
+    /// Most detections an image.
     pub max_detections: usize,
 }
 
@@ -145,7 +145,7 @@ impl DetectorEvaluationOptions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DetectorConfig {
-    /// Which pictures.
+    /// Which images.
     pub data: DetectorDataOptions,
     /// Which network.
     #[serde(default)]
@@ -153,10 +153,10 @@ pub struct DetectorConfig {
     /// How it is trained.
     #[serde(default)]
     pub training: TrainingOptions,
-    /// How pictures get into memory.
+    /// How images get into memory.
     #[serde(default)]
     pub loader: LoaderOptions,
-    /// How pictures are changed.
+    /// How images are changed.
     #[serde(default)]
     pub augment: DetectorAugmentOptions,
     /// The loss.

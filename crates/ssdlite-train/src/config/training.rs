@@ -9,7 +9,7 @@ use super::{check_not_negative, check_positive, check_share, wrong};
 use crate::error::{Error, Result};
 use crate::step::{Decay, Schedule};
 
-/// The most pictures of a step: several times what the memory of a large GPU
+/// The most images of a step: several times what the memory of a large GPU
 /// takes.
 const MAX_BATCH: usize = 4096;
 
@@ -67,14 +67,14 @@ impl Freeze {
     }
 }
 
-/// How pictures get into memory.
+/// How images get into memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LoaderOptions {
     /// Threads that decode and augment beside the training step; with 0 the
     /// step waits for them. The batches are the same whatever their number.
     pub workers: usize,
-    /// Mebibytes of decoded pictures that are kept from epoch to epoch.
+    /// Mebibytes of decoded images that are kept from epoch to epoch.
     pub cache: u64,
 }
 
@@ -105,9 +105,9 @@ impl LoaderOptions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrainingOptions {
-    /// Passes over the training pictures.
+    /// Passes over the training images.
     pub epochs: u32,
-    /// Pictures a step.
+    /// Images a step.
     pub batch: usize,
     /// The optimizer.
     pub optimizer: OptimizerKind,
@@ -161,7 +161,7 @@ impl Default for TrainingOptions {
 }
 
 impl TrainingOptions {
-    /// A detector's defaults, from scratch on a few hundred pictures: AdamW
+    /// A detector's defaults, from scratch on a few hundred images: AdamW
     /// with a warm-up and a cosine.
     pub fn detector() -> Self {
         Self {
@@ -223,7 +223,7 @@ impl TrainingOptions {
             return Err(wrong("training.epochs", "at least one epoch", 0));
         }
         if !(1..=MAX_BATCH).contains(&self.batch) {
-            let expected = format!("1 to {MAX_BATCH} pictures");
+            let expected = format!("1 to {MAX_BATCH} images");
             return Err(wrong("training.batch", &expected, self.batch));
         }
         if self.threads > MOST_THREADS.get() {

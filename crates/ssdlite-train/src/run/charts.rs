@@ -31,10 +31,10 @@ pub(crate) fn course(rows: &[EpochRow]) -> RgbImage {
         chart("Loss", "mean over the epoch", losses),
         CurveChart {
             y_range: Some(Range::UNIT),
-            ..chart("Score on the validation pictures", "score", scores)
+            ..chart("Score on the validation images", "score", scores)
         },
         chart("Learning rate", "at the epoch's end", rates),
-        chart("Speed", "pictures a second", speed),
+        chart("Speed", "images a second", speed),
     ];
     let charts: Vec<&dyn Chart> = charts.iter().map(|chart| chart as &dyn Chart).collect();
     sheet(&charts, 2, PANEL)
@@ -85,8 +85,8 @@ pub(crate) fn labels_of_detection(set: &DetectionSet) -> RgbImage {
     });
     let scatter = ScatterChart {
         title: "Their sizes".to_owned(),
-        x_label: "width, share of the picture".to_owned(),
-        y_label: "height, share of the picture".to_owned(),
+        x_label: "width, share of the image".to_owned(),
+        y_label: "height, share of the image".to_owned(),
         x_range: Range::UNIT,
         y_range: Range::UNIT,
         points: sizes,
@@ -94,13 +94,13 @@ pub(crate) fn labels_of_detection(set: &DetectionSet) -> RgbImage {
     sheet(&[&bars, &scatter], 2, PANEL)
 }
 
-/// Pictures of each class.
+/// Images of each class.
 pub(crate) fn labels_of_classification(set: &ClassificationSet) -> RgbImage {
     let mut counts = vec![0; set.classes.len()];
     for image in &set.images {
         counts[image.class.index()] += 1;
     }
-    let bars = bars("Pictures to learn from", &counts, |class| {
+    let bars = bars("Images to learn from", &counts, |class| {
         set.classes.get(class)
     });
     sheet(&[&bars], 1, PANEL)

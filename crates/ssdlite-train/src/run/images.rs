@@ -1,4 +1,4 @@
-//! Pictures of what a run does: the first batch with its targets, and what the
+//! Images of what a run does: the first batch with its targets, and what the
 //! best network finds.
 
 use ssdlite_core::detector::BOX_NUMBERS;
@@ -14,71 +14,71 @@ use ssdlite_infer::Detector;
 
 use crate::error::Result;
 
-/// Pictures in a grid.
+/// Images in a grid.
 const SHOWN: usize = 16;
 const COLUMNS: u32 = 4;
 
-/// Side of a picture in a grid, in pixels.
+/// Side of an image in a grid, in pixels.
 const CELL: u32 = 320;
 
-/// The first pictures of a batch with the boxes that its targets describe.
+/// The first images of a batch with the boxes that its targets describe.
 pub(crate) fn grid_of_batch(
     batch: &DetectionBatch,
     info: &ModelInfo,
     targets: &TargetEncoder,
 ) -> RgbImage {
     let boxes = targets.default_boxes.len();
-    let pictures = inputs_as_pictures(&batch.pixels, batch.input, &info.preprocessing);
+    let images = inputs_as_images(&batch.pixels, batch.input, &info.preprocessing);
     let labels = batch.labels.chunks(boxes.max(1));
     let regressions = batch.regression.chunks((boxes * BOX_NUMBERS).max(1));
-    let drawn: Vec<RgbImage> = pictures
+    let drawn: Vec<RgbImage> = images
         .zip(labels.zip(regressions))
-        .map(|(mut picture, (labels, regressions))| {
+        .map(|(mut image, (labels, regressions))| {
             let objects = objects_from_targets(labels, regressions, targets, batch.input);
-            draw_objects(&mut picture, &objects, &info.classes);
-            picture
+            draw_objects(&mut image, &objects, &info.classes);
+            image
         })
         .collect();
     grid_of(&drawn)
 }
 
-/// The first pictures of a classifier's batch.
+/// The first images of a classifier's batch.
 pub(crate) fn grid_of_inputs(batch: &ClassificationBatch, info: &ModelInfo) -> RgbImage {
-    let pictures = inputs_as_pictures(&batch.pixels, batch.input, &info.preprocessing);
-    grid_of(&pictures.collect::<Vec<_>>())
+    let images = inputs_as_images(&batch.pixels, batch.input, &info.preprocessing);
+    grid_of(&images.collect::<Vec<_>>())
 }
 
-/// The first pictures of a set with what a detector finds in them; none if
+/// The first images of a set with what a detector finds in them; none if
 /// none can be read.
 pub(crate) fn grid_of_detections(
     set: &DetectionSet,
     detector: &Detector,
 ) -> Result<Option<RgbImage>> {
-    let mut pictures = Vec::new();
+    let mut images = Vec::new();
     for image in set.images.iter().take(SHOWN) {
-        // A picture that can't be read was reported by the evaluation.
-        let Ok(mut picture) = decode_file(&image.path, &Limits::default()) else {
+        // An image that can't be read was reported by the evaluation.
+        let Ok(mut image) = decode_file(&image.path, &Limits::default()) else {
             continue;
         };
-        let found = detector.detect(&picture)?;
+        let found = detector.detect(&image)?;
         // The most certain come last and lie on top.
         let boxes: Vec<LabelledBox> = found
             .iter()
             .rev()
             .map(|detection| LabelledBox::of_detection(detection, detector.classes()))
             .collect();
-        draw_boxes(&mut picture, &boxes);
-        pictures.push(picture);
+        draw_boxes(&mut image, &boxes);
+        images.push(image);
     }
-    Ok((!pictures.is_empty()).then(|| grid_of(&pictures)))
+    Ok((!images.is_empty()).then(|| grid_of(&images)))
 }
 
-fn grid_of(pictures: &[RgbImage]) -> RgbImage {
-    grid(pictures, ImageSize::square(CELL), COLUMNS)
+fn grid_of(images: &[RgbImage]) -> RgbImage {
+    grid(images, ImageSize::square(CELL), COLUMNS)
 }
 
-/// The pictures that a batch's normalised pixels were made from.
-fn inputs_as_pictures<'a>(
+/// The images that a batch's normalised pixels were made from.
+fn inputs_as_images<'a>(
     pixels: &'a [f32],
     size: ImageSize,
     preprocessing: &'a Preprocessing,
@@ -86,12 +86,12 @@ fn inputs_as_pictures<'a>(
     let numbers = size.width as usize * size.height as usize * 3;
     pixels.chunks_exact(numbers).take(SHOWN).map(move |input| {
         let Preprocessing { mean, std, .. } = preprocessing;
-        let mut picture = RgbImage::filled(size, [0; 3]);
-        for (index, (byte, value)) in picture.pixels_mut().iter_mut().zip(input).enumerate() {
+        let mut image = RgbImage::filled(size, [0; 3]);
+        for (index, (byte, value)) in image.pixels_mut().iter_mut().zip(input).enumerate() {
             let channel = index % 3;
             *byte = ((value * std[channel] + mean[channel]) * 255.0).round() as u8;
         }
-        picture
+        image
     })
 }
 
@@ -132,10 +132,10 @@ fn is_near(a: PixelBox, b: PixelBox) -> bool {
     pairs.into_iter().all(|(a, b)| (a - b).abs() < 0.5)
 }
 
-fn draw_objects(picture: &mut RgbImage, objects: &[GroundTruth], classes: &ClassNames) {
+fn draw_objects(image: &mut RgbImage, objects: &[GroundTruth], classes: &ClassNames) {
     let boxes = objects.iter();
     let boxes: Vec<LabelledBox> = boxes
         .map(|object| LabelledBox::of_ground_truth(object, classes))
         .collect();
-    draw_boxes(picture, &boxes);
+    draw_boxes(image, &boxes);
 }

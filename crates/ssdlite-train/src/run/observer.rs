@@ -34,9 +34,9 @@ impl Observer for () {}
 /// What a run begins with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunStarted {
-    /// Pictures to learn from.
+    /// Images to learn from.
     pub training_images: usize,
-    /// Pictures to evaluate on; none without such a split.
+    /// Images to evaluate on; none without such a split.
     pub validation_images: Option<usize>,
     /// Names of the classes.
     pub classes: Vec<String>,
@@ -69,7 +69,7 @@ pub struct StepReport {
     pub lr: f64,
     /// Norm of all gradients before clipping.
     pub gradient_norm: f64,
-    /// Pictures a second, over the last steps.
+    /// Images a second, over the last steps.
     pub images_per_second: f64,
     /// Until the end of the run, as far as can be told.
     pub time_left: Duration,
@@ -86,7 +86,7 @@ pub struct EpochReport {
     pub losses: Losses,
     /// The learning rate of the heads in its last step.
     pub lr: f64,
-    /// Pictures a second in its steps.
+    /// Images a second in its steps.
     pub images_per_second: f64,
     /// How long it took with its evaluation.
     pub duration: Duration,

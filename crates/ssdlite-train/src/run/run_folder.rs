@@ -120,12 +120,12 @@ impl RunFolder {
         self.path.join("labels.png")
     }
 
-    /// The first pictures as the network gets them, with their targets.
+    /// The first images as the network gets them, with their targets.
     pub fn train_batch_jpg(&self) -> PathBuf {
         self.path.join("train_batch0.jpg")
     }
 
-    /// The first pictures of the validation split with what the best network
+    /// The first images of the validation split with what the best network
     /// finds in them.
     pub fn validation_batch_jpg(&self) -> PathBuf {
         self.path.join("val_batch0_pred.jpg")

@@ -93,7 +93,7 @@ pub(super) struct Plan<'a> {
     pub(super) validation_images: Option<usize>,
 }
 
-/// Does a whole run. One that begins writes its configuration, its pictures of
+/// Does a whole run. One that begins writes its configuration, its images of
 /// the data and its first checkpoint before the first step, because the weights
 /// that it starts from stand nowhere else.
 pub(super) fn train<T: Task>(

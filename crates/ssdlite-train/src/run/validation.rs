@@ -11,7 +11,7 @@ pub struct Validation {
     pub scores: Vec<(String, f64)>,
     /// Tables to read.
     pub text: String,
-    /// The number of pictures.
+    /// The number of images.
     pub images: u64,
 }
 

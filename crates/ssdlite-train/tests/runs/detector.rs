@@ -203,7 +203,7 @@ fn a_run_does_not_go_on_with_other_data() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_names_the_pictures() {
+fn a_loss_that_is_no_number_names_the_images() {
     let parent = tempfile::tempdir().unwrap();
     let mut config = config(&parent.path().join("data"));
     config.training.lr = 1e30;

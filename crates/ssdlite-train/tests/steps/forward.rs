@@ -117,7 +117,7 @@ fn heads_agree_with_torchvision() {
     }
 }
 
-/// `picture` of `reference/formula.py`, scaled to -1 to 1 as a detector wants.
+/// `image` of `reference/formula.py`, scaled to -1 to 1 as a detector wants.
 fn image(side: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(3 * side * side);
     for channel in 0..3 {

@@ -33,7 +33,7 @@ pub(crate) struct DetectArgs {
     /// Ctrl-C
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
-    /// Save pictures and videos with boxes drawn in this folder, and with each
+    /// Save images and videos with boxes drawn in this folder, and with each
     /// video a file of one JSON object a frame
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
@@ -73,7 +73,7 @@ impl DetectArgs {
             detector.set_post_processing(settings_to_track(settings))?;
         }
         let mut folder = self.save.as_deref().map(SaveFolder::new).transpose()?;
-        let stop = stop_on_signal("stopping after this picture")?;
+        let stop = stop_on_signal("stopping after this image")?;
         let video = VideoTask {
             detector: &detector,
             json: self.json,
@@ -113,7 +113,7 @@ impl DetectArgs {
         self.print(&name, &image, &found, detector.classes())?;
         if let Some(folder) = folder {
             draw_found(&mut image, &found, detector.classes());
-            folder.save_picture(path, &image)?;
+            folder.save_image(path, &image)?;
         }
         Ok(Outcome::Done)
     }

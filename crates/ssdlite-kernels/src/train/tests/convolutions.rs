@@ -213,27 +213,21 @@ fn stem_agrees_with_its_definition() {
                 groups: 1,
             };
             let mut numbers = Numbers::new(5);
-            let pictures = numbers.take(definition.input_size());
+            let images = numbers.take(definition.input_size());
             let weight = numbers.take(definition.weight_size());
             let dz = numbers.take(definition.output_size());
-            let (x64, w64, dz64) = (f64s(&pictures), f64s(&weight), f64s(&dz));
+            let (x64, w64, dz64) = (f64s(&images), f64s(&weight), f64s(&dz));
             let want_z = definition.forward(&x64, &w64);
 
             let mut z = vec![f32::NAN; want_z.len()];
             let moments =
-                stem_forward_moments(cx, shape, &pictures, &weight, &mut z).expect("lengths fit");
+                stem_forward_moments(cx, shape, &images, &weight, &mut z).expect("lengths fit");
             assert_close_f64(&z, &want_z, 1e-5, &what);
             assert_moments(&moments, &want_z, outputs, &what);
 
             let mut dweight = vec![f32::NAN; weight.len()];
-            stem_backward(
-                cx,
-                shape,
-                &pictures,
-                OutputGradient::Plain(&dz),
-                &mut dweight,
-            )
-            .expect("lengths fit");
+            stem_backward(cx, shape, &images, OutputGradient::Plain(&dz), &mut dweight)
+                .expect("lengths fit");
             let want_dw = definition.weight_gradient(&x64, &dz64);
             assert_close_f64(
                 &dweight,

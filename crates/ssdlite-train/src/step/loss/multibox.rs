@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Where we differ: an image without objects has `empty_negatives` mined boxes
-//! instead of none, so pictures of nothing teach what nothing looks like; and
+//! instead of none, so images of nothing teach what nothing looks like; and
 //! where an image has fewer background boxes than are asked for, all of them
 //! count once, while torchvision then counts matched boxes twice.
 

@@ -1,4 +1,4 @@
-//! Picture files of a data set, before anything is made of them.
+//! Image files of a data set, before anything is made of them.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 use ssdlite_image::decode::{decode_file, header_of_file};
 use ssdlite_image::{Header, Limits};
 
-/// Endings of picture files in the order in which they are preferred.
-pub(crate) const PICTURE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+/// Endings of image files in the order in which they are preferred.
+pub(crate) const IMAGE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
 
 /// The stem of a file that is not hidden and has one of these endings, in any
 /// case, and which ending it is.
@@ -22,14 +22,14 @@ pub(crate) fn stem_with_ending<'a>(name: &'a str, endings: &[&str]) -> Option<(&
     Some((stem, index))
 }
 
-/// Decodes a picture and forgets it; the error is a message for the user.
+/// Decodes an image and forgets it; the error is a message for the user.
 pub(crate) fn decode_fault(path: &Path) -> Option<String> {
     decode_file(path, &Limits::default())
         .err()
-        .map(|error| picture_fault(&error, path))
+        .map(|error| image_fault(&error, path))
 }
 
-/// The header of a picture that may be decoded; the error is a message for the
+/// The header of an image that may be decoded; the error is a message for the
 /// user.
 pub(crate) fn header_within_limits(path: &Path) -> std::result::Result<Header, String> {
     // A pipe would block, a device might never end.
@@ -37,7 +37,7 @@ pub(crate) fn header_within_limits(path: &Path) -> std::result::Result<Header, S
         return Err("expected a plain file".into());
     }
     let limits = Limits::default();
-    let header = header_of_file(path, &limits).map_err(|error| picture_fault(&error, path))?;
+    let header = header_of_file(path, &limits).map_err(|error| image_fault(&error, path))?;
     limits
         .check_size(header.stored)
         .map_err(|error| error.to_string())?;
@@ -45,7 +45,7 @@ pub(crate) fn header_within_limits(path: &Path) -> std::result::Result<Header, S
 }
 
 /// An image error without the path, which a finding has already.
-pub(crate) fn picture_fault(error: &ssdlite_image::Error, path: &Path) -> String {
+pub(crate) fn image_fault(error: &ssdlite_image::Error, path: &Path) -> String {
     let message = match error {
         ssdlite_image::Error::Io { source, .. } => source.to_string(),
         other => other.to_string(),
