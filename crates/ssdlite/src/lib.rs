@@ -5,8 +5,7 @@
 //! [`Detector`] or a [`Classifier`] may be shared by any number of threads.
 //!
 //! ```no_run
-//! use ssdlite::image::decode::decode_file;
-//! use ssdlite::{Detector, Limits};
+//! use ssdlite::{Detector, Limits, decode_file};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let detector = Detector::load("blood_cells.safetensors")?;
@@ -43,8 +42,14 @@ pub use ssdlite_core::{
 #[cfg(feature = "eval")]
 pub use ssdlite_eval as eval;
 pub use ssdlite_image as image;
+pub use ssdlite_image::decode::decode_file;
 pub use ssdlite_image::{Limits, RgbImage};
 pub use ssdlite_infer::{
     ClassScore, Classifier, Detector, DetectorOptions, DetectorOutputs, Error, Isa, ModelFile,
     Result, RunOptions,
 };
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
