@@ -1,7 +1,7 @@
-"""Golden outputs of the networks for crates/ssdlite-nn/tests/forward.rs.
+"""Golden outputs of the networks for crates/ssdlite-train/tests/steps/forward.rs.
 
     pip install numpy==2.4.6 torch==2.15.0 torchvision==0.29.2
-    python reference/forward.py > crates/ssdlite-nn/tests/golden/forward.json
+    python reference/forward.py > crates/ssdlite-train/tests/golden/forward.json
 
 Weights and inputs come from reference/formula.py.
 """

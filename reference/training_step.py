@@ -1,11 +1,10 @@
-"""Golden training steps, for crates/ssdlite-nn/tests/training_step.rs
-(`classifier`) and crates/ssdlite-train/tests/ (`detector`).
+"""Golden training steps, for crates/ssdlite-train/tests/steps/training_step.rs.
 
     pip install numpy==2.4.6 torch==2.15.0 torchvision==0.29.2
     python reference/training_step.py classifier \
-        > crates/ssdlite-nn/tests/golden/training_step.json
+        > crates/ssdlite-train/tests/golden/classifier_step.json
     python reference/training_step.py detector \
-        > crates/ssdlite-train/tests/golden/training_step.json
+        > crates/ssdlite-train/tests/golden/detector_step.json
 
 Weights and inputs come from reference/formula.py; everything after them is
 computed in double precision, so that the numbers are right to more digits than

@@ -29,6 +29,10 @@ pub(crate) enum DeviceArg {
     Cpu,
     #[cfg(feature = "vulkan")]
     Vulkan,
+    #[cfg(feature = "cuda")]
+    Cuda,
+    #[cfg(feature = "metal")]
+    Metal,
 }
 
 impl From<DeviceArg> for DeviceKind {
@@ -37,6 +41,10 @@ impl From<DeviceArg> for DeviceKind {
             DeviceArg::Cpu => Self::Cpu,
             #[cfg(feature = "vulkan")]
             DeviceArg::Vulkan => Self::Vulkan,
+            #[cfg(feature = "cuda")]
+            DeviceArg::Cuda => Self::Cuda,
+            #[cfg(feature = "metal")]
+            DeviceArg::Metal => Self::Metal,
         }
     }
 }

@@ -30,8 +30,24 @@ pub enum OptimizerKind {
 pub enum DeviceKind {
     /// The processor.
     Cpu,
-    /// A graphics card, through Vulkan.
+    /// A GPU, through Vulkan.
     Vulkan,
+    /// A GPU of NVIDIA's, through CUDA.
+    Cuda,
+    /// A GPU of Apple's.
+    Metal,
+}
+
+impl DeviceKind {
+    /// Its name in a configuration, and that of the feature that brings it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Vulkan => "vulkan",
+            Self::Cuda => "cuda",
+            Self::Metal => "metal",
+        }
+    }
 }
 
 /// How the learning rate goes on after the warm-up.
