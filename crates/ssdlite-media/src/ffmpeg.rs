@@ -22,7 +22,9 @@
 //! Source: FFmpeg's `libavfilter/vf_showinfo.c`.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -442,6 +444,28 @@ fn error_from_line(line: &str) -> Option<&str> {
     [" [error] ", " [fatal] ", "[error] ", "[fatal] "]
         .iter()
         .find_map(|level| Some(line.split_once(level)?.1))
+}
+
+/// `ffmpeg`'s names of the formats that hold their own images.
+const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,\
+                       ogg,gif,h264,hevc,av1,obu,ivf,mxf,nut,m4v,dv,yuv4mpegpipe,rm,swf,mjpeg";
+
+/// The arguments by which `ffmpeg` reads a file and nothing but that file.
+pub(crate) fn file_input(path: &Path) -> Vec<OsString> {
+    let mut input: Vec<OsString> = [
+        "-protocol_whitelist",
+        "file",
+        "-format_whitelist",
+        FORMATS,
+        "-i",
+    ]
+    .map(Into::into)
+    .into();
+    // With the protocol in front no name is taken for an option or an address.
+    let mut name = OsString::from("file:");
+    name.push(path);
+    input.push(name);
+    input
 }
 
 #[cfg(test)]

@@ -16,10 +16,9 @@ use ssdlite_image::ImageSize;
 
 use crate::camera::Camera;
 use crate::error::{Error, Result};
-use crate::ffmpeg::{Decoder, Ffmpeg, locked};
+use crate::ffmpeg::{Decoder, Ffmpeg, file_input, locked};
 use crate::frame::Frame;
 use crate::source::{MediaKind, Source};
-use crate::video::file_input;
 
 /// What a stream may open further: the parts that its playlist or its session
 /// names, never a file of this machine.

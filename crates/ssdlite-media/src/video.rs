@@ -12,13 +12,9 @@ use serde::Deserialize;
 use ssdlite_image::ImageSize;
 
 use crate::error::{Error, Result};
-use crate::ffmpeg::{Decoder, Ffmpeg, early_from_start, missing};
+use crate::ffmpeg::{Decoder, Ffmpeg, early_from_start, file_input, missing};
 use crate::frame::Frame;
 use crate::writer::Sound;
-
-/// `ffmpeg`'s names of the formats that hold their own images.
-const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,\
-                       ogg,gif,h264,hevc,av1,obu,ivf,mxf,nut,m4v,dv,yuv4mpegpipe,rm,swf,mjpeg";
 
 /// The frames of a video file, in order.
 ///
@@ -110,24 +106,6 @@ impl Iterator for VideoFrames {
             }
         }
     }
-}
-
-/// The arguments by which `ffmpeg` reads a file and nothing but that file.
-pub(crate) fn file_input(path: &Path) -> Vec<std::ffi::OsString> {
-    let mut input: Vec<std::ffi::OsString> = [
-        "-protocol_whitelist",
-        "file",
-        "-format_whitelist",
-        FORMATS,
-        "-i",
-    ]
-    .map(Into::into)
-    .into();
-    // With the protocol in front no name is taken for an option or an address.
-    let mut name = std::ffi::OsString::from("file:");
-    name.push(path);
-    input.push(name);
-    input
 }
 
 fn check_file(path: &Path) -> Result<()> {

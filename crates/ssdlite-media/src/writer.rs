@@ -17,8 +17,7 @@ use ssdlite_files::NewFile;
 use ssdlite_image::{ImageSize, RgbImage};
 
 use crate::error::{Error, Result};
-use crate::ffmpeg::{Ffmpeg, Running, missing};
-use crate::video::file_input;
+use crate::ffmpeg::{Ffmpeg, Running, file_input, missing};
 
 /// Video encoders from best to always there, with their options.
 const ENCODERS: [(&str, &[&str]); 3] = [

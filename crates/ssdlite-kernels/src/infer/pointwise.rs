@@ -37,7 +37,7 @@ pub fn pointwise_scratch(context: Context<'_>, layer: &Pointwise) -> usize {
     context.pool.threads() * layer.weights.len()
 }
 
-/// `output = activation(weights * input + bias) + residual`, pixel by pixel.
+/// `output = activation(weights * input + bias + residual)`, pixel by pixel.
 ///
 /// `scratch` is used for a scaled input only: see [`pointwise_scratch`].
 ///

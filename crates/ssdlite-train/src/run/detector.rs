@@ -17,8 +17,9 @@ use ssdlite_infer::{Detector, DetectorOptions, RunOptions};
 use ssdlite_model::ModelFile;
 
 use super::run_folder::RunFolder;
+use super::session::{Outcome, Session, Start};
 use super::task::{Task, evaluation_options, loader_options, training_notes, watched};
-use super::trainer::{Outcome, Plan, Session, Start, train};
+use super::trainer::{Plan, train};
 use super::{RunData, Validation, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};

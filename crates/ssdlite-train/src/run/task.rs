@@ -12,7 +12,7 @@ use ssdlite_model::ModelFile;
 
 use super::Validation;
 use super::run_folder::RunFolder;
-use super::trainer::Session;
+use super::session::Session;
 use crate::config::{self, TrainingOptions};
 use crate::error::Result;
 use crate::step::{Objective, Targets};

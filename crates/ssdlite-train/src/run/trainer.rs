@@ -5,8 +5,7 @@
 //! and of the step's number, so a checkpoint needs no random state.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ssdlite_core::random::Rng;
@@ -15,16 +14,17 @@ use ssdlite_image::encode::save;
 use ssdlite_model::ModelFile;
 
 use super::checkpoint::{self, DataMark, Place, Progress};
-use super::observer::{EpochReport, Observer, RunStarted, StepReport};
+use super::observer::{EpochReport, RunStarted, StepReport};
 use super::results::{EpochRow, csv_from_rows};
-use super::run_folder::{RunFolder, write_file};
+use super::run_folder::write_file;
+use super::session::{End, Outcome, Session, Start};
 use super::task::{Samples, Task};
 use super::{Validation, charts};
 use crate::config::TrainingOptions;
 use crate::error::{Error, Result};
 use crate::step::{
-    Batch, Cpu, Losses, Parameters, Schedule, StepOptions, TensorLayout, TrainingDevice,
-    TrainingStep, random_values, values_from_file,
+    Batch, Cpu, Losses, Parameters, Schedule, StepOptions, TensorLayout, TrainingStep,
+    random_values, values_from_file,
 };
 use crate::threads::threads_from_option;
 
@@ -33,53 +33,6 @@ const STEP_STREAM: u64 = 0x7374_6570;
 
 /// Share of the newest step in the running speed.
 const SPEED_SHARE: f64 = 0.1;
-
-/// Where a run happens and who hears of it.
-pub struct Session<'a> {
-    /// The run's folder.
-    pub folder: &'a RunFolder,
-    /// What the network is trained on.
-    pub device: &'a dyn TrainingDevice,
-    /// Hears of the progress.
-    pub observer: &'a mut dyn Observer,
-    /// Once it is set, the run ends after the step under way.
-    pub stop: &'a AtomicBool,
-}
-
-/// How a run begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// At the first step with random weights.
-    #[default]
-    Random,
-    /// At the first step with the weights in this file: a model of ours or a
-    /// PyTorch file.
-    Weights(PathBuf),
-    /// Where the run in the folder stopped.
-    Resume,
-}
-
-/// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// All epochs are done.
-    Finished,
-    /// The score has not become better for as long as patience allows.
-    OutOfPatience,
-    /// It was asked to stop, and can be resumed.
-    Stopped,
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// Why.
-    pub end: End,
-    /// Epochs done with their evaluation.
-    pub epochs: u32,
-    /// The best score, if there was an evaluation.
-    pub best: Option<f64>,
-}
 
 /// What the loop goes by.
 pub(super) struct Plan<'a> {

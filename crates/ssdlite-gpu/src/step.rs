@@ -1,0 +1,257 @@
+//! A training step on a GPU.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor, TensorData, Transaction};
+use ssdlite_core::Graph;
+use ssdlite_train::step::{
+    Batch, Losses, StepOptions, StepTensors, TensorLayout, TensorSlot, TrainingStep,
+};
+use ssdlite_train::{Error, Result};
+
+use crate::guard::{failed, guarded};
+use crate::network::{Forward, Moments, Results, Statistics};
+
+/// What a step is doing when it fails.
+const STEP: &str = "expected the GPU to run a step";
+
+/// A training step of one network on batches of one size.
+pub(crate) struct GpuStep {
+    graph: Graph,
+    layout: TensorLayout,
+    /// For each node the places of its tensors among those of the layout.
+    slots: Vec<Range<usize>>,
+    statistics: Vec<Statistics>,
+    options: StepOptions,
+    threads: NonZeroUsize,
+    device: Device,
+}
+
+/// A batch's moments in memory.
+struct ReadMoments {
+    node: usize,
+    mean: Vec<f32>,
+    variance: Vec<f32>,
+    count: usize,
+}
+
+impl GpuStep {
+    pub(crate) fn new(
+        graph: &Graph,
+        layout: &TensorLayout,
+        options: StepOptions,
+        threads: NonZeroUsize,
+        device: &Device,
+    ) -> Self {
+        let mut end = 0;
+        let slots = graph.nodes().iter().map(|node| {
+            let start = end;
+            end += node.tensors().len();
+            start..end
+        });
+        let statistics = graph.nodes().iter().map(|node| {
+            if layout.trains(node.part) {
+                Statistics::Batch
+            } else {
+                Statistics::Running
+            }
+        });
+        Self {
+            slots: slots.collect(),
+            statistics: statistics.collect(),
+            graph: graph.clone(),
+            layout: layout.clone(),
+            options,
+            threads,
+            device: device.clone().autodiff(),
+        }
+    }
+
+    /// The losses, the batch's moments and the gradient of each trained tensor.
+    fn compute(
+        &self,
+        batch: Batch<'_>,
+        values: &[f32],
+    ) -> Result<(Losses, Vec<ReadMoments>, Vec<Vec<f32>>)> {
+        let tensors = self.upload(values);
+        let forward = Forward {
+            graph: &self.graph,
+            tensors: &tensors,
+            statistics: &self.statistics,
+            random: batch.random,
+            device: &self.device,
+        };
+        let Results { outputs, moments } = forward.run(self.images(batch.pixels));
+        let (read_outputs, moments) = read_results(&outputs, moments)?;
+        let (losses, gradients) = self.options.objective.evaluate(
+            &read_outputs,
+            batch.targets,
+            self.options.images,
+            self.threads,
+        )?;
+        Ok((
+            losses,
+            moments,
+            self.backward(outputs, gradients, &tensors)?,
+        ))
+    }
+
+    fn images(&self, pixels: &[f32]) -> Tensor<4> {
+        let StepOptions { images, input, .. } = self.options;
+        let shape = [images.get(), input.height, input.width, 3];
+        let data = TensorData::new(pixels.to_vec(), shape);
+        Tensor::<4>::from_data(data, &self.device).permute([0, 3, 1, 2])
+    }
+
+    /// Each node's tensors, of which the trained ones get gradients.
+    fn upload(&self, values: &[f32]) -> Vec<Vec<Tensor<1>>> {
+        let data = TensorData::new(values.to_vec(), [values.len()]);
+        let flat = Tensor::<1>::from_data(data, &self.device);
+        let tensor = |slot: &TensorSlot| {
+            let tensor = flat.clone().slice([slot.range.clone()]);
+            if slot.trained {
+                tensor.require_grad()
+            } else {
+                tensor
+            }
+        };
+        let slots = self.layout.slots();
+        let of_node = |places: &Range<usize>| slots[places.clone()].iter().map(tensor).collect();
+        self.slots.iter().map(of_node).collect()
+    }
+
+    /// The gradients of the trained tensors in the order of the layout, from
+    /// those of the outputs: `sum(output * gradient)` has these.
+    fn backward(
+        &self,
+        outputs: Vec<Tensor<2>>,
+        gradients: Vec<Vec<f32>>,
+        tensors: &[Vec<Tensor<1>>],
+    ) -> Result<Vec<Vec<f32>>> {
+        let products = outputs
+            .into_iter()
+            .zip(gradients)
+            .map(|(output, gradient)| {
+                let data = TensorData::new(gradient, output.dims());
+                (output * Tensor::from_data(data, &self.device)).sum()
+            });
+        let Some(surrogate) = products.reduce(|sum, product| sum + product) else {
+            return Ok(Vec::new());
+        };
+        if !surrogate.is_tracked() {
+            return Ok(Vec::new());
+        }
+        let mut gradients = surrogate.backward();
+        let mut transaction = Transaction::default();
+        let trained = self.layout.slots().iter().zip(tensors.iter().flatten());
+        for (slot, tensor) in trained.filter(|(slot, _)| slot.trained) {
+            let gradient = tensor.grad_remove(&mut gradients).ok_or_else(|| {
+                failed(STEP, &format!("there is no gradient of {}", slot.spec.key))
+            })?;
+            transaction = transaction.register(gradient);
+        }
+        read(transaction)
+    }
+
+    /// Moves the running statistics towards the batch's, as PyTorch's
+    /// `BatchNorm2d`: the variance towards the unbiased one. Where a channel
+    /// has a single value, that is undefined, so the running one stays as it
+    /// is; PyTorch refuses such a batch.
+    fn move_running(&self, values: &mut [f32], moments: &ReadMoments) {
+        let slots = &self.layout.slots()[self.slots[moments.node].clone()];
+        let [_, _, _, mean, variance, batches] = slots else {
+            return;
+        };
+        let mut moved = |slot: &TensorSlot, newest: &[f32], factor: f64| {
+            let newest_share = (self.options.momentum * factor) as f32;
+            let kept = (1.0 - self.options.momentum) as f32;
+            for (running, newest) in values[slot.range.clone()].iter_mut().zip(newest) {
+                *running = *running * kept + newest * newest_share;
+            }
+        };
+        moved(mean, &moments.mean, 1.0);
+        if moments.count > 1 {
+            let count = moments.count as f64;
+            moved(variance, &moments.variance, count / (count - 1.0));
+        }
+        for count in &mut values[batches.range.clone()] {
+            *count += 1.0;
+        }
+    }
+
+    fn check(&self, batch: Batch<'_>, tensors: &StepTensors<'_>) -> Result<()> {
+        let pixels = self.options.images.get() * self.options.input.cells() * 3;
+        let lengths = [
+            ("pixels", batch.pixels.len(), pixels),
+            ("tensors", tensors.values.len(), self.layout.len()),
+            ("gradients", tensors.gradients.len(), self.layout.len()),
+        ];
+        match lengths
+            .iter()
+            .find(|(_, found, expected)| found != expected)
+        {
+            None => Ok(()),
+            Some((what, found, expected)) => Err(Error::InvalidRequest(format!(
+                "{what} of a step: expected {expected} numbers, found {found}"
+            ))),
+        }
+    }
+}
+
+impl TrainingStep for GpuStep {
+    fn run(&mut self, batch: Batch<'_>, tensors: StepTensors<'_>) -> Result<Losses> {
+        self.check(batch, &tensors)?;
+        let StepTensors { values, gradients } = tensors;
+        let (losses, moments, read) = guarded(STEP, || self.compute(batch, values))?;
+        for moments in &moments {
+            self.move_running(values, moments);
+        }
+        let trained = self.layout.slots().iter().filter(|slot| slot.trained);
+        for (slot, gradient) in trained.zip(read) {
+            gradients[slot.range.clone()].copy_from_slice(&gradient);
+        }
+        Ok(losses)
+    }
+}
+
+/// The outputs and the batch's moments in memory, in one transfer.
+fn read_results(
+    outputs: &[Tensor<2>],
+    moments: Vec<Moments>,
+) -> Result<(Vec<Vec<f32>>, Vec<ReadMoments>)> {
+    let mut transaction = Transaction::default();
+    for output in outputs {
+        transaction = transaction.register(output.clone());
+    }
+    let mut places = Vec::with_capacity(moments.len());
+    for Moments {
+        node,
+        mean,
+        variance,
+        count,
+    } in moments
+    {
+        transaction = transaction.register(mean).register(variance);
+        places.push((node, count));
+    }
+    let mut numbers = read(transaction)?;
+    let mut rest = numbers.split_off(outputs.len()).into_iter();
+    let mut next = || rest.next().unwrap_or_default();
+    let moments = places.into_iter().map(|(node, count)| ReadMoments {
+        node,
+        mean: next(),
+        variance: next(),
+        count,
+    });
+    Ok((numbers, moments.collect()))
+}
+
+fn read(transaction: Transaction) -> Result<Vec<Vec<f32>>> {
+    let read = transaction
+        .try_execute()
+        .map_err(|error| failed(STEP, &error))?;
+    let numbers = |data: TensorData| data.try_into_vec::<f32>();
+    let numbers: std::result::Result<_, _> = read.into_iter().map(numbers).collect();
+    numbers.map_err(|error| failed(STEP, &format!("{error:?}")))
+}

@@ -1,0 +1,340 @@
+//! The step on Burn's CPU backend, and on the GPUs that the crate is built for,
+//! against the CPU's plan.
+
+use std::num::NonZeroUsize;
+
+use burn::tensor::Device;
+use ssdlite_core::unit::Conv;
+use ssdlite_core::{
+    Activation, Graph, MapSize, MobileNetV3, Operation, Output, OutputKind, Part, Variant,
+};
+use ssdlite_train::step::loss::{CrossEntropy, MultiboxLoss};
+use ssdlite_train::step::{
+    Batch, Cpu, Losses, Objective, OnCpu, StepOptions, StepTensors, Targets, TensorLayout,
+    TrainingDevice, TrainingStep, random_values,
+};
+use ssdlite_train::{Error, Result};
+
+use crate::device::{Gpu, Interface, open};
+use crate::guard::guarded;
+
+const IMAGES: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+const CLASSES: usize = 4;
+const ALL: [Part; 4] = [Part::Backbone, Part::Extra, Part::Neck, Part::Head];
+
+/// The devices to test: Burn's CPU backend always.
+fn devices() -> Vec<(String, Gpu)> {
+    let flex = Gpu {
+        device: Device::flex(),
+    };
+    let interfaces: &[Interface] = &[
+        #[cfg(feature = "vulkan")]
+        Interface::Vulkan,
+        #[cfg(feature = "cuda")]
+        Interface::Cuda,
+        #[cfg(feature = "metal")]
+        Interface::Metal,
+    ];
+    let opened = interfaces
+        .iter()
+        .map(|&interface| (format!("{interface:?}"), open(interface).unwrap()));
+    std::iter::once(("Flex".to_owned(), flex))
+        .chain(opened)
+        .collect()
+}
+
+fn small() -> MobileNetV3 {
+    MobileNetV3 {
+        width_multiplier: 0.25,
+        ..MobileNetV3::new(Variant::Small)
+    }
+}
+
+/// A network with what it is trained on: a batch drawn from a formula.
+struct Example {
+    graph: Graph,
+    layout: TensorLayout,
+    options: StepOptions,
+    pixels: Vec<f32>,
+    labels: Vec<i32>,
+    regressions: Vec<f32>,
+}
+
+impl Example {
+    fn new(graph: Graph, trained: &[Part], side: usize) -> Self {
+        let input = MapSize::new(side, side);
+        let images = IMAGES.get();
+        let detector = graph.outputs().count() == 2;
+        let wave = |count: usize| -> Vec<f32> {
+            (0..count)
+                .map(|index| (index as f32 * 0.37).sin())
+                .collect()
+        };
+        let sizes = graph.map_sizes(input);
+        let numbers = |kind| {
+            let output = graph.outputs().find(|(_, output)| output.kind == kind);
+            output.map_or(0, |(node, output)| {
+                let inputs = node.inputs.iter();
+                let numbers: usize = inputs
+                    .map(|&id| sizes[id.index()].cells() * graph.node(id).channels)
+                    .sum();
+                numbers / output.numbers
+            })
+        };
+        let rows = images * numbers(OutputKind::Logits);
+        // Every fifth box holds an object. All background boxes count, as
+        // equal losses of two of them could be ranked either way.
+        let label = |index: usize| if index % 5 == 0 { index / 5 % 4 + 1 } else { 0 };
+        let class = |index: usize| index % CLASSES;
+        let objective = if detector {
+            Objective::Multibox(MultiboxLoss {
+                negative_ratio: 1e6,
+                ..MultiboxLoss::default()
+            })
+        } else {
+            Objective::CrossEntropy(CrossEntropy {
+                label_smoothing: 0.1,
+            })
+        };
+        Self {
+            layout: TensorLayout::new(&graph, trained),
+            pixels: wave(images * input.cells() * 3),
+            labels: (0..rows)
+                .map(|index| if detector { label(index) } else { class(index) } as i32)
+                .collect(),
+            regressions: wave(images * numbers(OutputKind::Regressions) * 4),
+            options: StepOptions {
+                images: IMAGES,
+                input,
+                momentum: 0.1,
+                objective,
+            },
+            graph,
+        }
+    }
+
+    fn detector(trained: &[Part]) -> Self {
+        Self::new(small().detector(CLASSES, &[2, 3]), trained, 64)
+    }
+
+    fn classifier() -> Self {
+        Self::new(small().classifier(CLASSES), &ALL, 64)
+    }
+
+    fn step(&self, device: &dyn TrainingDevice) -> Run<'_> {
+        let cpu = Cpu::new(NonZeroUsize::MIN).unwrap();
+        Run {
+            example: self,
+            step: device
+                .step(&self.graph, &self.layout, self.options, &cpu)
+                .unwrap(),
+            values: random_values(&self.layout, 1),
+            gradients: vec![0.0; self.layout.len()],
+        }
+    }
+
+    fn batch(&self, random: u64) -> Batch<'_> {
+        let targets = match self.options.objective {
+            Objective::CrossEntropy(_) => Targets::Classes(&self.labels),
+            Objective::Multibox(_) => Targets::Boxes {
+                labels: &self.labels,
+                regressions: &self.regressions,
+            },
+        };
+        Batch {
+            pixels: &self.pixels,
+            targets,
+            random,
+        }
+    }
+}
+
+/// A network in training on one device.
+struct Run<'a> {
+    example: &'a Example,
+    step: Box<dyn TrainingStep>,
+    values: Vec<f32>,
+    gradients: Vec<f32>,
+}
+
+impl Run<'_> {
+    fn step(&mut self, batch: Batch<'_>) -> Result<Losses> {
+        let tensors = StepTensors {
+            values: &mut self.values,
+            gradients: &mut self.gradients,
+        };
+        self.step.run(batch, tensors)
+    }
+
+    fn descend(&mut self, rate: f32) {
+        for slot in self
+            .example
+            .layout
+            .slots()
+            .iter()
+            .filter(|slot| slot.trained)
+        {
+            for place in slot.range.clone() {
+                self.values[place] -= rate * self.gradients[place];
+            }
+        }
+    }
+}
+
+/// The difference's norm as a share of the expected one's.
+fn difference(found: &[f32], expected: &[f32]) -> f64 {
+    let norm = |numbers: &mut dyn Iterator<Item = f32>| -> f64 {
+        numbers
+            .map(|x| f64::from(x) * f64::from(x))
+            .sum::<f64>()
+            .sqrt()
+    };
+    let apart = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    apart / norm(&mut expected.iter().copied()).max(1e-12)
+}
+
+/// Steps on the device and on the CPU agree: gradients and running statistics
+/// of the first, losses of the first few.
+fn follows(name: &str, device: &Gpu, example: &Example) {
+    let mut found = example.step(device);
+    let mut expected = example.step(&OnCpu);
+    for step in 0..4 {
+        let batch = example.batch(step);
+        let losses = [&mut found, &mut expected].map(|run| run.step(batch).unwrap().total());
+        assert!(
+            (losses[0] - losses[1]).abs() < 1e-3,
+            "{name}, step {step}: {losses:?}"
+        );
+        if step == 0 {
+            let apart = difference(&found.gradients, &expected.gradients);
+            assert!(apart < 1e-4, "{name}: gradients {apart}");
+            let apart = difference(&found.values, &expected.values);
+            assert!(apart < 1e-5, "{name}: running statistics {apart}");
+        }
+        for run in [&mut found, &mut expected] {
+            run.descend(0.02);
+        }
+    }
+}
+
+#[test]
+fn a_detector_follows_the_cpu() {
+    for (name, device) in devices() {
+        follows(&name, &device, &Example::detector(&ALL));
+    }
+}
+
+#[test]
+fn a_classifier_follows_the_cpu_with_its_dropout() {
+    for (name, device) in devices() {
+        follows(&name, &device, &Example::classifier());
+    }
+}
+
+#[test]
+fn parts_that_do_not_train_stay_as_they_are() {
+    for (name, device) in devices() {
+        let example = Example::detector(&[Part::Head]);
+        follows(&name, &device, &example);
+        let mut run = example.step(&device);
+        let before = run.values.clone();
+        run.gradients.fill(7.0);
+        run.step(example.batch(0)).unwrap();
+        for slot in example.layout.slots() {
+            let range = slot.range.clone();
+            if slot.spec.part == Part::Head {
+                continue;
+            }
+            assert_eq!(
+                run.values[range.clone()],
+                before[range.clone()],
+                "{}",
+                slot.spec.key
+            );
+            assert!(run.gradients[range].iter().all(|&number| number == 7.0));
+        }
+    }
+}
+
+/// Maps joined at an odd size: a map of 5 x 5 from one of 3 x 3.
+#[test]
+fn upsampling_is_cut_to_the_larger_map() {
+    let (mut graph, image) = Graph::new();
+    let unit = |conv| Operation::ConvUnit(conv, Activation::Relu6);
+    let stem = Conv {
+        kind: ssdlite_core::unit::ConvKind::Full,
+        in_channels: 3,
+        out_channels: 8,
+        kernel: 3,
+        stride: 2,
+    };
+    let large = graph.add(unit(stem), &[image], "stem", Part::Backbone);
+    let small = graph.add(
+        unit(Conv::depthwise(8, 3, 2)),
+        &[large],
+        "small",
+        Part::Backbone,
+    );
+    let wide = graph.add(
+        Operation::Upsample { like: large },
+        &[small],
+        "",
+        Part::Neck,
+    );
+    let sum = graph.add(Operation::Add, &[large, wide], "", Part::Neck);
+    let rows = [OutputKind::Logits, OutputKind::Regressions].map(|kind| {
+        let numbers = if kind == OutputKind::Logits {
+            CLASSES + 1
+        } else {
+            4
+        };
+        let head = Operation::Conv(Conv::pointwise(8, 2 * numbers));
+        let mixed = graph.add(
+            unit(Conv::depthwise(8, 3, 1)),
+            &[sum],
+            format!("{kind:?}.0"),
+            Part::Head,
+        );
+        (
+            kind,
+            numbers,
+            graph.add(head, &[mixed], format!("{kind:?}.1"), Part::Head),
+        )
+    });
+    for (kind, numbers, row) in rows {
+        graph.add(
+            Operation::Output(Output { kind, numbers }),
+            &[row],
+            "",
+            Part::Head,
+        );
+    }
+    let example = Example::new(graph, &ALL, 9);
+    for (name, device) in devices() {
+        follows(&name, &device, &example);
+    }
+}
+
+#[test]
+fn vectors_of_other_lengths_are_refused() {
+    let example = Example::classifier();
+    for (name, device) in devices() {
+        let mut run = example.step(&device);
+        let mut batch = example.batch(0);
+        batch.pixels = &batch.pixels[1..];
+        let error = run.step(batch).unwrap_err();
+        assert!(matches!(error, Error::InvalidRequest(_)), "{name}: {error}");
+        run.gradients.pop();
+        let error = run.step(example.batch(0)).unwrap_err();
+        assert!(error.to_string().contains("gradients"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_panic_becomes_an_error() {
+    let error = guarded("expected a step", || -> Result<()> {
+        panic!("no memory left")
+    });
+    let text = error.unwrap_err().to_string();
+    assert_eq!(text, "expected a step; no memory left");
+}
