@@ -201,7 +201,7 @@ fn write_classification_image(path: &Path, thing: Thing, seed: u64, keys: &[u64;
         radius: (0.28, 0.48),
         overhang: 0.1,
     };
-    Ok(write_file(path, &jpeg_of(&draw(&layout, &mut rng))?)?)
+    write_file(path, &jpeg_of(&draw(&layout, &mut rng))?)
 }
 
 fn jpeg_of(scene: &Scene) -> Result<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! Which layers run as one step: `steps.txt` was printed by version 5281cea,
+//! Which layers run as one step: `steps.txt` was printed by version 153e85c,
 //! whose plans were written down block by block.
 
 use std::fmt::Write;
