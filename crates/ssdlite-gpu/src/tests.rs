@@ -84,7 +84,13 @@ impl Example {
         let rows = images * numbers(OutputKind::Logits);
         // Every fifth box holds an object. All background boxes count, as
         // equal losses of two of them could be ranked either way.
-        let label = |index: usize| if index % 5 == 0 { index / 5 % 4 + 1 } else { 0 };
+        let label = |index: usize| {
+            if index.is_multiple_of(5) {
+                index / 5 % 4 + 1
+            } else {
+                0
+            }
+        };
         let class = |index: usize| index % CLASSES;
         let objective = if detector {
             Objective::Multibox(MultiboxLoss {
