@@ -61,7 +61,7 @@ impl DetectorEvaluator {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for a detector of other classes;
-    /// [`Error::Malformed`] if no image can be used; [`Error::Model`] for
+    /// [`Error::Malformed`] if no image can be used; [`Error::Inference`] for
     /// a network whose outputs are not finite.
     pub fn evaluate(
         &self,
