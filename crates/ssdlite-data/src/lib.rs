@@ -3,7 +3,8 @@
 //! [`voc`] and [`folders`] read what is on disk and say what is wrong with it
 //! ([`finding`], [`check`]); [`stats`] counts it, [`split`] divides it,
 //! [`sample`] makes some. What they read is a [`dataset`]; the [`loader`] makes
-//! batches of it, by way of [`augment`]. All chance comes from [`rng`].
+//! batches of it, by way of [`augment`]. All chance comes from
+//! [`ssdlite_core::random`].
 //!
 //! No tensors, no networks.
 
