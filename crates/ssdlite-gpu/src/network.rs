@@ -7,9 +7,9 @@ use burn::tensor::module::{batch_norm, batch_norm_train, conv2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use ssdlite_core::graph::Linear;
-use ssdlite_core::random::Rng;
 use ssdlite_core::unit::{BATCH_NORM_EPS, Conv};
 use ssdlite_core::{Activation, Graph, Node, Operation};
+use ssdlite_train::step::drop_out;
 
 /// What a forward pass reads.
 pub(crate) struct Forward<'a> {
@@ -130,24 +130,10 @@ impl Forward<'_> {
         }
         let shape = input.dims();
         let keys = [self.random, index as u64];
-        let factors = dropout_factors(shape.iter().product(), linear.dropout, keys);
+        let mut factors = vec![1.0; shape.iter().product()];
+        drop_out(&mut factors, linear.dropout, keys);
         input * Tensor::from_data(TensorData::new(factors, shape), self.device)
     }
-}
-
-/// Factors that zero each number with this chance and scale the others, so that
-/// their mean stays (arXiv 1207.0580): those that the CPU draws.
-fn dropout_factors(count: usize, chance: f64, keys: [u64; 2]) -> Vec<f32> {
-    let mut rng = Rng::from_keys(&keys);
-    let scale = (1.0 / (1.0 - chance)) as f32;
-    let mut factor = || {
-        if rng.chance(chance as f32) {
-            0.0
-        } else {
-            scale
-        }
-    };
-    (0..count).map(|_| factor()).collect()
 }
 
 fn convolve(conv: Conv, input: Tensor<4>, weight: Tensor<1>, bias: Option<Tensor<1>>) -> Tensor<4> {

@@ -6,7 +6,8 @@ use std::ops::Range;
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
 use ssdlite_core::Graph;
 use ssdlite_train::step::{
-    Batch, Losses, StepOptions, StepTensors, TensorLayout, TensorSlot, TrainingStep,
+    Batch, BatchStatistics, Losses, RunningStatistics, StepOptions, StepTensors, TensorLayout,
+    TensorSlot, TrainingStep,
 };
 use ssdlite_train::{Error, Result};
 
@@ -154,30 +155,23 @@ impl GpuStep {
         read(transaction)
     }
 
-    /// Moves the running statistics towards the batch's, as PyTorch's
-    /// `BatchNorm2d`: the variance towards the unbiased one. Where a channel
-    /// has a single value, that is undefined, so the running one stays as it
-    /// is; PyTorch refuses such a batch.
+    /// Moves a node's running statistics towards the batch's.
     fn move_running(&self, values: &mut [f32], moments: &ReadMoments) {
         let slots = &self.layout.slots()[self.slots[moments.node].clone()];
         let [_, _, _, mean, variance, batches] = slots else {
             return;
         };
-        let mut moved = |slot: &TensorSlot, newest: &[f32], factor: f64| {
-            let newest_share = (self.options.momentum * factor) as f32;
-            let kept = (1.0 - self.options.momentum) as f32;
-            for (running, newest) in values[slot.range.clone()].iter_mut().zip(newest) {
-                *running = *running * kept + newest * newest_share;
-            }
+        let running = RunningStatistics {
+            mean: mean.range.clone(),
+            variance: variance.range.clone(),
+            batches: batches.range.clone(),
         };
-        moved(mean, &moments.mean, 1.0);
-        if moments.count > 1 {
-            let count = moments.count as f64;
-            moved(variance, &moments.variance, count / (count - 1.0));
-        }
-        for count in &mut values[batches.range.clone()] {
-            *count += 1.0;
-        }
+        let batch = BatchStatistics {
+            mean: &moments.mean,
+            variance: &moments.variance,
+            count: moments.count,
+        };
+        running.update(values, batch, self.options.momentum);
     }
 
     fn check(&self, batch: Batch<'_>, tensors: &StepTensors<'_>) -> Result<()> {

@@ -13,6 +13,7 @@ mod optimizer;
 mod parameters;
 mod plan;
 mod schedule;
+mod statistics;
 mod tensors;
 
 use std::num::NonZeroUsize;
@@ -25,8 +26,9 @@ pub use initial::random_values;
 pub(crate) use initial::values_from_file;
 pub use objective::{Objective, Targets};
 pub use parameters::Parameters;
-pub use plan::{Pass, StepPlan};
+pub use plan::{Pass, StepPlan, drop_out};
 pub use schedule::{Decay, Schedule};
+pub use statistics::{BatchStatistics, RunningStatistics};
 pub use tensors::{TensorLayout, TensorSlot};
 
 use crate::error::{Error, Result};

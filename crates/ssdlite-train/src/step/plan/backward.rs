@@ -1,22 +1,23 @@
 //! The backward pass.
 
+use std::ops::Range;
+
 use ssdlite_core::unit::BATCH_NORM_EPS;
 use ssdlite_kernels::Context;
 use ssdlite_kernels::arena::Slot;
 use ssdlite_kernels::train::accumulate::accumulate;
-use ssdlite_kernels::train::gradient::{ConvGradients, InputGradient};
+use ssdlite_kernels::train::gradient::{ConvGradients, InputGradient, Store};
 use ssdlite_kernels::train::norm::{NormContext, NormGradient, norm_backward_sums};
 use ssdlite_kernels::train::operand::{ExciteGradient, Input, NormBackward, OutputGradient};
 use ssdlite_kernels::train::pointwise::pointwise_backward;
 use ssdlite_kernels::train::squeeze_excite::{average_pool_backward, excite_backward};
-
 use ssdlite_kernels::train::upsample::upsample_nearest_backward;
 
 use super::linear::{activate_backward, drop_out};
 use super::source::{Gather, Kernel, State, Target, fitting, kernel_activation};
 use super::steps::{
-    Conv, ConvBackward, Excite, InputTarget, Linear, LinearBackward, PassOn, Statistics, Sums,
-    Trains, Unit, UnitBackward, Work,
+    Conv, ConvBackward, Excite, InputTarget, Linear, LinearBackward, Statistics, Sums, Trains,
+    Unit, UnitBackward, Work,
 };
 use super::{Pass, StepPlan};
 
@@ -84,8 +85,8 @@ impl Worker<'_> {
             }
             Work::Excite(excite) => self.excite(node, excite),
             Work::Add(node) => {
-                for &(gradient, pass_on) in &node.backward {
-                    self.pass_on(gradient, pass_on);
+                for &(gradient, target) in &node.backward {
+                    self.pass_on(gradient, target);
                 }
             }
             Work::Upsample(upsample) => {
@@ -199,15 +200,8 @@ impl Worker<'_> {
             weight: &self.pass.values[conv.weight.clone()],
             output: OutputGradient::Plain(gradient),
         };
-        let (weight, bias) = match conv.trains {
-            Trains::No => (None, None),
-            Trains::Yes => {
-                let ranges = [conv.weight.clone(), conv.bias.clone()];
-                let parts = self.pass.gradients.get_disjoint_mut(ranges);
-                let [weight, bias] = parts.expect("tensors lie apart");
-                (Some(weight), Some(bias))
-            }
-        };
+        let ranges = [conv.weight.clone(), conv.bias.clone()];
+        let (weight, bias) = weight_and_bias(self.pass.gradients, conv.trains, ranges);
         let gradients = (backward.input.map(|input| (input, dx)), weight, bias);
         let found = convolution.backward(self.cx, self.states, gradients);
         self.keep(backward.input, found);
@@ -252,16 +246,11 @@ impl Worker<'_> {
         self.states[node].shift = gradients.shift;
     }
 
-    fn pass_on(&mut self, gradient: Slot, pass_on: PassOn) {
-        match pass_on {
-            PassOn::Copied(slot) => {
-                let [gradient, slot] = self.places.slots(self.arena, [gradient, slot]);
-                slot.copy_from_slice(gradient);
-            }
-            PassOn::Added(slot) => {
-                let [gradient, slot] = self.places.slots(self.arena, [gradient, slot]);
-                fitting(accumulate(self.cx, slot, gradient));
-            }
+    fn pass_on(&mut self, gradient: Slot, target: Target) {
+        let [gradient, dx] = self.places.slots(self.arena, [gradient, target.slot]);
+        match target.store {
+            Store::Overwrite => dx.copy_from_slice(gradient),
+            Store::Add => fitting(accumulate(self.cx, dx, gradient)),
         }
     }
 
@@ -278,15 +267,8 @@ impl Worker<'_> {
             rows.read(self.images, self.pass.outputs, gradient);
         }
         activate_backward(linear.activation, z, gradient);
-        let (weight, bias) = match linear.trains {
-            Trains::No => (None, None),
-            Trains::Yes => {
-                let ranges = [linear.weight.clone(), linear.bias.clone()];
-                let parts = self.pass.gradients.get_disjoint_mut(ranges);
-                let [weight, bias] = parts.expect("tensors lie apart");
-                (Some(weight), Some(bias))
-            }
-        };
+        let ranges = [linear.weight.clone(), linear.bias.clone()];
+        let (weight, bias) = weight_and_bias(self.pass.gradients, linear.trains, ranges);
         let gradients = ConvGradients {
             input: backward.input.map(|_| InputGradient::alone(dx)),
             weight,
@@ -306,6 +288,22 @@ impl Worker<'_> {
                 drop_out(dx, chance, [self.pass.random, node as u64]);
             }
             self.add_part(target);
+        }
+    }
+}
+
+/// Where the gradients of a weight and a bias go, if they train.
+fn weight_and_bias(
+    gradients: &mut [f32],
+    trains: Trains,
+    ranges: [Range<usize>; 2],
+) -> (Option<&mut [f32]>, Option<&mut [f32]>) {
+    match trains {
+        Trains::No => (None, None),
+        Trains::Yes => {
+            let parts = gradients.get_disjoint_mut(ranges);
+            let [weight, bias] = parts.expect("tensors lie apart");
+            (Some(weight), Some(bias))
         }
     }
 }

@@ -19,11 +19,11 @@ use ssdlite_kernels::train::upsample::UpsampleShape;
 
 use super::source::{Gather, Kernel, Pending, Source, Target};
 use super::steps::{
-    Add, Conv, ConvBackward, Excite, ExciteTensors, InputTarget, Linear, LinearBackward, PassOn,
-    Pool, Rows, Statistics, Step, Sums, Trains, Unit, UnitBackward, UnitTensors, Upsample, Work,
+    Add, Conv, ConvBackward, Excite, ExciteTensors, InputTarget, Linear, LinearBackward, Pool,
+    Rows, Statistics, Step, Sums, Trains, Unit, UnitBackward, UnitTensors, Upsample, Work,
 };
 use crate::error::{Error, Result};
-use crate::step::{StepOptions, TensorLayout};
+use crate::step::{RunningStatistics, StepOptions, TensorLayout};
 
 /// What a plan consists of.
 pub(super) struct Built {
@@ -259,9 +259,11 @@ impl<'a> Builder<'a> {
                 weight: self.range(node, "0.weight")?,
                 gamma: self.range(node, "1.weight")?,
                 beta: self.range(node, "1.bias")?,
-                mean: self.range(node, "1.running_mean")?,
-                variance: self.range(node, "1.running_var")?,
-                batches: self.range(node, "1.num_batches_tracked")?,
+                running: RunningStatistics {
+                    mean: self.range(node, "1.running_mean")?,
+                    variance: self.range(node, "1.running_var")?,
+                    batches: self.range(node, "1.num_batches_tracked")?,
+                },
             },
             statistics,
             stored,
@@ -461,8 +463,8 @@ impl<'a> Builder<'a> {
                 let gradient = self.gradient(index, time)?;
                 for (input, other) in [(0, 1), (1, 0)] {
                     let (input, other) = (node.inputs[input], node.inputs[other]);
-                    if let Some(pass_on) = self.pass_on(input, other, gradient, time)? {
-                        add.backward.push((gradient, pass_on));
+                    if let Some(target) = self.pass_on(input, other, gradient, time)? {
+                        add.backward.push((gradient, target));
                     }
                 }
             }
@@ -570,24 +572,19 @@ impl<'a> Builder<'a> {
         other: NodeId,
         gradient: Slot,
         time: usize,
-    ) -> Result<Option<PassOn>> {
+    ) -> Result<Option<Target>> {
         let index = input.index();
         if !self.wanted[index] {
             return Ok(None);
         }
-        if let Some(sum) = self.gradients[index] {
-            self.slots.used(sum, time);
-            return Ok(Some(PassOn::Added(sum)));
-        }
         let readers = &self.readers[index];
         let is_unit = matches!(self.graph.node(other).operation, Operation::ConvUnit(..));
         let others_done = is_unit && readers[..readers.len() - 1].iter().all(|&r| r < other);
-        if readers.len() == 1 || others_done {
+        let is_first = self.gradients[index].is_none();
+        if is_first && (readers.len() == 1 || others_done) {
             self.gradients[index] = Some(gradient);
             return Ok(None);
         }
-        let slot = self.slots.slot(self.map(index)?.size(), time);
-        self.gradients[index] = Some(slot);
-        Ok(Some(PassOn::Copied(slot)))
+        Ok(Some(self.target(input, time)?))
     }
 }

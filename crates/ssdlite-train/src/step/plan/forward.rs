@@ -19,6 +19,7 @@ use super::steps::{
     Work,
 };
 use super::{Pass, StepPlan};
+use crate::step::BatchStatistics;
 
 /// What the steps of a forward pass work on.
 struct Forward<'a> {
@@ -88,9 +89,7 @@ impl Forward<'_> {
             weight,
             gamma,
             beta,
-            mean,
-            variance,
-            ..
+            running,
         } = &unit.tensors;
         let weight = &self.values[weight.clone()];
         let moments = match unit.statistics {
@@ -98,8 +97,8 @@ impl Forward<'_> {
             Statistics::Running => {
                 unit.kernel.forward(self.cx, input, weight, z);
                 Moments {
-                    mean: self.values[mean.clone()].to_vec(),
-                    variance: self.values[variance.clone()].to_vec(),
+                    mean: self.values[running.mean.clone()].to_vec(),
+                    variance: self.values[running.variance.clone()].to_vec(),
                     count: unit.shape.rows(),
                 }
             }
@@ -124,31 +123,14 @@ impl Forward<'_> {
             fitting(normalise(self.cx, unit.shape, result, None, stored));
         }
         if unit.statistics == Statistics::Batch {
-            self.move_running(&unit.tensors, &moments);
+            let batch = BatchStatistics {
+                mean: &moments.mean,
+                variance: &moments.variance,
+                count: moments.count,
+            };
+            running.update(self.values, batch, self.momentum);
         }
         self.states[node].moments = Some(moments);
-    }
-
-    /// Moves the running statistics towards the batch's, as PyTorch's
-    /// `BatchNorm2d`: the variance towards the unbiased one. Where a channel
-    /// has a single value, that is undefined, so the running one stays as it
-    /// is; PyTorch refuses such a batch.
-    fn move_running(&mut self, tensors: &UnitTensors, moments: &Moments) {
-        let mut moved = |range: &std::ops::Range<usize>, newest: &[f32], factor: f64| {
-            let newest_share = (self.momentum * factor) as f32;
-            let kept = (1.0 - self.momentum) as f32;
-            for (running, newest) in self.values[range.clone()].iter_mut().zip(newest) {
-                *running = *running * kept + newest * newest_share;
-            }
-        };
-        moved(&tensors.mean, &moments.mean, 1.0);
-        if moments.count > 1 {
-            let count = moments.count as f64;
-            moved(&tensors.variance, &moments.variance, count / (count - 1.0));
-        }
-        for count in &mut self.values[tensors.batches.clone()] {
-            *count += 1.0;
-        }
     }
 
     fn conv(&mut self, conv: &Conv) {

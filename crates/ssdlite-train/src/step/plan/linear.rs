@@ -35,7 +35,7 @@ pub(super) fn activate_backward(activation: Activation, z: &[f32], gradient: &mu
 
 /// Zeroes each number with this chance and scales the others, so that their
 /// mean stays (arXiv 1207.0580): the same ones for the same `keys`.
-pub(super) fn drop_out(values: &mut [f32], chance: f64, keys: [u64; 2]) {
+pub fn drop_out(values: &mut [f32], chance: f64, keys: [u64; 2]) {
     let mut rng = Rng::from_keys(&keys);
     let scale = (1.0 / (1.0 - chance)) as f32;
     for value in values {

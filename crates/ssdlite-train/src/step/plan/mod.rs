@@ -25,6 +25,7 @@ use ssdlite_kernels::arena::Places;
 
 use super::{Batch, Cpu, Losses, StepOptions, StepTensors, TensorLayout, TrainingStep};
 use crate::error::{Error, Result};
+pub use linear::drop_out;
 use source::State;
 use steps::Step;
 

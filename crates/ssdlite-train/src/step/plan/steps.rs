@@ -9,6 +9,7 @@ use ssdlite_kernels::train::pointwise::PointwiseShape;
 use ssdlite_kernels::train::upsample::UpsampleShape;
 
 use super::source::{Gather, Kernel, Pending, Source, Target};
+use crate::step::RunningStatistics;
 
 /// A node's work in both directions.
 #[derive(Debug)]
@@ -53,9 +54,7 @@ pub(super) struct UnitTensors {
     pub(super) weight: Range<usize>,
     pub(super) gamma: Range<usize>,
     pub(super) beta: Range<usize>,
-    pub(super) mean: Range<usize>,
-    pub(super) variance: Range<usize>,
-    pub(super) batches: Range<usize>,
+    pub(super) running: RunningStatistics,
 }
 
 /// What a unit is normalised by.
@@ -160,17 +159,8 @@ pub(super) struct Add {
     pub(super) first: Source,
     pub(super) second: Slot,
     pub(super) sum: Slot,
-    /// Its gradient and where that is added, for inputs that don't share it.
-    pub(super) backward: Vec<(Slot, PassOn)>,
-}
-
-/// How an input takes over the gradient of a sum.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum PassOn {
-    /// As the first of its readers.
-    Copied(Slot),
-    /// Added to the others'.
-    Added(Slot),
+    /// Its gradient and where that goes, for inputs that don't share it.
+    pub(super) backward: Vec<(Slot, Target)>,
 }
 
 /// Nearest upsampling by two.
