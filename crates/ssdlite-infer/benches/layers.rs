@@ -109,15 +109,7 @@ fn print(name: &str, threads: NonZeroUsize, report: &Report) {
     );
     for time in &report.layers {
         let layer = &time.layer;
-        let shape = format!(
-            "{}x{}x{} -> {}x{}x{}",
-            layer.in_channels,
-            layer.input.height,
-            layer.input.width,
-            layer.out_channels,
-            layer.output.height,
-            layer.output.width
-        );
+        let shape = layer.shape_text();
         println!(
             "  {:40} {:24} {shape:28} {:7.3} {:5.1}% {:7.1}",
             layer.key,

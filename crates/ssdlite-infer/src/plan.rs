@@ -29,6 +29,21 @@ pub struct LayerInfo {
     pub macs: u64,
 }
 
+impl LayerInfo {
+    /// What it reads and writes: `16x112x112 -> 24x56x56`, channels first.
+    pub fn shape_text(&self) -> String {
+        format!(
+            "{}x{}x{} -> {}x{}x{}",
+            self.in_channels,
+            self.input.height,
+            self.input.width,
+            self.out_channels,
+            self.output.height,
+            self.output.width
+        )
+    }
+}
+
 /// A map in the arena.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Map {

@@ -101,7 +101,7 @@ pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> 
         )));
     }
     write_folder_aside(root, |root| {
-        let writer = VocWriter::new(root);
+        let writer = VocWriter::for_new_folder(root);
         let indices: Vec<usize> = (0..options.images).collect();
         let written = parallel::map(&indices, |&index| {
             write_detection_image(&writer, options.seed, index)

@@ -20,12 +20,26 @@ const TRAINING_LISTS: [Split; 2] = [Split::Train, Split::TrainVal];
 #[derive(Debug)]
 pub struct VocWriter {
     root: PathBuf,
+    /// How a file is written.
+    put: fn(&Path, &[u8]) -> io::Result<()>,
 }
 
 impl VocWriter {
     /// A writer for the data folder at `root`. Nothing is written yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            put: write_atomically,
+        }
+    }
+
+    /// A writer for a folder that has no name yet, and can be made again: its
+    /// files need not reach the disk one by one.
+    pub(crate) fn for_new_folder(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            put: |path, bytes| fs::write(path, bytes),
+        }
     }
 
     /// Writes the bytes of an image file and its annotation, which names the
@@ -71,7 +85,7 @@ impl VocWriter {
     fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
         let path = self.root.join(file);
         make_folder_of(&path)?;
-        write_atomically(&path, bytes).map_err(|source| Error::io(path, source))
+        (self.put)(&path, bytes).map_err(|source| Error::io(path, source))
     }
 }
 

@@ -122,15 +122,7 @@ fn layers(report: &Report) -> Vec<LayerJson> {
         LayerJson {
             layer: layer.key.clone(),
             operation: layer.operation.clone(),
-            shape: format!(
-                "{}x{}x{} -> {}x{}x{}",
-                layer.in_channels,
-                layer.input.height,
-                layer.input.width,
-                layer.out_channels,
-                layer.output.height,
-                layer.output.width
-            ),
+            shape: layer.shape_text(),
             ms: milliseconds(time.median),
             share: time.median.as_secs_f64() / total.as_secs_f64().max(f64::MIN_POSITIVE),
             gflops: time.flops() / 1e9,

@@ -16,8 +16,8 @@ use ssdlite_kernels::train::upsample::upsample_nearest_backward;
 use super::linear::{activate_backward, drop_out};
 use super::source::{Gather, Kernel, State, Target, fitting, kernel_activation};
 use super::steps::{
-    Conv, ConvBackward, Excite, InputTarget, Linear, LinearBackward, Statistics, Sums, Trains,
-    Unit, UnitBackward, Work,
+    Conv, ConvBackward, Excite, InputTarget, Linear, LinearBackward, Sums, Trains, Unit,
+    UnitBackward, Work,
 };
 use super::{Pass, StepPlan};
 
@@ -137,9 +137,9 @@ impl Worker<'_> {
             }),
             Sums::Gathered | Sums::Pass => None,
         };
-        let norm_gradient = match unit.statistics {
-            Statistics::Running => NormGradient::frozen(affine),
-            Statistics::Batch => {
+        let norm_gradient = match unit.trains {
+            Trains::No => NormGradient::frozen(affine),
+            Trains::Yes => {
                 let sums = gathered.unwrap_or_else(|| {
                     let norm = NormContext {
                         affine,
@@ -167,9 +167,9 @@ impl Worker<'_> {
                 excite,
             },
         };
-        let weight_gradient = match unit.statistics {
-            Statistics::Batch => Some(&mut self.pass.gradients[unit.tensors.weight.clone()]),
-            Statistics::Running => None,
+        let weight_gradient = match unit.trains {
+            Trains::Yes => Some(&mut self.pass.gradients[unit.tensors.weight.clone()]),
+            Trains::No => None,
         };
         let convolution = Convolution {
             kernel: unit.kernel,

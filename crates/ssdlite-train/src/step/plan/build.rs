@@ -20,7 +20,7 @@ use ssdlite_kernels::train::upsample::UpsampleShape;
 use super::source::{Gather, Kernel, Pending, Source, Target};
 use super::steps::{
     Add, Conv, ConvBackward, Excite, ExciteTensors, InputTarget, Linear, LinearBackward, Pool,
-    Rows, Statistics, Step, Sums, Trains, Unit, UnitBackward, UnitTensors, Upsample, Work,
+    Rows, Step, Sums, Trains, Unit, UnitBackward, UnitTensors, Upsample, Work,
 };
 use crate::error::{Error, Result};
 use crate::step::{RunningStatistics, StepOptions, TensorLayout};
@@ -245,10 +245,6 @@ impl<'a> Builder<'a> {
             }),
             Source::Stored,
         );
-        let statistics = match self.trains(node) {
-            Trains::Yes => Statistics::Batch,
-            Trains::No => Statistics::Running,
-        };
         let unit = Unit {
             kernel,
             source,
@@ -265,7 +261,7 @@ impl<'a> Builder<'a> {
                     batches: self.range(node, "1.num_batches_tracked")?,
                 },
             },
-            statistics,
+            trains: self.trains(node),
             stored,
             backward: None,
         };

@@ -15,8 +15,7 @@ use super::linear::{activate, drop_out};
 use super::source::Pending;
 use super::source::{Source, State, fitting};
 use super::steps::{
-    Add, Conv, Excite, ExciteTensors, Linear, Pool, Rows, Statistics, Unit, UnitTensors, Upsample,
-    Work,
+    Add, Conv, Excite, ExciteTensors, Linear, Pool, Rows, Trains, Unit, UnitTensors, Upsample, Work,
 };
 use super::{Pass, StepPlan};
 use crate::step::BatchStatistics;
@@ -92,9 +91,9 @@ impl Forward<'_> {
             running,
         } = &unit.tensors;
         let weight = &self.values[weight.clone()];
-        let moments = match unit.statistics {
-            Statistics::Batch => unit.kernel.forward_moments(self.cx, input, weight, z),
-            Statistics::Running => {
+        let moments = match unit.trains {
+            Trains::Yes => unit.kernel.forward_moments(self.cx, input, weight, z),
+            Trains::No => {
                 unit.kernel.forward(self.cx, input, weight, z);
                 Moments {
                     mean: self.values[running.mean.clone()].to_vec(),
@@ -122,7 +121,7 @@ impl Forward<'_> {
             let result = pending.normalised(z, self.states);
             fitting(normalise(self.cx, unit.shape, result, None, stored));
         }
-        if unit.statistics == Statistics::Batch {
+        if unit.trains == Trains::Yes {
             let batch = BatchStatistics {
                 mean: &moments.mean,
                 variance: &moments.variance,

@@ -42,7 +42,9 @@ pub(super) struct Unit {
     pub(super) shape: MapShape,
     pub(super) activation: Activation,
     pub(super) tensors: UnitTensors,
-    pub(super) statistics: Statistics,
+    /// A unit that trains is normalised by the batch's statistics, another by
+    /// those of earlier batches, which stay as they are.
+    pub(super) trains: Trains,
     /// The result, where it is stored.
     pub(super) stored: Option<Slot>,
     pub(super) backward: Option<UnitBackward>,
@@ -55,15 +57,6 @@ pub(super) struct UnitTensors {
     pub(super) gamma: Range<usize>,
     pub(super) beta: Range<usize>,
     pub(super) running: RunningStatistics,
-}
-
-/// What a unit is normalised by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Statistics {
-    /// The batch's own; the unit trains.
-    Batch,
-    /// Those of earlier batches, which stay as they are; the unit doesn't train.
-    Running,
 }
 
 #[derive(Debug)]
