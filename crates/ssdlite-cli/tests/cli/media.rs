@@ -129,7 +129,8 @@ impl GoesOn {
         }
     }
 
-    fn stderr(&self) -> String {
+    /// What it has told so far.
+    pub(crate) fn stderr(&self) -> String {
         std::fs::read_to_string(self.folder.join("stderr.txt")).unwrap()
     }
 

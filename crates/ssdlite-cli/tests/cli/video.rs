@@ -348,7 +348,7 @@ fn a_stream_is_followed_over_a_loss_until_ctrl_c() {
         "--json",
     ];
     let mut call = GoesOn::start(folder.path(), &args);
-    let mut read_until = |width: u32| {
+    let read_until = |call: &mut GoesOn, width: u32| {
         loop {
             let line: Value = serde_json::from_str(&call.line()).unwrap();
             assert!(line["skipped"].is_u64(), "{line}");
@@ -357,10 +357,14 @@ fn a_stream_is_followed_over_a_loss_until_ctrl_c() {
             }
         }
     };
-    read_until(64);
+    read_until(&mut call, 64);
     drop(server);
+    // Else a new server could be there before the loss is noticed.
+    wait_until("the loss is told", || {
+        call.stderr().contains("trying again in")
+    });
     let _server = StreamServer::start(port, "96x80");
-    read_until(96);
+    read_until(&mut call, 96);
     call.signal("INT");
     let ran = call.join().exits(0);
     for told in ["frames of 64x48", "trying again in", "frames of 96x80"] {
