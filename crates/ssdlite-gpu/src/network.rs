@@ -8,7 +8,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use ssdlite_core::graph::Linear;
 use ssdlite_core::unit::{BATCH_NORM_EPS, Conv};
-use ssdlite_core::{Activation, Graph, Node, Operation};
+use ssdlite_core::{Activation, Graph, Operation};
 use ssdlite_train::step::drop_out;
 
 /// What a forward pass reads.
@@ -35,8 +35,12 @@ pub(crate) enum Statistics {
 /// What a forward pass gives.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
-    /// In the order of the graph, each `[N, rows * numbers]`.
-    pub(crate) outputs: Vec<Tensor<2>>,
+    /// In the order of the graph, for each of an output's inputs its numbers
+    /// `[N, rows * numbers]`. They are joined in memory: the gradients of parts
+    /// of a joined tensor would be views of it, and Burn 0.22.1 takes a view
+    /// `[N, H, W, C]` whose images stand apart for one of a single piece when it
+    /// computes the gradient of a pointwise convolution's weights.
+    pub(crate) outputs: Vec<Vec<Tensor<2>>>,
     pub(crate) moments: Vec<Moments>,
 }
 
@@ -93,10 +97,11 @@ impl Forward<'_> {
                     activate(linear.activation, z)
                 }
                 Operation::Output(_) => {
-                    let output = output(node, &maps);
-                    results.outputs.push(output.clone());
-                    let [images, numbers] = output.dims();
-                    output.reshape([images, numbers, 1, 1])
+                    let inputs = 0..node.inputs.len();
+                    let numbers = inputs.map(|place| channels_innermost(input(place)));
+                    results.outputs.push(numbers.collect());
+                    // No node reads it.
+                    input(0)
                 }
             };
             maps.push(map);
@@ -169,13 +174,9 @@ fn upsample(map: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
         .slice([0..images, 0..channels, 0..height, 0..width])
 }
 
-/// The node's inputs one after the other, channels innermost.
-fn output(node: &Node, maps: &[Tensor<4>]) -> Tensor<2> {
-    let rows = node.inputs.iter().map(|input| {
-        let map = maps[input.index()].clone();
-        let [images, channels, height, width] = map.dims();
-        map.permute([0, 2, 3, 1])
-            .reshape([images, height * width * channels])
-    });
-    Tensor::cat(rows.collect(), 1)
+/// A map's numbers, `[N, H * W * C]`.
+fn channels_innermost(map: Tensor<4>) -> Tensor<2> {
+    let [images, channels, height, width] = map.dims();
+    map.permute([0, 2, 3, 1])
+        .reshape([images, height * width * channels])
 }

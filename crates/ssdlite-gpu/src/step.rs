@@ -84,7 +84,7 @@ impl GpuStep {
             device: &self.device,
         };
         let Results { outputs, moments } = forward.run(self.images(batch.pixels));
-        let (read_outputs, moments) = read_results(&outputs, moments)?;
+        let (read_outputs, moments) = read_results(&outputs, moments, self.options.images.get())?;
         let (losses, gradients) = self.options.objective.evaluate(
             &read_outputs,
             batch.targets,
@@ -126,18 +126,20 @@ impl GpuStep {
     /// those of the outputs: `sum(output * gradient)` has these.
     fn backward(
         &self,
-        outputs: Vec<Tensor<2>>,
+        outputs: Vec<Vec<Tensor<2>>>,
         gradients: Vec<Vec<f32>>,
         tensors: &[Vec<Tensor<1>>],
     ) -> Result<Vec<Vec<f32>>> {
-        let products = outputs
-            .into_iter()
-            .zip(gradients)
-            .map(|(output, gradient)| {
-                let data = TensorData::new(gradient, output.dims());
-                (output * Tensor::from_data(data, &self.device)).sum()
-            });
-        let Some(surrogate) = products.reduce(|sum, product| sum + product) else {
+        let mut products = Vec::new();
+        for (parts, gradient) in outputs.into_iter().zip(gradients) {
+            let lengths = lengths(&parts);
+            for (part, gradient) in parts.into_iter().zip(split(&gradient, &lengths)) {
+                let data = TensorData::new(gradient, part.dims());
+                products.push((part * Tensor::from_data(data, &self.device)).sum());
+            }
+        }
+        let sum = products.into_iter().reduce(|sum, product| sum + product);
+        let Some(surrogate) = sum else {
             return Ok(Vec::new());
         };
         if !surrogate.is_tracked() {
@@ -209,14 +211,42 @@ impl TrainingStep for GpuStep {
     }
 }
 
+/// For each part of an output its numbers of one image.
+fn lengths(parts: &[Tensor<2>]) -> Vec<usize> {
+    parts.iter().map(|part| part.dims()[1]).collect()
+}
+
+/// An output whose images hold their numbers of each part one after the other.
+fn join(parts: &[Vec<f32>], lengths: &[usize], images: usize) -> Vec<f32> {
+    let of_image = |image: usize| {
+        let parts = parts.iter().zip(lengths);
+        parts.flat_map(move |(part, &length)| &part[image * length..][..length])
+    };
+    (0..images).flat_map(of_image).copied().collect()
+}
+
+/// Undoes [`join`].
+fn split(output: &[f32], lengths: &[usize]) -> Vec<Vec<f32>> {
+    let mut parts = vec![Vec::new(); lengths.len()];
+    for mut image in output.chunks_exact(lengths.iter().sum()) {
+        for (part, &length) in parts.iter_mut().zip(lengths) {
+            let (numbers, rest) = image.split_at(length);
+            part.extend_from_slice(numbers);
+            image = rest;
+        }
+    }
+    parts
+}
+
 /// The outputs and the batch's moments in memory, in one transfer.
 fn read_results(
-    outputs: &[Tensor<2>],
+    outputs: &[Vec<Tensor<2>>],
     moments: Vec<Moments>,
+    images: usize,
 ) -> Result<(Vec<Vec<f32>>, Vec<ReadMoments>)> {
     let mut transaction = Transaction::default();
-    for output in outputs {
-        transaction = transaction.register(output.clone());
+    for part in outputs.iter().flatten() {
+        transaction = transaction.register(part.clone());
     }
     let mut places = Vec::with_capacity(moments.len());
     for Moments {
@@ -229,16 +259,20 @@ fn read_results(
         transaction = transaction.register(mean).register(variance);
         places.push((node, count));
     }
-    let mut numbers = read(transaction)?;
-    let mut rest = numbers.split_off(outputs.len()).into_iter();
-    let mut next = || rest.next().unwrap_or_default();
+    let mut read = read(transaction)?.into_iter();
+    let joined = outputs.iter().map(|parts| {
+        let numbers: Vec<_> = read.by_ref().take(parts.len()).collect();
+        join(&numbers, &lengths(parts), images)
+    });
+    let joined = joined.collect();
+    let mut next = || read.next().unwrap_or_default();
     let moments = places.into_iter().map(|(node, count)| ReadMoments {
         node,
         mean: next(),
         variance: next(),
         count,
     });
-    Ok((numbers, moments.collect()))
+    Ok((joined, moments.collect()))
 }
 
 fn read(transaction: Transaction) -> Result<Vec<Vec<f32>>> {

@@ -1,13 +1,14 @@
-//! The step on Burn's CPU backend, and on the GPUs that the crate is built for,
-//! against the CPU's plan.
+//! The step against the CPU's plan: whole networks on Burn's CPU backend, and
+//! miniatures with every operation also on the GPUs that the crate is built for,
+//! as a processor that stands in for one takes minutes to compile the kernels of
+//! each further shape.
+
+mod miniature;
 
 use std::num::NonZeroUsize;
 
 use burn::tensor::Device;
-use ssdlite_core::unit::Conv;
-use ssdlite_core::{
-    Activation, Graph, MapSize, MobileNetV3, Operation, Output, OutputKind, Part, Variant,
-};
+use ssdlite_core::{Graph, MapSize, MobileNetV3, OutputKind, Part, Variant};
 use ssdlite_train::step::loss::{CrossEntropy, MultiboxLoss};
 use ssdlite_train::step::{
     Batch, Cpu, Losses, Objective, OnCpu, StepOptions, StepTensors, Targets, TensorLayout,
@@ -22,11 +23,15 @@ const IMAGES: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 const CLASSES: usize = 4;
 const ALL: [Part; 4] = [Part::Backbone, Part::Extra, Part::Neck, Part::Head];
 
-/// The devices to test: Burn's CPU backend always.
-fn devices() -> Vec<(String, Gpu)> {
-    let flex = Gpu {
+/// Burn's CPU backend.
+fn flex() -> Gpu {
+    Gpu {
         device: Device::flex(),
-    };
+    }
+}
+
+/// Burn's CPU backend and the GPUs.
+fn devices() -> Vec<(String, Gpu)> {
     let interfaces: &[Interface] = &[
         #[cfg(feature = "vulkan")]
         Interface::Vulkan,
@@ -38,7 +43,7 @@ fn devices() -> Vec<(String, Gpu)> {
     let opened = interfaces
         .iter()
         .map(|&interface| (format!("{interface:?}"), open(interface).unwrap()));
-    std::iter::once(("Flex".to_owned(), flex))
+    std::iter::once(("Flex".to_owned(), flex()))
         .chain(opened)
         .collect()
 }
@@ -117,14 +122,6 @@ impl Example {
             },
             graph,
         }
-    }
-
-    fn detector(trained: &[Part]) -> Self {
-        Self::new(small().detector(CLASSES, &[2, 3]), trained, 64)
-    }
-
-    fn classifier() -> Self {
-        Self::new(small().classifier(CLASSES), &ALL, 64)
     }
 
     fn step(&self, device: &dyn TrainingDevice) -> Run<'_> {
@@ -225,105 +222,46 @@ fn follows(name: &str, device: &Gpu, example: &Example) {
 
 #[test]
 fn a_detector_follows_the_cpu() {
-    for (name, device) in devices() {
-        follows(&name, &device, &Example::detector(&ALL));
-    }
+    let graph = small().detector(CLASSES, &[2, 3]);
+    follows("Flex", &flex(), &Example::new(graph, &ALL, 64));
 }
 
 #[test]
 fn a_classifier_follows_the_cpu_with_its_dropout() {
+    let graph = small().classifier(CLASSES);
+    follows("Flex", &flex(), &Example::new(graph, &ALL, 64));
+}
+
+#[test]
+fn every_operation_follows_the_cpu_on_every_device() {
     for (name, device) in devices() {
-        follows(&name, &device, &Example::classifier());
+        for graph in [miniature::detector(), miniature::classifier()] {
+            follows(&name, &device, &Example::new(graph, &ALL, miniature::SIDE));
+        }
     }
 }
 
 #[test]
 fn parts_that_do_not_train_stay_as_they_are() {
     for (name, device) in devices() {
-        let example = Example::detector(&[Part::Head]);
+        let example = Example::new(miniature::detector(), &[Part::Head], miniature::SIDE);
         follows(&name, &device, &example);
         let mut run = example.step(&device);
         let before = run.values.clone();
         run.gradients.fill(7.0);
         run.step(example.batch(0)).unwrap();
-        for slot in example.layout.slots() {
-            let range = slot.range.clone();
-            if slot.spec.part == Part::Head {
-                continue;
-            }
-            assert_eq!(
-                run.values[range.clone()],
-                before[range.clone()],
-                "{}",
-                slot.spec.key
-            );
+        let slots = example.layout.slots().iter();
+        for slot in slots.filter(|slot| slot.spec.part != Part::Head) {
+            let (range, key) = (slot.range.clone(), &slot.spec.key);
+            assert_eq!(run.values[range.clone()], before[range.clone()], "{key}");
             assert!(run.gradients[range].iter().all(|&number| number == 7.0));
         }
     }
 }
 
-/// Maps joined at an odd size: a map of 5 x 5 from one of 3 x 3.
-#[test]
-fn upsampling_is_cut_to_the_larger_map() {
-    let (mut graph, image) = Graph::new();
-    let unit = |conv| Operation::ConvUnit(conv, Activation::Relu6);
-    let stem = Conv {
-        kind: ssdlite_core::unit::ConvKind::Full,
-        in_channels: 3,
-        out_channels: 8,
-        kernel: 3,
-        stride: 2,
-    };
-    let large = graph.add(unit(stem), &[image], "stem", Part::Backbone);
-    let small = graph.add(
-        unit(Conv::depthwise(8, 3, 2)),
-        &[large],
-        "small",
-        Part::Backbone,
-    );
-    let wide = graph.add(
-        Operation::Upsample { like: large },
-        &[small],
-        "",
-        Part::Neck,
-    );
-    let sum = graph.add(Operation::Add, &[large, wide], "", Part::Neck);
-    let rows = [OutputKind::Logits, OutputKind::Regressions].map(|kind| {
-        let numbers = if kind == OutputKind::Logits {
-            CLASSES + 1
-        } else {
-            4
-        };
-        let head = Operation::Conv(Conv::pointwise(8, 2 * numbers));
-        let mixed = graph.add(
-            unit(Conv::depthwise(8, 3, 1)),
-            &[sum],
-            format!("{kind:?}.0"),
-            Part::Head,
-        );
-        (
-            kind,
-            numbers,
-            graph.add(head, &[mixed], format!("{kind:?}.1"), Part::Head),
-        )
-    });
-    for (kind, numbers, row) in rows {
-        graph.add(
-            Operation::Output(Output { kind, numbers }),
-            &[row],
-            "",
-            Part::Head,
-        );
-    }
-    let example = Example::new(graph, &ALL, 9);
-    for (name, device) in devices() {
-        follows(&name, &device, &example);
-    }
-}
-
 #[test]
 fn vectors_of_other_lengths_are_refused() {
-    let example = Example::classifier();
+    let example = Example::new(miniature::classifier(), &ALL, miniature::SIDE);
     for (name, device) in devices() {
         let mut run = example.step(&device);
         let mut batch = example.batch(0);
