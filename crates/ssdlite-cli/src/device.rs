@@ -13,11 +13,9 @@ pub(crate) fn device_from_kind(kind: DeviceKind) -> Result<Box<dyn TrainingDevic
         DeviceKind::Cpu => Ok(Box::new(OnCpu)),
         #[cfg(feature = "vulkan")]
         DeviceKind::Vulkan => Ok(Box::new(ssdlite_gpu::open(ssdlite_gpu::Interface::Vulkan)?)),
-        #[cfg(feature = "cuda")]
-        DeviceKind::Cuda => Ok(Box::new(ssdlite_gpu::open(ssdlite_gpu::Interface::Cuda)?)),
         #[cfg(feature = "metal")]
         DeviceKind::Metal => Ok(Box::new(ssdlite_gpu::open(ssdlite_gpu::Interface::Metal)?)),
-        #[cfg(not(all(feature = "vulkan", feature = "cuda", feature = "metal")))]
+        #[cfg(not(all(feature = "vulkan", feature = "metal")))]
         other => {
             let name = other.name();
             anyhow::bail!(

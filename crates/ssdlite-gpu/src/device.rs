@@ -18,9 +18,6 @@ pub enum Interface {
     /// Vulkan: GPUs of all makers.
     #[cfg(feature = "vulkan")]
     Vulkan,
-    /// CUDA: NVIDIA's GPUs.
-    #[cfg(feature = "cuda")]
-    Cuda,
     /// Metal: Apple's GPUs.
     #[cfg(feature = "metal")]
     Metal,
@@ -55,8 +52,6 @@ fn device(interface: Interface) -> Result<Device> {
         Interface::Vulkan => wgpu(WgpuBackend::Vulkan),
         #[cfg(feature = "metal")]
         Interface::Metal => wgpu(WgpuBackend::Metal),
-        #[cfg(feature = "cuda")]
-        Interface::Cuda => Ok(Device::cuda(0)),
     }
 }
 

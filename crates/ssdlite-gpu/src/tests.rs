@@ -35,8 +35,6 @@ fn devices() -> Vec<(String, Gpu)> {
     let interfaces: &[Interface] = &[
         #[cfg(feature = "vulkan")]
         Interface::Vulkan,
-        #[cfg(feature = "cuda")]
-        Interface::Cuda,
         #[cfg(feature = "metal")]
         Interface::Metal,
     ];

@@ -29,8 +29,6 @@ pub(crate) enum DeviceArg {
     Cpu,
     #[cfg(feature = "vulkan")]
     Vulkan,
-    #[cfg(feature = "cuda")]
-    Cuda,
     #[cfg(feature = "metal")]
     Metal,
 }
@@ -41,8 +39,6 @@ impl From<DeviceArg> for DeviceKind {
             DeviceArg::Cpu => Self::Cpu,
             #[cfg(feature = "vulkan")]
             DeviceArg::Vulkan => Self::Vulkan,
-            #[cfg(feature = "cuda")]
-            DeviceArg::Cuda => Self::Cuda,
             #[cfg(feature = "metal")]
             DeviceArg::Metal => Self::Metal,
         }

@@ -32,8 +32,6 @@ pub enum DeviceKind {
     Cpu,
     /// A GPU, through Vulkan.
     Vulkan,
-    /// A GPU of NVIDIA's, through CUDA.
-    Cuda,
     /// A GPU of Apple's.
     Metal,
 }
@@ -44,7 +42,6 @@ impl DeviceKind {
         match self {
             Self::Cpu => "cpu",
             Self::Vulkan => "vulkan",
-            Self::Cuda => "cuda",
             Self::Metal => "metal",
         }
     }
