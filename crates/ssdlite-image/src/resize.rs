@@ -12,7 +12,8 @@
 //! agree but for rounding to 8 bits.
 
 use fast_image_resize as fir;
-use fir::images::{Image, ImageRef};
+use fir::images::{TypedImage, TypedImageRef};
+use fir::pixels::U8x3;
 use ssdlite_core::{ImageSize, PixelBox};
 
 use crate::error::{Error, Result};
@@ -101,17 +102,13 @@ impl Resizer {
             .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
             .use_alpha(false)
             .crop(source.left, source.top, source.width, source.height);
-        let from = ImageRef::new(
-            image.width(),
-            image.height(),
-            image.pixels(),
-            fir::PixelType::U8x3,
-        );
+        let from =
+            TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.pixels());
         let ImageSize { width, height } = target.size();
-        let pixels = target.pixels_mut();
-        let to = Image::from_slice_u8(width, height, pixels, fir::PixelType::U8x3);
+        let to = TypedImage::<U8x3>::from_buffer(width, height, target.pixels_mut());
+        // Not `resize`, with which the filters of all pixel types are compiled.
         self.inner
-            .resize(&from.expect(SOUND), &mut to.expect(SOUND), &options)
+            .resize_typed(&from.expect(SOUND), &mut to.expect(SOUND), &options)
             .expect(SOUND);
     }
 }
