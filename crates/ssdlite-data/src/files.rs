@@ -1,7 +1,7 @@
 //! Files and folders, guarded.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -12,25 +12,14 @@ use crate::error::{Error, Result};
 /// [`Error::Io`], [`Error::Unsupported`] for a pipe, device or folder, which
 /// could block or never end, [`Error::OverLimit`]; each names the file.
 pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
-    let metadata = fs::metadata(path).map_err(|source| Error::io(path, source))?;
-    if !metadata.is_file() {
-        return Err(Error::Unsupported(format!(
-            "{}: expected a plain file",
-            path.display()
-        )));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes))
-        .map_err(|source| Error::io(path, source))?;
-    if bytes.len() as u64 > max_bytes {
-        return Err(Error::OverLimit(format!(
-            "{}: expected at most {max_bytes} bytes, found {}",
-            path.display(),
-            metadata.len().max(bytes.len() as u64)
-        )));
-    }
-    Ok(bytes)
+    ssdlite_files::read_bounded(path, max_bytes).map_err(|source| {
+        let told = || format!("{}: {source}", path.display());
+        match source.kind() {
+            io::ErrorKind::Unsupported => Error::Unsupported(told()),
+            io::ErrorKind::FileTooLarge => Error::OverLimit(told()),
+            _ => Error::io(path, source),
+        }
+    })
 }
 
 /// Whether a file that exists already may be replaced.

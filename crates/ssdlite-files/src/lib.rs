@@ -5,10 +5,12 @@
 //! nothing between, after a loss of power too. [`write_atomically`] does all of
 //! it for bytes in memory, [`NewFile`] for what is written piece by piece or by
 //! another program, [`NewFolder`] for many files that belong together.
+//!
+//! What is read is a plain file of a bearable size: [`open_plain`], [`read_bounded`].
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +25,60 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = NewFile::create(path)?;
     file.write_all(bytes)?;
     file.commit()
+}
+
+/// Opens a plain file for reading.
+///
+/// # Errors
+/// What the operating system said, and [`io::ErrorKind::Unsupported`] for a folder,
+/// pipe, socket or device, which could keep the reader waiting or never end.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    // Opening a pipe waits for a writer, so its kind is asked before.
+    expect_plain(&fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    expect_plain(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn expect_plain(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let found = if metadata.is_dir() {
+        "a folder"
+    } else {
+        "a pipe or device"
+    };
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("expected a plain file, found {found}"),
+    ))
+}
+
+/// Reads a plain file of at most `max_bytes`; of a larger one nothing is read.
+///
+/// # Errors
+/// As [`open_plain`], and [`io::ErrorKind::FileTooLarge`].
+pub fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let file = open_plain(path)?;
+    let too_large = |found: u64| {
+        io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("expected at most {max_bytes} bytes, found {found}"),
+        )
+    };
+    let length = file.metadata()?.len();
+    if length > max_bytes {
+        return Err(too_large(length));
+    }
+    let mut bytes = Vec::new();
+    // The file may grow meanwhile, and some of the kernel's tell no length.
+    file.take(max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(too_large(bytes.len() as u64));
+    }
+    Ok(bytes)
 }
 
 /// Renames a file or folder whose content has reached the disk, and lets the
@@ -294,5 +350,27 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         assert_eq!(bytes, [bytes[0]; 5000]);
         assert_eq!(names(folder.path()), ["list.txt"]);
+    }
+
+    #[test]
+    fn what_is_read_is_a_plain_file_of_bounded_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
+        let kind = |path: &Path, max| read_bounded(path, max).unwrap_err().kind();
+        assert_eq!(kind(&path, 4), io::ErrorKind::FileTooLarge);
+        assert_eq!(kind(folder.path(), 4), io::ErrorKind::Unsupported);
+        assert_eq!(kind(&folder.path().join("b"), 4), io::ErrorKind::NotFound);
+        #[cfg(unix)]
+        {
+            let unlike = std::os::unix::net::UnixListener::bind(folder.path().join("s"));
+            drop(unlike.unwrap());
+            assert_eq!(
+                kind(&folder.path().join("s"), 4),
+                io::ErrorKind::Unsupported
+            );
+            assert_eq!(kind(Path::new("/dev/zero"), 4), io::ErrorKind::Unsupported);
+        }
     }
 }
