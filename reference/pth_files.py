@@ -1,4 +1,4 @@
-"""Small PyTorch checkpoints for crates/ssdlite-model/tests/pth.rs.
+"""Small PyTorch checkpoints for crates/ssdlite-model/tests/pth/main.rs.
 
     pip install numpy==2.4.6 torch==2.15.0 torchvision==0.29.2
     python reference/pth_files.py crates/ssdlite-model/tests/golden

@@ -1,4 +1,4 @@
-//! Bytes of a PyTorch checkpoint: an error, or tensors as large as their shapes
+//! Bytes of a file of weights that others wrote: an error, or tensors as large as their shapes
 //! say.
 
 #![no_main]
@@ -7,7 +7,7 @@ use std::fs;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use ssdlite_model::{Values, read_pth};
+use ssdlite_model::{Values, WeightsKind, read_weights};
 use tempfile::TempDir;
 
 /// The reader wants a file.
@@ -17,10 +17,10 @@ static FOLDER: LazyLock<TempDir> =
 fuzz_target!(|data: &[u8]| {
     let path = FOLDER.path().join("weights.pth");
     fs::write(&path, data).expect("a writable folder");
-    let Ok(state) = read_pth(&path) else {
+    let Ok(weights) = read_weights(&path, WeightsKind::Plain) else {
         return;
     };
-    for (_, tensor) in state.iter() {
+    for (_, tensor) in weights.state.iter() {
         let elements: usize = tensor.shape.iter().product();
         match &tensor.values {
             Values::F32(values) => assert_eq!(values.len(), elements),

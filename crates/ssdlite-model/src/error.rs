@@ -34,7 +34,12 @@ impl Error {
     /// The same error, its message led by the file it is about.
     #[must_use]
     pub fn in_file(self, path: &Path) -> Self {
-        let named = |message: String| format!("{}: {message}", path.display());
+        self.at(path.display())
+    }
+
+    /// The same error, its message led by the place that it is about.
+    pub(crate) fn at(self, place: impl std::fmt::Display) -> Self {
+        let named = |message: String| format!("{place}: {message}");
         match self {
             Self::Malformed(message) => Self::Malformed(named(message)),
             Self::Unsupported(message) => Self::Unsupported(named(message)),

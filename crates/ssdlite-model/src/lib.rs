@@ -15,10 +15,12 @@ mod pytorch;
 pub mod safetensors;
 mod state_dict;
 mod transfer;
+#[cfg(feature = "pytorch")]
+mod weights;
 
 pub use error::{Error, Result};
 pub use model_file::{MAX_MODEL_BYTES, ModelFile};
-#[cfg(feature = "pytorch")]
-pub use pytorch::read_pth;
 pub use state_dict::{LoadReport, StateDict, StateTensor, Values};
-pub use transfer::{detector_state_from_classifier, head_rows_by_class};
+pub use transfer::{detector_state_from_classifier, head_rows_by_class, output_count};
+#[cfg(feature = "pytorch")]
+pub use weights::{Weights, WeightsKind, read_weights};

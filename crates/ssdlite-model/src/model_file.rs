@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ssdlite_core::model_info::METADATA_KEY;
-use ssdlite_core::{ModelInfo, TensorRole};
+use ssdlite_core::{ModelInfo, TensorRole, TensorSpec};
 
+use crate::bounds;
 use crate::error::{Error, Result};
 use crate::json::check_keys;
-use crate::safetensors::{Contents, Numbers, TensorView, read_file, to_bytes};
+use crate::safetensors::{Contents, Numbers, Opened, TensorView, to_bytes};
 use crate::state_dict::{StateDict, StateTensor, Values};
 
 /// The largest file of weights: MobileNetV3-Large at a width multiplier of 4
@@ -45,13 +46,34 @@ impl ModelFile {
         Ok(Self { info, state })
     }
 
-    /// Reads a model file.
+    /// Reads a model file. Its tensors are read where it describes a model that asks
+    /// for about as many bytes.
     ///
     /// # Errors
-    /// Those of [`read_file`] and [`Self::from_bytes`], led by the file's name.
+    /// [`Error::Io`] and those of [`Self::from_bytes`], led by the file's name;
+    /// [`Error::OverLimit`] for more than [`MAX_MODEL_BYTES`].
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = read_file(path, MAX_MODEL_BYTES)?;
-        Self::from_bytes(&bytes).map_err(|error| error.in_file(path))
+        let read = || {
+            let (file, len) = bounds::open(path, MAX_MODEL_BYTES)?;
+            Self::from_opened(Opened::new(file, len)?)
+        };
+        read().map_err(|error: Error| error.in_file(path))
+    }
+
+    /// [`Self::read`], whose messages don't name the file.
+    pub(crate) fn from_opened(opened: Opened) -> Result<Self> {
+        let info = described(opened.metadata())?;
+        let needed: usize = info.tensors().iter().map(TensorSpec::elements).sum();
+        // Batch counts take twice as many.
+        let most = 2 * (needed * size_of::<f32>()) as u64;
+        let found = opened.data_len();
+        if found > most {
+            return Err(Error::WeightsMismatch(format!(
+                "expected at most {most} bytes of tensors for the network that the file \
+                 describes, found {found}"
+            )));
+        }
+        Self::from_bytes(&opened.read()?)
     }
 
     /// Reads the bytes of a model file.
@@ -62,16 +84,7 @@ impl ModelFile {
     /// description.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let Contents { metadata, tensors } = Contents::from_bytes(bytes)?;
-        let json = metadata.get(METADATA_KEY).ok_or_else(|| {
-            Error::Malformed(format!(
-                "expected the key `{METADATA_KEY}` in the metadata: this is no model file of \
-                 ssdlite; `ssdlite import` makes one"
-            ))
-        })?;
-        check_keys(json.as_bytes()).map_err(|error| {
-            Error::Malformed(format!("model metadata `{METADATA_KEY}`: {error}"))
-        })?;
-        let info = ModelInfo::from_json(json)?;
+        let info = described(&metadata)?;
         let state: StateDict = tensors
             .into_iter()
             .map(|(key, tensor)| (key, tensor.into()))
@@ -128,4 +141,17 @@ impl ModelFile {
     pub fn numbers(&self, key: &str) -> Option<&[f32]> {
         self.state.get(key)?.floats()
     }
+}
+
+/// What a file's metadata says about its model.
+fn described(metadata: &BTreeMap<String, String>) -> Result<ModelInfo> {
+    let json = metadata.get(METADATA_KEY).ok_or_else(|| {
+        Error::Malformed(format!(
+            "expected the key `{METADATA_KEY}` in the metadata: this is no model file of ssdlite; \
+             one is made of it by `ssdlite import FILE --arch ARCH --classes FILE --out MODEL`"
+        ))
+    })?;
+    check_keys(json.as_bytes())
+        .map_err(|error| Error::Malformed(format!("model metadata `{METADATA_KEY}`: {error}")))?;
+    Ok(ModelInfo::from_json(json)?)
 }

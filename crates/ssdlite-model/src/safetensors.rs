@@ -14,7 +14,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::file_len;
+use crate::bounds;
 use crate::error::{Error, Result};
 use crate::json::check_keys;
 
@@ -98,23 +98,97 @@ struct Entry {
     data_offsets: [usize; 2],
 }
 
-/// The bytes of a file, of which no more are read than its first eight allow.
+/// A file of which the header alone was read.
+pub(crate) struct Opened {
+    file: File,
+    /// What was read.
+    start: Vec<u8>,
+    header: Header,
+    /// Bytes behind the header.
+    data_len: u64,
+}
+
+impl Opened {
+    /// Reads the header of a file of `len` bytes, and checks it against them.
+    pub(crate) fn new(mut file: File, len: u64) -> Result<Self> {
+        let mut start = Vec::new();
+        read_more(&mut file, &mut start, (LENGTH_BYTES as u64).min(len))?;
+        let header_len = checked_header_length(&start, len)?;
+        read_more(&mut file, &mut start, header_len)?;
+        let data_len = len - start.len() as u64;
+        let header = Header::from_bytes(&start[LENGTH_BYTES..], data_len)?;
+        Ok(Self {
+            file,
+            start,
+            header,
+            data_len,
+        })
+    }
+
+    /// Texts by their names.
+    pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.header.metadata
+    }
+
+    /// How many bytes all tensors take.
+    pub(crate) fn data_len(&self) -> u64 {
+        self.data_len
+    }
+
+    /// All bytes of the file.
+    pub(crate) fn read(mut self) -> Result<Vec<u8>> {
+        self.start.reserve_exact(self.data_len as usize);
+        read_more(&mut self.file, &mut self.start, self.data_len)?;
+        Ok(self.start)
+    }
+
+    /// The file, and what its header says about each tensor: its type by the
+    /// format's name, its shape, and its bytes' place in the file.
+    #[cfg(feature = "pytorch")]
+    pub(crate) fn into_places(self) -> (File, Vec<Place>) {
+        let data = self.start.len() as u64;
+        let places = self.header.tensors.into_iter().map(|(key, entry)| {
+            let [start, end] = entry.data_offsets.map(|offset| data + offset as u64);
+            Place {
+                key,
+                dtype: entry.dtype,
+                shape: entry.shape,
+                bytes: start..end,
+            }
+        });
+        (self.file, places.collect())
+    }
+}
+
+/// Where a tensor lies in a file.
+#[cfg(feature = "pytorch")]
+pub(crate) struct Place {
+    pub(crate) key: String,
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Range<u64>,
+}
+
+fn read_more(file: &mut File, bytes: &mut Vec<u8>, count: u64) -> Result<()> {
+    let read = file.take(count).read_to_end(bytes);
+    match read {
+        Ok(read) if read as u64 == count => Ok(()),
+        Ok(_) => Err(Error::Malformed("the file is cut off".into())),
+        Err(error) => Err(Error::Malformed(format!("the file can't be read: {error}"))),
+    }
+}
+
+/// The bytes of a file. They are read where its header is sound and says that there
+/// are as many.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Malformed`] for something other than a file,
-/// [`Error::OverLimit`] for more than `most` bytes or too long a header.
+/// [`Error::Io`], [`Error::Malformed`] for something other than a file or a header
+/// that [`Contents::from_bytes`] would refuse, [`Error::OverLimit`] for more than
+/// `most` bytes or too long a header.
 pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     let read = || {
-        let io = |source| Error::io(path, source);
-        let length = file_len(path, most)?;
-        let mut file = File::open(path).map_err(io)?.take(length);
-        let mut bytes = Vec::new();
-        let mut start = file.by_ref().take(LENGTH_BYTES as u64);
-        start.read_to_end(&mut bytes).map_err(io)?;
-        header_length(&bytes)?;
-        bytes.reserve_exact(length as usize);
-        file.read_to_end(&mut bytes).map_err(io)?;
-        Ok(bytes)
+        let (file, len) = bounds::open(path, most)?;
+        Opened::new(file, len)?.read()
     };
     read().map_err(|error: Error| error.in_file(path))
 }
@@ -127,6 +201,14 @@ fn header_length(bytes: &[u8]) -> Result<u64> {
             bytes.len()
         ))
     })?;
+    // How PyTorch's files begin: a zip archive, or a pickle of protocol 2 to 5.
+    if length.starts_with(b"PK") || matches!(length, [0x80, 2..=5, 0x8a | 0x95, ..]) {
+        return Err(Error::Unsupported(
+            "this is a PyTorch file; a model file is made of it by \
+             `ssdlite import FILE --arch ARCH --classes FILE --out MODEL`"
+                .into(),
+        ));
+    }
     let length = u64::from_le_bytes(*length);
     if length > MAX_HEADER_BYTES {
         return Err(Error::OverLimit(format!(
@@ -135,6 +217,32 @@ fn header_length(bytes: &[u8]) -> Result<u64> {
         )));
     }
     Ok(length)
+}
+
+/// [`header_length`] that is no greater than a file of `len` bytes allows.
+fn checked_header_length(bytes: &[u8], len: u64) -> Result<u64> {
+    let length = header_length(bytes)?;
+    let most = len - LENGTH_BYTES as u64;
+    if length > most {
+        return Err(Error::Malformed(format!(
+            "expected a safetensors header of at most {most} bytes, found a length of {length}: \
+             the file is cut off or no safetensors file"
+        )));
+    }
+    Ok(length)
+}
+
+impl Header {
+    /// Reads a header in front of `data_len` bytes.
+    fn from_bytes(bytes: &[u8], data_len: u64) -> Result<Self> {
+        let malformed = |error: serde_json::Error| {
+            Error::Malformed(format!("header of the safetensors file: {error}"))
+        };
+        check_keys(bytes).map_err(malformed)?;
+        let header: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        check_ranges(&header.tensors, data_len)?;
+        Ok(header)
+    }
 }
 
 impl<'a> Contents<'a> {
@@ -146,22 +254,9 @@ impl<'a> Contents<'a> {
     /// stands twice, tensors that leave gaps or overlap, or whose bytes are not
     /// as many as type and shape ask for.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
-        let length = header_length(bytes)?;
-        let rest = &bytes[LENGTH_BYTES..];
-        if length > rest.len() as u64 {
-            return Err(Error::Malformed(format!(
-                "expected a safetensors header of at most {} bytes, found a length of {length}: \
-                 the file is cut off or no safetensors file",
-                rest.len()
-            )));
-        }
-        let (header, data) = rest.split_at(length as usize);
-        let malformed = |error: serde_json::Error| {
-            Error::Malformed(format!("header of the safetensors file: {error}"))
-        };
-        check_keys(header).map_err(malformed)?;
-        let Header { metadata, tensors } = serde_json::from_slice(header).map_err(malformed)?;
-        check_ranges(&tensors, data.len())?;
+        let length = checked_header_length(bytes, bytes.len() as u64)?;
+        let (header, data) = bytes[LENGTH_BYTES..].split_at(length as usize);
+        let Header { metadata, tensors } = Header::from_bytes(header, data.len() as u64)?;
         let tensors = tensors
             .into_iter()
             .map(|(key, entry)| {
@@ -175,8 +270,9 @@ impl<'a> Contents<'a> {
 
 /// Checks that the ranges of all tensors fill `len` bytes, each byte once, as
 /// the format demands.
-fn check_ranges(tensors: &BTreeMap<String, Entry>, len: usize) -> Result<()> {
-    let mut ranges: Vec<_> = tensors.values().map(|entry| entry.data_offsets).collect();
+fn check_ranges(tensors: &BTreeMap<String, Entry>, len: u64) -> Result<()> {
+    let range = |entry: &Entry| entry.data_offsets.map(|offset| offset as u64);
+    let mut ranges: Vec<_> = tensors.values().map(range).collect();
     ranges.sort_unstable();
     let end_of_file = [len, len];
     let mut expected = 0;

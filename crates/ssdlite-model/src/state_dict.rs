@@ -111,6 +111,15 @@ impl FromIterator<(String, StateTensor)> for StateDict {
     }
 }
 
+impl IntoIterator for StateDict {
+    type Item = (String, StateTensor);
+    type IntoIter = std::collections::btree_map::IntoIter<String, StateTensor>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl StateDict {
     /// The tensor with this key.
     pub fn get(&self, key: &str) -> Option<&StateTensor> {
@@ -196,6 +205,29 @@ impl StateDict {
         Ok((selected.collect(), report))
     }
 
+    /// The tensors without those that no network reads: beside its own parts, such as a
+    /// loss's, and in them such that are no parameters, as tools leave there that count
+    /// operations. Returns the keys of the others too.
+    pub fn without_bookkeeping(self, specs: &[TensorSpec]) -> (Self, Vec<String>) {
+        fn ends(key: &str) -> (Option<&str>, Option<&str>) {
+            (key.split('.').next(), key.rsplit('.').next())
+        }
+        let known: HashSet<&str> = specs.iter().map(|spec| spec.key.as_str()).collect();
+        let (parts, names): (HashSet<_>, HashSet<_>) = known.iter().map(|key| ends(key)).unzip();
+        let mut others = Vec::new();
+        let kept = self.0.into_iter().filter(|(key, _)| {
+            let (part, name) = ends(key);
+            let is_parameter = parts.contains(&part) && names.contains(&name);
+            let is_kept = known.contains(key.as_str()) || is_parameter;
+            if !is_kept {
+                others.push(key.clone());
+            }
+            is_kept
+        });
+        let kept = kept.collect();
+        (Self(kept), others)
+    }
+
     fn sort_out<'a>(
         &'a self,
         specs: &'a [TensorSpec],
@@ -225,8 +257,9 @@ impl StateDict {
 }
 
 /// How the keys of batch counts end.
-const BATCH_COUNT: &str = "num_batches_tracked";
+pub(crate) const BATCH_COUNT: &str = "num_batches_tracked";
 
+/// The first of many keys.
 fn abridged(keys: &[&str]) -> String {
     let listed = keys[..keys.len().min(LISTED_KEYS)].join(", ");
     if keys.len() > LISTED_KEYS {

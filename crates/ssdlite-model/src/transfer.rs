@@ -68,6 +68,18 @@ pub fn head_rows_by_class(
     (tensors.collect(), found)
 }
 
+/// How many classes the outputs of a state dict tell apart, a detector's background
+/// counted; `None` where they are not those of such a network. Its class count may be
+/// any.
+pub fn output_count(state: &StateDict, network: &Graph) -> Option<usize> {
+    let mut outputs = network.outputs();
+    let (node, output) = outputs.find(|(_, output)| output.kind == OutputKind::Logits)?;
+    let first = network.node(*node.inputs.first()?);
+    let boxes = first.channels / output.numbers;
+    let found = *state.get(&format!("{}.bias", first.key))?.shape.first()?;
+    found.is_multiple_of(boxes).then_some(found / boxes)
+}
+
 /// `initial` with row `i` of each default box replaced by row `rows[i]` of
 /// `source`; `None` if the shapes don't fit.
 fn merge_rows(

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use ssdlite_core::ClassNames;
+use ssdlite_core::classes::{MAX_CLASS_NAME_BYTES, MAX_CLASSES};
 use ssdlite_data::folders::ImageFolderOptions;
 use ssdlite_data::voc::{Coordinates, VocOptions};
+use ssdlite_files::read_bounded;
 
 /// How a data folder is read.
 #[derive(Args)]
@@ -23,23 +25,21 @@ pub(crate) struct ReadingArgs {
 }
 
 impl ReadingArgs {
-    fn class_names(&self) -> Result<Option<ClassNames>> {
-        self.classes
-            .as_deref()
-            .map(class_names_from_file)
-            .transpose()
+    fn class_names(&self, of: ListOf) -> Result<Option<ClassNames>> {
+        let names = |path| class_names_from_file(path, of);
+        self.classes.as_deref().map(names).transpose()
     }
 
     pub(crate) fn voc_options(&self) -> Result<VocOptions> {
         Ok(VocOptions {
             coordinates: coordinates(self.voc_zero_based),
-            classes: self.class_names()?,
+            classes: self.class_names(ListOf::Objects)?,
         })
     }
 
     pub(crate) fn folder_options(&self) -> Result<ImageFolderOptions> {
         Ok(ImageFolderOptions {
-            classes: self.class_names()?,
+            classes: self.class_names(ListOf::Images)?,
             ..ImageFolderOptions::default()
         })
     }
@@ -54,9 +54,43 @@ pub(crate) fn coordinates(voc_zero_based: bool) -> Coordinates {
     }
 }
 
+/// What the classes of a list are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListOf {
+    /// Boxes in images, beside which detectors have a background.
+    Objects,
+    /// Images, of which some may be called so.
+    Images,
+}
+
+/// The largest list: twice the most names of the greatest length.
+const MAX_LIST_BYTES: u64 = 2 * (MAX_CLASSES * MAX_CLASS_NAME_BYTES) as u64;
+
 /// Class names from a file with one a line, blank lines left out.
-pub(crate) fn class_names_from_file(path: &Path) -> Result<ClassNames> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("can't read the class names in {}", path.display()))?;
+pub(crate) fn class_names_from_file(path: &Path, of: ListOf) -> Result<ClassNames> {
+    let cannot = || format!("can't read the class names in {}", path.display());
+    let bytes = read_bounded(path, MAX_LIST_BYTES).with_context(cannot)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        anyhow!("expected text in UTF-8, found other bytes from byte {at} on")
+    });
+    let text = text.with_context(cannot)?;
+    let first = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let first = first.into_iter().find(|line| !line.is_empty());
+    if let Some(line) = first
+        && of == ListOf::Objects
+        && is_background(line)
+    {
+        bail!(
+            "{}: the line `{line}` is not wanted: a detector adds the background itself",
+            path.display()
+        );
+    }
     ClassNames::from_lines(&text).with_context(|| path.display().to_string())
+}
+
+/// Whether a line stands for the background, as in lists of jetson-inference
+/// (`BACKGROUND`) and torchvision (`__background__`).
+fn is_background(line: &str) -> bool {
+    line.trim_matches('_').eq_ignore_ascii_case("background")
 }

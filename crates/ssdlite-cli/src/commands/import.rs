@@ -1,19 +1,21 @@
-//! `import`: a PyTorch file of torchvision's networks becomes a model file.
+//! `import`: a PyTorch or safetensors file of torchvision's networks becomes a model
+//! file.
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Task, Variant};
-use ssdlite_model::{ModelFile, StateDict, read_pth};
+use ssdlite_model::{ModelFile, StateDict, WeightsKind, output_count, read_weights};
 
-use crate::args::reading::class_names_from_file;
-use crate::console;
+use crate::args::reading::{ListOf, class_names_from_file};
+use crate::console::{self, counted};
 use crate::outcome::Outcome;
 
 #[derive(Args)]
 pub(crate) struct ImportArgs {
-    /// A state dict saved by PyTorch, also as `{"model": ...}`
+    /// Weights saved by PyTorch or as safetensors, also in a checkpoint of a training
+    /// script
     file: PathBuf,
     /// The network that the file holds
     #[arg(long, value_enum)]
@@ -31,6 +33,9 @@ pub(crate) struct ImportArgs {
         )
     )]
     size: Option<u32>,
+    /// Take the averaged weights of a file that holds both
+    #[arg(long)]
+    ema: bool,
     /// Where the model goes
     #[arg(long, value_name = "MODEL")]
     out: PathBuf,
@@ -51,6 +56,10 @@ const CLASSIFIER_SIDE: u32 = 224;
 const DETECTOR_SIDE: u32 = 320;
 
 impl Arch {
+    const fn is_detector(self) -> bool {
+        matches!(self, Self::SsdliteSmall | Self::SsdliteLarge)
+    }
+
     fn info(self, tail: Tail, classes: ClassNames, side: Option<u32>) -> ModelInfo {
         let variant = match self {
             Self::ClassifierSmall | Self::SsdliteSmall => Variant::Small,
@@ -80,19 +89,31 @@ enum Tail {
 impl ImportArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         let classes = self.class_names()?;
-        let state = read_pth(&self.file)?;
-        let mut info = self.info_that_fits(&state, &classes);
+        let kind = if self.ema {
+            WeightsKind::Averaged
+        } else {
+            WeightsKind::Plain
+        };
+        let file = self.file.display();
+        let weights = read_weights(&self.file, kind)?;
+        if weights.info.is_some() {
+            bail!("{file} is a model file already");
+        }
+        for note in &weights.notes {
+            console::note(&format!("{file}: {note}"));
+        }
+        let mut info = self.info_that_fits(&weights.state, &classes);
         let name = self.file.file_name().unwrap_or(self.file.as_os_str());
         let origin = name.to_string_lossy().into_owned();
         info.training.insert("imported from".into(), origin);
         info.validate()?;
-        let model = ModelFile::new(info, state).with_context(|| {
-            format!(
-                "{} does not hold this network with {} classes",
-                self.file.display(),
-                classes.len()
-            )
-        })?;
+        let (state, passed_over) = weights.state.without_bookkeeping(&info.tensors());
+        let outputs = output_count(&state, &info.graph());
+        let model = ModelFile::new(info, state);
+        let model = model.with_context(|| self.mismatch(outputs, &classes))?;
+        if !passed_over.is_empty() {
+            console::note(&format!("{file}: {}", not_of_the_network(&passed_over)));
+        }
         model.write(&self.out)?;
         let info = model.info();
         let network = match &info.task {
@@ -106,6 +127,30 @@ impl ImportArgs {
             classes.len()
         ));
         Ok(Outcome::Done)
+    }
+
+    /// Why a file that has so many outputs is none of a network with these classes.
+    fn mismatch(&self, outputs: Option<usize>, classes: &ClassNames) -> String {
+        let (file, listed) = (self.file.display(), classes.len());
+        let background = usize::from(self.arch.is_detector());
+        let held = outputs.and_then(|outputs| outputs.checked_sub(background));
+        let Some(held) = held.filter(|&held| held != listed) else {
+            return format!("{file} does not hold this network with {listed} classes");
+        };
+        let background = if self.arch.is_detector() {
+            " beside the background"
+        } else {
+            ""
+        };
+        let hint = if listed == held + 1 {
+            " (is one of its lines the background, which is not wanted?)"
+        } else {
+            ""
+        };
+        format!(
+            "expected {held} class names for {file}{background}, found {listed} in --classes {}{hint}",
+            self.classes
+        )
     }
 
     /// Whether the tail is reduced stands in no file: the tensors tell.
@@ -127,7 +172,27 @@ impl ImportArgs {
         match self.classes.as_str() {
             "imagenet" => Ok(ClassNames::imagenet()),
             "coco" => Ok(ClassNames::coco()),
-            path => class_names_from_file(path.as_ref()),
+            path if self.arch.is_detector() => {
+                class_names_from_file(path.as_ref(), ListOf::Objects)
+            }
+            path => class_names_from_file(path.as_ref(), ListOf::Images),
         }
     }
+}
+
+/// The most names of tensors that are listed.
+const LISTED_NAMES: usize = 5;
+
+/// A sentence on tensors that were left out.
+fn not_of_the_network(names: &[String]) -> String {
+    let listed = names[..names.len().min(LISTED_NAMES)].join(", ");
+    let more = if names.len() > LISTED_NAMES {
+        ", ..."
+    } else {
+        ""
+    };
+    format!(
+        "{} that are none of the network's were left out: {listed}{more}",
+        counted(names.len() as u64, "tensor")
+    )
 }

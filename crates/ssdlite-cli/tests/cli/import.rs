@@ -193,3 +193,202 @@ fn what_does_not_fit_is_refused_and_leaves_no_file() {
     run(folder.path(), &args).exits(2);
     assert_eq!(files_below(folder.path()), before);
 }
+
+/// Imports a file into `out.safetensors`.
+fn import(folder: &Path, file: &str, classes: &str, more: &[&str]) -> crate::harness::Ran {
+    let args = ["import", file, "--arch", "classifier-small"];
+    let rest = ["--classes", classes, "--out", "out.safetensors"];
+    run(folder, &[&args[..], &rest, more].concat())
+}
+
+#[test]
+fn checkpoints_of_training_scripts_are_imported_and_said_how() {
+    let folder = tempfile::tempdir().unwrap();
+    let info = small_imagenet();
+    for (wrapper, options, words) in [
+        (Wrapper::Parallel, &[][..], "`state_dict.module.`"),
+        (Wrapper::Averaged, &[], "--ema"),
+        (Wrapper::Averaged, &["--ema"], "`model_ema.`"),
+    ] {
+        write_pth(&folder.path().join("model.pth.tar"), &info, wrapper);
+        let ran = import(folder.path(), "model.pth.tar", "imagenet", options).exits(0);
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+        let model = ModelFile::read(&folder.path().join("out.safetensors")).unwrap();
+        let expected = &info.tensors()[0];
+        let numbers = model.numbers(&expected.key).unwrap();
+        assert_eq!(numbers[1], number(expected, 1));
+    }
+    write_pth(&folder.path().join("plain.pth"), &info, Wrapper::None);
+    let ran = import(folder.path(), "plain.pth", "imagenet", &["--ema"]).exits(1);
+    assert!(
+        ran.stderr.contains("expected averaged weights"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_model_file_is_told_from_weights_and_weights_from_a_model_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = import(folder.path(), &classifier(), "imagenet", &[]).exits(1);
+    assert!(
+        ran.stderr.contains("is a model file already"),
+        "{}",
+        ran.stderr
+    );
+    write_pth(
+        &folder.path().join("w.pth"),
+        &small_imagenet(),
+        Wrapper::None,
+    );
+    let image = text(&detection_data().join("JPEGImages/sample_00000.jpg"));
+    for args in [&["detect", "w.pth", &image][..], &["inspect", "w.pth"]] {
+        let ran = run(folder.path(), args).exits(1);
+        for words in ["w.pth: this is a PyTorch file", "ssdlite import"] {
+            assert!(ran.stderr.contains(words), "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_line_for_the_background_is_not_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let backbone = MobileNetV3::new(Variant::Small);
+    let classes = ClassNames::new(["cat", "dog"]).unwrap();
+    let info = ModelInfo::detector(backbone, classes, 320);
+    write_pth(&folder.path().join("two.pth"), &info, Wrapper::None);
+    let list = folder.path().join("labels.txt");
+    for line in ["BACKGROUND", "Background", "background", "__background__"] {
+        fs::write(&list, format!("{line}\ncat\ndog\n")).unwrap();
+        let args = [
+            "import",
+            "two.pth",
+            "--arch",
+            "ssdlite-small",
+            "--out",
+            "out",
+        ];
+        let args = [&args[..], &["--classes", "labels.txt"]].concat();
+        let imported = run(folder.path(), &args).exits(1);
+        let data = text(detection_data());
+        let checked = ["data", "check", &data, "--classes", "labels.txt"];
+        for ran in [imported, run(folder.path(), &checked).exits(1)] {
+            let words = format!("labels.txt: the line `{line}` is not wanted");
+            assert!(ran.stderr.contains(&words), "{}", ran.stderr);
+        }
+    }
+    // Under another name, and one that is missing.
+    for (lines, words) in [
+        ("nothing\ncat\ndog\n", "expected 2 class names for two.pth"),
+        (
+            "nothing\ncat\ndog\n",
+            "found 3 in --classes labels.txt (is one of",
+        ),
+        ("cat\n", "found 1 in --classes labels.txt: "),
+    ] {
+        fs::write(&list, lines).unwrap();
+        let args = [
+            "import",
+            "two.pth",
+            "--arch",
+            "ssdlite-small",
+            "--out",
+            "out",
+        ];
+        let ran = run(
+            folder.path(),
+            &[&args[..], &["--classes", "labels.txt"]].concat(),
+        )
+        .exits(1);
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+    }
+    fs::write(&list, "cat\ndog\n").unwrap();
+    let args = [
+        "import",
+        "two.pth",
+        "--arch",
+        "ssdlite-small",
+        "--out",
+        "out",
+    ];
+    run(
+        folder.path(),
+        &[&args[..], &["--classes", "labels.txt"]].concat(),
+    )
+    .exits(0);
+}
+
+/// A pipe keeps who opens it waiting for somebody to write.
+#[cfg(unix)]
+#[test]
+fn what_is_no_plain_file_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let (model, data) = (detector(), text(detection_data()));
+    let out = ["--out", "out"];
+    for file in ["pipe", "/dev/zero"] {
+        for args in [
+            &["inspect", file][..],
+            &["detect", file, "image.jpg"],
+            &["eval", file, &data],
+            &["serve", file],
+            &["train", &data, "--weights", file],
+            &[
+                &[
+                    "import",
+                    file,
+                    "--arch",
+                    "ssdlite-small",
+                    "--classes",
+                    "coco",
+                ][..],
+                &out,
+            ]
+            .concat(),
+            &[
+                &[
+                    "import",
+                    &model,
+                    "--arch",
+                    "ssdlite-small",
+                    "--classes",
+                    file,
+                ][..],
+                &out,
+            ]
+            .concat(),
+        ] {
+            let ran = run(folder.path(), args).exits(1);
+            assert!(
+                ran.stderr.contains("found a pipe or device"),
+                "{args:?}: {}",
+                ran.stderr
+            );
+            assert!(ran.stderr.contains(file), "{args:?}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn texts_of_a_model_are_shown_escaped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut info, state) = ModelFile::read(Path::new(&detector()))
+        .unwrap()
+        .into_parts();
+    let text = "a\u{1b}[2J\u{7}\nb";
+    info.training.insert("note".into(), text.into());
+    let model = ModelFile::new(info, state).unwrap();
+    model.write(&folder.path().join("m.safetensors")).unwrap();
+    let ran = run(folder.path(), &["inspect", "m.safetensors"]).exits(0);
+    assert!(
+        ran.stdout.contains("a\\u{1b}[2J\\u{7}\\nb\n"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(
+        inspect(folder.path(), "m.safetensors")["training"]["note"],
+        text
+    );
+}

@@ -21,6 +21,30 @@ pub(crate) enum Wrapper {
     /// A dictionary under the key "model", beside an epoch, as torchvision's
     /// references save it.
     Model,
+    /// The dictionary "state_dict" of PyTorch's ImageNet example, whose keys begin with
+    /// "module.".
+    Parallel,
+    /// A dictionary "model" and, with the same tensors, one "model_ema".
+    Averaged,
+}
+
+impl Wrapper {
+    /// The dictionaries' names, outside none.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::None => &[],
+            Self::Model => &["model"],
+            Self::Parallel => &["state_dict"],
+            Self::Averaged => &["model", "model_ema"],
+        }
+    }
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Parallel => "module.",
+            Self::None | Self::Model | Self::Averaged => "",
+        }
+    }
 }
 
 /// The bytes of a file with these tensors, filled by [`number`].
@@ -31,19 +55,16 @@ pub(crate) fn legacy_file(specs: &[TensorSpec], wrapper: Wrapper) -> Vec<u8> {
     string(&mut bytes, "little_endian");
     bytes.extend([b"\x88s", STOP].concat());
     bytes.extend(START);
-    if wrapper == Wrapper::Model {
+    if wrapper == Wrapper::None {
+        state_dict(&mut bytes, specs, wrapper);
+    } else {
         bytes.extend(b"}(");
         string(&mut bytes, "epoch");
         integer(&mut bytes, 3);
-        string(&mut bytes, "model");
-    }
-    bytes.extend(b"ccollections\nOrderedDict\n)R(");
-    for (index, spec) in specs.iter().enumerate() {
-        string(&mut bytes, &spec.key);
-        tensor(&mut bytes, index, spec);
-    }
-    bytes.extend(b"u");
-    if wrapper == Wrapper::Model {
+        for name in wrapper.names() {
+            string(&mut bytes, name);
+            state_dict(&mut bytes, specs, wrapper);
+        }
         bytes.extend(b"u");
     }
     bytes.extend(STOP);
@@ -56,6 +77,15 @@ pub(crate) fn legacy_file(specs: &[TensorSpec], wrapper: Wrapper) -> Vec<u8> {
         storage(&mut bytes, spec);
     }
     bytes
+}
+
+fn state_dict(bytes: &mut Vec<u8>, specs: &[TensorSpec], wrapper: Wrapper) {
+    bytes.extend(b"ccollections\nOrderedDict\n)R(");
+    for (index, spec) in specs.iter().enumerate() {
+        string(bytes, &format!("{}{}", wrapper.prefix(), spec.key));
+        tensor(bytes, index, spec);
+    }
+    bytes.extend(b"u");
 }
 
 fn string(bytes: &mut Vec<u8>, text: &str) {

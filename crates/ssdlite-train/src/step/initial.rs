@@ -5,7 +5,8 @@ use std::path::Path;
 use ssdlite_core::random::Rng;
 use ssdlite_core::{ClassNames, Graph, MobileNetV3, ModelInfo, Part, Task, TensorRole, TensorSpec};
 use ssdlite_model::{
-    ModelFile, StateDict, detector_state_from_classifier, head_rows_by_class, read_pth,
+    StateDict, Weights, WeightsKind, detector_state_from_classifier, head_rows_by_class,
+    read_weights,
 };
 
 use super::TensorLayout;
@@ -60,20 +61,23 @@ const COCO_OUTPUTS: usize = 91;
 struct Source {
     state: StateDict,
     classes: Option<ClassNames>,
+    /// How the tensors were found.
+    notes: Vec<String>,
 }
 
 impl Source {
     /// Reads weights for a network on `backbone`.
     fn read(path: &Path, backbone: &MobileNetV3) -> Result<Self> {
-        let is_pytorch = path.extension().is_some_and(|ending| {
-            ending.eq_ignore_ascii_case("pth") || ending.eq_ignore_ascii_case("pt")
-        });
-        if is_pytorch {
-            let state = read_pth(path)?;
+        let weights = read_weights(path, WeightsKind::Plain)?;
+        let Weights { state, info, notes } = weights;
+        let Some(info) = info else {
             let classes = coco_if_so_many(&state);
-            return Ok(Self { state, classes });
-        }
-        let (info, state) = ModelFile::read(path)?.into_parts();
+            return Ok(Self {
+                state,
+                classes,
+                notes,
+            });
+        };
         let found = &info.backbone;
         if !has_same_stages(found, backbone) {
             return Err(Error::WeightsMismatch(format!(
@@ -86,6 +90,7 @@ impl Source {
         Ok(Self {
             state,
             classes: Some(info.classes),
+            notes,
         })
     }
 
@@ -125,7 +130,7 @@ fn described(network: &MobileNetV3) -> String {
     )
 }
 
-/// COCO's classes for a PyTorch file with as many outputs as COCO asks for.
+/// COCO's classes for a file of others with as many outputs as COCO asks for.
 fn coco_if_so_many(state: &StateDict) -> Option<ClassNames> {
     let head = |name: &str| {
         let bias = state.get(&format!("head.{name}.module_list.0.1.bias"))?;
@@ -152,7 +157,8 @@ pub(crate) fn values_from_file(
 ) -> Result<(Vec<f32>, String)> {
     let graph = info.graph();
     let mut values = random_values(layout, seed);
-    let source = Source::read(path, &info.backbone)?;
+    let mut source = Source::read(path, &info.backbone)?;
+    let notes = std::mem::take(&mut source.notes);
     let from_classifier = source.is_classifier();
     let mut found = Vec::new();
     let state = match (&info.task, from_classifier) {
@@ -178,7 +184,7 @@ pub(crate) fn values_from_file(
     let (fitting, report) =
         fitting.map_err(|error| Error::WeightsMismatch(format!("{}: {error}", path.display())))?;
     fill(&mut values, layout, &fitting);
-    let mut text = report.to_string();
+    let mut text = [notes, vec![report.to_string()]].concat().join("\n");
     if !found.is_empty() {
         text += &format!("\nheads taken over for: {}", found.join(", "));
     }

@@ -1,0 +1,154 @@
+//! Weights from files of others: PyTorch's, and safetensors without our description.
+//!
+//! Training scripts save networks under many names, wrapped (`{"model": ...}`,
+//! `{"state_dict": ...}`), with prefixes (`module.`), averages beside the plain
+//! weights, and much that is none of the network. A network is known by its first
+//! convolution, whose key ends each of these paths: what stands before it is taken
+//! off, whatever it is.
+
+pub(crate) mod element;
+mod select;
+pub(crate) mod stored;
+
+use std::path::Path;
+
+use ssdlite_core::ModelInfo;
+use ssdlite_core::model_info::METADATA_KEY;
+
+use crate::bounds;
+use crate::error::Result;
+use crate::model_file::{MAX_MODEL_BYTES, ModelFile};
+use crate::pytorch;
+use crate::safetensors::Opened;
+use crate::state_dict::{BATCH_COUNT, StateDict, Values};
+use element::{ByteOrder, Element};
+use select::Selection;
+use stored::{Checkpoint, Named, Record, Source, Stored, Strided, read_error};
+
+/// Which weights are taken of a file that holds both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightsKind {
+    /// Those that the optimizer steps on, or averaged ones where there are no others.
+    #[default]
+    Plain,
+    /// Moving averages of them.
+    Averaged,
+}
+
+/// The weights in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// Tensors under torchvision's keys; floats of other widths have become `f32`.
+    pub state: StateDict,
+    /// The description that a model file of ours has.
+    pub info: Option<ModelInfo>,
+    /// What a user should know of how they were found, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Reads the weights in a model file, in a safetensors file of others, or in a
+/// PyTorch file, whatever its name is. Of PyTorch's batch counts those of another type
+/// than `i64` become such.
+///
+/// # Errors
+/// Those of [`ModelFile::read`]; [`Error::Malformed`] for a file that is none of
+/// these, breaks off, or holds no tensor, or no averaged ones where they are asked
+/// for; [`Error::Unsupported`] for TorchScript; [`Error::OverLimit`] for a file or
+/// more than 1 GiB, tensors of more than 384 MiB, and more objects than a network needs.
+pub fn read_weights(path: &Path, kind: WeightsKind) -> Result<Weights> {
+    read(path, kind).map_err(|error| error.in_file(path))
+}
+
+/// [`read_weights`], whose messages don't name the file.
+fn read(path: &Path, kind: WeightsKind) -> Result<Weights> {
+    let (file, len) = bounds::open(path, MAX_MODEL_BYTES)?;
+    let mut source = Source::new(file, len);
+    // The JSON of a safetensors header begins behind its length; PyTorch's files have
+    // another byte there.
+    let start = source.read(0, len.min(9)).map_err(read_error)?;
+    let mut checkpoint = if start.get(8) == Some(&b'{') {
+        let opened = Opened::new(source.into_file()?, len)?;
+        if opened.metadata().contains_key(METADATA_KEY) {
+            let (info, state) = ModelFile::from_opened(opened)?.into_parts();
+            return Ok(Weights {
+                state,
+                info: Some(info),
+                notes: Vec::new(),
+            });
+        }
+        from_safetensors(opened, len)
+    } else {
+        pytorch::open(source)?
+    };
+    let Selection { tensors, mut notes } = select::weights(&checkpoint.tensors, kind)?;
+    let read = checkpoint.read(&tensors)?;
+    if read.damaged > 0 {
+        notes.push(format!(
+            "the checksums of {} tensors are wrong: the file is damaged, unless it was saved \
+             without checksums",
+            read.damaged
+        ));
+    }
+    Ok(Weights {
+        state: with_whole_batch_counts(read.state),
+        info: None,
+        notes,
+    })
+}
+
+/// The tensors of a safetensors file without our description.
+fn from_safetensors(opened: Opened, len: u64) -> Checkpoint {
+    let (file, places) = opened.into_places();
+    let mut records = Vec::new();
+    let tensors = places.into_iter().map(|place| {
+        let tensor = match Element::from_safetensors(&place.dtype) {
+            None => Stored::Unread("of another type"),
+            Some(element) => {
+                records.push(Record::plain(place.bytes));
+                Stored::Strided(Strided {
+                    record: records.len() - 1,
+                    element,
+                    offset: 0,
+                    strides: dense_strides(&place.shape),
+                    shape: place.shape,
+                })
+            }
+        };
+        Named {
+            path: place.key,
+            container: 0,
+            tensor,
+        }
+    });
+    let tensors = tensors.collect();
+    Checkpoint {
+        source: Source::new(file, len),
+        order: ByteOrder::Little,
+        records,
+        tensors,
+    }
+}
+
+/// Strides of a tensor whose last dimension is the fastest. Those of a shape that no
+/// file can hold are of no use and no harm.
+fn dense_strides(shape: &[usize]) -> Vec<usize> {
+    let tail = |axis: usize| {
+        shape[axis..]
+            .iter()
+            .fold(1_usize, |n, &m| n.saturating_mul(m))
+    };
+    (1..=shape.len()).map(tail).collect()
+}
+
+/// A state dict that was turned to half floats as a whole has such counts too.
+fn with_whole_batch_counts(state: StateDict) -> StateDict {
+    let tensors = state.into_iter().map(|(key, mut tensor)| {
+        if let Values::F32(counts) = &tensor.values
+            && key.ends_with(BATCH_COUNT)
+        {
+            tensor.values = Values::I64(counts.iter().map(|&count| count as i64).collect());
+        }
+        (key, tensor)
+    });
+    tensors.collect()
+}
