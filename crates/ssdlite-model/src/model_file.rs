@@ -32,17 +32,17 @@ impl ModelFile {
     /// What [`ModelInfo::validate`] and [`StateDict::check`] find.
     pub fn new(info: ModelInfo, mut state: StateDict) -> Result<Self> {
         info.validate()?;
-        let specs = info.tensors();
-        for spec in &specs {
-            if spec.role == TensorRole::BatchesTracked && state.get(&spec.key).is_none() {
-                let count = StateTensor {
-                    shape: spec.shape.clone(),
-                    values: Values::I64(vec![0]),
-                };
-                state.insert(spec.key.clone(), count);
-            }
-        }
+        let (uncounted, specs): (Vec<_>, Vec<_>) = info.tensors().into_iter().partition(|spec| {
+            spec.role == TensorRole::BatchesTracked && state.get(&spec.key).is_none()
+        });
         state.check(&specs)?;
+        for spec in uncounted {
+            let count = StateTensor {
+                shape: spec.shape,
+                values: Values::I64(vec![0]),
+            };
+            state.insert(spec.key, count);
+        }
         Ok(Self { info, state })
     }
 

@@ -317,3 +317,30 @@ fn what_is_refused_is_named() {
         "{error}"
     );
 }
+
+/// A file of nothing but a hole takes no room on the disk, and would take much in
+/// memory.
+#[test]
+fn no_more_is_read_than_the_described_network_needs() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("model.safetensors");
+    let bytes = bytes();
+    let header = u64::from_le_bytes(*bytes.first_chunk().expect("a length"));
+    let (start, hole) = (bytes.len() as u64 - 8 - header, 900_000_000);
+    let more = with_header(|header| {
+        let end = start + hole;
+        let hole = format!(
+            r#"{{"hole":{{"dtype":"F32","shape":[{}],"data_offsets":[{start},{end}]}},"#,
+            hole / 4
+        );
+        header.replacen('{', &hole, 1)
+    });
+    fs::write(&path, &more).expect("a writable folder");
+    let file = fs::File::options().write(true).open(&path);
+    let file = file.expect("the file");
+    file.set_len(more.len() as u64 + hole)
+        .expect("room for a hole");
+    let error = ModelFile::read(&path).expect_err("a hole");
+    assert!(matches!(error, Error::WeightsMismatch(_)), "{error}");
+    assert!(error.to_string().contains("expected at most"), "{error}");
+}

@@ -124,6 +124,7 @@ fn directory(source: &mut Source) -> Result<(u64, u64)> {
     })?;
     let (len, start) = number(&tail, at + 12, 4)
         .zip(number(&tail, at + 16, 4))
+        .filter(|_| tail.len() - at >= END_BYTES as usize)
         .ok_or_else(cut_off)?;
     let locator = at.checked_sub(LOCATOR_BYTES as usize);
     let locator = locator.filter(|&at| tail[at..].starts_with(LOCATOR_64));

@@ -53,8 +53,8 @@ pub struct Weights {
 /// # Errors
 /// Those of [`ModelFile::read`]; [`Error::Malformed`] for a file that is none of
 /// these, breaks off, or holds no tensor, or no averaged ones where they are asked
-/// for; [`Error::Unsupported`] for TorchScript; [`Error::OverLimit`] for a file or
-/// more than 1 GiB, tensors of more than 384 MiB, and more objects than a network needs.
+/// for; [`Error::Unsupported`] for TorchScript; [`Error::OverLimit`] for a file of
+/// more than 1 GiB, tensors of more than 384 MiB, or more objects than a network needs.
 pub fn read_weights(path: &Path, kind: WeightsKind) -> Result<Weights> {
     read(path, kind).map_err(|error| error.in_file(path))
 }
