@@ -45,6 +45,16 @@ pub(super) enum Value {
     Other,
 }
 
+impl Value {
+    /// The number among [`Pickle::holders`] of a value that holds others.
+    pub(super) fn holder(self) -> Option<usize> {
+        match self {
+            Self::Items(id) | Self::Entries(id) => Some(id.0 as usize),
+            _ => None,
+        }
+    }
+}
+
 /// The objects of a pickle.
 pub(super) struct Pickle<'a> {
     bytes: &'a [u8],
@@ -83,10 +93,12 @@ impl<'a> Pickle<'a> {
 
     /// The values of a list, tuple, set or dictionary; none for anything else.
     pub(super) fn held(&self, value: Value) -> &[Value] {
-        match value {
-            Value::Items(id) | Value::Entries(id) => &self.holders[id.0 as usize],
-            _ => &[],
-        }
+        value.holder().map_or(&[], |index| &self.holders[index])
+    }
+
+    /// What each list, tuple, set and dictionary holds.
+    pub(super) fn holders(&self) -> &[Vec<Value>] {
+        &self.holders
     }
 
     pub(super) fn storages(&self) -> &[Storage] {

@@ -6,6 +6,9 @@ use crate::error::{Error, Result};
 /// The most objects that are looked at; one that several hold counts for each.
 const MAX_VISITS: usize = 1 << 20;
 
+/// How often one object is looked at that several hold.
+const MAX_VISITS_OF_ONE: u8 = 8;
+
 /// The most tensors of a file.
 const MAX_TENSORS: usize = 1 << 16;
 
@@ -32,6 +35,8 @@ pub(super) struct Found {
 pub(super) fn tensors(pickle: &Pickle<'_>, value: Value) -> Result<Vec<Found>> {
     let mut walk = Walk {
         pickle,
+        holds_tensors: holders_of_tensors(pickle),
+        visits_of: vec![0; pickle.holders().len()],
         path: String::new(),
         visits: 0,
         found: Vec::new(),
@@ -40,8 +45,35 @@ pub(super) fn tensors(pickle: &Pickle<'_>, value: Value) -> Result<Vec<Found>> {
     Ok(walk.found)
 }
 
+/// Which holders have a tensor in them, or in what they hold. Most of what stands
+/// beside the weights has none, and may hold itself in many ways.
+fn holders_of_tensors(pickle: &Pickle<'_>) -> Vec<bool> {
+    let holders = pickle.holders();
+    let mut holds = vec![false; holders.len()];
+    // What is held is mostly made after its holder.
+    for _ in 0..MAX_DEPTH {
+        let mut has_changed = false;
+        for index in (0..holders.len()).rev() {
+            let is_found = |value: &Value| match value {
+                Value::Tensor(_) => true,
+                value => value.holder().is_some_and(|held| holds[held]),
+            };
+            if !holds[index] && holders[index].iter().any(is_found) {
+                holds[index] = true;
+                has_changed = true;
+            }
+        }
+        if !has_changed {
+            break;
+        }
+    }
+    holds
+}
+
 struct Walk<'a> {
     pickle: &'a Pickle<'a>,
+    holds_tensors: Vec<bool>,
+    visits_of: Vec<u8>,
     path: String,
     visits: usize,
     found: Vec<Found>,
@@ -57,6 +89,12 @@ impl Walk<'_> {
         }
         if self.path.len() > MAX_PATH_BYTES || depth > MAX_DEPTH {
             return Ok(());
+        }
+        if let Some(holder) = value.holder() {
+            if !self.holds_tensors[holder] || self.visits_of[holder] == MAX_VISITS_OF_ONE {
+                return Ok(());
+            }
+            self.visits_of[holder] += 1;
         }
         let pickle = self.pickle;
         // The path of what this value holds.

@@ -144,6 +144,14 @@ fn companions() -> Vec<Object> {
         // Protocol 0: an instance of an old class, a float, a text, a number.
         Object::Pickle(b"(imodule\nOld\n(dV1\nF1.5\nsb".to_vec()),
         Object::Pickle(b"I01\n".to_vec()),
+        // Protocol 4: a frame, short texts, a global of two texts, a memo without numbers.
+        Object::Pickle(
+            b"\x95\x20\0\0\0\0\0\0\0}\x94(\x8c\x01a\x94\x8c\x08builtins\x94\x8c\x03set\x94\x93\x94\
+              ]\x94(K\x01K\x02e\x85\x94R\x94u"
+                .to_vec(),
+        ),
+        // An object that holds itself in two ways.
+        Object::Pickle(b"cmodule\nA\n)\x81q\xc8}(U\x01ah\xc8U\x01b}U\x01ch\xc8sub".to_vec()),
         // A dictionary with keys that are no texts.
         Object::Pickle(b"}(NK\x01K\x07K\x02K\x01\x85K\x03u".to_vec()),
     ]
