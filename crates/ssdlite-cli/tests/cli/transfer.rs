@@ -91,10 +91,14 @@ fn a_pytorch_detector_of_coco_gives_what_fits() {
     let mut backbone = MobileNetV3::new(Variant::Small).with_reduced_tail();
     backbone.width_multiplier = 0.1;
     let info = ModelInfo::detector(backbone, ClassNames::coco(), 64);
-    let bytes = legacy_file(&info.tensors(), Wrapper::Model);
-    fs::write(folder.path().join("coco.PTH"), bytes).unwrap();
-    let options = ["--weights", "coco.PTH", "--reduced-tail"];
+    let bytes = legacy_file(&info.tensors(), Wrapper::Parallel);
+    fs::write(folder.path().join("coco.pth.tar"), bytes).unwrap();
+    let options = ["--weights", "coco.pth.tar", "--reduced-tail"];
     let said = train(folder.path(), &text(detection_data()), &options);
+    assert!(
+        said.contains("`state_dict.module.` was taken off"),
+        "{said}"
+    );
     // COCO knows apples and books.
     assert!(
         said.contains("heads taken over for: apple, book\n"),

@@ -50,10 +50,15 @@ pub(super) fn tensors(pickle: &Pickle<'_>, value: Value) -> Result<Vec<Found>> {
 fn holders_of_tensors(pickle: &Pickle<'_>) -> Vec<bool> {
     let holders = pickle.holders();
     let mut holds = vec![false; holders.len()];
-    // What is held is mostly made after its holder.
-    for _ in 0..MAX_DEPTH {
+    for pass in 0..MAX_DEPTH {
         let mut has_changed = false;
-        for index in (0..holders.len()).rev() {
+        for index in 0..holders.len() {
+            // What a dictionary holds is made after it, what a tuple holds before.
+            let index = if pass % 2 == 0 {
+                holders.len() - 1 - index
+            } else {
+                index
+            };
             let is_found = |value: &Value| match value {
                 Value::Tensor(_) => true,
                 value => value.holder().is_some_and(|held| holds[held]),

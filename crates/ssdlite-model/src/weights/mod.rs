@@ -51,10 +51,14 @@ pub struct Weights {
 /// than `i64` become such.
 ///
 /// # Errors
-/// Those of [`ModelFile::read`]; [`Error::Malformed`] for a file that is none of
-/// these, breaks off, or holds no tensor, or no averaged ones where they are asked
-/// for; [`Error::Unsupported`] for TorchScript; [`Error::OverLimit`] for a file of
-/// more than 1 GiB, tensors of more than 384 MiB, or more objects than a network needs.
+/// Those of [`ModelFile::read`]; [`Malformed`] for a file that is none of these, breaks
+/// off, or holds no tensor, or no averaged ones where they are asked for;
+/// [`Unsupported`] for TorchScript; [`OverLimit`] for a file of more than 1 GiB, tensors
+/// of more than 384 MiB, or more objects than a network needs.
+///
+/// [`Malformed`]: crate::Error::Malformed
+/// [`Unsupported`]: crate::Error::Unsupported
+/// [`OverLimit`]: crate::Error::OverLimit
 pub fn read_weights(path: &Path, kind: WeightsKind) -> Result<Weights> {
     read(path, kind).map_err(|error| error.in_file(path))
 }
