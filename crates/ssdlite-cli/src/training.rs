@@ -1,6 +1,7 @@
 //! What `train` and `classifier train` share: a training run from options to
 //! model file.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -55,8 +56,7 @@ impl RunArgs {
             )
             .into());
         }
-        let path = RunFolder::open(run)?.config();
-        std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))
+        Ok(RunFolder::read_config(run)?)
     }
 
     /// Names the file that a wrong configuration came from.
@@ -116,7 +116,16 @@ impl RunArgs {
             stop: &stop,
         });
         drop(progress);
-        let (mut outcome, data) = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
+        let (mut outcome, data) = match outcome {
+            Ok(done) => done,
+            Err(error) => {
+                let path = folder.path().to_owned();
+                // With the lock goes its file.
+                drop(folder);
+                remove_if_empty(&path);
+                return Err(error.into());
+            }
+        };
         if outcome.end != End::Stopped && !evaluate(data, &folder, &stop)? {
             outcome.end = End::Stopped;
         }
@@ -127,10 +136,19 @@ impl RunArgs {
         if let Some(name) = &self.name {
             return Ok(self.runs.join(name));
         }
-        (1_u32..)
-            .map(|number| self.runs.join(format!("{}-{number}", task.name())))
-            .find(|path| !path.exists())
-            .context("there is no free number for the run")
+        let runs = &self.runs;
+        std::fs::create_dir_all(runs)
+            .with_context(|| format!("can't make the folder {}", runs.display()))?;
+        // Of two runs that begin at the same moment one makes the folder.
+        for number in 1_u32.. {
+            let path = runs.join(format!("{}-{number}", task.name()));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).context(path.display().to_string()),
+            }
+        }
+        anyhow::bail!("{}: there is no free number for the run", runs.display())
     }
 }
 

@@ -80,8 +80,7 @@ fn take_reduced_tail_of_coco(table: &mut toml::Table) {
 }
 
 fn table_from_file(path: &Path) -> Result<toml::Table> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("can't read the configuration {}", path.display()))?;
+    let text = ssdlite_train::config::read_config(path)?;
     text.parse()
         .with_context(|| format!("{} is no TOML file", path.display()))
 }

@@ -29,6 +29,32 @@ pub use training::{
 
 use crate::error::{Error, Result};
 
+/// The largest `config.toml`: many times what all options take.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The text of a `config.toml`.
+///
+/// # Errors
+/// [`Error::Io`], also for what is no plain file or far too large, and
+/// [`Error::Malformed`] for what is no text.
+pub fn read_config(path: &Path) -> Result<String> {
+    let bytes = ssdlite_files::read_bounded(path, MAX_BYTES);
+    let bytes = bytes.map_err(|source| Error::io(path, source))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        Error::Malformed(format!(
+            "{}: expected text in UTF-8, found other bytes in line {}",
+            path.display(),
+            line_after(sound)
+        ))
+    })
+}
+
+/// The number of the line in which a text goes on, counted from 1.
+fn line_after(text: &[u8]) -> usize {
+    1 + text.iter().filter(|&&byte| byte == b'\n').count()
+}
+
 /// Reads a configuration; the error shows the line and the key.
 fn from_toml<C: DeserializeOwned>(text: &str) -> Result<C> {
     toml::from_str(text).map_err(|error| Error::Config(error.to_string()))
@@ -101,5 +127,24 @@ fn check_probability(option: &str, value: f64) -> Result<()> {
         Ok(())
     } else {
         Err(wrong(option, "a number of 0 to 1", value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_a_small_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, b"a = 1\nb = \"\xff\"\n").unwrap();
+        let error = read_config(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        let large = fs::File::create(&path).unwrap();
+        large.set_len(MAX_BYTES + 1).unwrap();
+        assert!(matches!(read_config(&path), Err(Error::Io { .. })));
     }
 }
