@@ -1,6 +1,7 @@
 //! Wrong usage and help.
 
-use crate::harness::run;
+use crate::harness::{Ran, command, run};
+use crate::shared::{detection_data, detector, text};
 
 #[test]
 fn wrong_usage_exits_2_and_prints_no_result() {
@@ -121,4 +122,63 @@ fn missing_files_are_named_and_exit_1() {
         assert!(!said_twice, "{args:?}: {}", ran.stderr);
         assert_eq!(ran.stdout, "", "{args:?}");
     }
+}
+
+#[test]
+fn names_of_files_never_command_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "a\u{1b}[2J\u{9b}1m\u{202e}\nerror: all is lost";
+    for args in [&["inspect", name][..], &["train", name], &[name]] {
+        let ran = run(folder.path(), args);
+        assert_ne!(ran.code, 0);
+        let is_harmless = |char: char| char == '\n' || !char.is_control() && char != '\u{202e}';
+        assert!(ran.stderr.chars().all(is_harmless), "{:?}", ran.stderr);
+        assert!(ran.stderr.contains("\\u{9b}1m\\u{202e}"), "{}", ran.stderr);
+        let mut lines = ran.stderr.lines();
+        assert!(!lines.any(|line| line.starts_with("error: all")));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_can_not_be_printed_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (detector(), text(detection_data()));
+    let images = text(&detection_data().join("JPEGImages"));
+    let calls: [&[&str]; 7] = [
+        &["--help"],
+        &["inspect", &model],
+        &["inspect", &model, "--json"],
+        &["detect", &model, &images, "--json"],
+        &["eval", &model, &data, "--json"],
+        &["data", "check", &data],
+        &["data", "stats", &data, "--json"],
+    ];
+    for args in calls {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let output = command(folder.path(), args).stdout(full.unwrap()).output();
+        let ran = Ran::from(output.unwrap()).exits(1);
+        assert!(ran.stderr.contains("standard output"), "{}", ran.stderr);
+        // Not once for each image.
+        let errors = ran.stderr.matches("error: ").count();
+        assert_eq!(errors, 1, "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_word_that_is_not_utf_8_is_named() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let odd = OsStr::from_bytes(b"b\xe4um").to_owned();
+    let word = |text: &str| OsString::from(text);
+    let optimizer = [word("train"), word("set"), word("--optimizer"), odd.clone()];
+    let ran = run(folder.path(), &optimizer).exits(2);
+    assert!(ran.stderr.contains("b\u{fffd}um"), "{}", ran.stderr);
+    // Paths may be anything where a run need not keep them.
+    let ran = run(folder.path(), &[word("inspect"), odd.clone()]).exits(1);
+    assert!(ran.stderr.contains("b\u{fffd}um"), "{}", ran.stderr);
+    let ran = run(folder.path(), &[word("train"), odd]).exits(2);
+    assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);
 }
