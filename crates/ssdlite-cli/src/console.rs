@@ -137,6 +137,28 @@ fn to_stderr(message: &str) {
     writeln!(io::stderr().lock(), "{message}").ok();
 }
 
+/// What Rust says of numbers that can't be read, and what that means.
+const WORDS: [(&str, &str); 6] = [
+    (
+        "invalid digit found in string",
+        "expected a whole number of 0 or more",
+    ),
+    ("invalid float literal", "expected a number"),
+    (
+        "number too large to fit in target type",
+        "the number is too large",
+    ),
+    (
+        "number would be zero for non-zero type",
+        "expected a number above 0",
+    ),
+    (
+        "cannot parse integer from empty string",
+        "expected a whole number",
+    ),
+    ("cannot parse float from empty string", "expected a number"),
+];
+
 /// Tells of wrong usage, or gives the help that was asked for.
 ///
 /// # Errors
@@ -153,7 +175,9 @@ pub(crate) fn usage(answer: &clap::Error) -> Result<()> {
         return Ok(());
     }
     if answer.use_stderr() {
-        to_stderr(answer.to_string().trim_end());
+        let text = answer.to_string();
+        let in_words = |text: String, (theirs, ours): &(&str, &str)| text.replace(theirs, ours);
+        to_stderr(WORDS.iter().fold(text, in_words).trim_end());
         return Ok(());
     }
     Ok(answer.print().map_err(Unprinted)?)

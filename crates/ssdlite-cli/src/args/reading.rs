@@ -7,6 +7,7 @@ use clap::Args;
 use ssdlite_core::ClassNames;
 use ssdlite_data::folders::ImageFolderOptions;
 use ssdlite_data::voc::{Coordinates, VocOptions};
+use ssdlite_files::read_bounded;
 
 /// How a data folder is read.
 #[derive(Args)]
@@ -54,9 +55,18 @@ pub(crate) fn coordinates(voc_zero_based: bool) -> Coordinates {
     }
 }
 
+/// The largest file of class names: many times what 10,000 of them take.
+const MAX_BYTES: u64 = 16 << 20;
+
 /// Class names from a file with one a line, blank lines left out.
 pub(crate) fn class_names_from_file(path: &Path) -> Result<ClassNames> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("can't read the class names in {}", path.display()))?;
+    let name = || path.display().to_string();
+    let bytes = read_bounded(path, MAX_BYTES).with_context(name)?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        anyhow::anyhow!(
+            "{}: expected class names as text in UTF-8, found other bytes",
+            name()
+        )
+    })?;
     ClassNames::from_lines(&text).with_context(|| path.display().to_string())
 }

@@ -228,6 +228,25 @@ fn what_teaches_nothing_is_refused_before_the_work() {
     assert!(ran.stderr.contains("difficult"), "{}", ran.stderr);
 }
 
+#[test]
+fn a_split_of_broken_images_is_refused_before_the_work() {
+    for split in ["train", "val"] {
+        let folder = tempfile::tempdir().unwrap();
+        let set = folder.path().join("set");
+        copy_folder(detection_data(), &set);
+        let list = fs::read_to_string(set.join(format!("ImageSets/Main/{split}.txt"))).unwrap();
+        for id in list.lines() {
+            let image = set.join(format!("JPEGImages/{}.jpg", id.trim()));
+            let bytes = fs::read(&image).unwrap();
+            fs::write(&image, &bytes[..bytes.len() / 2]).unwrap();
+        }
+        let args = ["train", "set", "--epochs", "1", "--name", "run"];
+        let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(1);
+        assert!(ran.stderr.contains("none of the images"), "{}", ran.stderr);
+        assert!(!folder.path().join("runs/run").exists(), "{split}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_whose_epochs_can_not_be_printed_ends_whole_and_fails() {

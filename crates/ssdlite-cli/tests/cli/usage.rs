@@ -182,3 +182,70 @@ fn a_word_that_is_not_utf_8_is_named() {
     let ran = run(folder.path(), &[word("train"), odd]).exits(2);
     assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);
 }
+
+#[test]
+fn numbers_that_can_not_be_read_are_told_in_plain_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let huge = "99999999999999999999999";
+    for (option, value, words) in [
+        ("--epochs", "-1", "-1 is not in 0"),
+        ("--epochs", huge, "the number is too large"),
+        ("--batch", "many", "expected a whole number of 0 or more"),
+        ("--batch", "-1", "expected a whole number of 0 or more"),
+        ("--batch", "", "expected a whole number"),
+        ("--batch", huge, "the number is too large"),
+        (
+            "--seed",
+            "18446744073709551615",
+            "at most 9223372036854775807",
+        ),
+        ("--lr", "high", "expected a number"),
+        ("--lr", "", "expected a number"),
+    ] {
+        let given = format!("{option}={value}");
+        let ran = run(folder.path(), &["train", "set", &given]).exits(2);
+        assert!(ran.stderr.contains(words), "{given}: {}", ran.stderr);
+    }
+    for (option, value, words) in [
+        ("--epochs", "0", "at least one epoch"),
+        ("--batch", "4294967296", "1 to 4096"),
+        ("--threads", "4294967296", "up to 256"),
+        ("--workers", "4294967296", "up to 256"),
+        ("--size", "4294967295", "32 to 2048"),
+        ("--width", "nan", "0.1 to 4"),
+        ("--width", "inf", "0.1 to 4"),
+        ("--lr", "nan", "above 0"),
+        ("--lr", "-1e308", "found -1e308"),
+        ("--ema", "1e308", "found 1e308"),
+        ("--milestones", "inf", "above 0"),
+        ("--candidates", "4294967296", "at most 10000"),
+    ] {
+        let given = format!("{option}={value}");
+        let ran = run(folder.path(), &["train", "set", &given]).exits(1);
+        assert!(ran.stderr.contains(words), "{given}: {}", ran.stderr);
+    }
+    assert!(!folder.path().join("runs").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_as_a_file_of_options_or_names_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let data = text(detection_data());
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    std::fs::rename(&pipe, folder.path().join("run/config.toml")).unwrap();
+    for args in [
+        ["train", "--config", "run/config.toml"],
+        ["train", "--resume", "run"],
+        ["data", "check", &data],
+    ] {
+        let classes = ["--classes", "run/config.toml"];
+        let more = if args[0] == "data" { &classes[..] } else { &[] };
+        let ran = run(folder.path(), &[&args[..], more].concat()).exits(1);
+        assert!(ran.stderr.contains("run/config.toml"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("found a pipe"), "{}", ran.stderr);
+    }
+}

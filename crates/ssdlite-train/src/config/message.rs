@@ -39,7 +39,13 @@ fn reason(message: &str) -> String {
     } else if message.starts_with("missing field") {
         format!("expected the key or section `{found}`, found none")
     } else if let Some((found, expected)) = type_fault(message) {
-        format!("expected {}, found {found}", in_words(expected))
+        format!(
+            "expected {}, found {}",
+            in_words(expected),
+            found_in_words(found)
+        )
+    } else if message == "wanted string or table" {
+        "expected a word in quotes".into()
     } else {
         message.lines().collect::<Vec<_>>().join(", ")
     }
@@ -65,6 +71,17 @@ fn in_words(expected: &str) -> &str {
         name if name.starts_with("enum ") => "a word in quotes",
         other => other,
     }
+}
+
+/// A value after the kind that serde gives it.
+fn found_in_words(found: &str) -> &str {
+    let kinds = ["string ", "integer ", "floating point ", "boolean "];
+    let value = kinds.iter().find_map(|kind| found.strip_prefix(kind));
+    value.unwrap_or(match found {
+        "map" => "a section",
+        "sequence" => "a list",
+        other => other,
+    })
 }
 
 /// The known names that are like a name, or all if none is.
@@ -105,11 +122,11 @@ mod tests {
             ),
             (
                 "[training]\n\nlr = \"high\"",
-                "line 5, `lr = \"high\"`: expected a number, found string \"high\"",
+                "line 5, `lr = \"high\"`: expected a number, found \"high\"",
             ),
             (
                 "[training]\nepochs = -1",
-                "line 4, `epochs = -1`: expected a whole number of 0 or more, found integer `-1`",
+                "line 4, `epochs = -1`: expected a whole number of 0 or more, found `-1`",
             ),
             (
                 "[training]\nepochs = 99999999999",
@@ -117,7 +134,7 @@ mod tests {
             ),
             (
                 "[augment]\niou-crop = 1",
-                "line 4, `iou-crop = 1`: expected true or false, found integer `1`",
+                "line 4, `iou-crop = 1`: expected true or false, found `1`",
             ),
             (
                 "[model]\nbackbone = \"huge\"",

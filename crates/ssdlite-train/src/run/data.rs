@@ -1,12 +1,15 @@
 //! The data sets of a run.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use ssdlite_data::finding::Reading;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
 use ssdlite_data::{ClassificationSet, DetectionSet, Split, SplitShares};
+use ssdlite_image::Limits;
+use ssdlite_image::decode::decode_file;
 
 use super::observer::Observer;
 use crate::config::{ClassifierConfig, DetectorConfig, TrainingOptions};
@@ -46,6 +49,9 @@ impl RunData<DetectionSet> {
         let training = read(train)?;
         let validation = folder.has_split(val).then(|| read(val)).transpose()?;
         expect_objects(&training, config)?;
+        if let Some(set) = &validation {
+            expect_readable(val, set.images.iter().map(|image| &*image.path))?;
+        }
         let is_judged = validation.as_ref().is_some_and(|set| has_countable(set));
         expect_judge(
             is_judged,
@@ -93,6 +99,9 @@ impl RunData<ClassificationSet> {
         let training = read(Split::Train)?;
         let has_validation = folder.has_split(Split::Val);
         let validation = has_validation.then(|| read(Split::Val)).transpose()?;
+        if let Some(set) = &validation {
+            expect_readable(Split::Val, set.images.iter().map(|image| &*image.path))?;
+        }
         expect_two_classes(&training, config, observer)?;
         expect_judge(validation.is_some(), &config.training, "a val folder")?;
         if validation.is_none() {
@@ -153,6 +162,23 @@ fn expect_two_classes(
         }
     }
     Ok(())
+}
+
+/// Checks that an image can be read, so that no evaluation at the end of an epoch
+/// finds none.
+fn expect_readable<'a>(split: Split, paths: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let mut first = None;
+    for path in paths {
+        match decode_file(path, &Limits::default()) {
+            Ok(_) => return Ok(()),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    first.map_or(Ok(()), |error| {
+        Err(Error::InvalidRequest(format!(
+            "none of the images of {split} can be read; {error}"
+        )))
+    })
 }
 
 /// Checks that patience has scores to judge by.

@@ -89,8 +89,9 @@ pub(super) fn train<T: Task>(
     let progress = match start {
         Start::Resume => go_on(run, &mut parameters, &data, &machine)?,
         Start::Random | Start::Weights(_) => {
-            write_file(&run.folder.config(), plan.config.as_bytes())?;
+            // Images that can't be read end the run before it leaves a file.
             draw_data(task, run)?;
+            write_file(&run.folder.config(), plan.config.as_bytes())?;
             Progress::default()
         }
     };
