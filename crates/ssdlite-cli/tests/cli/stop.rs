@@ -287,6 +287,22 @@ fn another_number_of_threads_is_said_to_change_the_numbers() {
     assert!(!ran.stderr.contains("thread"), "{}", ran.stderr);
 }
 
+/// What lies under a checkpoint's name, but is a pipe, is passed over at once.
+#[cfg(unix)]
+#[test]
+fn a_pipe_for_a_checkpoint_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (copy, [newest, _]) = copy_of_run(folder.path());
+    fs::remove_file(&newest).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&newest).status();
+    assert!(made.unwrap().success());
+    let ran = run(folder.path(), &["train", "--resume", &text(&copy)]).exits(0);
+    for words in ["step-0000000008", "going on after step 4"] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    assert_eq!(losses(&copy), losses(detector_run()));
+}
+
 #[test]
 fn a_run_goes_on_from_any_folder() {
     let folder = tempfile::tempdir().unwrap();

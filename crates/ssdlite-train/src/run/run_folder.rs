@@ -71,10 +71,7 @@ impl RunFolder {
         let folder = Self { path, lock };
         folder.remove_leftovers();
         folder.remove_old_run()?;
-        for name in FOLDERS {
-            let inner = folder.path.join(name);
-            fs::create_dir_all(&inner).map_err(|source| Error::io(&inner, source))?;
-        }
+        folder.make_folders()?;
         Ok(folder)
     }
 
@@ -90,6 +87,7 @@ impl RunFolder {
         let lock = lock(&path)?;
         let folder = Self { path, lock };
         folder.remove_leftovers();
+        folder.make_folders()?;
         Ok(folder)
     }
 
@@ -106,6 +104,14 @@ impl RunFolder {
     /// system without locks.
     pub fn lock_fault(&self) -> Option<&io::Error> {
         self.lock.as_ref().err()
+    }
+
+    fn make_folders(&self) -> Result<()> {
+        for name in FOLDERS {
+            let inner = self.path.join(name);
+            fs::create_dir_all(&inner).map_err(|source| Error::io(&inner, source))?;
+        }
+        Ok(())
     }
 
     fn remove_leftovers(&self) {
@@ -309,7 +315,10 @@ mod tests {
         }
         drop(folder);
         assert!(!path.join(LOCK).exists());
-        drop(RunFolder::open(&path).unwrap());
+        // A run that failed may have lost its empty folders.
+        fs::remove_dir(path.join("eval")).unwrap();
+        let folder = RunFolder::open(&path).unwrap();
+        assert!(folder.evaluation().is_dir());
     }
 
     #[cfg(unix)]
