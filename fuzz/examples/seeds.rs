@@ -15,6 +15,7 @@ use ssdlite_core::{ImageSize, PixelBox};
 use ssdlite_data::voc::{VocAnnotation, VocObject};
 use ssdlite_fuzz::{classifier_info, detector_info, model, wide_detector_info};
 use ssdlite_model::safetensors::{Numbers, TensorView, to_bytes};
+use ssdlite_train::{ClassifierConfig, DetectorConfig};
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -24,6 +25,7 @@ fn main() -> io::Result<()> {
         ("pth", pytorch_files()?),
         ("detect", images()),
         ("voc_xml", annotations()),
+        ("config", configurations()),
     ] {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
@@ -161,6 +163,18 @@ fn encoded(size: ImageSize, data: &[u8], color: ExtendedColorType, format: Image
     image::write_buffer_with_format(&mut bytes, data, size.width, size.height, color, format)
         .expect("a sound image");
     bytes.into_inner()
+}
+
+/// All options of both tasks.
+fn configurations() -> Vec<Seed> {
+    let detector = DetectorConfig::new("photos").to_toml();
+    let classifier = ClassifierConfig::new("photos").to_toml();
+    [("detector", detector), ("classifier", classifier)]
+        .map(|(name, text)| {
+            let text = text.expect("sound options");
+            (format!("{name}.toml"), text.into_bytes())
+        })
+        .into()
 }
 
 fn annotations() -> Vec<Seed> {

@@ -1,28 +1,92 @@
 //! What is printed: results to standard output, everything else to standard
 //! error. With `--json` standard output holds one JSON object a line and
 //! nothing else.
+//!
+//! Names and texts come from files of anybody's, so what would command a
+//! terminal, or pose as a line of its own, is shown escaped.
 
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
+use std::panic::{Location, PanicHookInfo};
 
 use anyhow::Result;
 use serde::Serialize;
 
-/// Prints a result as text.
-pub(crate) fn text(text: impl std::fmt::Display) -> Result<()> {
-    writeln!(io::stdout().lock(), "{text}")?;
-    Ok(())
+/// Standard output can't take what is printed.
+#[derive(Debug, thiserror::Error)]
+#[error("can't write to standard output: {0}")]
+struct Unprinted(io::Error);
+
+/// Prints a result as one line of text.
+pub(crate) fn text(text: impl Display) -> Result<()> {
+    print(&escaped(&text.to_string(), |_| false))
+}
+
+/// Prints a result that has several lines.
+pub(crate) fn table(table: impl Display) -> Result<()> {
+    print(&escaped(&table.to_string(), |char| char == '\n'))
 }
 
 /// Prints a result as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
-    write_json_line(io::stdout().lock(), value)
+    print(&json_line(value)?)
 }
 
 /// Writes a value as one line of JSON.
 pub(crate) fn write_json_line(mut to: impl Write, value: &impl Serialize) -> Result<()> {
-    let line = serde_json::to_string(value)?;
-    writeln!(to, "{line}")?;
+    writeln!(to, "{}", json_line(value)?)?;
     Ok(())
+}
+
+fn json_line(value: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_string(value)?;
+    // JSON escapes the first of them itself; the others stand in strings alone.
+    let mut line = String::with_capacity(json.len());
+    for char in json.chars() {
+        if commands_a_terminal(char) {
+            write!(line, "\\u{:04x}", u32::from(char))?;
+        } else {
+            line.push(char);
+        }
+    }
+    Ok(line)
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}").map_err(Unprinted)?;
+    Ok(())
+}
+
+/// Lets all that was printed reach its reader.
+pub(crate) fn finish() -> Result<()> {
+    Ok(io::stdout().flush().map_err(Unprinted)?)
+}
+
+/// Whether a character does something else than to be seen: the control
+/// characters, line ends of Unicode's, and what turns the direction of text.
+fn commands_a_terminal(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text as a terminal can be shown it; `kept` and tabs stay.
+fn escaped(text: &str, kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let stays = |char| char == '\t' || kept(char) || !commands_a_terminal(char);
+    if text.chars().all(&stays) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if stays(char) {
+            shown.push(char);
+        } else {
+            shown.extend(char.escape_debug());
+        }
+    }
+    shown.into()
 }
 
 /// A count with its noun, such as `1 epoch` or `2 epochs`.
@@ -64,16 +128,92 @@ fn with_causes(error: &anyhow::Error) -> String {
     text
 }
 
+/// Writes a message. The lines after its first one are indented: none of them
+/// can pose as another message.
 fn to_stderr(message: &str) {
+    let message = escaped(message, |char| char == '\n');
+    let message = message.replace('\n', "\n  ").replace("\n  \n", "\n\n");
     // Nobody is left to tell where standard error is closed.
     writeln!(io::stderr().lock(), "{message}").ok();
+}
+
+/// What Rust says of numbers that can't be read, and what that means.
+const WORDS: [(&str, &str); 6] = [
+    (
+        "invalid digit found in string",
+        "expected a whole number of 0 or more",
+    ),
+    ("invalid float literal", "expected a number"),
+    (
+        "number too large to fit in target type",
+        "the number is too large",
+    ),
+    (
+        "number would be zero for non-zero type",
+        "expected a number above 0",
+    ),
+    (
+        "cannot parse integer from empty string",
+        "expected a whole number",
+    ),
+    ("cannot parse float from empty string", "expected a number"),
+];
+
+/// Tells of wrong usage, or gives the help that was asked for.
+///
+/// # Errors
+/// If the help can't be printed.
+pub(crate) fn usage(answer: &clap::Error) -> Result<()> {
+    if answer.kind() == clap::error::ErrorKind::InvalidUtf8 {
+        let mut arguments = std::env::args_os().skip(1);
+        let found = arguments.find(|argument| argument.to_str().is_none());
+        let found = found.unwrap_or_default();
+        error(&format!(
+            "expected words in UTF-8 for all but paths, found `{}`",
+            found.display()
+        ));
+        return Ok(());
+    }
+    if answer.use_stderr() {
+        let text = answer.to_string();
+        let in_words = |text: String, (theirs, ours): &(&str, &str)| text.replace(theirs, ours);
+        to_stderr(WORDS.iter().fold(text, in_words).trim_end());
+        return Ok(());
+    }
+    Ok(answer.print().map_err(Unprinted)?)
+}
+
+/// Tells of a fault of ours in one line. Those of a dependency, such as a decoder,
+/// are left to who catches them.
+pub(crate) fn panicked(panic: &PanicHookInfo<'_>) {
+    let in_dependency = |place: &Location<'_>| std::path::Path::new(place.file()).is_absolute();
+    match panic.location() {
+        Some(place) if in_dependency(place) => {}
+        place => {
+            let place = place.map_or_else(String::new, |place| format!(" at {place}"));
+            let reason = reason_of_panic(panic.payload());
+            to_stderr(&format!("internal error{place}: {reason}"));
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn reason_of_panic(payload: &(dyn Any + Send)) -> &str {
+    let owned = || payload.downcast_ref::<String>().map(String::as_str);
+    let text = payload.downcast_ref::<&str>().copied().or_else(owned);
+    text.unwrap_or("no reason given")
+}
+
+/// Whether standard output did not take a result: no input's fault.
+pub(crate) fn is_unprinted(error: &anyhow::Error) -> bool {
+    error.is::<Unprinted>()
 }
 
 /// Whether the reader of standard output went away, as `head` does.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        .downcast_ref::<Unprinted>()
+        .is_some_and(|Unprinted(error)| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]
@@ -89,5 +229,26 @@ mod tests {
         assert_eq!(with_causes(&wrapped.into()), "a.toml: no such file");
         let told = Err::<(), _>(cause()).context("can't read b").unwrap_err();
         assert_eq!(with_causes(&told), "can't read b: no such file");
+    }
+
+    /// An escape sequence, a line of its own, C1, DEL and a change of direction.
+    const HOSTILE: &str = "a\u{1b}[2J\r\nb\u{9b}\u{7f}\u{202e}\u{2066}\u{2028}\t\"é";
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        assert_eq!(
+            escaped(HOSTILE, |_| false),
+            r#"a\u{1b}[2J\r\nb\u{9b}\u{7f}\u{202e}\u{2066}\u{2028}	"é"#
+        );
+        let lines = escaped(HOSTILE, |char| char == '\n');
+        assert_eq!(lines.lines().count(), 2);
+        assert!(matches!(escaped("é 日本", |_| false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_is_escaped_and_means_the_same() {
+        let line = json_line(&HOSTILE).unwrap();
+        assert!(!line.chars().any(commands_a_terminal), "{line}");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), HOSTILE);
     }
 }

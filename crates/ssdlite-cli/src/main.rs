@@ -18,8 +18,10 @@ mod signals;
 mod training;
 mod weights;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use anyhow::{Result, anyhow};
 use clap::Parser;
 
 use commands::Command;
@@ -35,18 +37,44 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command.run() {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::FAILURE,
+    panic::set_hook(Box::new(console::panicked));
+    match answer().and_then(|code| console::finish().map(|()| code)) {
+        Ok(code) => code,
         Err(error) if console::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             console::failure(&error);
             if error.is::<UsageError>() {
-                ExitCode::from(2)
+                WRONG_USAGE.into()
             } else {
                 ExitCode::FAILURE
             }
         }
     }
+}
+
+const WRONG_USAGE: u8 = 2;
+
+/// Does what the arguments ask for.
+fn answer() -> Result<ExitCode> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            console::usage(&answer)?;
+            let is_wrong = answer.use_stderr();
+            return Ok(if is_wrong {
+                WRONG_USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            });
+        }
+    };
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
+    let outcome = ended.unwrap_or_else(|panic| {
+        let reason = console::reason_of_panic(&*panic);
+        Err(anyhow!("ssdlite has a fault, please report it: {reason}"))
+    })?;
+    Ok(match outcome {
+        Outcome::Done => ExitCode::SUCCESS,
+        Outcome::Failed => ExitCode::FAILURE,
+    })
 }

@@ -51,7 +51,7 @@ pub(crate) fn for_each_input<I>(
             match work(input) {
                 Ok(Outcome::Done) => {}
                 Ok(Outcome::Failed) => return Ok(Outcome::Failed),
-                Err(error) if console::is_closed_pipe(&error) => return Err(error),
+                Err(error) if console::is_unprinted(&error) => return Err(error),
                 Err(error) => fail(error),
             }
         }

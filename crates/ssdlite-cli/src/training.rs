@@ -1,15 +1,17 @@
 //! What `train` and `classifier train` share: a training run from options to
 //! model file.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use ssdlite_core::Variant;
 use ssdlite_data::Overwrite;
 use ssdlite_train::config::{DeviceKind, Weights};
-use ssdlite_train::{End, RunFolder, Session, Start};
+use ssdlite_train::{ClassifierConfig, DetectorConfig, End, RunFolder, Session, Start};
 
 use crate::args::config::{any_given, config_text};
 use crate::args::run::RunArgs;
@@ -19,6 +21,9 @@ use crate::outcome::{Outcome, UsageError};
 use crate::output::training_progress::TrainingProgress;
 use crate::signals::stop_on_signal;
 use crate::weights::{Store, TrainedOn, published_for};
+
+/// A run's configuration in its folder.
+const CONFIG: &str = "config.toml";
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +46,32 @@ impl Task {
             Self::Classifier => "ssdlite classifier train",
         }
     }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Detector => Self::Classifier,
+            Self::Classifier => Self::Detector,
+        }
+    }
+
+    /// Whether a text is a configuration of this task.
+    fn reads(self, text: &str) -> bool {
+        match self {
+            Self::Detector => DetectorConfig::from_toml(text).is_ok(),
+            Self::Classifier => ClassifierConfig::from_toml(text).is_ok(),
+        }
+    }
 }
 
 impl RunArgs {
-    /// The configuration of a resumed run, or that of the file and the options.
-    pub(crate) fn config_text(&self, options: &impl Serialize) -> Result<String> {
+    /// The text of a `C`: of a resumed run's configuration, or of that of the file
+    /// and the options.
+    pub(crate) fn config_text<C: DeserializeOwned>(
+        &self,
+        options: &impl Serialize,
+    ) -> Result<String> {
         let Some(run) = &self.resume else {
-            return config_text(self.config.as_deref(), options);
+            return config_text::<C>(self.config.as_deref(), options);
         };
         if any_given(options)? {
             return Err(UsageError(
@@ -55,18 +79,51 @@ impl RunArgs {
             )
             .into());
         }
-        let path = RunFolder::open(run)?.config();
-        std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))
+        Ok(RunFolder::read_config(run)?)
     }
 
-    /// Names the file that a wrong configuration came from.
-    pub(crate) fn blame_file<C>(&self, config: ssdlite_train::Result<C>, task: Task) -> Result<C> {
+    /// The configuration that was read from `text`; a fault is told with the file
+    /// that it is in.
+    pub(crate) fn checked<C>(
+        &self,
+        config: ssdlite_train::Result<C>,
+        text: &str,
+        task: Task,
+    ) -> Result<C> {
         let origin = match (&self.resume, &self.config) {
             (None, None) => return Ok(config?),
             (None, Some(file)) => format!("{} with the options given", file.display()),
-            (Some(run), _) => format!("{} is no {}'s run", run.display(), task.name()),
+            (Some(run), _) if config.is_err() && task.other().reads(text) => {
+                let (run, other) = (run.display(), task.other());
+                let (name, command) = (other.name(), other.command());
+                anyhow::bail!(
+                    "{run} is no {}'s run but a {name}'s: `{command} --resume {run}` goes on",
+                    task.name()
+                );
+            }
+            (Some(run), _) => run.join(CONFIG).display().to_string(),
         };
         config.context(origin)
+    }
+
+    /// Checks that there is a data folder, before anything is fetched or made.
+    pub(crate) fn expect_data(&self, folder: &Path) -> Result<()> {
+        let name = folder.display();
+        let fault = match std::fs::metadata(folder) {
+            Ok(found) if found.is_dir() => return Ok(()),
+            Ok(_) => format!("the data folder {name} is a file"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                format!("the data folder {name} does not exist")
+            }
+            Err(error) => format!("the data folder {name} can't be opened: {error}"),
+        };
+        match &self.resume {
+            None => anyhow::bail!("{fault}"),
+            Some(run) => anyhow::bail!(
+                "{}: {fault}: put it back, or change `path` in the section [data]",
+                run.join(CONFIG).display()
+            ),
+        }
     }
 
     /// What the network starts from; published weights are fetched.
@@ -115,22 +172,47 @@ impl RunArgs {
             observer: &mut progress,
             stop: &stop,
         });
-        drop(progress);
-        let (mut outcome, data) = outcome.inspect_err(|_| remove_if_empty(folder.path()))?;
+        let printed = progress.end();
+        let (mut outcome, data) = match outcome {
+            Ok(done) => done,
+            Err(error) => {
+                let path = folder.path().to_owned();
+                // With the lock goes its file.
+                drop(folder);
+                remove_if_empty(&path);
+                return Err(error.into());
+            }
+        };
         if outcome.end != End::Stopped && !evaluate(data, &folder, &stop)? {
             outcome.end = End::Stopped;
         }
-        Ok(say_end(&outcome, &folder, task))
+        let outcome = say_end(&outcome, &folder, task);
+        match printed {
+            Err(error) if !console::is_closed_pipe(&error) => Err(error),
+            _ => Ok(outcome),
+        }
     }
 
     fn new_folder(&self, task: Task) -> Result<PathBuf> {
         if let Some(name) = &self.name {
+            if name.is_empty() {
+                return Err(UsageError("--name: expected a name, found none".into()).into());
+            }
             return Ok(self.runs.join(name));
         }
-        (1_u32..)
-            .map(|number| self.runs.join(format!("{}-{number}", task.name())))
-            .find(|path| !path.exists())
-            .context("there is no free number for the run")
+        let runs = &self.runs;
+        std::fs::create_dir_all(runs)
+            .with_context(|| format!("can't make the folder {}", runs.display()))?;
+        // Of two runs that begin at the same moment one makes the folder.
+        for number in 1_u32.. {
+            let path = runs.join(format!("{}-{number}", task.name()));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).context(path.display().to_string()),
+            }
+        }
+        anyhow::bail!("{}: there is no free number for the run", runs.display())
     }
 }
 

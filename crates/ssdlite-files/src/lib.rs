@@ -7,12 +7,20 @@
 //! another program, [`NewFolder`] for many files that belong together.
 //!
 //! What is read is a plain file of a bearable size: [`open_plain`], [`read_bounded`].
+//!
+//! A [`LockFile`] keeps two processes from the same work.
+
+mod leftovers;
+mod lock;
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use leftovers::{remove_leftovers, remove_leftovers_of, target_from_temporary};
+pub use lock::{LockFile, Locked};
 
 /// Makes the temporary names of one process differ; it means nothing else.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -111,11 +119,13 @@ impl NewFile {
     }
 
     /// A file that will be `target`, and has its ending already, for programs
-    /// that take a file's format from it.
+    /// that take a file's format from it. What dead processes left of the
+    /// same file is removed, as it may be large.
     ///
     /// # Errors
     /// As [`Self::create`].
     pub fn with_ending_of(target: &Path) -> io::Result<Self> {
+        remove_leftovers_of(target);
         let mut ending = OsString::from(".part");
         if let Some(extension) = target.extension() {
             ending.push(".");
@@ -126,8 +136,12 @@ impl NewFile {
 
     fn named(target: &Path, ending: &std::ffi::OsStr) -> io::Result<Self> {
         let create = |path: &Path| File::options().write(true).create_new(true).open(path);
-        let (file, temporary) = Temporary::make(target, ending, create)?;
-        Ok(Self { file, temporary })
+        loop {
+            let (file, temporary) = Temporary::make(target, ending, create)?;
+            if temporary.is_held_by(&file) {
+                return Ok(Self { file, temporary });
+            }
+        }
     }
 
     /// Where the file is until [`Self::commit`].
@@ -141,8 +155,9 @@ impl NewFile {
     /// What the operating system said; the file is removed then.
     pub fn commit(self) -> io::Result<()> {
         self.file.sync_all()?;
-        // Some systems rename no file that is open.
-        drop(self.file);
+        // Windows renames no file that is open; elsewhere it stays locked until
+        // it has its name.
+        let _held = (!cfg!(windows)).then_some(self.file);
         self.temporary.commit()
     }
 }
@@ -160,22 +175,39 @@ impl Write for NewFile {
 /// A folder that gets its name when all is in it; dropped before, it is removed
 /// with what it holds.
 #[derive(Debug)]
-pub struct NewFolder(Temporary);
+pub struct NewFolder {
+    temporary: Temporary,
+    /// Locked as long as it is open; not all systems open folders.
+    _held: Option<File>,
+}
 
 impl NewFolder {
-    /// An empty folder that will be `target`.
+    /// An empty folder that will be `target`. What dead processes left of the
+    /// same folder is removed.
     ///
     /// # Errors
     /// As [`NewFile::create`].
     pub fn create(target: &Path) -> io::Result<Self> {
+        remove_leftovers_of(target);
         let create = |path: &Path| fs::create_dir(path);
-        let ((), temporary) = Temporary::make(target, ".tmp".as_ref(), create)?;
-        Ok(Self(temporary))
+        loop {
+            let ((), temporary) = Temporary::make(target, ".tmp".as_ref(), create)?;
+            let held = File::open(&temporary.path).ok();
+            if held
+                .as_ref()
+                .is_none_or(|folder| temporary.is_held_by(folder))
+            {
+                return Ok(Self {
+                    temporary,
+                    _held: held,
+                });
+            }
+        }
     }
 
     /// Where the folder is until [`Self::commit`].
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.temporary.path
     }
 
     /// Gives the folder its name, which must be free or an empty folder's.
@@ -184,7 +216,7 @@ impl NewFolder {
     /// # Errors
     /// What the operating system said; the folder is removed then.
     pub fn commit(self) -> io::Result<()> {
-        self.0.commit()
+        self.temporary.commit()
     }
 }
 
@@ -221,6 +253,21 @@ impl Temporary {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Marks what lies there as a living process's for as long as `file` is
+    /// open. False if it was taken for a dead one's before.
+    fn is_held_by(&self, file: &File) -> bool {
+        // Locks of Windows would keep other programs from writing to the file.
+        if cfg!(windows) {
+            return true;
+        }
+        match file.try_lock() {
+            Ok(()) => lock::is_named(file, &self.path),
+            Err(fs::TryLockError::WouldBlock) => false,
+            // Without locks nothing is taken for a dead process's.
+            Err(fs::TryLockError::Error(_)) => true,
         }
     }
 
@@ -335,6 +382,63 @@ mod tests {
         folder.commit().unwrap();
         assert_eq!(names(&path), ["a"]);
         assert_eq!(names(parent.path()), ["data"]);
+    }
+
+    #[test]
+    fn temporary_names_tell_their_targets() {
+        for (name, target) in [
+            ("a.toml.12-0.tmp", Some("a.toml")),
+            ("a.b.mp4.12-345.part.mp4", Some("a.b.mp4")),
+            ("list.1-2.part", Some("list")),
+            ("a.part.1-2.tmp", Some("a.part")),
+            ("a.toml", None),
+            ("a.tmp", None),
+            ("a.12.tmp", None),
+            ("a.12-.tmp", None),
+            ("a.-1.tmp", None),
+            ("a.1x-2.tmp", None),
+            ("a.1-2.part.tar.gz", None),
+            ("a.1-2.partial", None),
+            (".1-2.tmp", None),
+        ] {
+            assert_eq!(target_from_temporary(name), target, "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_dead_processes_left_goes_and_what_lives_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        // As processes leave it that are killed: nobody holds it.
+        for name in [
+            "video.mp4.7-0.part.mp4",
+            "video.mp4.1-2.tmp",
+            "other.mp4.7-0.part.mp4",
+            "video.mp4.mine.tmp",
+        ] {
+            fs::write(path(name), b"half").unwrap();
+        }
+        fs::create_dir_all(path("set.7-1.tmp/inner")).unwrap();
+        let first = NewFile::with_ending_of(&path("video.mp4")).unwrap();
+        let second = NewFile::with_ending_of(&path("video.mp4")).unwrap();
+        let set = NewFolder::create(&path("set")).unwrap();
+        let other_set = NewFolder::create(&path("set")).unwrap();
+        for living in [first.path(), second.path(), set.path(), other_set.path()] {
+            assert!(living.exists(), "{}", living.display());
+        }
+        first.commit().unwrap();
+        set.commit().unwrap();
+        drop((second, other_set));
+        let expected = [
+            "other.mp4.7-0.part.mp4",
+            "set",
+            "video.mp4",
+            "video.mp4.mine.tmp",
+        ];
+        assert_eq!(names(folder.path()), expected);
+        remove_leftovers(folder.path(), |target| target == "other.mp4");
+        assert_eq!(names(folder.path()), expected[1..]);
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl ModelFile {
     /// Those of [`Self::to_bytes`] and [`Error::Io`].
     pub fn write(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes().map_err(|error| error.in_file(path))?;
+        ssdlite_files::remove_leftovers_of(path);
         ssdlite_files::write_atomically(path, &bytes).map_err(|source| Error::io(path, source))
     }
 

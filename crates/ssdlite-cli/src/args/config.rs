@@ -8,6 +8,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clap::Arg;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ssdlite_train::config::{check_keys, read_config};
+
+use crate::outcome::UsageError;
 
 /// What adds to an option's help the default that it has in this configuration,
 /// if it has one.
@@ -45,14 +49,25 @@ pub(crate) fn any_given(options: &impl Serialize) -> Result<bool> {
 }
 
 fn toml_table(options: &impl Serialize) -> Result<toml::Table> {
-    toml::Table::try_from(options).context("the options can't be written as TOML")
+    toml::Table::try_from(options).map_err(|_| {
+        UsageError(format!(
+            "the options are kept in the run's config.toml: expected paths in UTF-8 and numbers of \
+             at most {}",
+            i64::MAX
+        ))
+        .into()
+    })
 }
 
 /// The text of a configuration: the file, if there is one, with the options
-/// that were given laid over it.
-pub(crate) fn config_text(file: Option<&Path>, options: &impl Serialize) -> Result<String> {
+/// that were given laid over it. The file is checked as one of a `C`, alone, so
+/// that a fault's line is the file's.
+pub(crate) fn config_text<C: DeserializeOwned>(
+    file: Option<&Path>,
+    options: &impl Serialize,
+) -> Result<String> {
     let mut table = match file {
-        Some(path) => table_from_file(path)?,
+        Some(path) => table_from_file::<C>(path)?,
         None => toml::Table::new(),
     };
     for (section, options) in toml_table(options)? {
@@ -79,11 +94,10 @@ fn take_reduced_tail_of_coco(table: &mut toml::Table) {
     }
 }
 
-fn table_from_file(path: &Path) -> Result<toml::Table> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("can't read the configuration {}", path.display()))?;
-    text.parse()
-        .with_context(|| format!("{} is no TOML file", path.display()))
+fn table_from_file<C: DeserializeOwned>(path: &Path) -> Result<toml::Table> {
+    let text = read_config(path)?;
+    check_keys::<C>(&text).with_context(|| path.display().to_string())?;
+    text.parse().with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]
@@ -116,7 +130,10 @@ mod tests {
                 epochs: None,
             },
         };
-        let merged: toml::Table = config_text(Some(&path), &options).unwrap().parse().unwrap();
+        let merged: toml::Table = config_text::<toml::Table>(Some(&path), &options)
+            .unwrap()
+            .parse()
+            .unwrap();
         assert_eq!(merged["training"]["lr"].as_float(), Some(0.25));
         assert_eq!(merged["training"]["epochs"].as_integer(), Some(7));
         assert_eq!(merged["model"]["size"].as_integer(), Some(96));
@@ -128,7 +145,7 @@ mod tests {
         let path = folder.path().join("broken.toml");
         std::fs::write(&path, "lr = = 1").unwrap();
         let options = toml::Table::new();
-        let error = config_text(Some(&path), &options).unwrap_err();
+        let error = config_text::<toml::Table>(Some(&path), &options).unwrap_err();
         assert!(format!("{error:#}").contains("broken.toml"), "{error:#}");
     }
 }

@@ -1,5 +1,6 @@
 //! Where a training run goes and what it goes on from.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,7 +11,7 @@ use clap::Args;
 pub(crate) struct RunArgs {
     /// Name of the run's folder under --runs [default: the next free number]
     #[arg(long, conflicts_with = "resume")]
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<OsString>,
     /// Folder of all runs
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,

@@ -327,7 +327,8 @@ mod tests {
 
     /// The configuration of the options when each is given the default that its
     /// help shows, and the options whose help shows none.
-    fn config_from_help<O: Args + Serialize>() -> (String, Vec<String>) {
+    fn config_from_help<O: Args + Serialize, C: serde::de::DeserializeOwned>()
+    -> (String, Vec<String>) {
         let command = O::augment_args(clap::Command::new("train"));
         let mut words = vec!["train".to_owned(), "photos".to_owned()];
         let mut without = Vec::new();
@@ -348,7 +349,7 @@ mod tests {
         }
         let matches = command.try_get_matches_from(words).unwrap();
         let options = O::from_arg_matches(&matches).unwrap();
-        (config_text(None, &options).unwrap(), without)
+        (config_text::<C>(None, &options).unwrap(), without)
     }
 
     /// All keys of all sections.
@@ -363,7 +364,7 @@ mod tests {
 
     #[test]
     fn help_shows_the_defaults_of_a_detectors_configuration() {
-        let (text, without) = config_from_help::<DetectorTaskArgs>();
+        let (text, without) = config_from_help::<DetectorTaskArgs, DetectorConfig>();
         let usual = DetectorConfig::new("photos");
         assert_eq!(DetectorConfig::from_toml(&text).unwrap(), usual);
         assert_eq!(keys(&text), keys(&usual.to_toml().unwrap()));
@@ -372,7 +373,7 @@ mod tests {
 
     #[test]
     fn help_shows_the_defaults_of_a_classifiers_configuration() {
-        let (text, without) = config_from_help::<ClassifierTaskArgs>();
+        let (text, without) = config_from_help::<ClassifierTaskArgs, ClassifierConfig>();
         let usual = ClassifierConfig::new("photos");
         assert_eq!(ClassifierConfig::from_toml(&text).unwrap(), usual);
         assert_eq!(keys(&text), keys(&usual.to_toml().unwrap()));

@@ -69,9 +69,9 @@ impl DemoArgs {
         )?;
         draw_images(&Detector::load(&model)?, &test.set, folder)?;
         let (evaluation, failures) = evaluate(&evaluated, test.set)?;
-        console::text(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
+        console::table(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
         let report = evaluation.voc(VocMetric::ElevenPoint, IouThreshold::HALF);
-        console::text(&report)?;
+        console::table(&report)?;
         console::note(&format!(
             "images: {}; model: {}",
             folder.display(),

@@ -71,7 +71,8 @@ impl EvalArgs {
         warn_of_reading(&self.data, &reading);
         ensure!(
             has_objects(&reading.set),
-            "{}: expected objects of the model's classes ({}) in the split {}, found none",
+            "{}: expected objects of the model's classes ({}) in the split {}, not all marked \
+             difficult, found none",
             self.data.display(),
             detector.classes(),
             self.split
@@ -96,13 +97,13 @@ impl EvalArgs {
             };
         }
         match self.metric {
-            Metric::Voc07 => console::text(voc(VocMetric::ElevenPoint))?,
-            Metric::Voc => console::text(voc(VocMetric::Area))?,
-            Metric::Coco => console::text(evaluation.coco()?)?,
+            Metric::Voc07 => console::table(voc(VocMetric::ElevenPoint))?,
+            Metric::Voc => console::table(voc(VocMetric::Area))?,
+            Metric::Coco => console::table(evaluation.coco()?)?,
         }
-        console::text(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
+        console::table(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
         if evaluation.classes().len() <= MOST_PRINTED_CLASSES {
-            console::text(evaluation.confusion(SHOWN_SCORE, IouThreshold::HALF)?)?;
+            console::table(evaluation.confusion(SHOWN_SCORE, IouThreshold::HALF)?)?;
         }
         Ok(())
     }

@@ -53,9 +53,9 @@ impl InspectArgs {
             console::json(&inspection)?;
             return Ok(Outcome::Done);
         }
-        console::text(inspection.to_text().trim_end())?;
+        console::table(inspection.to_text().trim_end())?;
         if self.layers {
-            console::text(layer_table(&info).trim_end())?;
+            console::table(layer_table(&info).trim_end())?;
         }
         Ok(Outcome::Done)
     }

@@ -20,8 +20,10 @@ pub(crate) struct TrainArgs {
 
 impl TrainArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let text = self.run.config_text(&self.options)?;
-        let config = (self.run).blame_file(DetectorConfig::from_toml(&text), Task::Detector)?;
+        let text = self.run.config_text::<DetectorConfig>(&self.options)?;
+        let config = DetectorConfig::from_toml(&text);
+        let config = self.run.checked(config, &text, Task::Detector)?;
+        self.run.expect_data(&config.data.path)?;
         let model = &config.model;
         let start = self.run.start(model.backbone, &model.weights)?;
         self.run.train(

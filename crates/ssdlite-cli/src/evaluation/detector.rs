@@ -50,10 +50,10 @@ pub(crate) fn evaluate_run(
     Ok(true)
 }
 
-/// Whether there is anything to find.
+/// Whether there is anything to find that counts.
 pub(crate) fn has_objects(set: &DetectionSet) -> bool {
-    let images = &mut set.images.iter();
-    images.any(|image| !image.objects.is_empty())
+    let mut objects = set.images.iter().flat_map(|image| &image.objects);
+    objects.any(|object| !object.difficult)
 }
 
 #[derive(Serialize)]

@@ -12,6 +12,7 @@ use crate::console::{self, counted};
 pub(crate) struct TrainingProgress {
     bar: ProgressBar,
     json: bool,
+    unprinted: Option<anyhow::Error>,
 }
 
 impl TrainingProgress {
@@ -21,7 +22,16 @@ impl TrainingProgress {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar, json }
+        Self {
+            bar,
+            json,
+            unprinted: None,
+        }
+    }
+
+    /// Ends the bar; the error is why a program did not get an epoch.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        self.unprinted.take().map_or(Ok(()), Err)
     }
 
     /// Prints above the bar, or as a plain line where there is none.
@@ -98,8 +108,10 @@ impl Observer for TrainingProgress {
                 "score": epoch.validation.as_ref().and_then(Validation::score),
                 "best": epoch.is_best,
             });
-            // A closed standard output is no reason to give up a training run.
-            console::json(&json).ok();
+            // No reason to give up the run, but the program must hear of it.
+            if let Err(error) = console::json(&json) {
+                self.unprinted.get_or_insert(error);
+            }
         }
     }
 

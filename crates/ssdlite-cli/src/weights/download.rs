@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
-use ssdlite_files::write_atomically;
+use ssdlite_files::{remove_leftovers_of, write_atomically};
 
 /// The published files have 10 to 22 MB.
 const MAX_BYTES: u64 = 64 << 20;
@@ -29,6 +29,7 @@ pub(crate) fn download(request: &Request<'_>) -> Result<()> {
     let bytes = fetch(url).with_context(|| format!("can't fetch {url}"))?;
     check_digest(&bytes, request.sha256_prefix)
         .with_context(|| format!("{url} is not the published file"))?;
+    remove_leftovers_of(request.to);
     write_atomically(request.to, &bytes).with_context(|| request.to.display().to_string())
 }
 

@@ -73,6 +73,25 @@ fn patience_ends_a_run_that_gets_no_better() {
 }
 
 #[test]
+fn one_class_is_nothing_to_tell_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(
+        &classification_data().join("train/mug"),
+        &folder.path().join("set/train/mug"),
+    );
+    let ran = run(folder.path(), &train("set", &["--epochs", "1"])).exits(1);
+    assert!(ran.stderr.contains("two or more classes"), "{}", ran.stderr);
+    assert!(!folder.path().join("runs/classifier-1").exists());
+    let without_val = folder.path().join("two");
+    for class in ["mug", "key"] {
+        let from = classification_data().join("train").join(class);
+        copy_folder(&from, &without_val.join("train").join(class));
+    }
+    let ran = run(folder.path(), &train("two", &["--patience", "1"])).exits(1);
+    assert!(ran.stderr.contains("training.patience"), "{}", ran.stderr);
+}
+
+#[test]
 fn val_may_lack_a_class_and_the_check_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("set");

@@ -126,6 +126,93 @@ mod signals {
         assert!(ran.stderr.contains("4 epochs done"), "{}", ran.stderr);
         assert_eq!(losses(&stopped), losses(&straight));
     }
+
+    #[test]
+    fn a_killed_run_goes_on_and_what_it_left_half_written_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        run(folder, &train(folder, "straight")).exits(0);
+        let args = train(folder, "killed");
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut running = Running::start(folder, &args);
+        running.wait_for("epoch 1/4: loss");
+        running.signal("KILL");
+        let process = running.child.id();
+        running.child.wait().unwrap();
+        let killed = folder.join("killed");
+        // What a kill in the midst of writing leaves.
+        for name in [
+            "checkpoints/step-0000000009.safetensors",
+            "last.safetensors",
+            "results.png",
+            "eval/best.txt",
+        ] {
+            let left = killed.join(format!("{name}.{process}-77.tmp"));
+            fs::write(left, b"half").unwrap();
+        }
+        fs::write(killed.join("notes.1-1.tmp"), b"mine").unwrap();
+
+        run(folder, &["train", "--resume", &text(&killed)]).exits(0);
+        let mut found: Vec<_> = files_below(&killed).into_keys().collect();
+        found.retain(|name| name != "notes.1-1.tmp");
+        let straight = folder.join("straight");
+        let expected: Vec<_> = files_below(&straight).into_keys().collect();
+        assert_eq!(found, expected);
+        assert!(killed.join("notes.1-1.tmp").exists());
+        assert_eq!(losses(&killed), losses(&straight));
+        for name in ["last.safetensors", "best.safetensors"] {
+            let read = |run: &Path| fs::read(run.join(name)).unwrap();
+            assert!(read(&killed) == read(&straight), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_run_under_way_is_refused_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let args = train(folder, "run");
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut running = Running::start(folder, &args);
+        running.wait_for("images to learn from");
+        running.signal("STOP");
+        let path = text(&folder.join("run"));
+        let resume = ["train", "--resume", &path];
+        let refused = run(folder, &resume).exits(1);
+        let process = format!("process {}", running.child.id());
+        for words in [&path, &process] {
+            assert!(refused.stderr.contains(words), "{}", refused.stderr);
+        }
+        run(folder, &args).exits(1);
+        running.signal("CONT");
+        running.signal("KILL");
+        running.child.wait().unwrap();
+        // The lock went with its process.
+        run(folder, &resume).exits(0);
+    }
+
+    #[test]
+    fn of_two_runs_begun_under_one_name_one_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let together = |args: &[&str]| {
+            let running = [(); 2].map(|()| Running::start(folder, args));
+            let mut codes = running.map(|running| {
+                let output = running.child.wait_with_output().unwrap();
+                output.status.code().expect("it ended by itself")
+            });
+            codes.sort_unstable();
+            codes
+        };
+        let data = text(detection_data());
+        let args = ["train", &data, "--epochs", "1"];
+        let unnamed = [&args[..], &TINY].concat();
+        assert_eq!(together(&[&unnamed[..], &["--name", "a"]].concat()), [0, 1]);
+        assert_eq!(losses(&folder.join("runs/a")).len(), 2);
+        assert_eq!(together(&unnamed), [0, 0]);
+        for name in ["detector-1", "detector-2"] {
+            assert_eq!(losses(&folder.join("runs").join(name)).len(), 2);
+        }
+    }
 }
 
 /// A copy of the finished run, and its checkpoints, the newest first.
@@ -178,6 +265,42 @@ fn a_damaged_checkpoint_costs_a_warning_and_an_epoch() {
             assert!(read(&copy) == read(detector_run()), "{name}");
         }
     }
+}
+
+#[test]
+fn another_number_of_threads_is_said_to_change_the_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (copy, [newest, _]) = copy_of_run(folder.path());
+    truncate(&newest);
+    let path = copy.join("config.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    let (two, one) = ("\nthreads = 2\n", "\nthreads = 1\n");
+    assert!(config.contains(two), "{config}");
+    fs::write(&path, config.replace(two, one)).unwrap();
+    let resume = ["train", "--resume", &text(&copy)];
+    let ran = run(folder.path(), &resume).exits(0);
+    for words in ["2 threads", "1 thread ", "differ"] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    // From here on it is what it was.
+    let ran = run(folder.path(), &resume).exits(0);
+    assert!(!ran.stderr.contains("thread"), "{}", ran.stderr);
+}
+
+/// What lies under a checkpoint's name, but is a pipe, is passed over at once.
+#[cfg(unix)]
+#[test]
+fn a_pipe_for_a_checkpoint_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (copy, [newest, _]) = copy_of_run(folder.path());
+    fs::remove_file(&newest).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&newest).status();
+    assert!(made.unwrap().success());
+    let ran = run(folder.path(), &["train", "--resume", &text(&copy)]).exits(0);
+    for words in ["step-0000000008", "going on after step 4"] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    assert_eq!(losses(&copy), losses(detector_run()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::{copy_folder, files_below, losses, run};
+use crate::harness::{Ran, command, copy_folder, files_below, losses, run};
 use crate::shared::{TINY, detection_data, detector_run, text};
 
 #[test]
@@ -122,13 +122,19 @@ fn a_run_on_another_device_does_not_go_on_here() {
 
 /// Each line would be a wrong configuration; the words after it must be said.
 const WRONG_CONFIGURATIONS: [(&str, &[&str]); 7] = [
-    ("[training]\nlearning-rate = 1.0", &["learning-rate"]),
-    ("[trainer]\nlr = 1.0", &["trainer"]),
+    (
+        "[training]\nlearning-rate = 1.0",
+        &["config.toml: line 4", "learning-rate"],
+    ),
+    (
+        "[trainer]\nlr = 1.0",
+        &["line 3", "trainer", "like it are training"],
+    ),
     ("[training]\nlr = -1.0", &["training.lr", "-1"]),
     ("[training]\nepochs = 0", &["training.epochs"]),
     ("[model]\nbackbone = \"huge\"", &["huge", "large"]),
-    ("[data]\npath = 7", &["path"]),
-    ("[model\n", &["config.toml"]),
+    ("[data]\npath = 7", &["line 2", "path", "a text in quotes"]),
+    ("[model\n", &["config.toml: line 3"]),
 ];
 
 #[test]
@@ -149,6 +155,112 @@ fn a_wrong_configuration_is_an_error_that_names_the_key() {
         }
         assert!(!folder.path().join("runs").exists(), "{lines}");
     }
+}
+
+#[test]
+fn a_files_lines_are_counted_in_the_file_whatever_the_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(detection_data());
+    let config = folder.path().join("config.toml");
+    // Without [data], which the command line gives.
+    fs::write(&config, "# a\n\n[training]\nepoch = 3\n").unwrap();
+    let args = ["train", &data, "--config", "config.toml", "--lr", "1"];
+    let ran = run(folder.path(), &args).exits(1);
+    for words in ["config.toml: line 4", "`epoch`", "epochs"] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_data_folder_that_does_not_exist_is_said_not_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), &["train", "absent", "--weights", "coco"]).exits(1);
+    let words = "the data folder absent does not exist";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    assert!(!folder.path().join("runs").exists());
+
+    // A run whose data was moved.
+    let copy = folder.path().join("copy");
+    copy_folder(detector_run(), &copy);
+    let config = fs::read_to_string(copy.join("config.toml")).unwrap();
+    let data = text(detection_data());
+    assert!(config.contains(&data), "{config}");
+    fs::write(copy.join("config.toml"), config.replace(&data, "/moved")).unwrap();
+    let ran = run(folder.path(), &["train", "--resume", "copy"]).exits(1);
+    for words in ["copy/config.toml", "/moved does not exist", "`path`"] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+}
+
+/// Changes every annotation of a set.
+fn rewrite(set: &Path, change: impl Fn(&str) -> String) {
+    for entry in fs::read_dir(set.join("Annotations")).unwrap() {
+        let path = entry.unwrap().path();
+        let xml = fs::read_to_string(&path).unwrap();
+        fs::write(path, change(&xml)).unwrap();
+    }
+}
+
+#[test]
+fn what_teaches_nothing_is_refused_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    let difficult = |xml: &str| xml.replace("<difficult>0<", "<difficult>1<");
+    rewrite(&set, difficult);
+    let args = ["train", "set", "--epochs", "1", "--name", "run"];
+    let args = [&args[..], &TINY].concat();
+    let ran = run(folder.path(), &args).exits(1);
+    for words in ["split train", "difficult", "17 images"] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    assert!(!folder.path().join("runs/run").exists());
+    let all = [&args[..], &["--train-difficult"]].concat();
+    let ran = run(folder.path(), &all).exits(0);
+    let words = "the split val has no objects that count";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    let patient = ["train", "set", "--train-difficult", "--patience", "2"];
+    let patient = [&patient[..], &TINY].concat();
+    let ran = run(folder.path(), &patient).exits(1);
+    assert!(ran.stderr.contains("training.patience"), "{}", ran.stderr);
+    let eval = ["eval", "runs/run/best.safetensors", "set"];
+    let ran = run(folder.path(), &eval).exits(1);
+    assert!(ran.stderr.contains("difficult"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_split_of_broken_images_is_refused_before_the_work() {
+    for split in ["train", "val"] {
+        let folder = tempfile::tempdir().unwrap();
+        let set = folder.path().join("set");
+        copy_folder(detection_data(), &set);
+        let list = fs::read_to_string(set.join(format!("ImageSets/Main/{split}.txt"))).unwrap();
+        for id in list.lines() {
+            let image = set.join(format!("JPEGImages/{}.jpg", id.trim()));
+            let bytes = fs::read(&image).unwrap();
+            fs::write(&image, &bytes[..bytes.len() / 2]).unwrap();
+        }
+        let args = ["train", "set", "--epochs", "1", "--name", "run"];
+        let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(1);
+        assert!(ran.stderr.contains("none of the images"), "{}", ran.stderr);
+        assert!(!folder.path().join("runs/run").exists(), "{split}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_whose_epochs_can_not_be_printed_ends_whole_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(detection_data());
+    let args = ["train", &data, "--json", "--epochs", "1", "--name", "run"];
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command(folder.path(), &[&args[..], &TINY].concat())
+        .stdout(full)
+        .output()
+        .unwrap();
+    let ran = Ran::from(output).exits(1);
+    assert!(ran.stderr.contains("standard output"), "{}", ran.stderr);
+    assert!(folder.path().join("runs/run/eval/evaluation.json").exists());
 }
 
 #[test]
@@ -249,4 +361,6 @@ fn resuming_takes_a_run_and_no_other_options() {
     let ran = run(folder.path(), &other).exits(1);
     let words = format!("{finished} is no classifier's run");
     assert!(ran.stderr.contains(&words), "{}", ran.stderr);
+    let way_on = format!("`ssdlite train --resume {finished}` goes on");
+    assert!(ran.stderr.contains(&way_on), "{}", ran.stderr);
 }

@@ -1,6 +1,7 @@
 //! Wrong usage and help.
 
-use crate::harness::run;
+use crate::harness::{Ran, command, run};
+use crate::shared::{detection_data, detector, text};
 
 #[test]
 fn wrong_usage_exits_2_and_prints_no_result() {
@@ -120,5 +121,131 @@ fn missing_files_are_named_and_exit_1() {
         let said_twice = ran.stderr.matches("os error").count() > 1;
         assert!(!said_twice, "{args:?}: {}", ran.stderr);
         assert_eq!(ran.stdout, "", "{args:?}");
+    }
+}
+
+#[test]
+fn names_of_files_never_command_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "a\u{1b}[2J\u{9b}1m\u{202e}\nerror: all is lost";
+    for args in [&["inspect", name][..], &["train", name], &[name]] {
+        let ran = run(folder.path(), args);
+        assert_ne!(ran.code, 0);
+        let is_harmless = |char: char| char == '\n' || !char.is_control() && char != '\u{202e}';
+        assert!(ran.stderr.chars().all(is_harmless), "{:?}", ran.stderr);
+        assert!(ran.stderr.contains("\\u{9b}1m\\u{202e}"), "{}", ran.stderr);
+        let mut lines = ran.stderr.lines();
+        assert!(!lines.any(|line| line.starts_with("error: all")));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_can_not_be_printed_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (detector(), text(detection_data()));
+    let images = text(&detection_data().join("JPEGImages"));
+    let calls: [&[&str]; 7] = [
+        &["--help"],
+        &["inspect", &model],
+        &["inspect", &model, "--json"],
+        &["detect", &model, &images, "--json"],
+        &["eval", &model, &data, "--json"],
+        &["data", "check", &data],
+        &["data", "stats", &data, "--json"],
+    ];
+    for args in calls {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let output = command(folder.path(), args).stdout(full.unwrap()).output();
+        let ran = Ran::from(output.unwrap()).exits(1);
+        assert!(ran.stderr.contains("standard output"), "{}", ran.stderr);
+        // Not once for each image.
+        let errors = ran.stderr.matches("error: ").count();
+        assert_eq!(errors, 1, "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_word_that_is_not_utf_8_is_named() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let odd = OsStr::from_bytes(b"b\xe4um").to_owned();
+    let word = |text: &str| OsString::from(text);
+    let optimizer = [word("train"), word("set"), word("--optimizer"), odd.clone()];
+    let ran = run(folder.path(), &optimizer).exits(2);
+    assert!(ran.stderr.contains("b\u{fffd}um"), "{}", ran.stderr);
+    // Paths may be anything where a run need not keep them.
+    let ran = run(folder.path(), &[word("inspect"), odd.clone()]).exits(1);
+    assert!(ran.stderr.contains("b\u{fffd}um"), "{}", ran.stderr);
+    let ran = run(folder.path(), &[word("train"), odd]).exits(2);
+    assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);
+}
+
+#[test]
+fn numbers_that_can_not_be_read_are_told_in_plain_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let huge = "99999999999999999999999";
+    for (option, value, words) in [
+        ("--epochs", "-1", "-1 is not in 0"),
+        ("--epochs", huge, "the number is too large"),
+        ("--batch", "many", "expected a whole number of 0 or more"),
+        ("--batch", "-1", "expected a whole number of 0 or more"),
+        ("--batch", "", "expected a whole number"),
+        ("--batch", huge, "the number is too large"),
+        (
+            "--seed",
+            "18446744073709551615",
+            "at most 9223372036854775807",
+        ),
+        ("--lr", "high", "expected a number"),
+        ("--lr", "", "expected a number"),
+    ] {
+        let given = format!("{option}={value}");
+        let ran = run(folder.path(), &["train", "set", &given]).exits(2);
+        assert!(ran.stderr.contains(words), "{given}: {}", ran.stderr);
+    }
+    for (option, value, words) in [
+        ("--epochs", "0", "at least one epoch"),
+        ("--batch", "4294967296", "1 to 4096"),
+        ("--threads", "4294967296", "up to 256"),
+        ("--workers", "4294967296", "up to 256"),
+        ("--size", "4294967295", "32 to 2048"),
+        ("--width", "nan", "0.1 to 4"),
+        ("--width", "inf", "0.1 to 4"),
+        ("--lr", "nan", "above 0"),
+        ("--lr", "-1e308", "found -1e308"),
+        ("--ema", "1e308", "found 1e308"),
+        ("--milestones", "inf", "above 0"),
+        ("--candidates", "4294967296", "at most 10000"),
+    ] {
+        let given = format!("{option}={value}");
+        let ran = run(folder.path(), &["train", "set", &given]).exits(1);
+        assert!(ran.stderr.contains(words), "{given}: {}", ran.stderr);
+    }
+    assert!(!folder.path().join("runs").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_as_a_file_of_options_or_names_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let data = text(detection_data());
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    std::fs::rename(&pipe, folder.path().join("run/config.toml")).unwrap();
+    for args in [
+        ["train", "--config", "run/config.toml"],
+        ["train", "--resume", "run"],
+        ["data", "check", &data],
+    ] {
+        let classes = ["--classes", "run/config.toml"];
+        let more = if args[0] == "data" { &classes[..] } else { &[] };
+        let ran = run(folder.path(), &[&args[..], more].concat()).exits(1);
+        assert!(ran.stderr.contains("run/config.toml"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("found a pipe"), "{}", ran.stderr);
     }
 }

@@ -6,6 +6,7 @@
 
 mod classifier;
 mod detector;
+mod message;
 mod model;
 mod training;
 
@@ -29,9 +30,52 @@ pub use training::{
 
 use crate::error::{Error, Result};
 
-/// Reads a configuration; the error shows the line and the key.
+/// The largest `config.toml`: many times what all options take.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The text of a `config.toml`.
+///
+/// # Errors
+/// [`Error::Io`], also for what is no plain file or far too large, and
+/// [`Error::Malformed`] for what is no text.
+pub fn read_config(path: &Path) -> Result<String> {
+    let bytes = ssdlite_files::read_bounded(path, MAX_BYTES);
+    let bytes = bytes.map_err(|source| Error::io(path, source))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        Error::Malformed(format!(
+            "{}: expected text in UTF-8, found other bytes in line {}",
+            path.display(),
+            line_after(sound)
+        ))
+    })
+}
+
+/// The number of the line in which a text goes on, counted from 1.
+fn line_after(text: &[u8]) -> usize {
+    1 + text.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// Checks a configuration's keys and the kinds of their values; some may be missing.
+///
+/// # Errors
+/// [`Error::Config`] with line and key.
+pub fn check_keys<C: DeserializeOwned>(text: &str) -> Result<()> {
+    match toml::from_str::<C>(text) {
+        Err(error) if !is_about_missing(&error) => {
+            Err(Error::Config(message::from_toml_error(&error, text)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_about_missing(error: &toml::de::Error) -> bool {
+    error.message().starts_with("missing field")
+}
+
+/// Reads a configuration; the error tells the line and the key.
 fn from_toml<C: DeserializeOwned>(text: &str) -> Result<C> {
-    toml::from_str(text).map_err(|error| Error::Config(error.to_string()))
+    toml::from_str(text).map_err(|error| Error::Config(message::from_toml_error(&error, text)))
 }
 
 /// Reads a configuration whose missing keys are taken from `defaults`.
@@ -54,9 +98,16 @@ fn lay_over(table: &mut toml::Table, given: toml::Table) {
     }
 }
 
-/// A path that means the same from every folder.
+/// A path that means the same from every folder, and that TOML can hold.
 fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|source| Error::io(path, source))
+    let absolute = std::path::absolute(path).map_err(|source| Error::io(path, source))?;
+    match absolute.to_str() {
+        Some(_) => Ok(absolute),
+        None => Err(Error::Config(format!(
+            "{}: expected a path in UTF-8, as config.toml keeps it, found other bytes",
+            absolute.display()
+        ))),
+    }
 }
 
 fn to_toml<C: Serialize>(config: &C) -> Result<String> {
@@ -68,12 +119,21 @@ fn wrong(option: &str, expected: &str, found: impl std::fmt::Display) -> Error {
     Error::Config(format!("{option}: expected {expected}, found {found}"))
 }
 
+/// A number as a user writes it: no hundreds of digits.
+fn number(value: f64) -> String {
+    if value.abs() < 1e15 {
+        value.to_string()
+    } else {
+        format!("{value:e}")
+    }
+}
+
 /// Checks that a number is finite and at least 0.
 fn check_not_negative(option: &str, value: f64) -> Result<()> {
     if value.is_finite() && value >= 0.0 {
         Ok(())
     } else {
-        Err(wrong(option, "a number of 0 or more", value))
+        Err(wrong(option, "a number of 0 or more", number(value)))
     }
 }
 
@@ -82,7 +142,7 @@ fn check_positive(option: &str, value: f64) -> Result<()> {
     if value.is_finite() && value > 0.0 {
         Ok(())
     } else {
-        Err(wrong(option, "a number above 0", value))
+        Err(wrong(option, "a number above 0", number(value)))
     }
 }
 
@@ -91,7 +151,11 @@ fn check_share(option: &str, value: f64) -> Result<()> {
     if (0.0..1.0).contains(&value) {
         Ok(())
     } else {
-        Err(wrong(option, "a number of 0 or more and below 1", value))
+        Err(wrong(
+            option,
+            "a number of 0 or more and below 1",
+            number(value),
+        ))
     }
 }
 
@@ -100,6 +164,25 @@ fn check_probability(option: &str, value: f64) -> Result<()> {
     if (0.0..=1.0).contains(&value) {
         Ok(())
     } else {
-        Err(wrong(option, "a number of 0 to 1", value))
+        Err(wrong(option, "a number of 0 to 1", number(value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_a_small_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, b"a = 1\nb = \"\xff\"\n").unwrap();
+        let error = read_config(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        let large = fs::File::create(&path).unwrap();
+        large.set_len(MAX_BYTES + 1).unwrap();
+        assert!(matches!(read_config(&path), Err(Error::Io { .. })));
     }
 }

@@ -8,6 +8,7 @@
 //! it tells a damaged file.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,7 @@ use ssdlite_model::safetensors::{self, Contents, Numbers, RawNumbers, TensorView
 use super::results::EpochRow;
 use super::run_folder::write_file;
 use crate::error::{Error, Result};
-use crate::step::Losses;
-use crate::step::Parameters;
+use crate::step::{Cpu, Losses, Parameters};
 
 /// Key of the header in the file's metadata: a line with the checksum, then
 /// TOML, whose reader gives back every float to the bit.
@@ -172,10 +172,41 @@ impl DataMark {
     }
 }
 
+/// What sums of floating-point numbers depend on besides the numbers: they are
+/// taken in parts, as many as there are threads, each by the vectors of an
+/// instruction set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) threads: usize,
+    pub(crate) instructions: String,
+}
+
+impl Machine {
+    pub(crate) fn of(cpu: &Cpu) -> Self {
+        Self {
+            threads: cpu.threads().get(),
+            instructions: cpu.isa.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ending = if self.threads == 1 { "" } else { "s" };
+        let Self {
+            threads,
+            instructions,
+        } = self;
+        write!(f, "{threads} thread{ending} with {instructions}")
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
     data: DataMark,
+    /// Unknown in older files.
+    machine: Option<Machine>,
     progress: Progress,
 }
 
@@ -183,7 +214,18 @@ struct Header {
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) data: &'a DataMark,
+    pub(crate) machine: &'a Machine,
     pub(crate) progress: &'a Progress,
+}
+
+/// A run's place as it was found again.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) progress: Progress,
+    /// On what it got there; unknown in older files.
+    pub(crate) machine: Option<Machine>,
+    /// A message for each newer checkpoint that is not sound.
+    pub(crate) faults: Vec<String>,
 }
 
 /// Writes a checkpoint and removes those that are too old, and those that the
@@ -201,8 +243,7 @@ pub(crate) fn save(folder: &Path, parameters: &Parameters, place: Place<'_>) -> 
     Ok(())
 }
 
-/// Puts back the newest sound checkpoint of a folder. For each newer one that
-/// is not sound there is a message.
+/// Puts back the newest sound checkpoint of a folder.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] if there is no checkpoint or the newest sound one
@@ -212,12 +253,20 @@ pub(crate) fn load_newest(
     folder: &Path,
     parameters: &mut Parameters,
     data: &DataMark,
-) -> Result<(Progress, Vec<String>)> {
+) -> Result<Found> {
     let mut faults = Vec::new();
     let all = newest_first(folder)?;
     for path in &all {
         match load(path, parameters, data) {
-            Ok(progress) => return Ok((progress, faults)),
+            Ok(Header {
+                progress, machine, ..
+            }) => {
+                return Ok(Found {
+                    progress,
+                    machine,
+                    faults,
+                });
+            }
             Err(error @ Error::InvalidRequest(_)) => return Err(error),
             Err(error) => faults.push(error.to_string()),
         }
@@ -235,6 +284,13 @@ pub(crate) fn load_newest(
     )))
 }
 
+/// The steps done by the name of a checkpoint's file; none for another name.
+pub(super) fn steps_from_name(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("step-")?.strip_suffix(".safetensors")?;
+    let is_number = digits.len() >= 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
+}
+
 fn newest_first(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -245,7 +301,7 @@ fn newest_first(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry.map_err(|source| Error::io(folder, source))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("step-") && name.ends_with(".safetensors") {
+        if steps_from_name(&name).is_some() {
             paths.push(path);
         }
     }
@@ -269,6 +325,7 @@ fn bytes_from(parameters: &Parameters, place: Place<'_>, path: &Path) -> Result<
     let header = Header {
         version: VERSION,
         data: place.data.clone(),
+        machine: Some(place.machine.clone()),
         progress: place.progress.clone(),
     };
     let header = toml::to_string(&header)
@@ -287,7 +344,7 @@ fn bytes_from(parameters: &Parameters, place: Place<'_>, path: &Path) -> Result<
 
 /// Puts back a checkpoint of a run with this data. After an error the
 /// parameters may hold part of it.
-fn load(path: &Path, parameters: &mut Parameters, data: &DataMark) -> Result<Progress> {
+fn load(path: &Path, parameters: &mut Parameters, data: &DataMark) -> Result<Header> {
     let fault =
         |reason: &dyn std::fmt::Display| Error::Malformed(format!("{}: {reason}", path.display()));
     let bytes = safetensors::read_file(path, MAX_BYTES)?;
@@ -319,7 +376,7 @@ fn load(path: &Path, parameters: &mut Parameters, data: &DataMark) -> Result<Pro
         )));
     }
     put_back(&contents, parameters).map_err(|reason| fault(&reason))?;
-    Ok(header.progress)
+    Ok(header)
 }
 
 /// Fills the parameters; the error is a message for the user.
@@ -425,16 +482,26 @@ mod tests {
         data(&["a", "b"], &["1", "2", "3"])
     }
 
+    fn machine() -> Machine {
+        Machine {
+            threads: 3,
+            instructions: "portable".into(),
+        }
+    }
+
     fn save_step(folder: &Path, step: u64) {
         let place = Place {
             data: &usual_data(),
+            machine: &machine(),
             progress: &progress(step),
         };
         save(folder, &parameters(step), place).unwrap();
     }
 
     fn load_into(folder: &Path, parameters: &mut Parameters) -> Result<(Progress, Vec<String>)> {
-        load_newest(folder, parameters, &usual_data())
+        let found = load_newest(folder, parameters, &usual_data())?;
+        assert_eq!(found.machine, Some(machine()));
+        Ok((found.progress, found.faults))
     }
 
     #[test]
@@ -497,6 +564,20 @@ mod tests {
         fs::write(&paths[0], b"").unwrap();
         let (found, _) = load_into(folder.path(), &mut parameters(0)).unwrap();
         assert_eq!(found.steps_done, 10);
+    }
+
+    #[test]
+    fn only_names_of_checkpoints_count() {
+        for (name, steps) in [
+            ("step-0000000012.safetensors", Some(12)),
+            ("step-12345678901.safetensors", Some(12_345_678_901)),
+            ("step-12.safetensors", None),
+            ("step-00000000ab.safetensors", None),
+            ("step-0000000012.safetensors.5-0.tmp", None),
+            ("step-notes.safetensors", None),
+        ] {
+            assert_eq!(steps_from_name(name), steps, "{name}");
+        }
     }
 
     #[test]

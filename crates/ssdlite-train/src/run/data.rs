@@ -1,16 +1,19 @@
 //! The data sets of a run.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use ssdlite_data::finding::Reading;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
 use ssdlite_data::{ClassificationSet, DetectionSet, Split, SplitShares};
+use ssdlite_image::Limits;
+use ssdlite_image::decode::decode_file;
 
 use super::observer::Observer;
-use crate::config::{ClassifierConfig, DetectorConfig};
-use crate::error::Result;
+use crate::config::{ClassifierConfig, DetectorConfig, TrainingOptions};
+use crate::error::{Error, Result};
 
 /// What a run learns from and what it is evaluated on, read once.
 #[derive(Clone, Debug)]
@@ -45,9 +48,22 @@ impl RunData<DetectionSet> {
             |split| -> Result<_> { Ok(told(split, folder.read(split, &options)?, observer)) };
         let training = read(train)?;
         let validation = folder.has_split(val).then(|| read(val)).transpose()?;
+        expect_objects(&training, config)?;
+        if let Some(set) = &validation {
+            expect_readable(val, set.images.iter().map(|image| &*image.path))?;
+        }
+        let is_judged = validation.as_ref().is_some_and(|set| has_countable(set));
+        expect_judge(
+            is_judged,
+            &config.training,
+            &format!("a split {val} with objects"),
+        )?;
         match &validation {
             None => observer.warning(&format!(
                 "there is no split {val}: the last network counts as the best"
+            )),
+            Some(_) if !is_judged => observer.warning(&format!(
+                "the split {val} has no objects that count: the last network counts as the best"
             )),
             Some(validation) => match shared_images(&training, validation) {
                 0 => {}
@@ -83,6 +99,11 @@ impl RunData<ClassificationSet> {
         let training = read(Split::Train)?;
         let has_validation = folder.has_split(Split::Val);
         let validation = has_validation.then(|| read(Split::Val)).transpose()?;
+        if let Some(set) = &validation {
+            expect_readable(Split::Val, set.images.iter().map(|image| &*image.path))?;
+        }
+        expect_two_classes(&training, config, observer)?;
+        expect_judge(validation.is_some(), &config.training, "a val folder")?;
         if validation.is_none() {
             observer.warning("there is no val folder: the last network counts as the best");
         }
@@ -92,6 +113,83 @@ impl RunData<ClassificationSet> {
             division: (!folder.has_split_folders()).then_some(options.shares),
         })
     }
+}
+
+/// Checks that there is something to learn.
+fn expect_objects(set: &DetectionSet, config: &DetectorConfig) -> Result<()> {
+    let objects = || set.images.iter().flat_map(|image| &image.objects);
+    if config.data.train_difficult && objects().next().is_some() || has_countable(set) {
+        return Ok(());
+    }
+    let difficult = match objects().count() {
+        0 => "none",
+        _ => "only some marked difficult, which are learnt with the option --train-difficult",
+    };
+    Err(Error::InvalidRequest(format!(
+        "{}: expected objects to learn from in the split {}, found {difficult} in its {} images",
+        config.data.path.display(),
+        config.data.train_split,
+        set.images.len()
+    )))
+}
+
+/// Whether there are objects that an evaluation counts.
+fn has_countable(set: &DetectionSet) -> bool {
+    let mut objects = set.images.iter().flat_map(|image| &image.objects);
+    objects.any(|object| !object.difficult)
+}
+
+/// Checks that a classifier has something to tell apart; classes that can't be
+/// learnt are told.
+fn expect_two_classes(
+    set: &ClassificationSet,
+    config: &ClassifierConfig,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let shown: HashSet<usize> = set.images.iter().map(|image| image.class.index()).collect();
+    if shown.len() < 2 {
+        return Err(Error::InvalidRequest(format!(
+            "{}: expected images of two or more classes to learn from, found {}",
+            config.data.path.display(),
+            shown.len()
+        )));
+    }
+    for (index, class) in set.classes.iter().enumerate() {
+        if !shown.contains(&index) {
+            observer.warning(&format!(
+                "the class {class} has no images to learn from: the network will not know it"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that an image can be read, so that no evaluation at the end of an epoch
+/// finds none.
+fn expect_readable<'a>(split: Split, paths: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let mut first = None;
+    for path in paths {
+        match decode_file(path, &Limits::default()) {
+            Ok(_) => return Ok(()),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    first.map_or(Ok(()), |error| {
+        Err(Error::InvalidRequest(format!(
+            "none of the images of {split} can be read; {error}"
+        )))
+    })
+}
+
+/// Checks that patience has scores to judge by.
+fn expect_judge(is_there: bool, training: &TrainingOptions, expected: &str) -> Result<()> {
+    if is_there || training.patience == 0 {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "training.patience: expected {expected} to judge the epochs by, found none; 0 trains all \
+         epochs"
+    )))
 }
 
 /// What was read, once the observer has heard what was wrong.

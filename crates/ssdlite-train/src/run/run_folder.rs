@@ -1,4 +1,5 @@
-//! A run's folder: which files it has, and how they are written.
+//! A run's folder: which files it has, how they are written, and that one
+//! process at a time works in it.
 //!
 //! Every file is written under another name and renamed, so that a reader sees
 //! the old one or the new one and nothing between.
@@ -8,7 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ssdlite_data::Overwrite;
+use ssdlite_files::{LockFile, Locked, remove_leftovers, target_from_temporary};
 
+use super::checkpoint::steps_from_name;
+use crate::config::read_config;
 use crate::error::{Error, Result};
 
 /// All that a run writes into its folder, besides the folders.
@@ -25,10 +29,24 @@ const FILES: [&str; 8] = [
 
 const FOLDERS: [&str; 2] = ["checkpoints", "eval"];
 
-/// The folder of one training run, such as `runs/NAME`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What `eval` holds.
+const EVALUATION_FILES: [&str; 4] = [
+    "best.txt",
+    "confusion.png",
+    "evaluation.json",
+    "precision_recall.png",
+];
+
+/// There as long as a process works on the run.
+const LOCK: &str = "run.lock";
+
+/// The folder of one training run, such as `runs/NAME`. As long as this lives
+/// no other process can have it.
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Or why there is no lock.
+    lock: std::result::Result<LockFile, io::Error>,
 }
 
 impl RunFolder {
@@ -37,44 +55,73 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] if the folder holds anything and overwriting
-    /// is refused; [`Error::Io`].
+    /// is refused, or if a process works on a run there; [`Error::Io`].
     pub fn create(path: impl Into<PathBuf>, overwrite: Overwrite) -> Result<Self> {
-        let folder = Self { path: path.into() };
-        let io_error = |source| Error::io(&folder.path, source);
-        fs::create_dir_all(&folder.path).map_err(io_error)?;
-        let used = fs::read_dir(&folder.path)
-            .map_err(io_error)?
-            .next()
-            .is_some();
-        if used && overwrite == Overwrite::Refuse {
-            return Err(Error::InvalidRequest(format!(
-                "{}: expected a new or empty folder, found files in it: resume that run or choose \
-                 another name",
-                folder.path.display()
-            )));
-        }
-        if used {
-            folder.remove_old_run()?;
-        }
-        for name in FOLDERS {
-            fs::create_dir_all(folder.path.join(name)).map_err(io_error)?;
-        }
+        let path = path.into();
+        fs::create_dir_all(&path).map_err(|source| Error::io(&path, source))?;
+        let refuse_used = || match overwrite {
+            Overwrite::Refuse => expect_unused(&path),
+            Overwrite::Allow => Ok(()),
+        };
+        // Asked before so that nothing is made in a folder of somebody's, and
+        // after because another process may have begun a run meanwhile.
+        refuse_used()?;
+        let lock = lock(&path)?;
+        refuse_used()?;
+        let folder = Self { path, lock };
+        folder.remove_leftovers();
+        folder.remove_old_run()?;
+        folder.make_folders()?;
         Ok(folder)
     }
 
-    /// The folder of an earlier run.
+    /// The folder of an earlier run. What processes that were killed left half
+    /// written is removed.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] if it has no `config.toml`.
+    /// [`Error::InvalidRequest`] if it is no run's folder, or if a process works
+    /// on the run; [`Error::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let folder = Self { path: path.into() };
-        if !folder.config().is_file() {
-            return Err(Error::InvalidRequest(format!(
-                "{}: expected a run's folder, found no config.toml in it",
-                folder.path.display()
-            )));
-        }
+        let path = path.into();
+        expect_run(&path)?;
+        let lock = lock(&path)?;
+        let folder = Self { path, lock };
+        folder.remove_leftovers();
+        folder.make_folders()?;
         Ok(folder)
+    }
+
+    /// The text of a run's `config.toml`; that of a run under way can be read too.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] if `path` is no run's folder; [`Error::Io`].
+    pub fn read_config(path: &Path) -> Result<String> {
+        expect_run(path)?;
+        read_config(&path.join("config.toml"))
+    }
+
+    /// Why nothing keeps another process from the run, where that is so: a file
+    /// system without locks.
+    pub fn lock_fault(&self) -> Option<&io::Error> {
+        self.lock.as_ref().err()
+    }
+
+    fn make_folders(&self) -> Result<()> {
+        for name in FOLDERS {
+            let inner = self.path.join(name);
+            fs::create_dir_all(&inner).map_err(|source| Error::io(&inner, source))?;
+        }
+        Ok(())
+    }
+
+    fn remove_leftovers(&self) {
+        remove_leftovers(&self.path, |target| FILES.contains(&target));
+        remove_leftovers(&self.checkpoints(), |target| {
+            steps_from_name(target).is_some()
+        });
+        remove_leftovers(&self.evaluation(), |target| {
+            EVALUATION_FILES.contains(&target)
+        });
     }
 
     fn remove_old_run(&self) -> Result<()> {
@@ -157,6 +204,65 @@ impl RunFolder {
     }
 }
 
+/// Checks that there is a run in a folder.
+fn expect_run(path: &Path) -> Result<()> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "there is nothing of this name",
+        Err(error) => return Err(Error::io(path, error)),
+        Ok(found) if !found.is_dir() => "found a file",
+        Ok(_) if !path.join("config.toml").exists() => "found no config.toml in it",
+        Ok(_) => return Ok(()),
+    };
+    Err(Error::InvalidRequest(format!(
+        "{}: expected a run's folder, {found}",
+        path.display()
+    )))
+}
+
+/// Checks that nothing would be lost in a folder.
+fn expect_unused(path: &Path) -> Result<()> {
+    let io_error = |source| Error::io(path, source);
+    for entry in fs::read_dir(path).map_err(io_error)? {
+        let entry = entry.map_err(io_error)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let leftover = target_from_temporary(&name);
+        // What is left of a run that was killed before it wrote a file.
+        let is_ours = name == LOCK
+            || leftover.is_some_and(|target| FILES.contains(&target))
+            || FOLDERS.contains(&&*name) && is_empty(&entry.path());
+        if !is_ours {
+            return Err(Error::InvalidRequest(format!(
+                "{}: expected a new or empty folder, found files in it: resume that run or choose \
+                 another name",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Takes a folder for this process, where the file system knows how.
+fn lock(folder: &Path) -> Result<std::result::Result<LockFile, io::Error>> {
+    let path = folder.join(LOCK);
+    match LockFile::acquire(&path).map_err(|source| Error::io(&path, source))? {
+        Locked::Ours(lock) => Ok(Ok(lock)),
+        Locked::Unsupported(fault) => Ok(Err(fault)),
+        Locked::Others(process) => {
+            let process =
+                process.map_or_else(|| "another process".into(), |id| format!("process {id}"));
+            Err(Error::InvalidRequest(format!(
+                "{}: {process} works on this run: wait until it has ended, or stop it",
+                folder.display()
+            )))
+        }
+    }
+}
+
 /// Writes a file that is whole or not there.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     ssdlite_files::write_atomically(path, bytes).map_err(|source| Error::io(path, source))
@@ -171,17 +277,101 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("runs/first");
         let folder = RunFolder::create(&path, Overwrite::Refuse).unwrap();
+        drop(folder);
         assert!(RunFolder::open(&path).is_err());
+        let folder = RunFolder::create(&path, Overwrite::Refuse).unwrap();
         write_file(&folder.config(), b"old").unwrap();
         fs::write(path.join("notes.txt"), b"mine").unwrap();
         fs::write(folder.checkpoints().join("a"), b"old").unwrap();
-        assert!(RunFolder::open(&path).is_ok());
+        drop(folder);
+        let folder = RunFolder::open(&path).unwrap();
         let refused = RunFolder::create(&path, Overwrite::Refuse).unwrap_err();
         assert!(matches!(refused, Error::InvalidRequest(_)), "{refused}");
         assert_eq!(fs::read(folder.config()).unwrap(), b"old");
-        RunFolder::create(&path, Overwrite::Allow).unwrap();
+        drop(folder);
+        let folder = RunFolder::create(&path, Overwrite::Allow).unwrap();
         assert!(!folder.config().exists());
         assert_eq!(fs::read_dir(folder.checkpoints()).unwrap().count(), 0);
         assert_eq!(fs::read(path.join("notes.txt")).unwrap(), b"mine");
+    }
+    #[test]
+    fn one_process_at_a_time_has_a_run() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        let folder = RunFolder::create(&path, Overwrite::Refuse).unwrap();
+        assert!(folder.lock_fault().is_none());
+        write_file(&folder.config(), b"# nothing").unwrap();
+        let text = RunFolder::read_config(&path).unwrap();
+        assert_eq!(text, "# nothing");
+        let refused = [
+            RunFolder::open(&path),
+            RunFolder::create(&path, Overwrite::Allow),
+        ];
+        for refused in refused {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("works on this run"), "{error}");
+            #[cfg(unix)]
+            assert!(error.contains(&std::process::id().to_string()), "{error}");
+        }
+        drop(folder);
+        assert!(!path.join(LOCK).exists());
+        // A run that failed may have lost its empty folders.
+        fs::remove_dir(path.join("eval")).unwrap();
+        let folder = RunFolder::open(&path).unwrap();
+        assert!(folder.evaluation().is_dir());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_killed_processes_left_of_a_run_goes() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        drop(RunFolder::create(&path, Overwrite::Refuse).unwrap());
+        let left = [
+            "config.toml.5-0.tmp",
+            "run.lock",
+            "checkpoints/step-0000000000.safetensors.5-3.tmp",
+            "eval/evaluation.json.5-9.tmp",
+        ];
+        let mine = [
+            "notes.txt.5-0.tmp",
+            "checkpoints/a.5-3.tmp",
+            "eval/mine.5-4.tmp",
+        ];
+        // It may be begun again if it has nothing but what was left.
+        fs::write(path.join(left[0]), b"half").unwrap();
+        fs::write(path.join(left[1]), b"5").unwrap();
+        let folder = RunFolder::create(&path, Overwrite::Refuse).unwrap();
+        assert!(!path.join(left[0]).exists());
+        write_file(&folder.config(), b"").unwrap();
+        drop(folder);
+        for name in left.iter().chain(&mine) {
+            fs::write(path.join(name), b"half").unwrap();
+        }
+        drop(RunFolder::open(&path).unwrap());
+        for name in left {
+            assert!(!path.join(name).exists(), "{name}");
+        }
+        for name in mine {
+            assert!(path.join(name).exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_run_is_told_apart() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        fs::write(&file, b"").unwrap();
+        fs::create_dir(parent.path().join("folder")).unwrap();
+        for (name, words) in [
+            ("none", "nothing of this name"),
+            ("file", "found a file"),
+            ("folder", "no config.toml"),
+        ] {
+            let path = parent.path().join(name);
+            let error = RunFolder::open(&path).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains(name), "{error}");
+            assert!(RunFolder::read_config(&path).is_err());
+        }
     }
 }

@@ -13,7 +13,7 @@ use ssdlite_data::loader::Batches;
 use ssdlite_image::encode::save;
 use ssdlite_model::ModelFile;
 
-use super::checkpoint::{self, DataMark, Place, Progress};
+use super::checkpoint::{self, DataMark, Machine, Place, Progress};
 use super::observer::{EpochReport, RunStarted, StepReport};
 use super::results::{EpochRow, csv_from_rows};
 use super::run_folder::write_file;
@@ -56,6 +56,13 @@ pub(super) fn train<T: Task>(
     run: &mut Session<'_>,
 ) -> Result<Outcome> {
     let training = plan.training;
+    if let Some(fault) = run.folder.lock_fault() {
+        run.observer.warning(&format!(
+            "{}: nothing keeps a second process from this run, as the folder can't be locked: \
+             {fault}",
+            run.folder.path().display()
+        ));
+    }
     let graph = task.info().graph();
     let layout = TensorLayout::new(&graph, training.freeze.trained());
     let (values, weights) = match start {
@@ -78,11 +85,13 @@ pub(super) fn train<T: Task>(
     let names = task.names();
     let names = names.iter().map(String::as_str);
     let data = DataMark::new(&task.info().classes, names, steps_per_epoch);
+    let machine = Machine::of(&cpu);
     let progress = match start {
-        Start::Resume => go_on(run, &mut parameters, &data)?,
+        Start::Resume => go_on(run, &mut parameters, &data, &machine)?,
         Start::Random | Start::Weights(_) => {
-            write_file(&run.folder.config(), plan.config.as_bytes())?;
+            // Images that can't be read end the run before it leaves a file.
             draw_data(task, run)?;
+            write_file(&run.folder.config(), plan.config.as_bytes())?;
             Progress::default()
         }
     };
@@ -92,6 +101,7 @@ pub(super) fn train<T: Task>(
         plan,
         run,
         data,
+        machine,
         step,
         cpu,
         parameters,
@@ -126,6 +136,7 @@ struct Trainer<'a, 's, T: Task> {
     run: &'a mut Session<'s>,
     schedule: Schedule,
     data: DataMark,
+    machine: Machine,
     step: Box<dyn TrainingStep>,
     cpu: Cpu,
     parameters: Parameters,
@@ -366,6 +377,7 @@ impl<T: Task> Trainer<'_, '_, T> {
         let folder = self.run.folder.checkpoints();
         let place = Place {
             data: &self.data,
+            machine: &self.machine,
             progress: &self.progress,
         };
         checkpoint::save(&folder, &self.parameters, place)
@@ -392,14 +404,26 @@ impl<T: Task> Trainer<'_, '_, T> {
 }
 
 /// Puts back a run's newest sound checkpoint.
-fn go_on(run: &mut Session<'_>, parameters: &mut Parameters, data: &DataMark) -> Result<Progress> {
-    let folder = run.folder.checkpoints();
-    let (progress, faults) = checkpoint::load_newest(&folder, parameters, data)?;
-    for fault in faults {
+fn go_on(
+    run: &mut Session<'_>,
+    parameters: &mut Parameters,
+    data: &DataMark,
+    machine: &Machine,
+) -> Result<Progress> {
+    let found = checkpoint::load_newest(&run.folder.checkpoints(), parameters, data)?;
+    for fault in found.faults {
         let message = format!("{fault}: going on from the checkpoint before it");
         run.observer.warning(&message);
     }
-    Ok(progress)
+    if let Some(before) = found.machine.filter(|before| before != machine) {
+        run.observer.warning(&format!(
+            "this run had {before} so far and goes on with {machine}: its numbers will differ from \
+             those of a run that was not stopped, in their last digits; the key `threads` in {} \
+             sets the number of threads",
+            run.folder.config().display()
+        ));
+    }
+    Ok(found.progress)
 }
 
 /// A step as far as its report needs it.

@@ -105,7 +105,7 @@ impl BenchInferArgs {
         if args.json {
             console::json(&json)?;
         } else {
-            console::text(text(&json, self.batch))?;
+            console::table(text(&json, self.batch))?;
         }
         Ok(Outcome::Done)
     }

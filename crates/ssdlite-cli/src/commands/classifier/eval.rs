@@ -52,9 +52,9 @@ impl ClassifierEvalArgs {
         if self.json {
             console::json(&report)?;
         } else {
-            console::text(&report)?;
+            console::table(&report)?;
             if classifier.classes().len() <= MOST_PRINTED_CLASSES {
-                console::text(&report.confusion)?;
+                console::table(&report.confusion)?;
             }
         }
         if let Some(folder) = &self.save {

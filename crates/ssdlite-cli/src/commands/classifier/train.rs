@@ -20,8 +20,10 @@ pub(crate) struct ClassifierTrainArgs {
 
 impl ClassifierTrainArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let text = self.run.config_text(&self.options)?;
-        let config = (self.run).blame_file(ClassifierConfig::from_toml(&text), Task::Classifier)?;
+        let text = self.run.config_text::<ClassifierConfig>(&self.options)?;
+        let config = ClassifierConfig::from_toml(&text);
+        let config = self.run.checked(config, &text, Task::Classifier)?;
+        self.run.expect_data(&config.data.path)?;
         let model = &config.model;
         let start = self.run.start(model.backbone, &model.weights)?;
         self.run.train(

@@ -67,7 +67,7 @@ impl StatsArgs {
         if self.json {
             console::json(stats)?;
         } else {
-            console::text(stats)?;
+            console::table(stats)?;
         }
         if !losses.is_none() {
             console::warning(&format!("{losses}; `ssdlite data check` lists them"));

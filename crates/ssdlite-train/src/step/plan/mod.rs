@@ -51,6 +51,27 @@ pub struct StepPlan {
     tensors: usize,
 }
 
+/// Batches that are in memory beside a step: the one it works on and those that
+/// are made meanwhile.
+const BATCHES: usize = 4;
+
+/// Checks that the system gives the memory of a step, where to ask for too much
+/// would end the process.
+fn expect_memory(arena: usize, options: StepOptions) -> Result<()> {
+    let StepOptions { images, input, .. } = options;
+    let pixels = images.get() * input.height * input.width * 3;
+    let numbers = arena.saturating_add(BATCHES * pixels);
+    let asked = Vec::<f32>::new().try_reserve_exact(numbers);
+    asked.map_err(|_| {
+        let gibibytes = numbers as f64 * 4.0 / f64::from(1 << 30);
+        Error::Config(format!(
+            "a step of {images} images of {}x{} pixels takes {gibibytes:.1} GiB of memory, which the \
+             system refuses: a smaller batch or smaller images take less",
+            input.width, input.height
+        ))
+    })
+}
+
 impl StepPlan {
     /// A plan for a network whose tensors lie as `layout` says. Parts that
     /// don't train are normalised by their running statistics, and nothing is
@@ -58,7 +79,8 @@ impl StepPlan {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for an operation that there is no kernel for, or
-    /// nodes in a combination that no network here has.
+    /// nodes in a combination that no network here has; [`Error::Config`] for
+    /// more memory than the system gives.
     pub fn new(
         graph: &Graph,
         layout: &TensorLayout,
@@ -66,6 +88,7 @@ impl StepPlan {
         cpu: &Cpu,
     ) -> Result<Self> {
         let built = build::build(graph, layout, options)?;
+        expect_memory(built.places.len(), options)?;
         Ok(Self {
             arena: Buffer::zeroed(built.places.len()),
             states: graph.nodes().iter().map(|_| State::default()).collect(),
