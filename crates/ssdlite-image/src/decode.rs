@@ -25,25 +25,13 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError};
 use ssdlite_core::{ImageSize, PixelBox};
 
 use crate::error::{Error, Result, text_of_panic};
+use crate::format::{Format, format_from_content};
 use crate::jpeg;
 use crate::rgb::RgbImage;
 
 /// The most bytes that a PNG file's profile, text and Exif chunks may unpack
 /// to: a compressed chunk can grow a thousandfold.
 const PNG_METADATA_BYTES: u64 = 16 << 20;
-
-/// A file format that can be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// Joint Photographic Experts Group, ITU-T T.81.
-    Jpeg,
-    /// Portable Network Graphics.
-    Png,
-    /// WebP, lossy or lossless.
-    WebP,
-    /// Windows bitmap.
-    Bmp,
-}
 
 /// The largest image that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,59 +337,8 @@ fn upright(image: RgbImage, orientation: Orientation) -> Result<RgbImage> {
     RgbImage::new(size, turned.into_rgb8().into_raw())
 }
 
-/// Tells the format by the bytes that every file of it starts with.
-///
-/// # Errors
-/// [`Error::Unsupported`] for formats that are known and not read,
-/// [`Error::Malformed`] for anything else.
-pub fn format_from_content(bytes: &[u8]) -> Result<Format> {
-    let unsupported = |name| {
-        Err(Error::Unsupported(format!(
-            "expected a JPEG, PNG, WebP or BMP image, found {name}; convert it first"
-        )))
-    };
-    match bytes {
-        [] => Err(Error::Malformed("expected an image, found no bytes".into())),
-        [0xFF, 0xD8, ..] => Ok(Format::Jpeg),
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(Format::Png),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Ok(Format::WebP),
-        [b'B', b'M', ..] => Ok(Format::Bmp),
-        [b'G', b'I', b'F', b'8', ..] => unsupported("GIF"),
-        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => unsupported("TIFF"),
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => unsupported("HEIC, AVIF or a video"),
-        _ => Err(Error::Malformed(format!(
-            "expected a JPEG, PNG, WebP or BMP image, found {}",
-            describe(bytes)
-        ))),
-    }
-}
-
-/// The start of a file that is no image, for a message.
-fn describe(bytes: &[u8]) -> String {
-    const SHOWN: usize = 16;
-    let start = &bytes[..bytes.len().min(SHOWN)];
-    match std::str::from_utf8(start) {
-        Ok(text) if !text.contains('\0') => format!("text that starts with {text:?}"),
-        _ => format!("a file that starts with the bytes {start:02X?}"),
-    }
-}
-
 fn image_error(format: Format, error: ImageError) -> Error {
-    let message = format!("{format:?}: {error}");
+    let message = format!("{format}: {error}");
     match error {
         ImageError::Unsupported(_) => Error::Unsupported(message),
         ImageError::Limits(_) => Error::OverLimit(message),
