@@ -27,8 +27,8 @@ use ssdlite_core::{ImageSize, PixelBox};
 
 use crate::error::{Error, Result};
 use crate::format::{Format, format_from_content};
-use crate::jpeg;
 use crate::rgb::RgbImage;
+use crate::{jpeg, png};
 
 /// The most bytes that a PNG file's profile, text and Exif chunks may unpack
 /// to: a compressed chunk can grow a thousandfold.
@@ -178,10 +178,21 @@ pub fn header_of_file(path: &Path, limits: &Limits) -> Result<Header> {
 /// that are no image, [`Error::Unsupported`] for formats and variants not listed at the
 /// head of this module, [`Error::OverLimit`] for images larger than `limits`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
+    decode_in_room(bytes, limits, |_| ())
+}
+
+/// [`decode`]; what `take` makes of the bytes of memory that it needs is held
+/// meanwhile.
+pub(crate) fn decode_in_room<R>(
+    bytes: &[u8],
+    limits: &Limits,
+    take: impl FnOnce(u64) -> R,
+) -> Result<RgbImage> {
     limits.check_bytes(bytes.len() as u64)?;
     contained(|| {
         let source = Source::open(bytes)?;
         limits.check_size(source.header().stored)?;
+        let _room = take(source.decode_bytes());
         source.decode()
     })
 }
@@ -219,7 +230,7 @@ pub fn decode_file(path: &Path, limits: &Limits) -> Result<RgbImage> {
 }
 
 /// Reads at most `max_bytes`, whatever the file's size is said to be.
-fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let io_error = |source| Error::io(path, source);
     let file = File::open(path).map_err(io_error)?;
     let stated = file.metadata().map_err(io_error)?.len();
@@ -242,6 +253,7 @@ enum Source<'a> {
     Jpeg(jpeg::JpegHeader<'a>),
     Other {
         format: Format,
+        file_bytes: usize,
         decoder: Box<dyn ImageDecoder + 'a>,
         orientation: Orientation,
     },
@@ -250,26 +262,44 @@ enum Source<'a> {
 impl<'a> Source<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self> {
         let format = format_from_content(bytes)?;
-        let reader = Cursor::new(bytes);
-        let from_image = |error| image_error(format, error);
+        let from_image = |error| image_error(format, error, None, bytes.len());
         let mut decoder: Box<dyn ImageDecoder + 'a> = match format {
             Format::Jpeg => return Ok(Self::Jpeg(jpeg::read_header(bytes)?)),
             Format::Png => {
                 let mut metadata = image::Limits::no_limits();
                 metadata.max_alloc = Some(PNG_METADATA_BYTES);
+                let reader = Cursor::new(png::completed(bytes));
                 Box::new(PngDecoder::with_limits(reader, metadata).map_err(from_image)?)
             }
-            Format::WebP => Box::new(WebPDecoder::new(reader).map_err(from_image)?),
-            Format::Bmp => Box::new(BmpDecoder::new(reader).map_err(from_image)?),
+            Format::WebP => Box::new(WebPDecoder::new(Cursor::new(bytes)).map_err(from_image)?),
+            Format::Bmp => {
+                check_bmp(bytes)?;
+                Box::new(BmpDecoder::new(Cursor::new(bytes)).map_err(from_image)?)
+            }
         };
-        let exif = decoder.exif_metadata().map_err(from_image)?;
+        // Without it the image is upright.
+        let exif = decoder.exif_metadata().ok().flatten();
         Ok(Self::Other {
             format,
+            file_bytes: bytes.len(),
             decoder,
             orientation: exif
                 .and_then(|block| jpeg::orientation_from_exif(&block))
                 .unwrap_or(Orientation::NoTransforms),
         })
+    }
+
+    /// About the most bytes that are held at once while it is decoded, those
+    /// of the file not counted.
+    fn decode_bytes(&self) -> u64 {
+        let header = self.header();
+        let pixels = header.stored.pixels() * 3;
+        let decoding = match self {
+            Self::Jpeg(header) => header.decode_bytes(),
+            Self::Other { decoder, .. } => decoder.total_bytes().saturating_add(pixels),
+        };
+        let turning = if header.is_turned() { 2 * pixels } else { 0 };
+        decoding.max(turning)
     }
 
     fn header(&self) -> Header {
@@ -279,6 +309,7 @@ impl<'a> Source<'a> {
                 format,
                 decoder,
                 orientation,
+                ..
             } => {
                 let (width, height) = decoder.dimensions();
                 (*format, ImageSize::new(width, height), *orientation)
@@ -311,11 +342,12 @@ impl<'a> Source<'a> {
             }
             Self::Other {
                 format,
+                file_bytes,
                 decoder,
                 orientation,
             } => {
                 let pixels = rgb_from_decoder(decoder, stored)
-                    .map_err(|error| image_error(format, error))?;
+                    .map_err(|error| image_error(format, error, Some(stored), file_bytes))?;
                 upright(RgbImage::new(stored, pixels)?, orientation)
             }
         }
@@ -344,13 +376,52 @@ fn upright(image: RgbImage, orientation: Orientation) -> Result<RgbImage> {
     RgbImage::new(size, turned.into_rgb8().into_raw())
 }
 
-fn image_error(format: Format, error: ImageError) -> Error {
-    let message = format!("{format}: {error}");
+/// The decoders don't tell damaged files from those that end too early.
+fn image_error(
+    format: Format,
+    error: ImageError,
+    size: Option<ImageSize>,
+    file_bytes: usize,
+) -> Error {
     match error {
-        ImageError::Unsupported(_) => Error::Unsupported(message),
-        ImageError::Limits(_) => Error::OverLimit(message),
-        _ => Error::Malformed(message),
+        ImageError::Unsupported(_) => Error::Unsupported(format!(
+            "{format}: expected a common kind of {format} image, found one that is not read; \
+             save it anew as PNG or JPEG"
+        )),
+        ImageError::Limits(_) => Error::OverLimit(format!(
+            "{format}: expected an image that is decoded within the limits of memory, found \
+             one that needs more"
+        )),
+        _ => {
+            let expected = match size {
+                Some(size) => format!("the pixels of {size}"),
+                None => "a header".into(),
+            };
+            Error::Malformed(format!(
+                "{format}: expected {expected}, found data that is damaged or ends too early in a \
+                 file of {file_bytes} bytes"
+            ))
+        }
     }
+}
+
+/// The decoder takes the start of the pixels as it is stated, be it inside of
+/// the header.
+fn check_bmp(bytes: &[u8]) -> Result<()> {
+    /// Of the file's header, before the image's, which begins with its length.
+    const FILE_HEADER: u32 = 14;
+    let number = |at: usize| {
+        let number = bytes.get(at..).and_then(|rest| rest.first_chunk());
+        number.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    };
+    let (start, headers) = (number(10), number(14).saturating_add(FILE_HEADER));
+    if start < headers {
+        return Err(Error::Malformed(format!(
+            "BMP: expected pixels behind the headers' {headers} bytes, found them stated to start \
+             at byte {start}"
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -22,8 +22,10 @@ pub mod error;
 pub mod format;
 pub mod input;
 mod jpeg;
+pub mod memory;
 pub mod normalise;
 pub mod plot;
+mod png;
 pub mod resize;
 pub mod rgb;
 
@@ -32,6 +34,7 @@ pub use draw::{LabelledBox, draw_boxes};
 pub use error::{Error, Result};
 pub use format::{Format, NamedFormat, UnreadFormat, format_from_name};
 pub use input::Preprocessor;
+pub use memory::DecodeMemory;
 pub use normalise::Normaliser;
 pub use resize::Resizer;
 pub use rgb::{Rgb, RgbImage};

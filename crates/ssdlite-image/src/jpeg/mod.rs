@@ -35,7 +35,7 @@ use ssdlite_core::ImageSize;
 
 use crate::error::{Error, Result};
 use planes::Planes;
-use segments::{Frame, Segments, Step};
+use segments::{Component, Frame, Segments, Step};
 
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
@@ -56,13 +56,17 @@ impl JpegHeader<'_> {
         (self.segments.orientation).unwrap_or(Orientation::NoTransforms)
     }
 
-    /// The most bytes that are held at once while the image is decoded.
+    /// The most bytes that are held at once while the image is decoded: samples
+    /// and what they are made of or made into.
     pub(crate) fn decode_bytes(&self) -> u64 {
-        let samples: u64 = (self.frame.components.iter())
-            .map(|component| component.blocks() as u64 * 64)
-            .sum();
-        let coefficients = if self.frame.progressive { 2 } else { 0 };
-        samples * (1 + coefficients) + self.frame.size.pixels() * 3
+        let blocks = self.frame.components.iter().map(Component::blocks);
+        let samples = blocks.sum::<usize>() as u64 * 64;
+        let pixels = self.frame.size.pixels() * 3;
+        let coefficients = match self.frame.progressive {
+            true => samples * size_of::<i16>() as u64,
+            false => 0,
+        };
+        samples + coefficients.max(pixels)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::fixtures::{Jpeg, crc32, files, jpeg, ramp};
 use ssdlite_image::decode::{Limits, decode, header};
-use ssdlite_image::{Error, ImageSize};
+use ssdlite_image::{DecodeMemory, Error, ImageSize};
 
 /// Mutated copies of each file in [`files`].
 const MUTATIONS: usize = 1500;
@@ -149,6 +149,47 @@ fn what_is_no_image_is_malformed_and_what_is_not_read_is_unsupported() {
         let error = decode(bytes, &LIMITS).unwrap_err();
         assert!(matches!(&error, Error::Unsupported(text) if text.contains(name)));
     }
+}
+
+/// What a user is told holds neither a decoder's types nor its source.
+#[test]
+fn messages_are_for_users() {
+    for (name, original) in files() {
+        for round in 0..300 {
+            let mut bytes = original.clone();
+            mutate(&mut bytes, &mut Random(round));
+            if let Err(error) = decode(&bytes, &LIMITS) {
+                let text = error.to_string();
+                for word in [
+                    "{",
+                    "::",
+                    "panic",
+                    "decoding",
+                    "stream",
+                    "UnexpectedEof",
+                    "buffer",
+                ] {
+                    assert!(!text.contains(word), "{name} {round}: {text}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn large_and_small_images_share_memory() {
+    let memory = DecodeMemory::new(5000);
+    let files = files();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for (name, bytes) in &files {
+                    let found = memory.decode(bytes, &LIMITS).unwrap();
+                    assert!(found == decode(bytes, &LIMITS).unwrap(), "{name}");
+                }
+            });
+        }
+    });
 }
 
 /// Writes another size into the header of one of [`files`].
