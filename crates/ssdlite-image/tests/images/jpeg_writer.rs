@@ -216,15 +216,6 @@ impl Coefficients {
         };
         (0..across * down).map(mcu).collect()
     }
-
-    /// How many pixels across or down the coarsest component's samples stand for.
-    pub(crate) fn coarseness(&self) -> usize {
-        let ratio = |component: &Component| {
-            let (columns, rows) = component.size;
-            (self.size.0.div_ceil(columns)).max(self.size.1.div_ceil(rows))
-        };
-        self.components.iter().map(ratio).max().unwrap()
-    }
 }
 
 fn segment(bytes: &mut Vec<u8>, marker: u8, payload: &[u8]) {
