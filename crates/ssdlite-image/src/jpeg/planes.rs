@@ -8,6 +8,10 @@ use super::segments::{Frame, ScanHeader, Segments};
 use super::{malformed, transform};
 use crate::error::{Error, Result};
 
+/// Each scan walks over the whole image, however little it brings. Encoders
+/// write a dozen, mozjpeg up to sixty-four.
+const MAX_SCANS: usize = 500;
+
 /// The samples of one component.
 pub(super) struct Plane {
     /// Row by row; in a progressive image from the end on.
@@ -64,6 +68,11 @@ impl Planes {
     /// Reads the scan that begins here, up to the marker after its data.
     pub(super) fn read_scan(&mut self, frame: &Frame, segments: &mut Segments<'_>) -> Result<()> {
         self.scans += 1;
+        if self.scans > MAX_SCANS {
+            return Err(Error::OverLimit(format!(
+                "JPEG: expected at most {MAX_SCANS} scans, found more"
+            )));
+        }
         let header = segments.read_scan_header(frame)?;
         let part = self.begin(frame, segments, &header)?;
         let mut scan = Scan::new(segments, &header, part)?;

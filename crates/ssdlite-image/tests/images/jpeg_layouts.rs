@@ -276,6 +276,27 @@ fn an_image_that_lacks_a_scan_is_an_error() {
 }
 
 #[test]
+fn more_scans_than_any_encoder_writes_are_over_the_limit() {
+    let image = Coefficients::new((8, 8), &[(1, 1)], smooth);
+    let bits = |at, bits: u8| {
+        (0..bits).rev().map(move |after| {
+            let before = (after + 1 < bits).then_some(after + 1);
+            Scan::part(&[0], (at, at), (before, after))
+        })
+    };
+    let scans = |count| {
+        (0..64)
+            .flat_map(|at| bits(at, 8))
+            .take(count)
+            .collect::<Vec<_>>()
+    };
+    let error = decoded(&image.to_jpeg(true, &scans(500), 0, None)).unwrap_err();
+    assert!(matches!(error, Error::Malformed(_)), "{error}");
+    let error = decoded(&image.to_jpeg(true, &scans(501), 0, None)).unwrap_err();
+    assert!(matches!(error, Error::OverLimit(_)), "{error}");
+}
+
+#[test]
 fn restart_markers_out_of_order_and_missing_data_are_errors() {
     let image = Coefficients::new(SIZE, &[(1, 1); 3], smooth);
     let bytes = image.to_jpeg(false, &[Scan::whole(&[0, 1, 2])], 8, None);
