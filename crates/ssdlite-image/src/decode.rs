@@ -250,7 +250,7 @@ pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
 
 /// An image file with its header read.
 enum Source<'a> {
-    Jpeg(jpeg::JpegHeader<'a>),
+    Jpeg(Box<jpeg::JpegHeader<'a>>),
     Other {
         format: Format,
         file_bytes: usize,
@@ -264,7 +264,7 @@ impl<'a> Source<'a> {
         let format = format_from_content(bytes)?;
         let from_image = |error| image_error(format, error, None, bytes.len());
         let mut decoder: Box<dyn ImageDecoder + 'a> = match format {
-            Format::Jpeg => return Ok(Self::Jpeg(jpeg::read_header(bytes)?)),
+            Format::Jpeg => return Ok(Self::Jpeg(Box::new(jpeg::read_header(bytes)?))),
             Format::Png => {
                 let mut metadata = image::Limits::no_limits();
                 metadata.max_alloc = Some(PNG_METADATA_BYTES);
@@ -338,7 +338,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Jpeg(header) => {
                 let orientation = header.orientation();
-                upright(RgbImage::new(stored, jpeg::decode(header)?)?, orientation)
+                upright(RgbImage::new(stored, jpeg::decode(*header)?)?, orientation)
             }
             Self::Other {
                 format,

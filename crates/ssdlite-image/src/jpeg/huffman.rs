@@ -15,6 +15,10 @@ pub(super) enum Fault {
 
 pub(super) type Read<T> = std::result::Result<T, Fault>;
 
+/// As it stands in a file: how many codes there are of each length from 1 to
+/// 16, and the codes' symbols.
+pub(super) type StatedTable<'a> = (&'a [u8], &'a [u8]);
+
 /// Codes and their symbols.
 pub(super) struct HuffmanTable {
     /// Symbol and length of the code that these bits start with; a length of 0
@@ -27,9 +31,8 @@ pub(super) struct HuffmanTable {
 }
 
 impl HuffmanTable {
-    /// From the number of codes of each length and the codes' symbols; none if
-    /// there are more codes than bits can tell apart.
-    pub(super) fn new(counts: &[u8], symbols: &[u8]) -> Option<Self> {
+    /// None if there are more codes than bits can tell apart.
+    pub(super) fn new((counts, symbols): StatedTable<'_>) -> Option<Self> {
         let mut table = Self {
             lookup: [(0, 0); 1 << LOOKUP_BITS],
             longer: [(0, 0); 17],
@@ -107,7 +110,7 @@ impl<'a> Bits<'a> {
         };
         let word = u64::from_be_bytes(*next);
         // Hacker's Delight, 6-1: a zero byte of `!word`.
-        let has_ff = (!word).wrapping_sub(u64::MAX / 255) & word & (u64::MAX / 255 << 7) != 0;
+        let has_ff = (!word).wrapping_sub(u64::MAX / 255) & word & ((u64::MAX / 255) << 7) != 0;
         if has_ff {
             return false;
         }
@@ -197,7 +200,7 @@ impl<'a> Bits<'a> {
 
 /// Counts and symbols of the tables in T.81, K.3.3: for luminance DC and AC,
 /// for chrominance DC and AC. Frames of motion JPEG leave them out.
-pub(super) const STANDARD_TABLES: [(&[u8], &[u8]); 4] = [
+pub(super) const STANDARD_TABLES: [StatedTable<'static>; 4] = [
     (
         &[0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0],
         &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],

@@ -3,7 +3,7 @@
 use image::metadata::Orientation;
 use ssdlite_core::ImageSize;
 
-use super::huffman::{HuffmanTable, STANDARD_TABLES};
+use super::huffman::{HuffmanTable, STANDARD_TABLES, StatedTable};
 use super::{malformed, orientation_from_exif, unsupported};
 use crate::error::Result;
 
@@ -96,15 +96,15 @@ pub(super) struct Segments<'a> {
     /// MCUs between two restart markers, or 0 for none.
     pub(super) restart_interval: usize,
     quantisation: [Option<[u16; 64]>; 4],
-    /// Code lengths' counts and symbols, for DC and for AC.
-    huffman: [[Option<(&'a [u8], &'a [u8])>; 4]; 2],
+    /// For DC and for AC.
+    huffman: [[Option<StatedTable<'a>>; 4]; 2],
     is_jfif: bool,
     adobe_transform: Option<u8>,
 }
 
 impl<'a> Segments<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        let [dc_0, ac_0, dc_1, ac_1] = STANDARD_TABLES.map(|table| Some(table));
+        let [dc_0, ac_0, dc_1, ac_1] = STANDARD_TABLES.map(Some);
         Self {
             rest: bytes,
             frame: None,
@@ -297,9 +297,8 @@ impl<'a> Segments<'a> {
 
     fn huffman_table(&self, class: usize, index: usize) -> Result<HuffmanTable> {
         let table = self.huffman[class].get(index).copied().flatten();
-        let (counts, symbols) =
-            table.ok_or_else(|| malformed(format!("Huffman table {index} is missing")))?;
-        HuffmanTable::new(counts, symbols)
+        let table = table.ok_or_else(|| malformed(format!("Huffman table {index} is missing")))?;
+        HuffmanTable::new(table)
             .ok_or_else(|| malformed(format!("Huffman table {index} has more codes than fit")))
     }
 
