@@ -9,7 +9,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
-use std::panic::{Location, PanicHookInfo};
+use std::panic::PanicHookInfo;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -183,18 +183,16 @@ pub(crate) fn usage(answer: &clap::Error) -> Result<()> {
     Ok(answer.print().map_err(Unprinted)?)
 }
 
-/// Tells of a fault of ours in one line. Those of a dependency, such as a decoder,
-/// are left to who catches them.
+/// Tells of a fault in one line, without a trace. What an image's decoder panics
+/// with becomes an error about the image.
 pub(crate) fn panicked(panic: &PanicHookInfo<'_>) {
-    let in_dependency = |place: &Location<'_>| std::path::Path::new(place.file()).is_absolute();
-    match panic.location() {
-        Some(place) if in_dependency(place) => {}
-        place => {
-            let place = place.map_or_else(String::new, |place| format!(" at {place}"));
-            let reason = reason_of_panic(panic.payload());
-            to_stderr(&format!("internal error{place}: {reason}"));
-        }
+    if ssdlite_image::decode::is_contained() {
+        return;
     }
+    let place = panic.location().map(|place| format!(" at {place}"));
+    let place = place.unwrap_or_default();
+    let reason = reason_of_panic(panic.payload());
+    to_stderr(&format!("internal error{place}: {reason}"));
 }
 
 /// What a panic said.

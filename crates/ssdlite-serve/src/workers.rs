@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use ssdlite_core::{Detection, ImageSize};
-use ssdlite_image::{Limits as ImageLimits, decode};
+use ssdlite_image::{DecodeMemory, Limits as ImageLimits, RgbImage};
 use tokio::sync::oneshot;
 
 use crate::memory::Room;
@@ -71,9 +71,11 @@ impl Workers {
             changed: Condvar::new(),
             length,
         });
+        let memory = Arc::new(DecodeMemory::default());
         for _ in 0..threads.get() {
             let (queue, metrics) = (Arc::clone(&queue), Arc::clone(metrics));
-            std::thread::spawn(move || work(&queue, &limits, &metrics));
+            let memory = Arc::clone(&memory);
+            std::thread::spawn(move || work(&queue, &limits, &memory, &metrics));
         }
         Self { queue }
     }
@@ -156,12 +158,13 @@ impl Queue {
     }
 }
 
-fn work(queue: &Queue, limits: &ImageLimits, metrics: &Metrics) {
+fn work(queue: &Queue, limits: &ImageLimits, memory: &DecodeMemory, metrics: &Metrics) {
     while let Some(job) = queue.next() {
         let waited = job.queued.elapsed();
         // One bad image must not take the thread from all the others.
         let found = catch_unwind(AssertUnwindSafe(|| {
-            found_in(job.model.detector.as_ref(), &job.bytes, limits)
+            let decode = || memory.decode(&job.bytes, limits);
+            found_in(job.model.detector.as_ref(), decode)
         }));
         let found = found.unwrap_or_else(|_| Err(broken()));
         let found = found.map(|mut found| {
@@ -178,10 +181,12 @@ fn broken() -> Refusal {
     Refusal::Broken("the detector failed on this image".into())
 }
 
-fn found_in(detector: &dyn Detect, bytes: &[u8], limits: &ImageLimits) -> Result<Found, Refusal> {
+fn found_in(
+    detector: &dyn Detect,
+    decode: impl FnOnce() -> ssdlite_image::Result<RgbImage>,
+) -> Result<Found, Refusal> {
     let start = Instant::now();
-    let image =
-        decode::decode(bytes, limits).map_err(|error| Refusal::Unusable(error.to_string()))?;
+    let image = decode().map_err(|error| Refusal::Unusable(error.to_string()))?;
     let decoded = start.elapsed();
     let start = Instant::now();
     let detections = detector.detect(&image).map_err(Refusal::Broken)?;
