@@ -3,25 +3,52 @@
 //! Sources: `jdsample.c` and `jdcolor.c` of libjpeg-turbo; the conversion of
 //! CMYK is PIL's.
 
+use ssdlite_kernels::Isa;
+use ssdlite_kernels::isa::{Kernel, Simd};
+
 use super::planes::Plane;
 use super::segments::{Color, Component, Frame, MAX_COMPONENTS};
 
 /// Packed RGB of the frame's size.
 pub(super) fn rgb(frame: &Frame, planes: &[Plane], color: Color) -> Vec<u8> {
-    let (width, height) = (frame.size.width as usize, frame.size.height as usize);
-    let sources: Vec<_> = (frame.components.iter().zip(planes))
-        .map(|(component, plane)| Source::new(frame, component, plane))
-        .collect();
-    let mut buffers = [const { Buffer::new() }; MAX_COMPONENTS];
-    let mut pixels = vec![0; width * height * 3];
-    for (y, out) in pixels.chunks_exact_mut(width * 3).enumerate() {
-        let mut rows = [[].as_slice(); MAX_COMPONENTS];
-        for ((row, source), buffer) in rows.iter_mut().zip(&sources).zip(&mut buffers) {
-            *row = &source.row(y, width, buffer)[..width];
+    Isa::detect().run(ToRgb {
+        frame,
+        planes,
+        color,
+    })
+}
+
+struct ToRgb<'a> {
+    frame: &'a Frame,
+    planes: &'a [Plane],
+    color: Color,
+}
+
+impl Kernel for ToRgb<'_> {
+    type Output = Vec<u8>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Vec<u8> {
+        let Self {
+            frame,
+            planes,
+            color,
+        } = self;
+        let (width, height) = (frame.size.width as usize, frame.size.height as usize);
+        let sources: Vec<_> = (frame.components.iter().zip(planes))
+            .map(|(component, plane)| Source::new(frame, component, plane))
+            .collect();
+        let mut buffers = [const { Buffer::new() }; MAX_COMPONENTS];
+        let mut pixels = vec![0; width * height * 3];
+        for (y, out) in pixels.chunks_exact_mut(width * 3).enumerate() {
+            let mut rows = [[].as_slice(); MAX_COMPONENTS];
+            for ((row, source), buffer) in rows.iter_mut().zip(&sources).zip(&mut buffers) {
+                *row = &source.row(y, width, buffer)[..width];
+            }
+            convert(rows, color, out);
         }
-        convert(rows, color, out);
+        pixels
     }
-    pixels
 }
 
 /// Scratch memory for a row.
@@ -58,6 +85,7 @@ impl<'a> Source<'a> {
         }
     }
 
+    #[inline(always)]
     fn stored(&self, y: usize) -> &'a [u8] {
         let start = y * self.plane.stride;
         &self.plane.samples[start..start + self.size.0]
@@ -65,6 +93,7 @@ impl<'a> Source<'a> {
 
     /// Row `y` of the image, `width` samples or more. Halves are made whole by
     /// linear interpolation, other parts by repeating, as libjpeg does.
+    #[inline(always)]
     fn row<'b>(&self, y: usize, width: usize, buffer: &'b mut Buffer) -> &'b [u8]
     where
         'a: 'b,
@@ -95,6 +124,7 @@ impl<'a> Source<'a> {
 
     /// Row `y` where the component has half the rows: three parts of the
     /// nearest row and one of the next but one, times four.
+    #[inline(always)]
     fn blend(&self, y: usize) -> impl Iterator<Item = u16> + use<'a> {
         let near = y / 2;
         let far = match y % 2 {
@@ -109,6 +139,7 @@ impl<'a> Source<'a> {
 /// Twice as many samples: three parts of the nearest and one of the next. The
 /// first two numbers of `rounding` are what is added for a sample's left and
 /// right half, the third tells how many bits are cut off. Two samples at least.
+#[inline(always)]
 fn double(row: &[u16], rounding: (u16, u16, u32), doubled: &mut Vec<u8>) {
     let (left, right, bits) = rounding;
     let halves = |before: u16, near: u16, after: u16| {
@@ -125,6 +156,7 @@ fn double(row: &[u16], rounding: (u16, u16, u32), doubled: &mut Vec<u8>) {
     pairs[last] = halves(row[last - 1], row[last], row[last]);
 }
 
+#[inline(always)]
 fn convert(rows: [&[u8]; MAX_COMPONENTS], color: Color, out: &mut [u8]) {
     let [first, second, third, fourth] = rows;
     let triples = first.iter().zip(second).zip(third);
@@ -148,6 +180,7 @@ fn convert(rows: [&[u8]; MAX_COMPONENTS], color: Color, out: &mut [u8]) {
 }
 
 /// JFIF 1.02, "Colour space", with 16 bits behind the point.
+#[inline(always)]
 fn rgb_from_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);

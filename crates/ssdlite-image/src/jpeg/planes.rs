@@ -1,6 +1,7 @@
 //! The samples of an image, from scan to scan.
 
 use ssdlite_core::ImageSize;
+use ssdlite_kernels::Isa;
 
 use super::huffman::Fault;
 use super::scan::{Part, Scan};
@@ -19,6 +20,7 @@ pub(super) struct Plane {
     pub(super) stride: usize,
     /// Blocks of 64, row by row; none in a sequential image.
     pub(super) coefficients: Vec<i16>,
+    isa: Isa,
     /// The quantisation steps, taken when the component's first scan begins.
     steps: Option<[u16; 64]>,
     /// For each coefficient, the low bits that are still to come, or none
@@ -34,6 +36,7 @@ pub(super) struct Planes {
 
 impl Planes {
     pub(super) fn new(frame: &Frame) -> Self {
+        let isa = Isa::detect();
         let planes = frame.components.iter().map(|component| {
             let length = component.blocks() * 64;
             let of_kind = |is_used| if is_used { length } else { 0 };
@@ -41,6 +44,7 @@ impl Planes {
                 samples: vec![0; of_kind(!frame.progressive)],
                 stride: component.grid.0 * 8,
                 coefficients: vec![0; of_kind(frame.progressive)],
+                isa,
                 steps: None,
                 missing_bits: [None; 64],
             }
@@ -194,7 +198,7 @@ impl Plane {
     pub(super) fn put(&mut self, (x, y): (usize, usize), block: &[i16; 64]) {
         let steps = self.steps.as_ref().expect("a component with a scan");
         let start = y * 8 * self.stride + x * 8;
-        transform::block(block, steps, &mut self.samples[start..], self.stride);
+        transform::block(self.isa, block, steps, &mut self.samples[start..], self.stride);
     }
 }
 

@@ -7,7 +7,8 @@
 
 use std::num::Wrapping;
 
-type Fixed = Wrapping<i32>;
+use ssdlite_kernels::Isa;
+use ssdlite_kernels::isa::{Kernel, Simd};
 
 /// Bits behind the point of the constants.
 const CONST_BITS: usize = 13;
@@ -18,50 +19,106 @@ const PASS_BITS: usize = 2;
 /// What the middle of the samples' range is coded as.
 const LEVEL: i32 = 128;
 
+type Fixed = Wrapping<i32>;
+
+/// Eight numbers a row, eight rows.
+type Square<T> = [[T; 8]; 8];
+
 /// Writes the 8x8 samples of a block to the start of rows that are `stride`
 /// apart.
 pub(super) fn block(
+    isa: Isa,
     coefficients: &[i16; 64],
     steps: &[u16; 64],
     samples: &mut [u8],
     stride: usize,
 ) {
-    let value = |at: usize| Wrapping(i32::from(coefficients[at]) * i32::from(steps[at]));
-    if coefficients[1..]
-        .iter()
-        .all(|&coefficient| coefficient == 0)
-    {
-        let flat = sample(value(0) << PASS_BITS, PASS_BITS + 3);
+    if coefficients[1..].iter().all(|&coefficient| coefficient == 0) {
+        let value = i32::from(coefficients[0]) * i32::from(steps[0]);
+        let flat = sample(value << PASS_BITS, PASS_BITS + 3);
         for row in samples.chunks_mut(stride).take(8) {
             row[..8].fill(flat);
         }
         return;
     }
-    let mut columns = [[Wrapping(0); 8]; 8];
-    for (x, column) in columns.iter_mut().enumerate() {
-        let sums = transform(std::array::from_fn(|v| value(v * 8 + x)));
-        *column = sums.map(|sum| rounded(sum, CONST_BITS - PASS_BITS));
+    let square = isa.run(Inverse { coefficients, steps });
+    for (row, square) in samples.chunks_mut(stride).zip(&square) {
+        row[..8].copy_from_slice(square);
     }
-    for (y, row) in samples.chunks_mut(stride).take(8).enumerate() {
-        let sums = transform(std::array::from_fn(|u| columns[u][y]));
-        for (out, sum) in row.iter_mut().zip(sums) {
-            *out = sample(sum, CONST_BITS + PASS_BITS + 3);
+}
+
+struct Inverse<'a> {
+    coefficients: &'a [i16; 64],
+    steps: &'a [u16; 64],
+}
+
+impl Kernel for Inverse<'_> {
+    type Output = Square<u8>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Square<u8> {
+        let mut values = [[0; 8]; 8];
+        for v in 0..8 {
+            for u in 0..8 {
+                let at = v * 8 + u;
+                values[v][u] = i32::from(self.coefficients[at]) * i32::from(self.steps[at]);
+            }
+        }
+        let mut columns = transform(values);
+        for row in &mut columns {
+            for sum in row {
+                *sum = rounded(*sum, CONST_BITS - PASS_BITS);
+            }
+        }
+        let rows = transpose(transform(transpose(columns)));
+        let mut samples = [[0; 8]; 8];
+        for y in 0..8 {
+            for x in 0..8 {
+                samples[y][x] = sample(rows[y][x], CONST_BITS + PASS_BITS + 3);
+            }
+        }
+        samples
+    }
+}
+
+#[inline(always)]
+fn transpose(square: Square<i32>) -> Square<i32> {
+    let mut transposed = [[0; 8]; 8];
+    for y in 0..8 {
+        for x in 0..8 {
+            transposed[x][y] = square[y][x];
         }
     }
+    transposed
 }
 
-fn rounded(value: Fixed, bits: usize) -> Fixed {
-    (value + Wrapping(1 << (bits - 1))) >> bits
+#[inline(always)]
+fn rounded(value: i32, bits: usize) -> i32 {
+    value.wrapping_add(1 << (bits - 1)) >> bits
 }
 
-fn sample(value: Fixed, bits: usize) -> u8 {
-    (rounded(value, bits).0.saturating_add(LEVEL)).clamp(0, 255) as u8
+#[inline(always)]
+fn sample(value: i32, bits: usize) -> u8 {
+    rounded(value, bits).saturating_add(LEVEL).clamp(0, 255) as u8
 }
 
-/// The inverse transform of eight numbers, times `sqrt(8)` and with
+/// The inverse transform of each column, times `sqrt(8)` and with
 /// [`CONST_BITS`] more behind the point.
-#[inline]
-fn transform(input: [Fixed; 8]) -> [Fixed; 8] {
+#[inline(always)]
+fn transform(input: Square<i32>) -> Square<i32> {
+    let mut output = [[0; 8]; 8];
+    for x in 0..8 {
+        let column = transform_one(std::array::from_fn(|v| Wrapping(input[v][x])));
+        for v in 0..8 {
+            output[v][x] = column[v].0;
+        }
+    }
+    output
+}
+
+/// [`transform`] of eight numbers.
+#[inline(always)]
+fn transform_one(input: [Fixed; 8]) -> [Fixed; 8] {
     let times = |value: Fixed, factor: i32| value * Wrapping(factor);
 
     let [c0, c1, c2, c3, c4, c5, c6, c7] = input;
