@@ -22,6 +22,7 @@
 mod annotation;
 mod check;
 mod divide;
+mod encoding;
 mod folder;
 mod layout;
 mod lists;
