@@ -73,7 +73,7 @@ impl ClassNames {
         }
         let mut seen = HashSet::new();
         for (index, name) in names.iter().enumerate() {
-            if let Some(fault) = fault_of_name(name) {
+            if let Some(fault) = Self::fault_of(name) {
                 return Err(Error::Malformed(format!("class {index}: {fault}")));
             }
             if !seen.insert(name.as_str()) {
@@ -83,6 +83,26 @@ impl ClassNames {
             }
         }
         Ok(Self(names))
+    }
+
+    /// Why no class may have this trimmed name, as a message for the user.
+    pub fn fault_of(name: &str) -> Option<String> {
+        if name.is_empty() {
+            return Some("the name is empty".into());
+        }
+        if name == "background" {
+            return Some("`background` is added by the network, it is no class of its own".into());
+        }
+        if name.len() > MAX_CLASS_NAME_BYTES {
+            return Some(format!(
+                "the name has {} bytes, at most {MAX_CLASS_NAME_BYTES} are allowed",
+                name.len()
+            ));
+        }
+        if name.chars().any(char::is_control) {
+            return Some(format!("the name {name:?} holds a control character"));
+        }
+        None
     }
 
     /// Reads one name a line; blank lines don't count.
@@ -141,25 +161,6 @@ impl ClassNames {
     pub fn ids(&self) -> impl ExactSizeIterator<Item = ClassId> + use<> {
         (0..self.0.len()).map(ClassId::from_index)
     }
-}
-
-fn fault_of_name(name: &str) -> Option<String> {
-    if name.is_empty() {
-        return Some("the name is empty".into());
-    }
-    if name == "background" {
-        return Some("`background` is added by the network, it is no class of its own".into());
-    }
-    if name.len() > MAX_CLASS_NAME_BYTES {
-        return Some(format!(
-            "the name has {} bytes, at most {MAX_CLASS_NAME_BYTES} are allowed",
-            name.len()
-        ));
-    }
-    if name.chars().any(char::is_control) {
-        return Some(format!("the name {name:?} holds a control character"));
-    }
-    None
 }
 
 impl TryFrom<Vec<String>> for ClassNames {

@@ -507,8 +507,8 @@ fn class_of(object: &RawObject, classes: Option<&Expected<'_>>) -> Result<ClassI
     let Some(name) = &object.name else {
         return Err((FindingKind::MalformedObject, "found no <name>".into()));
     };
-    if let Err(fault) = ClassNames::new([name]) {
-        return Err((FindingKind::InvalidClass, fault.to_string()));
+    if let Some(fault) = ClassNames::fault_of(name) {
+        return Err((FindingKind::InvalidClass, fault));
     }
     let unknown = |message| (FindingKind::UnknownClass, message);
     let Some(Expected { names, looks }) = classes else {
