@@ -235,7 +235,32 @@ fn annotations() -> Vec<Seed> {
         "</bndbox><part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>",
     );
     let odd = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><!-- x --><![CDATA[y]]>{xml}");
-    [("plain", xml), ("parts", parts), ("odd", odd)]
+    let wrapped = xml.replacen("<object>", "<objects><object>", 1).replacen(
+        "</object>",
+        "</object></objects>",
+        1,
+    );
+    let rotated = xml.replace(
+        "</bndbox>",
+        "</bndbox><attributes><attribute><name>rotation</name><value>30</value></attribute>\
+         </attributes>",
+    );
+    let latin = format!("<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>{xml}");
+    let utf16 = format!("\u{feff}{xml}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let texts = [
+        ("plain", xml),
+        ("parts", parts),
+        ("odd", odd),
+        ("wrapped", wrapped),
+        ("rotated", rotated),
+        ("latin", latin),
+    ];
+    let mut seeds: Vec<Seed> = texts
         .map(|(name, text)| (format!("{name}.xml"), text.into_bytes()))
-        .into()
+        .into();
+    seeds.push(("utf16.xml".into(), utf16));
+    seeds
 }

@@ -1,4 +1,5 @@
-//! Bytes of an annotation file beside an image: findings, or sound objects.
+//! Bytes of an annotation file beside an image: findings, or sound objects, and
+//! none lost without a word.
 
 #![no_main]
 
@@ -7,6 +8,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use quick_xml::Reader;
+use quick_xml::events::Event;
 use ssdlite_core::ImageSize;
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
@@ -42,6 +45,31 @@ fn read(folder: &Path, annotation: &[u8]) {
             assert!(object.bbox.is_valid());
             assert_eq!(object.bbox, object.bbox.clipped(image.size));
             assert!(reading.set.classes.get(object.class).is_some());
+        }
+    }
+    if !reading.set.images.is_empty()
+        && let Some(objects) = object_elements(annotation)
+    {
+        assert!(reading.set.object_count() + reading.losses.objects_skipped >= objects);
+    }
+}
+
+/// How many elements are called `object`, if the file is plain UTF-8.
+fn object_elements(annotation: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(annotation).ok()?;
+    if !text.starts_with("<annotation") {
+        return None;
+    }
+    let mut reader = Reader::from_str(text);
+    let mut count = 0;
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(start) | Event::Empty(start) => {
+                let name = start.local_name();
+                count += usize::from(name.as_ref().eq_ignore_ascii_case("object"));
+            }
+            Event::Eof => return Some(count),
+            _ => {}
         }
     }
 }

@@ -126,6 +126,9 @@ impl ImageFolder {
                 self.root.join(base).display()
             )));
         }
+        // Folders whose names are one text are one class.
+        let composed = |name| ClassNames::new([name]).map_or_else(|_| Vec::new(), Vec::from);
+        let names: BTreeSet<String> = names.into_iter().flat_map(composed).collect();
         Ok(ClassNames::new(names)?)
     }
 

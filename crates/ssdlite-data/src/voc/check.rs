@@ -11,7 +11,8 @@ use crate::images::decode_fault;
 use crate::parallel;
 use crate::split::Split;
 use crate::voc::VocOptions;
-use crate::voc::folder::VocFolder;
+use crate::voc::annotation::Expected;
+use crate::voc::folder::{VocFolder, no_classes};
 use crate::voc::layout::{ANNOTATIONS, LISTS, annotation_file, image_file, list_file};
 use crate::voc::lists::{List, read_list};
 use crate::voc::read::{Expectation, ImageReading};
@@ -34,8 +35,7 @@ impl VocFolder {
     /// neither as sound nor as losses: training does not see them.
     ///
     /// # Errors
-    /// [`Error::Malformed`](crate::Error::Malformed) if there is no class at
-    /// all, [`Error::OverLimit`](crate::Error::OverLimit) for too many,
+    /// [`Error::OverLimit`](crate::Error::OverLimit) for too many classes,
     /// [`Error::Io`](crate::Error::Io) for a list that can't be read.
     pub fn check(&self, options: &VocOptions) -> Result<CheckReport> {
         let lists = self.lists()?;
@@ -60,13 +60,23 @@ impl VocFolder {
             (listed.into_iter().map(str::to_owned).collect(), unlisted)
         };
         let classes = match &options.classes {
-            Some(classes) => classes.clone(),
-            None if lists.is_empty() => self.classes_of(&ids)?,
-            None => self.classes()?,
+            Some(classes) => Some(classes.clone()),
+            None => {
+                let naming = match lists.is_empty() {
+                    true => ids.clone(),
+                    false => self.list_that_names_classes()?.ids,
+                };
+                let classes = self.classes_of(&naming)?;
+                if classes.is_none() {
+                    let (kind, message) = (FindingKind::NoClasses, no_classes(&naming));
+                    findings.push(Finding::error(ANNOTATIONS, kind, message));
+                }
+                classes
+            }
         };
-        findings.extend(similar_classes(&classes, ANNOTATIONS));
+        findings.extend((classes.iter()).flat_map(|classes| similar_classes(classes, ANNOTATIONS)));
         let expectation = Expectation {
-            classes: &classes,
+            classes: classes.as_ref().map(Expected::new),
             coordinates: options.coordinates,
         };
         let memory = DecodeMemory::default();

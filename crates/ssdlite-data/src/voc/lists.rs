@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::files::read_bounded;
 use crate::finding::{Finding, FindingKind, quoted};
 use crate::split::Split;
+use crate::voc::encoding::text_from_bytes;
 use crate::voc::layout::list_file;
-use crate::voc::xml::text_from_bytes;
 
 /// The largest list that is read: millions of ids.
 const MAX_LIST_BYTES: u64 = 64 << 20;

@@ -13,6 +13,11 @@
 //! (labelImg before that, and tools that know no Exif). If both are equal, the
 //! boxes are taken as shown.
 //!
+//! Objects stand in `annotation`, or in an `objects` there; elements are known
+//! in any case. A box that CVAT's attribute `rotation` or roLabelImg's
+//! `robndbox` rotates is taken as the upright box around it; of other outlines
+//! than boxes nothing is read. Files are decoded as they declare.
+//!
 //! Nothing is trusted: see [`FindingKind`](crate::finding::FindingKind) for the
 //! faults and what is done about each.
 //!
@@ -22,6 +27,7 @@
 mod annotation;
 mod check;
 mod divide;
+mod encoding;
 mod folder;
 mod layout;
 mod lists;

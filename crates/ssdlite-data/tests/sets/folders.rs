@@ -168,3 +168,17 @@ fn a_folder_of_too_few_images_to_divide_says_so() {
     let error = folder.read(Split::Val, &options).unwrap_err().to_string();
     assert!(error.contains("divided at random"), "{error}");
 }
+
+#[test]
+fn folders_whose_names_are_one_text_are_one_class() {
+    let maker = Maker::new();
+    for (index, name) in ["caf\u{e9}", "cafe\u{301}", "tea"].iter().enumerate() {
+        maker.image(&format!("train/{name}/{index}.jpg"), 31, 17);
+    }
+    let folder = ImageFolder::open(maker.root()).unwrap();
+    assert_eq!(folder.classes().unwrap().len(), 2);
+    let options = ImageFolderOptions::default();
+    let set = folder.read(Split::Train, &options).unwrap().set;
+    let classes: Vec<usize> = set.images.iter().map(|image| image.class.index()).collect();
+    assert_eq!(classes, [0, 0, 1]);
+}
