@@ -7,12 +7,17 @@
 //! another program, [`NewFolder`] for many files that belong together.
 //!
 //! What is read is a plain file of a bearable size: [`open_plain`], [`read_bounded`].
+//! What is none of a reader's business has such a name: [`is_clutter`].
+
+mod clutter;
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use clutter::is_clutter;
 
 /// Makes the temporary names of one process differ; it means nothing else.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
