@@ -19,6 +19,9 @@ pub enum Error {
     /// more than the whole, or to overwrite files without saying so.
     #[error("{0}")]
     InvalidRequest(String),
+    /// There is no folder where data should be.
+    #[error("{}: there is no such folder", .0.display())]
+    NoSuchFolder(PathBuf),
     /// A thread of the batch loader could not be started or panicked: a fault
     /// of the machine or of this program.
     #[error("loader: {0}")]
@@ -43,6 +46,13 @@ impl Error {
             path: path.as_ref().to_owned(),
             source,
         }
+    }
+
+    /// The message without the path that it starts with.
+    pub(crate) fn message_about(&self, path: &Path) -> String {
+        let message = self.to_string();
+        let prefix = format!("{}: ", path.display());
+        message.strip_prefix(&prefix).unwrap_or(&message).to_owned()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod broken;
 mod folders;
+mod layouts;
 mod maker;
 mod sample;
 mod voc;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use ssdlite_data::finding::Reading;
+use ssdlite_data::finding::{Finding, Reading};
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
 use ssdlite_data::{ClassificationSet, DetectionSet, Split, SplitShares};
@@ -32,6 +32,7 @@ impl RunData<DetectionSet> {
     pub fn of_detector(config: &DetectorConfig, observer: &mut dyn Observer) -> Result<Self> {
         config.validate()?;
         let folder = VocFolder::open(&config.data.path)?;
+        tell(folder.findings(), observer);
         let options = VocOptions {
             coordinates: if config.data.voc_zero_based {
                 Coordinates::ZeroBased
@@ -74,6 +75,7 @@ impl RunData<ClassificationSet> {
     pub fn of_classifier(config: &ClassifierConfig, observer: &mut dyn Observer) -> Result<Self> {
         config.validate()?;
         let folder = ImageFolder::open(&config.data.path)?;
+        tell(folder.findings(), observer);
         let options = ImageFolderOptions {
             classes: None,
             shares: config.data.shares(),
@@ -94,11 +96,16 @@ impl RunData<ClassificationSet> {
     }
 }
 
-/// What was read, once the observer has heard what was wrong.
-fn told<S>(split: Split, reading: Reading<S>, observer: &mut dyn Observer) -> Arc<S> {
-    for finding in &reading.findings {
+/// Lets the observer hear what is wrong.
+fn tell(findings: &[Finding], observer: &mut dyn Observer) {
+    for finding in findings {
         observer.warning(&finding.to_string());
     }
+}
+
+/// What was read, once the observer has heard what was wrong.
+fn told<S>(split: Split, reading: Reading<S>, observer: &mut dyn Observer) -> Arc<S> {
+    tell(&reading.findings, observer);
     if !reading.losses.is_none() {
         observer.warning(&format!("{split}: {}", reading.losses));
     }
