@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
 
@@ -37,12 +38,14 @@ impl ClassId {
 ///
 /// Names are trimmed and case-sensitive, not empty, different from each
 /// other, and never "background", which is added by the networks themselves.
+/// They are in Unicode's composed form (NFC), so that one text is one name,
+/// whichever code points it was written with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct ClassNames(Vec<String>);
 
 impl ClassNames {
-    /// Checks and trims the names.
+    /// Checks, trims and composes the names.
     ///
     /// # Errors
     /// [`Error::Malformed`] for no names at all, an empty or too long name, a
@@ -58,7 +61,7 @@ impl ClassNames {
         let names: Vec<String> = names
             .into_iter()
             .take(MAX_CLASSES + 1)
-            .map(|name| name.as_ref().trim().to_owned())
+            .map(|name| name.as_ref().trim().nfc().collect())
             .collect();
         if names.is_empty() {
             return Err(Error::Malformed("expected at least one class name".into()));
@@ -122,9 +125,10 @@ impl ClassNames {
         self.0.get(class.index()).map(String::as_str)
     }
 
-    /// The class with this name, compared exactly.
+    /// The class with this name, whichever code points write it.
     pub fn id_of(&self, name: &str) -> Option<ClassId> {
-        let index = self.0.iter().position(|known| known == name)?;
+        let name: String = name.nfc().collect();
+        let index = self.0.iter().position(|known| *known == name)?;
         Some(ClassId::from_index(index))
     }
 
@@ -189,6 +193,19 @@ mod tests {
         assert_eq!(names.id_of("DOG"), None);
         assert_eq!(names.get(ClassId(2)), Some("dog"));
         assert_eq!(names.get(ClassId(3)), None);
+    }
+
+    #[test]
+    fn one_text_is_one_name() {
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+        for name in [composed, decomposed] {
+            let names = ClassNames::new(["a", name]).unwrap();
+            assert_eq!(names.get(ClassId(1)), Some(composed));
+            for asked in [composed, decomposed] {
+                assert_eq!(names.id_of(asked), Some(ClassId(1)));
+            }
+        }
+        assert!(ClassNames::new([composed, decomposed]).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::finding::{Finding, Losses, Severity};
+use crate::finding::{Finding, FindingKind, Losses, Severity};
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,7 +22,11 @@ pub struct CheckReport {
 
 impl CheckReport {
     pub(crate) fn new(mut findings: Vec<Finding>, losses: Losses) -> Self {
-        findings.sort();
+        // The count of further findings follows those of its file.
+        findings.sort_by(|one, other| {
+            let key = |finding: &Finding| finding.kind == FindingKind::MoreFindings;
+            (&one.file, key(one), one).cmp(&(&other.file, key(other), other))
+        });
         findings.dedup();
         Self {
             findings,

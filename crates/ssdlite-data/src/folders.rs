@@ -16,7 +16,7 @@ use crate::check::CheckReport;
 use crate::dataset::{ClassificationSet, LabelledImage};
 use crate::error::{Error, Result};
 use crate::files::entries_of;
-use crate::finding::{Finding, FindingKind, Losses, Reading, quoted, similar_classes};
+use crate::finding::{Finding, FindingKind, Losses, Reading, because_of, quoted, similar_classes};
 use crate::images::{SHOWN_ENDINGS, decode_fault, header_within_limits};
 use crate::layout::{ClassLayout, Layout, expected_classes};
 use crate::parallel;
@@ -173,7 +173,7 @@ impl ImageFolder {
         }
         if images.is_empty() {
             let reason = match (findings.first(), &self.layout) {
-                (Some(finding), _) => format!("; first fault: {finding}"),
+                (Some(_), _) => because_of(&findings),
                 (None, ClassLayout::Single) => {
                     "; divided at random, so few images a class leave none for it".to_owned()
                 }

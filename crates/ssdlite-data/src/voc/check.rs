@@ -9,7 +9,8 @@ use crate::images::decode_fault;
 use crate::parallel;
 use crate::split::Split;
 use crate::voc::VocOptions;
-use crate::voc::folder::{DataFile, VocFolder};
+use crate::voc::annotation::Expected;
+use crate::voc::folder::{DataFile, VocFolder, no_classes};
 use crate::voc::layout::ANNOTATIONS;
 use crate::voc::lists::List;
 use crate::voc::read::{Expectation, ImageReading};
@@ -32,8 +33,7 @@ impl VocFolder {
     /// neither as sound nor as losses: training does not see them.
     ///
     /// # Errors
-    /// [`Error::Malformed`](crate::Error::Malformed) if there is no class at
-    /// all, [`Error::OverLimit`](crate::Error::OverLimit) for too many.
+    /// [`Error::OverLimit`](crate::Error::OverLimit) for too many classes.
     pub fn check(&self, options: &VocOptions) -> Result<CheckReport> {
         let lists: BTreeMap<Split, List> = (Split::ALL.into_iter())
             .filter_map(|split| Some((split, self.own_list(split)?)))
@@ -60,13 +60,23 @@ impl VocFolder {
             (listed.into_iter().map(str::to_owned).collect(), unlisted)
         };
         let classes = match &options.classes {
-            Some(classes) => classes.clone(),
-            None if lists.is_empty() => self.classes_of(&ids)?,
-            None => self.classes()?,
+            Some(classes) => Some(classes.clone()),
+            None => {
+                let naming = match lists.is_empty() {
+                    true => ids.clone(),
+                    false => self.list_that_names_classes()?.ids,
+                };
+                let classes = self.classes_of(&naming)?;
+                if classes.is_none() {
+                    let (kind, message) = (FindingKind::NoClasses, no_classes(&naming));
+                    findings.push(Finding::error(ANNOTATIONS, kind, message));
+                }
+                classes
+            }
         };
-        findings.extend(similar_classes(&classes, ANNOTATIONS));
+        findings.extend((classes.iter()).flat_map(|classes| similar_classes(classes, ANNOTATIONS)));
         let expectation = Expectation {
-            classes: &classes,
+            classes: classes.as_ref().map(Expected::new),
             coordinates: options.coordinates,
         };
         let read = |id: &String| self.decoded(self.read_image(id, &expectation));

@@ -310,34 +310,39 @@ impl VocFolder {
     /// [`Error::Malformed`] if the list or any class is missing,
     /// [`Error::OverLimit`] for too many classes.
     pub fn classes(&self) -> Result<ClassNames> {
+        let ids = self.list_that_names_classes()?.ids;
+        self.classes_of(&ids)?.ok_or_else(|| {
+            Error::Malformed(format!("{}: {}", self.root.display(), no_classes(&ids)))
+        })
+    }
+
+    /// The images whose objects name the classes.
+    pub(super) fn list_that_names_classes(&self) -> Result<List> {
         let to_train_on = [Split::TrainVal, Split::Train, Split::Val];
         let split = if to_train_on.iter().any(|&split| self.has_split(split)) {
             Split::TrainVal
         } else {
             Split::Test
         };
-        self.classes_of(&self.list(split)?.ids)
+        self.list(split)
     }
 
-    pub(super) fn classes_of(&self, ids: &[String]) -> Result<ClassNames> {
+    /// The classes of the objects in these images, if there is any.
+    pub(super) fn classes_of(&self, ids: &[String]) -> Result<Option<ClassNames>> {
         let names_of = |id: &String| -> Vec<String> {
             let annotation = self.annotation(id).and_then(|parsed| parsed.as_ref().ok());
             (annotation.into_iter())
                 .flat_map(|annotation| &annotation.objects)
-                .filter_map(|object| object.name.clone())
-                .filter(|name| ClassNames::new([name]).is_ok())
+                .filter_map(|object| ClassNames::new([object.name.as_ref()?]).ok())
+                .flat_map(Vec::from)
                 .collect()
         };
         let found = parallel::map(ids, names_of);
         let names: BTreeSet<String> = found.into_iter().flatten().collect();
         if names.is_empty() {
-            return Err(Error::Malformed(format!(
-                "{}: expected objects in the {} images that name the classes, found none",
-                self.root.display(),
-                ids.len()
-            )));
+            return Ok(None);
         }
-        Ok(ClassNames::new(names)?)
+        Ok(Some(ClassNames::new(names)?))
     }
 
     /// An id's annotation, if there is one.
@@ -435,4 +440,12 @@ fn splits_by_folder(annotations: &BTreeMap<String, Annotation>) -> BTreeMap<Spli
     (folders.into_iter())
         .map(|(split, folder)| (split, source(folder)))
         .collect()
+}
+
+/// What to say where [`VocFolder::classes_of`] finds none.
+pub(super) fn no_classes(ids: &[String]) -> String {
+    format!(
+        "expected objects in the {} images that name the classes, found none",
+        ids.len()
+    )
 }

@@ -6,22 +6,21 @@
 //! stands for what is there: nothing is opened by a name from a list. Lists of
 //! single classes, such as `cat_train.txt`, are never opened.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use crate::files::read_bounded;
-use crate::finding::{Finding, FindingKind, quoted};
+use crate::finding::{FileFindings, Finding, FindingKind, quoted};
 use crate::images::without_image_ending;
 use crate::layout::split_of_list;
 use crate::split::Split;
 use crate::tree::{FileKind, Tree, under};
+use crate::voc::encoding::text_from_bytes;
 use crate::voc::layout::{LISTS, LISTS_PARENT};
 
 /// The largest list that is read: millions of ids.
 const MAX_LIST_BYTES: u64 = 64 << 20;
-
-/// The most faults of a list that are told one by one.
-const MAX_FAULTS: usize = 20;
 
 /// The ids of a split, each of an image or annotation that is there and none twice.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,7 +84,7 @@ pub(super) fn lists_in(tree: &Tree, base: &str) -> (BTreeMap<Split, String>, Vec
 pub(super) fn read_list(root: &Path, file: &str, names: &ImageNames) -> List {
     let text = read_bounded(&root.join(file), MAX_LIST_BYTES)
         .map_err(|error| error.message_about(root.join(file).as_path()))
-        .and_then(|bytes| text_of_list(&bytes));
+        .and_then(|bytes| text_from_bytes(&bytes).map(Cow::into_owned));
     match text {
         Ok(text) => list_from_text(&text, file, names),
         Err(fault) => List {
@@ -95,38 +94,9 @@ pub(super) fn read_list(root: &Path, file: &str, names: &ImageNames) -> List {
     }
 }
 
-/// Decodes UTF-8, and UTF-16 with a byte order mark.
-fn text_of_list(bytes: &[u8]) -> Result<String, String> {
-    let utf_16 = |from_pair: fn([u8; 2]) -> u16| {
-        let pairs = bytes[2..].chunks(2);
-        let units = pairs.map(|pair| from_pair([pair[0], pair.get(1).copied().unwrap_or(0)]));
-        char::decode_utf16(units)
-            .collect::<Result<String, _>>()
-            .map_err(|_| {
-                "expected UTF-16, as its first two bytes say, found half a character".into()
-            })
-    };
-    match bytes {
-        [0xFF, 0xFE, ..] => return utf_16(u16::from_le_bytes),
-        [0xFE, 0xFF, ..] => return utf_16(u16::from_be_bytes),
-        _ => {}
-    }
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(error) => {
-            let (sound, rest) = bytes.split_at(error.valid_up_to());
-            let line = sound.iter().filter(|&&byte| byte == b'\n').count() + 1;
-            Err(format!(
-                "line {line}: expected UTF-8, found the byte {:#04x}; save it anew as UTF-8",
-                rest[0]
-            ))
-        }
-    }
-}
-
 fn list_from_text(text: &str, file: &str, names: &ImageNames) -> List {
     let mut list = List::default();
+    let mut findings = FileFindings::default();
     let mut seen = HashSet::new();
     for (index, line) in text.lines().enumerate() {
         let fault = match names.id_of_line(line) {
@@ -142,20 +112,10 @@ fn list_from_text(text: &str, file: &str, names: &ImageNames) -> List {
             Some(Err(fault)) => (FindingKind::UnknownId, fault),
         };
         list.skipped += 1;
-        if list.skipped <= MAX_FAULTS {
-            let message = format!("line {}: {}", index + 1, fault.1);
-            list.findings.push(Finding::error(file, fault.0, message));
-        }
+        let message = format!("line {}: {}", index + 1, fault.1);
+        findings.push(Finding::error(file, fault.0, message));
     }
-    if let Some(more) = list
-        .skipped
-        .checked_sub(MAX_FAULTS)
-        .filter(|&more| more > 0)
-    {
-        let message = format!("and {more} more such lines");
-        let finding = Finding::error(file, FindingKind::UnknownId, message);
-        list.findings.push(finding);
-    }
+    list.findings = findings.into_findings(file);
     list
 }
 
@@ -386,19 +346,7 @@ mod tests {
     #[test]
     fn a_list_of_faults_is_counted_not_printed() {
         let list = list_from_text(&"nothing\n".repeat(1000), "x.txt", &names(&["a"]));
-        assert_eq!((list.findings.len(), list.skipped), (MAX_FAULTS + 1, 1000));
-        assert_eq!(list.findings[MAX_FAULTS].message, "and 980 more such lines");
-    }
-
-    #[test]
-    fn encodings_are_told_by_their_marks() {
-        let little = [0xFF, 0xFE, b'a', 0, b'\n', 0, 0xE9, 0];
-        let big = [0xFE, 0xFF, 0, b'a', 0, b'\n', 0, 0xE9];
-        for bytes in [&little[..], &big[..], "\u{feff}a\né".as_bytes()] {
-            assert_eq!(text_of_list(bytes).unwrap(), "a\né");
-        }
-        let fault = text_of_list(b"a\nb\n\xE9").unwrap_err();
-        assert!(fault.starts_with("line 3: expected UTF-8"), "{fault}");
-        assert!(text_of_list(&[0xFF, 0xFE, 0, 0xD8]).is_err());
+        assert_eq!((list.findings.len(), list.skipped), (21, 1000));
+        assert_eq!(list.findings[20].kind, FindingKind::MoreFindings);
     }
 }

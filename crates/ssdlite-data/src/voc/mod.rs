@@ -25,6 +25,7 @@
 mod annotation;
 mod check;
 mod divide;
+mod encoding;
 mod folder;
 pub(crate) mod layout;
 mod lists;

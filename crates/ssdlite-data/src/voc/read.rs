@@ -7,18 +7,19 @@ use ssdlite_image::Header;
 
 use crate::dataset::{DetectionImage, DetectionSet};
 use crate::error::{Error, Result};
-use crate::finding::{Finding, FindingKind, Losses, Reading, quoted};
+use crate::finding::{FileFindings, Finding, FindingKind, Losses, Reading, because_of, quoted};
 use crate::images::header_within_limits;
 use crate::parallel;
 use crate::split::Split;
-use crate::voc::annotation::Frame;
-use crate::voc::folder::{DataFile, VocFolder};
+use crate::voc::annotation::{Expected, Frame, corners_of};
+use crate::voc::folder::{DataFile, VocFolder, no_classes};
 use crate::voc::xml::RawAnnotation;
 use crate::voc::{Coordinates, VocOptions};
 
 /// What is to be known to read one image.
 pub(super) struct Expectation<'a> {
-    pub(super) classes: &'a ClassNames,
+    /// None where no object names any.
+    pub(super) classes: Option<Expected<'a>>,
     pub(super) coordinates: Coordinates,
 }
 
@@ -51,15 +52,16 @@ impl VocFolder {
     ///
     /// # Errors
     /// [`Error::Malformed`] if the split has no list, no usable image or no
-    /// class, [`Error::OverLimit`] for too many classes.
+    /// class, with the first fault of each file; [`Error::OverLimit`] for too
+    /// many classes.
     pub fn read(&self, split: Split, options: &VocOptions) -> Result<Reading<DetectionSet>> {
         let list = self.list(split)?;
         let classes = match &options.classes {
             Some(classes) => classes.clone(),
-            None => self.classes()?,
+            None => self.expected_classes(options.coordinates)?,
         };
         let expectation = Expectation {
-            classes: &classes,
+            classes: Some(Expected::new(&classes)),
             coordinates: options.coordinates,
         };
         let readings = parallel::map(&list.ids, |id| self.read_image(id, &expectation));
@@ -75,13 +77,11 @@ impl VocFolder {
             images.extend(reading.image);
         }
         if images.is_empty() {
-            let first = findings
-                .first()
-                .map_or_else(String::new, |finding| format!("; first fault: {finding}"));
             return Err(Error::Malformed(format!(
-                "{}: expected images in {}, found none that can be used{first}",
+                "{}: expected images in {}, found none that can be used{}",
                 self.root().display(),
-                self.list_of(split)
+                self.list_of(split),
+                because_of(&findings)
             )));
         }
         Ok(Reading {
@@ -91,38 +91,87 @@ impl VocFolder {
         })
     }
 
+    /// [`VocFolder::classes`]; where there is none, the error says what is
+    /// wrong with the images that should name them.
+    fn expected_classes(&self, coordinates: Coordinates) -> Result<ClassNames> {
+        let list = self.list_that_names_classes()?;
+        if let Some(classes) = self.classes_of(&list.ids)? {
+            return Ok(classes);
+        }
+        let expectation = Expectation {
+            classes: None,
+            coordinates,
+        };
+        let read = |id: &String| self.read_image(id, &expectation).findings;
+        let mut findings = list.findings;
+        findings.extend(parallel::map(&list.ids, read).into_iter().flatten());
+        Err(Error::Malformed(format!(
+            "{}: {}{}",
+            self.root().display(),
+            no_classes(&list.ids),
+            because_of(&findings)
+        )))
+    }
+
     pub(super) fn read_image(&self, id: &str, expectation: &Expectation<'_>) -> ImageReading {
         let file = self.annotation_file(id);
-        let mut findings = Vec::new();
-        let raw = self.annotation_of(id, &file, &mut findings);
-        let image = self.image_of(id, &file, &mut findings);
-        let (Some(raw), Some((path, header))) = (raw, image) else {
-            return ImageReading::skipped(findings);
-        };
-        findings.extend(name_mismatch(raw, id, &file));
-        let (frame, finding) = Frame::new(raw, &header, expectation.coordinates, &file);
-        findings.extend(finding);
-        let Some(frame) = frame else {
-            return ImageReading::skipped(findings);
-        };
-        let objects = frame.objects(raw, expectation.classes, &file, &mut findings);
-        ImageReading {
-            image: Some(DetectionImage {
-                id: id.to_owned(),
-                path,
-                size: header.displayed,
-                objects: objects.valid,
-            }),
-            findings,
-            losses: objects.losses,
+        let mut findings = FileFindings::default();
+        let read = self.usable_image(id, &file, expectation, &mut findings);
+        let findings = findings.into_findings(&file);
+        match read {
+            None => ImageReading::skipped(findings),
+            Some((image, losses)) => ImageReading {
+                image: Some(image),
+                findings,
+                losses,
+            },
         }
+    }
+
+    /// An image and what was lost of its objects, if it can be used.
+    fn usable_image(
+        &self,
+        id: &str,
+        file: &str,
+        expectation: &Expectation<'_>,
+        findings: &mut FileFindings,
+    ) -> Option<(DetectionImage, Losses)> {
+        let raw = self.annotation_of(id, file, findings);
+        let image = self.image_of(id, file, findings);
+        let (raw, (path, header)) = (raw?, image?);
+        if let Some(doubt) = &raw.doubtful_encoding {
+            findings.push(Finding::warning(file, FindingKind::DoubtfulEncoding, doubt));
+        }
+        if raw.parts > 0 {
+            let message = format!(
+                "found {} <part>s of objects; objects alone are read",
+                raw.parts
+            );
+            findings.push(Finding::warning(file, FindingKind::PartsOfObjects, message));
+        }
+        if let Some(finding) = name_mismatch(raw, id, file) {
+            findings.push(finding);
+        }
+        let corners = raw.objects.iter().map(corners_of).collect::<Vec<_>>();
+        let (frame, finding) = Frame::new(raw, &corners, &header, expectation.coordinates);
+        if let Some(finding) = finding {
+            findings.push(finding.about(file));
+        }
+        let objects = frame?.objects(raw, corners, expectation.classes.as_ref(), file, findings);
+        let image = DetectionImage {
+            id: id.to_owned(),
+            path,
+            size: header.displayed,
+            objects: objects.valid,
+        };
+        Some((image, objects.losses))
     }
 
     fn annotation_of(
         &self,
         id: &str,
         file: &str,
-        findings: &mut Vec<Finding>,
+        findings: &mut FileFindings,
     ) -> Option<&RawAnnotation> {
         let (kind, fault) = match self.annotation(id) {
             Some(Ok(annotation)) => return Some(annotation),
@@ -140,7 +189,7 @@ impl VocFolder {
         &self,
         id: &str,
         annotation: &str,
-        findings: &mut Vec<Finding>,
+        findings: &mut FileFindings,
     ) -> Option<(PathBuf, Header)> {
         let files = self.image_files(id);
         let Some(DataFile { file, path }) = files.first() else {

@@ -147,7 +147,10 @@ fn sets_that_cannot_be_used_are_errors() {
     maker.image("test/b/1.jpg", 7, 5);
     let folder = ImageFolder::open(maker.root()).unwrap();
     let unknown = folder.read(Split::Test, &options).unwrap_err().to_string();
-    assert!(unknown.contains("first fault: test/b"), "{unknown}");
+    assert!(
+        unknown.contains("none that can be used: test/b"),
+        "{unknown}"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Data sets on disk: sound ones, broken ones, hostile ones.
 
+mod annotations;
 mod broken;
 mod folders;
 mod layouts;
