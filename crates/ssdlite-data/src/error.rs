@@ -27,13 +27,23 @@ pub enum Error {
     #[error("loader: {0}")]
     Worker(String),
     /// A file or folder can't be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+/// What a user calls an error of the operating system.
+fn words_of(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or folder".into(),
+        io::ErrorKind::PermissionDenied => "there is no permission to read or write it".into(),
+        io::ErrorKind::StorageFull => "the disk is full".into(),
+        _ => error.to_string(),
+    }
 }
 
 /// A result with this crate's [`Error`].

@@ -112,7 +112,7 @@ fn is_annotated(tree: &Tree) -> bool {
     annotations().any(is_beside) || annotations().take(ASKED).any(has_root)
 }
 
-/// Whether both of VOC's folders are there by name.
+/// Whether VOC's folders are there by name.
 fn has_voc_folders(tree: &Tree) -> bool {
     let children = tree.children("");
     (named(&children, &[ANNOTATIONS]).is_some() && named(&children, &["images"]).is_some())
@@ -149,9 +149,10 @@ fn boxes_in(tree: &Tree, base: &str, prefix: &str) -> std::result::Result<BoxLay
     let annotations = named(&children, &[ANNOTATIONS, "annotation"]);
     let images = named(&children, &[IMAGES, "images"]);
     if let (Some(annotations), Some(images)) = (annotations, images) {
+        let is_vocs = annotations == ANNOTATIONS;
         let [annotations, images] = [annotations, images].map(|name| under(base, name));
         let apart = tree.all_in(&annotations).images == 0 && tree.all_in(&images).annotations == 0;
-        if apart || annotations == ANNOTATIONS {
+        if is_vocs || apart {
             return Ok(part(&annotations, &images));
         }
     }
@@ -304,7 +305,10 @@ impl BoxLayout {
                 "holds {images} images and {annotations} annotations that are not read: expected \
                  {places}"
             );
-            Finding::error(shown(folder), FindingKind::NotRead, message)
+            match annotations {
+                0 => Finding::warning(shown(folder), FindingKind::NotRead, message),
+                _ => Finding::error(shown(folder), FindingKind::NotRead, message),
+            }
         };
         let mut findings: Vec<Finding> = folders.into_iter().map(finding).collect();
         findings.extend(self.other_files(tree));

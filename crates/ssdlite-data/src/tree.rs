@@ -181,7 +181,7 @@ impl Tree {
         sum
     }
 
-    /// The files of one of these folders and of all folders in them.
+    /// The files of a folder and of all folders in it.
     pub(crate) fn files_in<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a TreeFile> {
         let files = self.files.iter();
         files.filter(move |file| below(&file.folder, folder).is_some())

@@ -15,7 +15,7 @@ use crate::parallel;
 use crate::split::Split;
 use crate::tree::{FileKind, Tree, TreeFile, below, under};
 use crate::voc::layout::{LISTS, list_file};
-use crate::voc::lists::{ImageNames, List, lists_in, read_list};
+use crate::voc::lists::{ImageNames, List, folded, lists_in, read_list};
 use crate::voc::xml::{self, RawAnnotation};
 
 /// The largest annotation file that is read: tens of thousands of objects.
@@ -377,13 +377,14 @@ fn id_of(file: &TreeFile, folder: &str, prefix: &str) -> String {
 }
 
 /// Gives images without annotation to annotations without image, where their names
-/// differ in case alone or the annotation's has the image's ending too. The names
+/// differ in case or the form of accents alone, or the annotation's has the image's
+/// ending too. The names
 /// that images had come with those that they got.
 fn pair_by_alike_names(
     annotations: &BTreeMap<String, Annotation>,
     images: &mut BTreeMap<String, Vec<DataFile>>,
 ) -> Vec<(String, String)> {
-    let alike = |id: &str| without_image_ending(id).to_lowercase();
+    let alike = |id: &str| folded(without_image_ending(id));
     let mut alone: HashMap<String, Vec<&String>> = HashMap::new();
     for id in annotations.keys().filter(|id| !images.contains_key(*id)) {
         alone.entry(alike(id)).or_default().push(id);

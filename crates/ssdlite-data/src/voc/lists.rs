@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
+use unicode_normalization::UnicodeNormalization;
+
 use crate::files::read_bounded;
 use crate::finding::{FileFindings, Finding, FindingKind, quoted};
 use crate::images::without_image_ending;
@@ -123,7 +125,7 @@ fn list_from_text(text: &str, file: &str, names: &ImageNames) -> List {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ImageNames {
     ids: Vec<String>,
-    /// Ids, and files seen from the data folder, in lower case.
+    /// Ids, and files seen from the data folder, folded.
     by_name: HashMap<String, Vec<Name>>,
     /// The same without any folder.
     by_bare_name: HashMap<String, Vec<usize>>,
@@ -142,11 +144,11 @@ impl ImageNames {
         let index = self.ids.len();
         self.ids.push(id.to_owned());
         for name in std::iter::once(id.to_owned()).chain(others) {
-            let names = self.by_name.entry(name.to_lowercase()).or_default();
+            let names = self.by_name.entry(folded(&name)).or_default();
             names.push(Name { name, id: index });
         }
         let bare = id.rsplit_once('/').map_or(id, |(_, name)| name);
-        let bare_names = self.by_bare_name.entry(bare.to_lowercase()).or_default();
+        let bare_names = self.by_bare_name.entry(folded(bare)).or_default();
         bare_names.push(index);
     }
 
@@ -177,7 +179,7 @@ impl ImageNames {
 
     /// The id of exactly this name.
     fn known(&self, name: &str) -> Option<&str> {
-        let names = self.by_name.get(&name.to_lowercase())?;
+        let names = self.by_name.get(&folded(name))?;
         let found = names.iter().find(|found| found.name == name)?;
         Some(&self.ids[found.id])
     }
@@ -206,7 +208,7 @@ impl ImageNames {
         let mut rest = text.as_str();
         loop {
             for name in [rest, without_file_ending(rest)] {
-                if let Some(found) = self.by_name.get(&name.to_lowercase()) {
+                if let Some(found) = self.by_name.get(&folded(name)) {
                     let mut names = found.iter();
                     let exact = names.find(|found| found.name == name);
                     let ids: Vec<usize> = match exact {
@@ -226,7 +228,7 @@ impl ImageNames {
         }
         let bare = [text.as_str(), without_file_ending(&text)];
         let mut found = bare.iter().filter_map(|name| {
-            let ids = self.by_bare_name.get(&name.to_lowercase())?;
+            let ids = self.by_bare_name.get(&folded(name))?;
             Some(self.only(ids, name))
         });
         found.next().unwrap_or(Err(None))
@@ -244,6 +246,12 @@ impl ImageNames {
             ))),
         }
     }
+}
+
+/// A name without what file systems and tools change in it: case, and whether an
+/// accent is a character of its own.
+pub(super) fn folded(name: &str) -> String {
+    name.nfc().flat_map(char::to_lowercase).collect()
 }
 
 /// A name without the ending of an image or annotation file.
@@ -285,7 +293,7 @@ mod tests {
 
     #[test]
     fn every_form_in_use_is_understood() {
-        let known = ["a", "b 1", "c.v2", "part/d", "part/e", "other/e"];
+        let known = ["a", "b 1", "c.v2", "part/d", "part/e", "other/e", "\u{e9}"];
         for (line, id) in [
             ("a.jpg", "a"),
             ("a.JPEG", "a"),
@@ -309,6 +317,7 @@ mod tests {
             ("d.jpg", "part/d"),
             ("other/e", "other/e"),
             ("JPEGImages/a.jpg Annotations/a.xml", "a"),
+            ("e\u{301}.jpg", "\u{e9}"),
         ] {
             assert_eq!(ids(line, &known), [id], "{line}");
         }

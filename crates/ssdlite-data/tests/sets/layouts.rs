@@ -307,7 +307,7 @@ fn what_stands_elsewhere_is_named() {
         &findings,
         vec![
             error("more", None, NotRead),
-            error(".", None, NotRead),
+            warning(".", None, NotRead),
             warning("ImageSets/Main/holdout.txt", None, NotRead),
             error("ImageSets/Main/valid.txt", None, NotRead),
             warning("Annotations", None, NotRead),
@@ -331,6 +331,7 @@ fn names_are_paired_whatever_their_case_and_ending() {
         ("C.xml", "c.Png"),
         ("d.jpg.xml", "d.jpg"),
         ("e.v2.xml", "e.v2.jpe"),
+        ("f\u{e9}.xml", "fe\u{301}.jpg"),
     ] {
         pair(
             &maker,
@@ -338,10 +339,10 @@ fn names_are_paired_whatever_their_case_and_ending() {
             &format!("JPEGImages/{image}"),
         );
     }
-    maker.list("train", "a\nb.jfif\nc\nd\ne.v2\n");
-    assert_eq!(checked(&maker), (5, Vec::new()));
+    maker.list("train", "a\nb.jfif\nc\nd\ne.v2\nf\u{e9}\n");
+    assert_eq!(checked(&maker), (6, Vec::new()));
     let train = ids(&maker.open(), Split::Train);
-    assert_eq!(train, ["a", "b", "C", "d.jpg", "e.v2"]);
+    assert_eq!(train, ["a", "b", "C", "d.jpg", "e.v2", "f\u{e9}"]);
     // Where case alone tells files apart, both are there.
     pair(&maker, "Annotations/A.xml", "JPEGImages/A.jpg");
     maker.list("train", "A\na\nC\n");
@@ -556,4 +557,57 @@ fn links_that_point_back_end() {
             warning("JPEGImages/part/loop", None, NotRead),
         ],
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_plain_file_is_named_and_not_waited_for() {
+    use std::os::unix::net::UnixListener;
+    let maker = Maker::voc();
+    for id in ["a", "b", "c"] {
+        maker.labelled(id, 31, 17, &[OBJECT]);
+    }
+    maker.list("train", "a\nb\nc\n");
+    let files = [
+        "Annotations/a.xml",
+        "JPEGImages/b.jpg",
+        "ImageSets/Main/val.txt",
+    ];
+    let sockets = files.map(|file| {
+        std::fs::remove_file(maker.path(file)).ok();
+        UnixListener::bind(maker.path(file)).unwrap()
+    });
+    let (objects, findings) = checked(&maker);
+    drop(sockets);
+    assert_eq!(objects, 1);
+    use FindingKind::*;
+    assert_faults(
+        &findings,
+        vec![
+            error(files[0], None, BadAnnotation),
+            error(files[1], None, BadImage),
+            error(files[2], None, BadList),
+        ],
+    );
+    for finding in findings {
+        assert!(
+            finding.message.contains("expected a plain file"),
+            "{finding}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf_8_are_read() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let maker = Maker::voc();
+    maker.labelled("a", 31, 17, &[OBJECT]);
+    for (folder, ending) in [("Annotations", "xml"), ("JPEGImages", "jpg")] {
+        let name = [b"\xE9.", ending.as_bytes()].concat();
+        let from = maker.path(&format!("{folder}/a.{ending}"));
+        std::fs::rename(from, maker.path(folder).join(OsStr::from_bytes(&name))).unwrap();
+    }
+    assert_eq!(checked(&maker), (1, Vec::new()));
 }
