@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::harness::{Ran, files_below, run};
-use crate::shared::{TINY, classification_data, classifier, detection_data, detector, text};
+use crate::shared::{
+    CLASSES, TINY, classification_data, classifier, detection_data, detector, text,
+};
 
 fn sample(folder: &Path) {
     run(
@@ -324,6 +326,15 @@ fn every_command_says_what_is_wrong_with_a_folder() {
     }
 }
 
+fn rename_class(set: &Path, from: &str, to: &str) {
+    for entry in fs::read_dir(set.join("Annotations")).unwrap() {
+        let path = entry.unwrap().path();
+        let xml = fs::read_to_string(&path).unwrap();
+        let name = |class: &str| format!("<name>{class}</name>");
+        fs::write(path, xml.replace(&name(from), &name(to))).unwrap();
+    }
+}
+
 #[test]
 fn what_split_writes_the_other_commands_accept() {
     for count in 1..7_usize {
@@ -335,6 +346,10 @@ fn what_split_writes_the_other_commands_accept() {
                 let to = folder.path().join("data").join(&file);
                 fs::copy(detection_data().join(&file), to).unwrap();
             }
+        }
+        // A class of one image in so few would be in test alone.
+        for class in CLASSES {
+            rename_class(&folder.path().join("data"), class, "thing");
         }
         let ran = run(folder.path(), &["data", "split", "data"]);
         if count < 3 {

@@ -1,6 +1,6 @@
 //! Making the lists of a VOC folder.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ssdlite_files::write_atomically;
 
@@ -86,10 +86,11 @@ impl VocFolder {
         })
     }
 
-    /// The images divided so that no part is without an object: the first such
-    /// division of those that the seed stands for.
+    /// The images divided so that no part is without an object, and if it can be so
+    /// that `trainval` has every class of `test`: the first such division of those
+    /// that the seed stands for.
     fn division<'a>(&self, ids: &[&'a str], shares: &SplitShares) -> Result<Division<&'a str>> {
-        const TRIED: u64 = 1000;
+        const TRIED: u64 = 100;
         let in_folder = |error: Error| match error {
             Error::InvalidRequest(fault) => {
                 Error::InvalidRequest(format!("{}: {fault}", self.root().display()))
@@ -97,39 +98,64 @@ impl VocFolder {
             error => error,
         };
         let sizes = PartSizes::without_empty(ids.len(), shares).map_err(in_folder)?;
-        let has_objects = parallel::map(ids, |id| self.has_objects(id));
-        let with_objects: HashSet<&str> = (ids.iter().zip(&has_objects))
-            .filter_map(|(id, has_objects)| has_objects.then_some(*id))
+        let labels: HashMap<&str, Labels<'_>> = (ids.iter().copied())
+            .zip(parallel::map(ids, |id| self.labels(id)))
             .collect();
+        let with_objects = labels.values().filter(|labels| labels.count).count();
         let is_sound = |division: &Division<&str>| {
             let parts = [&division.train, &division.val, &division.test];
-            (parts.iter()).all(|part| part.iter().any(|id| with_objects.contains(id)))
+            (parts.iter()).all(|part| part.iter().any(|id| labels[id].count))
         };
-        let first = divide(ids.to_vec(), sizes, &[shares.seed]);
-        let others = (1..TRIED).map(|next| divide(ids.to_vec(), sizes, &[shares.seed, next]));
-        std::iter::once(first)
-            .chain(others.take(if with_objects.len() < 3 {
-                0
-            } else {
-                TRIED as usize
-            }))
-            .find(is_sound)
+        let classes_of = |part: &[&str]| -> HashSet<&str> {
+            part.iter()
+                .flat_map(|id| &labels[id].classes)
+                .copied()
+                .collect()
+        };
+        let knows_all = |division: &Division<&str>| {
+            let mut known = classes_of(&division.train);
+            known.extend(classes_of(&division.val));
+            classes_of(&division.test).is_subset(&known)
+        };
+        let tried = if with_objects < 3 { 0 } else { TRIED };
+        let divisions = || {
+            (0..tried).map(|attempt| {
+                let keys = [shares.seed, attempt];
+                let keys = if attempt == 0 { &keys[..1] } else { &keys[..] };
+                divide(ids.to_vec(), sizes, keys)
+            })
+        };
+        divisions()
+            .find(|division| is_sound(division) && knows_all(division))
+            .or_else(|| divisions().find(is_sound))
             .ok_or_else(|| {
                 Error::InvalidRequest(format!(
                     "{}: expected at least 3 images with an object that counts, one each for \
                      train, val and test, and parts that are large enough to get one; found {} \
                      of {} images",
                     self.root().display(),
-                    with_objects.len(),
+                    with_objects,
                     ids.len()
                 ))
             })
     }
 
-    /// Whether an image's annotation has an object that is not difficult.
-    fn has_objects(&self, id: &str) -> bool {
+    /// What an image's annotation says of its objects.
+    fn labels(&self, id: &str) -> Labels<'_> {
         let annotation = self.annotation(id).and_then(|parsed| parsed.as_ref().ok());
-        let mut objects = annotation.iter().flat_map(|annotation| &annotation.objects);
-        objects.any(|object| object.difficult.as_deref() != Some("1"))
+        let objects = || annotation.iter().flat_map(|annotation| &annotation.objects);
+        Labels {
+            classes: objects()
+                .filter_map(|object| object.name.as_deref())
+                .collect(),
+            count: objects().any(|object| object.difficult.as_deref() != Some("1")),
+        }
     }
+}
+
+/// What an annotation says of its objects.
+struct Labels<'a> {
+    classes: HashSet<&'a str>,
+    /// Whether one of them is not difficult.
+    count: bool,
 }

@@ -509,6 +509,26 @@ fn every_part_of_a_division_gets_an_object_or_none_is_made() {
 }
 
 #[test]
+fn a_class_of_few_images_is_not_in_test_alone() {
+    let maker = Maker::voc();
+    for index in 0..10 {
+        let class = if index == 4 { "rare" } else { "x" };
+        let objects = [(class, ["2", "3", "9", "9"])];
+        maker.labelled(&index.to_string(), 31, 17, &objects);
+    }
+    for seed in 0..20 {
+        let shares = SplitShares {
+            trainval: 0.5,
+            seed,
+            ..SplitShares::default()
+        };
+        let folder = maker.open();
+        folder.write_splits(&shares, Overwrite::Allow).unwrap();
+        assert_eq!(checked(&maker), (10, Vec::new()), "{seed}");
+    }
+}
+
+#[test]
 fn splits_of_class_folders_have_any_usual_name_and_what_is_beside_them_is_named() {
     let maker = Maker::new();
     for split in ["Training", "valid", "Test", "holdout"] {
