@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::folders::ImageFolder;
-use crate::voc::{self, VocFolder};
+use crate::layout::Layout;
+use crate::voc::VocFolder;
 
 /// What a data folder holds.
 #[derive(Clone, Debug)]
@@ -16,18 +17,18 @@ pub enum DataFolder {
 }
 
 impl DataFolder {
-    /// Opens a folder of either kind: it is VOC's if it has any of VOC's
-    /// folders.
+    /// Opens a folder of either kind: it holds boxes if it has annotations in XML,
+    /// or VOC's folders for them.
     ///
     /// # Errors
-    /// [`Error::Malformed`](crate::Error::Malformed) if it is of neither kind, [`Error::Io`](crate::Error::Io) if a folder
-    /// can't be listed.
+    /// [`Error::NoSuchFolder`](crate::Error::NoSuchFolder);
+    /// [`Error::Malformed`](crate::Error::Malformed) if it is of neither kind,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for labels of another form,
+    /// [`Error::Io`](crate::Error::Io) if the folder can't be listed.
     pub fn open(root: &Path) -> Result<Self> {
-        let is_voc = voc::FOLDERS.iter().any(|name| root.join(name).is_dir());
-        if is_voc {
-            Ok(Self::Voc(VocFolder::open(root)?))
-        } else {
-            Ok(Self::Images(ImageFolder::open(root)?))
-        }
+        Ok(match Layout::of(root)? {
+            Layout::Boxes(layout, tree) => Self::Voc(VocFolder::new(layout, &tree)),
+            Layout::Classes(layout, tree) => Self::Images(ImageFolder::new(layout, &tree)),
+        })
     }
 }

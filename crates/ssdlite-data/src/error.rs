@@ -19,18 +19,31 @@ pub enum Error {
     /// more than the whole, or to overwrite files without saying so.
     #[error("{0}")]
     InvalidRequest(String),
+    /// There is no folder where data should be.
+    #[error("{}: there is no such folder", .0.display())]
+    NoSuchFolder(PathBuf),
     /// A thread of the batch loader could not be started or panicked: a fault
     /// of the machine or of this program.
     #[error("loader: {0}")]
     Worker(String),
     /// A file or folder can't be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+/// What a user calls an error of the operating system.
+fn words_of(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or folder".into(),
+        io::ErrorKind::PermissionDenied => "there is no permission to read or write it".into(),
+        io::ErrorKind::StorageFull => "the disk is full".into(),
+        _ => error.to_string(),
+    }
 }
 
 /// A result with this crate's [`Error`].
@@ -43,6 +56,13 @@ impl Error {
             path: path.as_ref().to_owned(),
             source,
         }
+    }
+
+    /// The message without the path that it starts with.
+    pub(crate) fn message_about(&self, path: &Path) -> String {
+        let message = self.to_string();
+        let prefix = format!("{}: ", path.display());
+        message.strip_prefix(&prefix).unwrap_or(&message).to_owned()
     }
 }
 

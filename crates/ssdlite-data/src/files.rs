@@ -1,8 +1,11 @@
 //! Files and folders, guarded.
 
+use std::ffi::OsString;
 use std::fs;
-use std::io;
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use ssdlite_files::is_clutter;
 
 use crate::error::{Error, Result};
 
@@ -22,6 +25,19 @@ pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
     })
 }
 
+/// The first bytes of a plain file, as many as tell what it holds; none of what
+/// can't be read.
+pub(crate) fn read_start(path: &Path) -> Vec<u8> {
+    const BYTES: u64 = 64 << 10;
+    let mut start = Vec::new();
+    let read =
+        ssdlite_files::open_plain(path).and_then(|file| file.take(BYTES).read_to_end(&mut start));
+    match read {
+        Ok(_) => start,
+        Err(_) => Vec::new(),
+    }
+}
+
 /// Whether a file that exists already may be replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
@@ -32,18 +48,23 @@ pub enum Overwrite {
     Allow,
 }
 
-/// The names in a folder, sorted; a name that is not UTF-8 comes with
-/// replacement characters.
-pub(crate) fn sorted_names(folder: &Path) -> Result<Vec<String>> {
-    let mut names = fs::read_dir(folder)
+/// The names in a folder with the paths that they stand for, sorted, clutter
+/// left out; a name that is not UTF-8 comes with replacement characters.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn entries_of(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut entries = fs::read_dir(folder)
         .and_then(|entries| {
             entries
-                .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+                .map(|entry| entry.map(|entry| (entry.file_name(), entry.path())))
                 .collect::<io::Result<Vec<_>>>()
         })
         .map_err(|source| Error::io(folder, source))?;
-    names.sort_unstable();
-    Ok(names)
+    entries.retain(|(name, _)| !is_clutter(name));
+    entries.sort_unstable();
+    let named = |(name, path): (OsString, _)| (name.to_string_lossy().into_owned(), path);
+    Ok(entries.into_iter().map(named).collect())
 }
 
 /// Makes a folder and those above it.

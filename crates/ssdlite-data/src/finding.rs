@@ -15,21 +15,25 @@ use unicode_security::confusable_detection;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
-    /// A list names an image by something that is no plain file name, such
-    /// as `../../etc/passwd`. The line is skipped.
-    UnsafeId,
+    /// A line of a list that names no image or annotation that is there, or
+    /// several. It is skipped.
+    UnknownId,
     /// A list names an image twice. The second line is skipped.
     RepeatedId,
     /// An image stands in two splits that must share none.
     Leak,
     /// `trainval` is not what `train` and `val` make together.
     SplitsDisagree,
+    /// A list that can't be read. It counts as empty.
+    BadList,
     /// A split is missing or names no image.
     EmptySplit,
     /// An image or annotation that no split names.
     Unlisted,
     /// An image without an annotation. The image is skipped.
     MissingAnnotation,
+    /// Several annotations of one id. The first by name is taken.
+    AmbiguousAnnotation,
     /// An annotation file that can't be read. The image is skipped.
     BadAnnotation,
     /// An annotation that is not in the encoding that it declares. It is read
@@ -91,6 +95,8 @@ pub enum FindingKind {
     /// A file or folder that is no image where images are expected. It is
     /// skipped.
     NotAImage,
+    /// A file or folder that is not read where it stands.
+    NotRead,
     /// How many more findings there are about a file than are told one by one.
     MoreFindings,
 }

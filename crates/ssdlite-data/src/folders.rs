@@ -1,26 +1,27 @@
 //! Classification data: a folder of images for each class.
 //!
-//! Either the data folder holds `train`, and maybe `val` and `test`, with a
-//! folder a class in each, or it holds the class folders itself and is divided
+//! Either the data folder holds `train`, and maybe `val` (or `valid`, `validation`)
+//! and `test`, with a folder a class in each, or it holds the class folders itself and is divided
 //! at random, class by class. The classes are the folders of `train` (or of the
 //! whole set), sorted by name; `val` and `test` may lack some of them. Class
 //! folders within class folders are not descended into.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ssdlite_core::{ClassId, ClassNames};
-use ssdlite_image::DecodeMemory;
+use ssdlite_image::{DecodeMemory, format_from_name};
 
 use crate::check::CheckReport;
 use crate::dataset::{ClassificationSet, LabelledImage};
 use crate::error::{Error, Result};
-use crate::files::sorted_names;
-use crate::finding::{Finding, FindingKind, Losses, Reading, quoted, similar_classes};
-use crate::images::{IMAGE_ENDINGS, decode_fault, header_within_limits, stem_with_ending};
+use crate::files::entries_of;
+use crate::finding::{Finding, FindingKind, Losses, Reading, because_of, quoted, similar_classes};
+use crate::images::{SHOWN_ENDINGS, decode_fault, header_within_limits};
+use crate::layout::{ClassLayout, Layout, expected_classes};
 use crate::parallel;
-use crate::split::{Split, SplitShares, divide};
-use crate::voc;
+use crate::split::{PartSizes, Split, SplitShares, divide};
+use crate::tree::{Tree, under};
 
 /// How an image folder is read.
 #[derive(Clone, Debug, Default)]
@@ -35,23 +36,22 @@ pub struct ImageFolderOptions {
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     root: PathBuf,
-    layout: Layout,
+    layout: ClassLayout,
+    findings: Vec<Finding>,
 }
 
-/// Where the class folders are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
-    /// In a folder for each split.
-    PerSplit,
-    /// In the data folder itself.
-    Single,
+/// An image as findings name it, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ImageFile {
+    file: String,
+    path: PathBuf,
 }
 
 /// The images of a split, by name.
 #[derive(Default)]
 struct Contents {
-    /// Files seen from the data folder, class by class.
-    files: Vec<(ClassId, String)>,
+    /// Class by class.
+    files: Vec<(ClassId, ImageFile)>,
     findings: Vec<Finding>,
     losses: Losses,
 }
@@ -61,31 +61,33 @@ impl ImageFolder {
     /// is there and holds folders.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if there is no class folder, or if the folder is in
-    /// VOC's layout, [`Error::Io`] if a folder can't be listed.
+    /// [`Error::NoSuchFolder`]; [`Error::Malformed`] if there is no class folder, or
+    /// if the folder holds images with boxes, [`Error::Unsupported`] for labels of
+    /// another form, [`Error::Io`] if a folder can't be listed.
     pub fn open(root: &Path) -> Result<Self> {
-        if voc::FOLDERS.iter().all(|name| root.join(name).is_dir()) {
-            return Err(Error::Malformed(format!(
-                "{}: expected train/CLASS/ or CLASS/ folders of images, found VOC's layout \
-                 for detectors",
-                root.display()
-            )));
+        match Layout::of(root)? {
+            Layout::Classes(layout, tree) => Ok(Self::new(layout, &tree)),
+            Layout::Boxes(layout, _) => {
+                let places = layout.places();
+                let fault = format!(
+                    "found images with boxes, as in VOC's layout, which a detector learns from: \
+                     {places}"
+                );
+                Err(expected_classes(root, &fault))
+            }
         }
-        let train = root.join(Split::Train.name());
-        let layout = if train.is_dir() && !folders_in(&train)?.is_empty() {
-            Layout::PerSplit
-        } else if folders_in(root)?.is_empty() {
-            return Err(Error::Malformed(format!(
-                "{}: expected train/CLASS/ or CLASS/ folders of images, found neither",
-                root.display()
-            )));
-        } else {
-            Layout::Single
-        };
-        Ok(Self {
-            root: root.to_owned(),
+    }
+
+    pub(crate) fn new(layout: ClassLayout, tree: &Tree) -> Self {
+        let mut findings = tree.findings.clone();
+        if let ClassLayout::PerSplit(splits) = &layout {
+            findings.extend(beside_splits(splits, tree));
+        }
+        Self {
+            root: tree.root().to_owned(),
             layout,
-        })
+            findings,
+        }
     }
 
     /// The data folder.
@@ -93,9 +95,14 @@ impl ImageFolder {
         &self.root
     }
 
+    /// What is in the folder and is not read, whatever split is asked for.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
     /// Whether the splits are folders of their own, not made at random.
     pub fn has_split_folders(&self) -> bool {
-        self.layout == Layout::PerSplit
+        matches!(self.layout, ClassLayout::PerSplit(_))
     }
 
     /// Whether the split can be read.
@@ -112,10 +119,12 @@ impl ImageFolder {
     pub fn classes(&self) -> Result<ClassNames> {
         let base = self.train_base();
         let mut names = BTreeSet::new();
-        for name in folders_in(&self.root.join(base))? {
-            let files = sorted_names(&self.root.join(base).join(&name))?;
-            let has_image =
-                (files.iter()).any(|file| stem_with_ending(file, &IMAGE_ENDINGS).is_some());
+        for (name, path) in entries_of(&self.root.join(base))? {
+            if !path.is_dir() {
+                continue;
+            }
+            let files = entries_of(&path)?;
+            let has_image = (files.iter()).any(|(file, _)| is_image(file));
             if has_image && ClassNames::new([&name]).is_ok() && name.trim() == name {
                 names.insert(name);
             }
@@ -149,29 +158,29 @@ impl ImageFolder {
         let classes = self.expected_classes(options)?;
         let contents = self.contents(split, &classes, &options.shares)?;
         let faults = parallel::map(&contents.files, |(_, file)| {
-            header_within_limits(&self.root.join(file)).err()
+            header_within_limits(&file.path).err()
         });
         let (mut findings, mut losses) = (contents.findings, contents.losses);
         let mut images = Vec::new();
         for ((class, file), fault) in contents.files.into_iter().zip(faults) {
             match fault {
                 None => images.push(LabelledImage {
-                    path: self.root.join(file),
+                    path: file.path,
                     class,
                 }),
                 Some(fault) => {
                     losses.images_skipped += 1;
-                    findings.push(Finding::error(file, FindingKind::BadImage, fault));
+                    findings.push(Finding::error(file.file, FindingKind::BadImage, fault));
                 }
             }
         }
         if images.is_empty() {
-            let reason = match (findings.first(), self.layout) {
-                (Some(finding), _) => format!("; first fault: {finding}"),
-                (None, Layout::Single) => {
+            let reason = match (findings.first(), &self.layout) {
+                (Some(_), _) => because_of(&findings),
+                (None, ClassLayout::Single) => {
                     "; divided at random, so few images a class leave none for it".to_owned()
                 }
-                (None, Layout::PerSplit) => String::new(),
+                (None, ClassLayout::PerSplit(_)) => String::new(),
             };
             return Err(Error::Malformed(format!(
                 "{}: expected images in the split {split}, found none that can be used{reason}",
@@ -191,7 +200,8 @@ impl ImageFolder {
     /// As [`Self::read`], but a missing or empty split is a finding.
     pub fn check(&self, options: &ImageFolderOptions) -> Result<CheckReport> {
         let classes = self.expected_classes(options)?;
-        let mut findings = similar_classes(&classes, self.train_base());
+        let mut findings = self.findings.clone();
+        findings.extend(similar_classes(&classes, self.train_base()));
         let mut losses = Losses::default();
         let mut images = 0;
         for split in [Split::Train, Split::Val, Split::Test] {
@@ -207,17 +217,16 @@ impl ImageFolder {
             losses += contents.losses;
             let memory = DecodeMemory::default();
             let faults = parallel::map(&contents.files, |(_, file)| {
-                let path = self.root.join(file);
-                header_within_limits(&path)
+                header_within_limits(&file.path)
                     .err()
-                    .or_else(|| decode_fault(&path, &memory))
+                    .or_else(|| decode_fault(&file.path, &memory))
             });
             for ((_, file), fault) in contents.files.into_iter().zip(faults) {
                 match fault {
                     None => images += 1,
                     Some(fault) => {
                         losses.images_skipped += 1;
-                        findings.push(Finding::error(file, FindingKind::BadImage, fault));
+                        findings.push(Finding::error(file.file, FindingKind::BadImage, fault));
                     }
                 }
             }
@@ -231,24 +240,25 @@ impl ImageFolder {
 
     /// The folder of the class folders to learn from, seen from the data
     /// folder.
-    fn train_base(&self) -> &'static str {
-        match self.layout {
-            Layout::PerSplit => Split::Train.name(),
-            Layout::Single => "",
+    fn train_base(&self) -> &str {
+        match &self.layout {
+            ClassLayout::PerSplit(splits) => splits.get(&Split::Train).map_or("", String::as_str),
+            ClassLayout::Single => "",
         }
     }
 
     /// The folders that hold a split's class folders.
-    fn bases(&self, split: Split) -> Result<Vec<&'static str>> {
-        let wanted: &[Split] = match (self.layout, split) {
-            (Layout::Single, _) => return Ok(vec![""]),
-            (Layout::PerSplit, Split::TrainVal) => &[Split::Train, Split::Val],
-            (Layout::PerSplit, _) => &[split],
+    fn bases(&self, split: Split) -> Result<Vec<&str>> {
+        let ClassLayout::PerSplit(splits) = &self.layout else {
+            return Ok(vec![""]);
         };
-        let bases: Vec<_> = wanted
-            .iter()
-            .map(|split| split.name())
-            .filter(|name| self.root.join(name).is_dir())
+        let parts = [Split::Train, Split::Val];
+        let wanted = match split {
+            Split::TrainVal if !splits.contains_key(&split) => &parts[..],
+            _ => &[split],
+        };
+        let bases: Vec<&str> = (wanted.iter())
+            .filter_map(|split| splits.get(split).map(String::as_str))
             .collect();
         if bases.is_empty() {
             return Err(Error::Malformed(format!(
@@ -257,6 +267,16 @@ impl ImageFolder {
             )));
         }
         Ok(bases)
+    }
+
+    /// What a split is called in findings.
+    fn name_of(&self, split: Split) -> &str {
+        match &self.layout {
+            ClassLayout::PerSplit(splits) => {
+                splits.get(&split).map_or(split.name(), String::as_str)
+            }
+            ClassLayout::Single => split.name(),
+        }
     }
 
     fn expected_classes(&self, options: &ImageFolderOptions) -> Result<ClassNames> {
@@ -276,25 +296,21 @@ impl ImageFolder {
     ) -> Result<Contents> {
         let mut contents = Contents::default();
         for base in self.bases(split)? {
-            for name in sorted_names(&self.root.join(base))? {
+            for (name, path) in entries_of(&self.root.join(base))? {
                 let place = under(base, &name);
-                if !self.root.join(&place).is_dir() {
+                if !path.is_dir() {
                     contents.pass_over(place, "stands beside the class folders");
                     continue;
                 }
-                if name.starts_with('.') {
-                    contents.pass_over(place, "is hidden");
-                    continue;
-                }
-                let files = self.images_in(&place, &mut contents.findings)?;
+                let files = images_in(&path, &place, &mut contents.findings)?;
                 let Some(class) = classes.id_of(&name) else {
                     contents.losses.images_skipped += files.len();
                     contents.findings.push(unknown_class(place, &name, classes));
                     continue;
                 };
                 let files = match self.layout {
-                    Layout::PerSplit => files,
-                    Layout::Single => part(files, split, &name, shares),
+                    ClassLayout::PerSplit(_) => files,
+                    ClassLayout::Single => part(files, split, &name, shares),
                 };
                 contents
                     .files
@@ -302,45 +318,23 @@ impl ImageFolder {
             }
         }
         // Stable: `train` stays before `val` within a class.
-        contents.files.sort_by_key(|&(class, _)| class);
+        contents.files.sort_by_key(|(class, _)| *class);
         Ok(contents)
-    }
-
-    /// The image files in a class folder, seen from the data folder.
-    fn images_in(&self, place: &str, findings: &mut Vec<Finding>) -> Result<Vec<String>> {
-        let mut files = Vec::new();
-        for name in sorted_names(&self.root.join(place))? {
-            let file = under(place, &name);
-            let kind = FindingKind::NotAImage;
-            if name.starts_with('.') {
-                findings.push(Finding::warning(file, kind, "is hidden"));
-            } else if self.root.join(&file).is_dir() {
-                let message = "is a folder in a class folder, its files are not read";
-                findings.push(Finding::error(file, kind, message));
-            } else if stem_with_ending(&name, &IMAGE_ENDINGS).is_none() {
-                let endings = IMAGE_ENDINGS.join(", ");
-                let message = format!("expected an image ({endings})");
-                findings.push(Finding::warning(file, kind, message));
-            } else {
-                files.push(file);
-            }
-        }
-        Ok(files)
     }
 
     /// Classes without an image in a split.
     fn empty_classes(
         &self,
         split: Split,
-        files: &[(ClassId, String)],
+        files: &[(ClassId, ImageFile)],
         classes: &ClassNames,
     ) -> Vec<Finding> {
-        let present: BTreeSet<ClassId> = files.iter().map(|&(class, _)| class).collect();
+        let present: BTreeSet<ClassId> = files.iter().map(|(class, _)| *class).collect();
         (classes.ids().zip(classes.iter()))
             .filter(|(class, _)| !present.contains(class))
             .map(|(_, name)| {
                 let message = format!("the class {} has no image in {split}", quoted(name));
-                let (file, kind) = (split.name(), FindingKind::EmptyClass);
+                let (file, kind) = (self.name_of(split), FindingKind::EmptyClass);
                 match split {
                     Split::Train => Finding::error(file, kind, message),
                     _ => Finding::warning(file, kind, message),
@@ -348,6 +342,53 @@ impl ImageFolder {
             })
             .collect()
     }
+}
+
+/// The image files in a class folder.
+fn images_in(folder: &Path, place: &str, findings: &mut Vec<Finding>) -> Result<Vec<ImageFile>> {
+    let mut files = Vec::new();
+    for (name, path) in entries_of(folder)? {
+        let file = under(place, &name);
+        let kind = FindingKind::NotAImage;
+        if path.is_dir() {
+            let message = "is a folder in a class folder, its files are not read";
+            findings.push(Finding::error(file, kind, message));
+        } else if !is_image(&name) {
+            let message = format!("expected an image ({SHOWN_ENDINGS})");
+            findings.push(Finding::warning(file, kind, message));
+        } else {
+            files.push(ImageFile { file, path });
+        }
+    }
+    Ok(files)
+}
+
+fn is_image(name: &str) -> bool {
+    format_from_name(Path::new(name)).is_some()
+}
+
+/// What stands beside the folders of the splits and is in none of them.
+fn beside_splits(splits: &BTreeMap<Split, String>, tree: &Tree) -> Vec<Finding> {
+    let expected = "expected train, val or valid, and test beside each other";
+    let mut findings = Vec::new();
+    for name in tree.children("") {
+        if !splits.values().any(|split| split == name) {
+            let (kind, images) = (FindingKind::NotRead, tree.all_in(name).images);
+            findings.push(match images {
+                0 => Finding::warning(name, kind, format!("is not read: {expected}")),
+                _ => {
+                    let message = format!("holds {images} images that are not read: {expected}");
+                    Finding::error(name, kind, message)
+                }
+            });
+        }
+    }
+    let images = tree.directly_in("").images;
+    if images > 0 {
+        let message = format!("holds {images} images outside of class folders, which are not read");
+        findings.push(Finding::error(".", FindingKind::NotRead, message));
+    }
+    findings
 }
 
 impl Contents {
@@ -359,11 +400,12 @@ impl Contents {
 
 /// The part of a class's images that belongs to a split. It depends on the
 /// seed, the class's name and the number of its images, on no other class.
-fn part(files: Vec<String>, split: Split, class: &str, shares: &SplitShares) -> Vec<String> {
+fn part<T: Ord + Clone>(files: Vec<T>, split: Split, class: &str, shares: &SplitShares) -> Vec<T> {
     let keys: Vec<u64> = std::iter::once(shares.seed)
         .chain(class.bytes().map(u64::from))
         .collect();
-    let division = divide(files, shares, &keys);
+    let sizes = PartSizes::rounded(files.len(), shares);
+    let division = divide(files, sizes, &keys);
     match split {
         Split::Train => division.train,
         Split::Val => division.val,
@@ -388,19 +430,4 @@ fn unknown_class(place: String, name: &str, classes: &ClassNames) -> Finding {
             Finding::error(place, FindingKind::UnknownClass, message)
         }
     }
-}
-
-fn under(base: &str, name: &str) -> String {
-    if base.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{base}/{name}")
-    }
-}
-
-/// The folders in a folder that are not hidden, sorted.
-fn folders_in(path: &Path) -> Result<Vec<String>> {
-    let mut names = sorted_names(path)?;
-    names.retain(|name| !name.starts_with('.') && path.join(name).is_dir());
-    Ok(names)
 }

@@ -4,22 +4,33 @@ use std::fs;
 use std::path::Path;
 
 use ssdlite_image::decode::header_of_file;
-use ssdlite_image::{DecodeMemory, Header, Limits};
+use ssdlite_image::{DecodeMemory, Header, Limits, NamedFormat, format_from_name};
 
-/// Endings of image files in the order in which they are preferred.
-pub(crate) const IMAGE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+/// The endings of the images that are read, for a message.
+pub(crate) const SHOWN_ENDINGS: &str = ".jpg, .jpeg, .png, .webp, .bmp";
 
-/// The stem of a file that is not hidden and has one of these endings, in any
-/// case, and which ending it is.
-pub(crate) fn stem_with_ending<'a>(name: &'a str, endings: &[&str]) -> Option<(&'a str, usize)> {
-    if name.starts_with('.') {
-        return None;
+/// A name without the ending of an image, if it has one.
+pub(crate) fn without_image_ending(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, _)) if format_from_name(Path::new(name)).is_some() => stem,
+        _ => name,
     }
-    let (stem, ending) = name.rsplit_once('.')?;
-    let index = endings
-        .iter()
-        .position(|known| known.eq_ignore_ascii_case(ending))?;
-    Some((stem, index))
+}
+
+/// Where a file stands among the images of one id: the common formats and endings
+/// come first, those that are not read last.
+pub(crate) fn preference(file: &str) -> (usize, usize) {
+    let path = Path::new(file);
+    let ending = file.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let last = usize::MAX;
+    match format_from_name(path) {
+        Some(NamedFormat::Read(format)) => {
+            let mut endings = format.endings().iter();
+            let position = endings.position(|known| known.eq_ignore_ascii_case(ending));
+            (format as usize, position.unwrap_or(last))
+        }
+        Some(NamedFormat::Unread(_)) | None => (last, last),
+    }
 }
 
 /// Decodes an image, in memory that other threads share, and forgets it; the
@@ -39,7 +50,10 @@ pub(crate) fn header_within_limits(path: &Path) -> std::result::Result<Header, S
         return Err("expected a plain file".into());
     }
     let limits = Limits::default();
-    let header = header_of_file(path, &limits).map_err(|error| image_fault(&error, path))?;
+    let header = header_of_file(path, &limits).map_err(|error| match format_from_name(path) {
+        Some(NamedFormat::Unread(format)) => format!("is {format}"),
+        Some(NamedFormat::Read(_)) | None => image_fault(&error, path),
+    })?;
     limits
         .check_size(header.stored)
         .map_err(|error| error.to_string())?;

@@ -17,11 +17,14 @@ mod files;
 pub mod finding;
 pub mod folders;
 mod images;
+mod labels;
+mod layout;
 pub mod loader;
 pub mod parallel;
 pub mod sample;
 pub mod split;
 pub mod stats;
+mod tree;
 pub mod voc;
 
 pub use data_folder::DataFolder;

@@ -35,6 +35,18 @@ impl Split {
             Self::Test => "test",
         }
     }
+
+    /// The split that a folder or list of this name holds, in any case and by any
+    /// name in use.
+    pub(crate) fn from_folder_name(name: &str) -> Option<Self> {
+        match name.to_lowercase().as_str() {
+            "train" | "training" => Some(Self::Train),
+            "val" | "valid" | "validation" | "dev" => Some(Self::Val),
+            "trainval" | "train_val" | "trainvalid" => Some(Self::TrainVal),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Split {
@@ -105,14 +117,58 @@ pub(crate) struct Division<T> {
     pub(crate) test: Vec<T>,
 }
 
-/// Divides items at random; sizes are rounded to the nearest, but the first
-/// item of the random order is always in `train`.
+/// How many items each part of a division gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PartSizes {
+    train: usize,
+    trainval: usize,
+}
+
+impl PartSizes {
+    /// The shares of `count` items, rounded to the nearest; `train` gets one first.
+    pub(crate) fn rounded(count: usize, shares: &SplitShares) -> Self {
+        let trainval = part_of(count, shares.trainval);
+        let train = part_of(trainval, shares.train);
+        Self { train, trainval }
+    }
+
+    /// The same, but with an item in each part.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for fewer than three items, and for a share that
+    /// leaves nothing for another part.
+    pub(crate) fn without_empty(count: usize, shares: &SplitShares) -> Result<Self> {
+        for (name, share, rest) in [
+            ("trainval", shares.trainval, "test"),
+            ("train", shares.train, "val"),
+        ] {
+            if share >= 1.0 {
+                return Err(Error::InvalidRequest(format!(
+                    "expected a share of {name} below 1, found {share}, which leaves no image for \
+                     {rest}"
+                )));
+            }
+        }
+        if count < 3 {
+            return Err(Error::InvalidRequest(format!(
+                "expected at least 3 images, one each for train, val and test; found {count}"
+            )));
+        }
+        let rounded = Self::rounded(count, shares);
+        let trainval = rounded.trainval.clamp(2, count - 1);
+        Ok(Self {
+            train: part_of(trainval, shares.train).clamp(1, trainval - 1),
+            trainval,
+        })
+    }
+}
+
+/// Divides items at random.
 ///
 /// `keys` are what the random order depends on, besides the number of items.
-pub(crate) fn divide<T>(items: Vec<T>, shares: &SplitShares, keys: &[u64]) -> Division<T> {
+pub(crate) fn divide<T>(items: Vec<T>, sizes: PartSizes, keys: &[u64]) -> Division<T> {
     let count = items.len();
-    let trainval = part_of(count, shares.trainval);
-    let train = part_of(trainval, shares.train);
+    let PartSizes { train, trainval } = sizes;
     let mut order: Vec<usize> = (0..count).collect();
     Rng::from_keys(keys).shuffle(&mut order);
     let mut rank = vec![0; count];
@@ -158,7 +214,8 @@ mod tests {
             train: 0.75,
             seed: 5,
         };
-        let division = divide((0..101).collect(), &shares, &[5]);
+        let part_sizes = PartSizes::rounded(101, &shares);
+        let division = divide((0..101).collect(), part_sizes, &[5]);
         let sizes = [&division.train, &division.val, &division.test].map(Vec::len);
         assert_eq!(sizes, [61, 20, 20]);
         let mut all = Vec::new();
@@ -169,14 +226,50 @@ mod tests {
         all.sort_unstable();
         assert_eq!(all, (0..101).collect::<Vec<_>>());
         assert_ne!(division.train, (0..61).collect::<Vec<_>>());
-        assert_ne!(division, divide((0..101).collect(), &shares, &[6]));
+        assert_ne!(division, divide((0..101).collect(), part_sizes, &[6]));
     }
 
     #[test]
     fn small_sets_fill_train_first() {
         let shares = SplitShares::default();
-        assert!(divide(Vec::<u8>::new(), &shares, &[]).train.is_empty());
-        assert_eq!(divide(vec![7], &shares, &[]).train, [7]);
+        let train = |items: Vec<u8>| {
+            let sizes = PartSizes::rounded(items.len(), &shares);
+            divide(items, sizes, &[]).train
+        };
+        assert!(train(Vec::new()).is_empty());
+        assert_eq!(train(vec![7]), [7]);
+    }
+
+    #[test]
+    fn three_items_are_enough_to_leave_no_part_empty() {
+        for train in [0.01, 0.5, 0.9, 0.999] {
+            for trainval in [0.01, 0.5, 0.9, 0.999] {
+                let shares = SplitShares {
+                    trainval,
+                    train,
+                    seed: 0,
+                };
+                for count in 3..40 {
+                    let sizes = PartSizes::without_empty(count, &shares).unwrap();
+                    let division = divide((0..count).collect(), sizes, &[1]);
+                    let parts = [division.train, division.val, division.test];
+                    assert!(
+                        parts.iter().all(|part| !part.is_empty()),
+                        "{count} {shares:?}"
+                    );
+                    assert_eq!(parts.concat().len(), count);
+                }
+                assert!(PartSizes::without_empty(2, &shares).is_err());
+            }
+        }
+        let shares = SplitShares {
+            train: 1.0,
+            ..SplitShares::default()
+        };
+        let message = PartSizes::without_empty(100, &shares)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("no image for val"), "{message}");
     }
 
     #[test]

@@ -7,9 +7,11 @@
 //! another program, [`NewFolder`] for many files that belong together.
 //!
 //! What is read is a plain file of a bearable size: [`open_plain`], [`read_bounded`].
+//! What is none of a reader's business has such a name: [`is_clutter`].
 //!
 //! A [`LockFile`] keeps two processes from the same work.
 
+mod clutter;
 mod leftovers;
 mod lock;
 
@@ -19,6 +21,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use clutter::is_clutter;
 pub use leftovers::{remove_leftovers, remove_leftovers_of, target_from_temporary};
 pub use lock::{LockFile, Locked};
 

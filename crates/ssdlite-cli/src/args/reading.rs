@@ -13,8 +13,8 @@ use ssdlite_files::read_bounded;
 /// How a data folder is read.
 #[derive(Args)]
 pub(crate) struct ReadingArgs {
-    /// A VOC folder (Annotations, ImageSets, JPEGImages) or a folder of images
-    /// in class folders
+    /// A folder of images with boxes (Annotations, ImageSets, JPEGImages) or of
+    /// images in class folders
     pub(crate) data: PathBuf,
     /// A file with one class name a line; objects of other classes are faults
     #[arg(long, value_name = "FILE")]

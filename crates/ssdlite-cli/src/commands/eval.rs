@@ -16,13 +16,13 @@ use crate::evaluation::detector::{evaluate, has_objects, save};
 use crate::evaluation::{MOST_PRINTED_CLASSES, SHOWN_SCORE};
 use crate::models::{Purpose, load_detector};
 use crate::outcome::Outcome;
-use crate::output::findings::warn_of_reading;
+use crate::output::findings::{warn_of, warn_of_reading};
 
 #[derive(Args)]
 pub(crate) struct EvalArgs {
     /// A detector's model file
     model: PathBuf,
-    /// A VOC folder (Annotations, ImageSets, JPEGImages)
+    /// A folder of images with boxes (Annotations, ImageSets, JPEGImages)
     data: PathBuf,
     /// train, val, trainval or test
     #[arg(long, default_value_t = Split::Test)]
@@ -61,7 +61,9 @@ impl EvalArgs {
             Purpose::Evaluate,
             Some(NonZeroUsize::MIN),
         )?;
-        let reading = VocFolder::open(&self.data)?.read(
+        let folder = VocFolder::open(&self.data)?;
+        warn_of(folder.findings());
+        let reading = folder.read(
             self.split,
             &VocOptions {
                 coordinates: coordinates(self.voc_zero_based),

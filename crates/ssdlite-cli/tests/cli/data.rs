@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::run;
+use crate::harness::{Ran, files_below, run};
+use crate::shared::{
+    CLASSES, TINY, classification_data, classifier, detection_data, detector, text,
+};
 
 fn sample(folder: &Path) {
     run(
@@ -219,4 +222,170 @@ fn crc32(bytes: &[u8]) -> u32 {
         })
     };
     !bytes.iter().fold(!0, step)
+}
+
+/// The sample's first images in the layout of Roboflow's export: `train`, `valid`
+/// and `test` with annotations beside the images.
+fn export(folder: &Path) {
+    let sample = detection_data();
+    for (number, split) in ["train", "train", "train", "valid", "valid", "test"]
+        .into_iter()
+        .enumerate()
+    {
+        fs::create_dir_all(folder.join(split)).unwrap();
+        for (place, ending) in [("Annotations", "xml"), ("JPEGImages", "jpg")] {
+            let name = format!("sample_{number:05}.{ending}");
+            let to = folder.join(split).join(&name);
+            fs::copy(sample.join(place).join(&name), to).unwrap();
+        }
+    }
+    fs::write(folder.join("README.roboflow.txt"), "x").unwrap();
+}
+
+#[test]
+fn folders_of_splits_with_annotations_are_boxes_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    export(&folder.path().join("data"));
+    let ran = |code, args: &[&str]| run(folder.path(), args).exits(code);
+    let check = ran(0, &["data", "check", "data"]);
+    assert!(check.stdout.contains("6 sound images"), "{}", check.stdout);
+    assert!(check.stdout.contains("0 errors"), "{}", check.stdout);
+    let [stats] = ran(0, &["data", "stats", "data", "--json"])
+        .json()
+        .try_into()
+        .unwrap();
+    let counts = stats["splits"].as_array().unwrap().iter();
+    let counts: Vec<_> = counts
+        .map(|split| split["images"].as_u64().unwrap())
+        .collect();
+    assert_eq!(counts, [3, 2, 1]);
+    let eval = ["eval", &detector(), "data", "--split", "val", "--json"];
+    assert_eq!(ran(0, &eval).json()[0]["images"], 2);
+    let before = files_below(&folder.path().join("data"));
+    let split = ran(1, &["data", "split", "data"]);
+    assert!(split.stderr.contains("--force"), "{}", split.stderr);
+    assert_eq!(files_below(&folder.path().join("data")), before);
+    for command in [
+        &["classifier", "train", "data"][..],
+        &["classifier", "eval", &classifier(), "data"],
+    ] {
+        let refused = ran(1, command);
+        let found = "found images with boxes";
+        assert!(refused.stderr.contains(found), "{}", refused.stderr);
+    }
+    let classes = text(&classification_data());
+    let refused = ran(1, &["train", &classes]);
+    let found = "found images in folders named by their class, such as `train/apple`";
+    assert!(refused.stderr.contains(found), "{}", refused.stderr);
+}
+
+#[test]
+fn a_detector_learns_from_folders_of_splits() {
+    let folder = tempfile::tempdir().unwrap();
+    export(&folder.path().join("data"));
+    let args = ["train", "data", "--name", "run", "--epochs", "1"];
+    let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(0);
+    assert!(!ran.stderr.contains("no split val"), "{}", ran.stderr);
+}
+
+/// The commands that read a data folder.
+fn every_command(folder: &Path, data: &str) -> Vec<Ran> {
+    let (detector, classifier) = (detector(), classifier());
+    let commands: [&[&str]; 7] = [
+        &["data", "check", data],
+        &["data", "stats", data],
+        &["data", "split", data],
+        &["train", data],
+        &["eval", &detector, data],
+        &["classifier", "train", data],
+        &["classifier", "eval", &classifier, data],
+    ];
+    commands.map(|command| run(folder, command).exits(1)).into()
+}
+
+#[test]
+fn every_command_says_what_is_wrong_with_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    for ran in every_command(folder.path(), "missing") {
+        let said = "missing: there is no such folder";
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+    fs::write(folder.path().join("file"), "x").unwrap();
+    for ran in every_command(folder.path(), "file") {
+        let said = "file: expected a folder of data, found a file";
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+    let yolo = folder.path().join("yolo/train");
+    for (name, text) in [("images/a.jpg", "x"), ("labels/a.txt", "0 0.5 0.5 0.2 0.2")] {
+        fs::create_dir_all(yolo.join(name).parent().unwrap()).unwrap();
+        fs::write(yolo.join(name), text).unwrap();
+    }
+    for ran in every_command(folder.path(), "yolo") {
+        let said = "YOLO labels (`train/labels/a.txt`), which are not read yet";
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+}
+
+fn rename_class(set: &Path, from: &str, to: &str) {
+    for entry in fs::read_dir(set.join("Annotations")).unwrap() {
+        let path = entry.unwrap().path();
+        let xml = fs::read_to_string(&path).unwrap();
+        let name = |class: &str| format!("<name>{class}</name>");
+        fs::write(path, xml.replace(&name(from), &name(to))).unwrap();
+    }
+}
+
+#[test]
+fn what_split_writes_the_other_commands_accept() {
+    for count in 1..7_usize {
+        let folder = tempfile::tempdir().unwrap();
+        for (place, ending) in [("Annotations", "xml"), ("JPEGImages", "jpg")] {
+            fs::create_dir_all(folder.path().join("data").join(place)).unwrap();
+            for number in 0..count {
+                let file = format!("{place}/sample_{number:05}.{ending}");
+                let to = folder.path().join("data").join(&file);
+                fs::copy(detection_data().join(&file), to).unwrap();
+            }
+        }
+        // A class of one image in so few would be in test alone.
+        for class in CLASSES {
+            rename_class(&folder.path().join("data"), class, "thing");
+        }
+        let ran = run(folder.path(), &["data", "split", "data"]);
+        if count < 3 {
+            let said = format!(
+                "expected at least 3 images, one each for train, val and test; \
+                                found {count}"
+            );
+            let ran = ran.exits(1);
+            assert!(ran.stderr.contains(&said), "{}", ran.stderr);
+            assert!(!folder.path().join("data/ImageSets").exists());
+            continue;
+        }
+        ran.exits(0);
+        run(folder.path(), &["data", "check", "data"]).exits(0);
+        run(folder.path(), &["data", "stats", "data"]).exits(0);
+        run(
+            folder.path(),
+            &["data", "split", "data", "--force", "--train", "1"],
+        )
+        .exits(1);
+        run(folder.path(), &["data", "check", "data"]).exits(0);
+    }
+}
+
+#[test]
+fn numbers_of_a_sample_have_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    for (option, number) in [
+        ("--images", "18446744073709551615"),
+        ("--images", "9"),
+        ("--images-per-class", "18446744073709551615"),
+        ("--images-per-class", "0"),
+    ] {
+        let args = ["data", "sample", "set", option, number];
+        let ran = run(folder.path(), &args).exits(2);
+        assert!(ran.stderr.contains(number), "{}", ran.stderr);
+        assert!(!folder.path().join("set").exists());
+    }
 }

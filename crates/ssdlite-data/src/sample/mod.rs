@@ -12,6 +12,7 @@ mod paint;
 mod scene;
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use ssdlite_core::ImageSize;
@@ -20,7 +21,7 @@ use ssdlite_files::NewFolder;
 use ssdlite_image::encode::{IMAGE_QUALITY, jpeg_from_image};
 
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, make_folder, sorted_names};
+use crate::files::{Overwrite, make_folder};
 use crate::parallel;
 use crate::sample::objects::Thing;
 use crate::sample::scene::{Layout, Scene, draw};
@@ -48,6 +49,12 @@ pub struct DetectionSampleOptions {
     pub seed: u64,
 }
 
+impl DetectionSampleOptions {
+    /// How many images there may be: enough to fill every split, and as many as a
+    /// file system bears.
+    pub const IMAGES: RangeInclusive<usize> = 10..=1_000_000;
+}
+
 impl Default for DetectionSampleOptions {
     /// 480 images: enough to learn the five classes from scratch.
     fn default() -> Self {
@@ -66,6 +73,11 @@ pub struct ClassificationSampleOptions {
     pub train_images_per_class: usize,
     /// Another seed gives other images.
     pub seed: u64,
+}
+
+impl ClassificationSampleOptions {
+    /// How many training images a class may have.
+    pub const TRAIN_IMAGES_PER_CLASS: RangeInclusive<usize> = 1..=100_000;
 }
 
 impl Default for ClassificationSampleOptions {
@@ -88,18 +100,11 @@ pub fn class_names() -> [&'static str; Thing::ALL.len()] {
 /// with four fifths in `trainval`.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] for fewer than 10 images, or if the folder
-/// exists and is not empty; [`Error::Io`]. A folder that could not be finished
+/// [`Error::InvalidRequest`] for fewer or more images than
+/// [`DetectionSampleOptions::IMAGES`], or if the folder exists and is not empty; [`Error::Io`]. A folder that could not be finished
 /// is not left behind under its name.
 pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> Result<()> {
-    /// So many are needed to fill every split.
-    const LEAST_IMAGES: usize = 10;
-    if options.images < LEAST_IMAGES {
-        return Err(Error::InvalidRequest(format!(
-            "expected at least {LEAST_IMAGES} images for a sample, found {}",
-            options.images
-        )));
-    }
+    expect_within(&DetectionSampleOptions::IMAGES, options.images, "images")?;
     write_folder_aside(root, |root| {
         let writer = VocWriter::for_new_folder(root);
         let indices: Vec<usize> = (0..options.images).collect();
@@ -156,19 +161,17 @@ fn any_thing(rng: &mut Rng) -> Thing {
 /// object in each, in `train`, `val` and `test` with a folder a class.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] for no images, or if the folder exists and is
-/// not empty; [`Error::Io`]. A folder that could not be finished is not left
+/// [`Error::InvalidRequest`] for fewer or more images than
+/// [`ClassificationSampleOptions::TRAIN_IMAGES_PER_CLASS`], or if the folder exists
+/// and is not empty; [`Error::Io`]. A folder that could not be finished is not left
 /// behind under its name.
 pub fn write_classification_sample(
     root: &Path,
     options: &ClassificationSampleOptions,
 ) -> Result<()> {
     let train = options.train_images_per_class;
-    if train == 0 {
-        return Err(Error::InvalidRequest(
-            "expected at least one image a class for a sample, found 0".into(),
-        ));
-    }
+    let limits = ClassificationSampleOptions::TRAIN_IMAGES_PER_CLASS;
+    expect_within(&limits, train, "images a class")?;
     let held_out = train.div_ceil(4);
     write_folder_aside(root, |root| {
         let mut images = Vec::new();
@@ -214,10 +217,22 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(|source| Error::io(path, source))
 }
 
+fn expect_within(limits: &RangeInclusive<usize>, found: usize, what: &str) -> Result<()> {
+    if limits.contains(&found) {
+        return Ok(());
+    }
+    Err(Error::InvalidRequest(format!(
+        "expected {} to {} {what} for a sample, found {found}",
+        limits.start(),
+        limits.end()
+    )))
+}
+
 /// Lets `write` fill a folder beside `root`, then gives it its name.
 fn write_folder_aside(root: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if root.exists() {
-        if !root.is_dir() || !sorted_names(root)?.is_empty() {
+        let is_empty = |mut entries: fs::ReadDir| entries.next().is_none();
+        if !fs::read_dir(root).is_ok_and(is_empty) {
             return Err(Error::InvalidRequest(format!(
                 "{}: expected a new or empty folder for the sample",
                 root.display()

@@ -12,9 +12,9 @@ use crate::parallel;
 use crate::split::Split;
 use crate::voc::VocOptions;
 use crate::voc::annotation::Expected;
-use crate::voc::folder::{VocFolder, no_classes};
-use crate::voc::layout::{ANNOTATIONS, LISTS, annotation_file, image_file, list_file};
-use crate::voc::lists::{List, read_list};
+use crate::voc::folder::{DataFile, VocFolder, no_classes};
+use crate::voc::layout::ANNOTATIONS;
+use crate::voc::lists::List;
 use crate::voc::read::{Expectation, ImageReading};
 
 /// Pairs of splits that must share no image. `trainval` against `train` and
@@ -35,14 +35,16 @@ impl VocFolder {
     /// neither as sound nor as losses: training does not see them.
     ///
     /// # Errors
-    /// [`Error::OverLimit`](crate::Error::OverLimit) for too many classes,
-    /// [`Error::Io`](crate::Error::Io) for a list that can't be read.
+    /// [`Error::OverLimit`](crate::Error::OverLimit) for too many classes.
     pub fn check(&self, options: &VocOptions) -> Result<CheckReport> {
-        let lists = self.lists()?;
-        let mut findings = list_findings(&lists);
+        let lists: BTreeMap<Split, List> = (Split::ALL.into_iter())
+            .filter_map(|split| Some((split, self.own_list(split)?)))
+            .collect();
+        let mut findings = self.findings().to_vec();
+        findings.extend(self.list_findings(&lists));
         let mut losses = Losses::default();
         for list in lists.values() {
-            losses.images_skipped += list.findings.len();
+            losses.images_skipped += list.skipped;
             findings.extend(list.findings.iter().cloned());
         }
         let listed: BTreeSet<&str> = lists
@@ -82,7 +84,7 @@ impl VocFolder {
         let memory = DecodeMemory::default();
         let read = |id: &String| self.decoded(self.read_image(id, &expectation), &memory);
         for (id, reading) in unlisted.iter().zip(parallel::map(&unlisted, read)) {
-            let file = annotation_file(id);
+            let file = self.annotation_file(id);
             let message = "stands in no split";
             findings.push(Finding::warning(file, FindingKind::Unlisted, message));
             findings.extend(reading.findings);
@@ -104,24 +106,13 @@ impl VocFolder {
         })
     }
 
-    fn lists(&self) -> Result<BTreeMap<Split, List>> {
-        let mut lists = BTreeMap::new();
-        for split in Split::ALL {
-            if let Some(list) = read_list(self.root(), split)? {
-                lists.insert(split, list);
-            }
-        }
-        Ok(lists)
-    }
-
     /// The same reading, but skipped if its image can't be decoded.
     fn decoded(&self, mut reading: ImageReading, memory: &DecodeMemory) -> ImageReading {
-        let fault = reading
-            .image
-            .as_ref()
-            .and_then(|image| Some((image.path.file_name()?, decode_fault(&image.path, memory)?)));
-        if let Some((name, fault)) = fault {
-            let file = image_file(&name.to_string_lossy());
+        let fault = reading.image.as_ref().and_then(|image| {
+            let file = self.image_files(&image.id).first()?;
+            Some((&file.file, decode_fault(&image.path, memory)?))
+        });
+        if let Some((file, fault)) = fault {
             let finding = Finding::error(file, FindingKind::BadImage, fault);
             reading.findings.push(finding);
             reading.image = None;
@@ -138,59 +129,67 @@ impl VocFolder {
         (self.image_ids())
             .filter(|id| !listed.contains(id) && !self.has_annotation(id))
             .flat_map(|id| self.image_files(id))
-            .map(|name| {
-                let file = image_file(name);
+            .map(|DataFile { file, .. }| {
                 Finding::warning(file, FindingKind::MissingAnnotation, "has no annotation")
             })
             .collect()
     }
-}
 
-/// Faults between the lists.
-fn list_findings(lists: &BTreeMap<Split, List>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if lists.is_empty() {
-        let message = "found no list; the set must be divided into splits before training";
-        findings.push(Finding::warning(LISTS, FindingKind::EmptySplit, message));
-        return findings;
-    }
-    for split in Split::ALL {
-        let (file, kind) = (list_file(split), FindingKind::EmptySplit);
-        match lists.get(&split) {
-            Some(list) if list.ids.is_empty() => {
-                findings.push(Finding::error(file, kind, "names no image"));
+    /// Faults between the lists.
+    fn list_findings(&self, lists: &BTreeMap<Split, List>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if lists.is_empty() {
+            let message = "found no list; the set must be divided into splits before training";
+            findings.push(Finding::warning(
+                self.lists(),
+                FindingKind::EmptySplit,
+                message,
+            ));
+            return findings;
+        }
+        let what = match self.has_split_folders() {
+            true => "there is no such folder",
+            false => "there is no such list",
+        };
+        for split in Split::ALL {
+            let (file, kind) = (self.list_of(split), FindingKind::EmptySplit);
+            match lists.get(&split) {
+                Some(list) if list.ids.is_empty() && list.findings.is_empty() => {
+                    findings.push(Finding::error(file, kind, "names no image"));
+                }
+                Some(_) => {}
+                None if self.has_split_folders() && split == Split::TrainVal => {}
+                None => findings.push(Finding::warning(file, kind, what)),
             }
-            Some(_) => {}
-            None => findings.push(Finding::warning(file, kind, "there is no such list")),
         }
-    }
-    let sets: BTreeMap<Split, BTreeSet<&str>> = (lists.iter())
-        .map(|(&split, list)| (split, list.ids.iter().map(String::as_str).collect()))
-        .collect();
-    for (one, other) in APART {
-        if let (Some(one_ids), Some(other_ids)) = (sets.get(&one), sets.get(&other)) {
-            findings.extend(one_ids.intersection(other_ids).map(|id| {
-                let message = format!("{} also stands in {one}", quoted(id));
-                Finding::error(list_file(other), FindingKind::Leak, message)
-            }));
+        let sets: BTreeMap<Split, BTreeSet<&str>> = (lists.iter())
+            .map(|(&split, list)| (split, list.ids.iter().map(String::as_str).collect()))
+            .collect();
+        for (one, other) in APART {
+            if let (Some(one_ids), Some(other_ids)) = (sets.get(&one), sets.get(&other)) {
+                findings.extend(one_ids.intersection(other_ids).map(|id| {
+                    let message = format!("{} also stands in {one}", quoted(id));
+                    Finding::error(self.list_of(other), FindingKind::Leak, message)
+                }));
+            }
         }
-    }
-    if let (Some(train), Some(val), Some(trainval)) = (
-        sets.get(&Split::Train),
-        sets.get(&Split::Val),
-        sets.get(&Split::TrainVal),
-    ) {
-        let union: BTreeSet<&str> = train.union(val).copied().collect();
-        let differing: Vec<&&str> = union.symmetric_difference(trainval).collect();
-        if let Some(first) = differing.first() {
-            let message = format!(
-                "differs from train and val together by {} ids, such as {}",
-                differing.len(),
-                quoted(first)
-            );
-            let file = list_file(Split::TrainVal);
-            findings.push(Finding::warning(file, FindingKind::SplitsDisagree, message));
+        if let (Some(train), Some(val), Some(trainval)) = (
+            sets.get(&Split::Train),
+            sets.get(&Split::Val),
+            sets.get(&Split::TrainVal),
+        ) {
+            let union: BTreeSet<&str> = train.union(val).copied().collect();
+            let differing: Vec<&&str> = union.symmetric_difference(trainval).collect();
+            if let Some(first) = differing.first() {
+                let message = format!(
+                    "differs from train and val together by {} ids, such as {}",
+                    differing.len(),
+                    quoted(first)
+                );
+                let file = self.list_of(Split::TrainVal);
+                findings.push(Finding::warning(file, FindingKind::SplitsDisagree, message));
+            }
         }
+        findings
     }
-    findings
 }

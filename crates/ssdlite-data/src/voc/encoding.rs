@@ -106,10 +106,11 @@ fn decode<'a>(bytes: &'a [u8], encoding: &'static Encoding) -> Result<Cow<'a, st
         return std::str::from_utf8(bytes)
             .map(Cow::Borrowed)
             .map_err(|error| {
+                let (sound, rest) = bytes.split_at(error.valid_up_to());
+                let line = sound.iter().filter(|&&byte| byte == b'\n').count() + 1;
                 format!(
-                    "expected UTF-8, found the byte {:#04x} at position {}; save it as UTF-8",
-                    bytes.get(error.valid_up_to()).copied().unwrap_or_default(),
-                    error.valid_up_to()
+                    "line {line}: expected UTF-8, found the byte {:#04x}; save it as UTF-8",
+                    rest.first().copied().unwrap_or_default()
                 )
             });
     }
@@ -201,7 +202,7 @@ mod tests {
             assert_eq!(behind(&bytes), (NAME.to_owned(), true), "{label}");
         }
         let fault = |bytes: &[u8]| text_from_xml(bytes).unwrap_err();
-        assert!(fault(b"K\xE4fer").contains("found the byte 0xe4 at position 1"));
+        assert!(fault(b"K\xE4fer").contains("line 1: expected UTF-8, found the byte 0xe4"));
         assert!(fault(&declaring("utf-8", b"K\xE4fer")).contains("found the byte 0xe4"));
         assert!(fault(&declaring("utf-16", b"K\xE4fer")).contains("found the byte 0xe4"));
         assert!(fault(&declaring("gbk", b"\xC3")).contains("expected GBK"));

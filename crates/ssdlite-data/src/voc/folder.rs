@@ -1,18 +1,21 @@
 //! A VOC data folder: which annotations, images and lists it has.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ssdlite_core::ClassNames;
 
 use crate::error::{Error, Result};
-use crate::files::{read_bounded, sorted_names};
-use crate::images::{IMAGE_ENDINGS, stem_with_ending};
+use crate::files::read_bounded;
+use crate::finding::{Finding, FindingKind, quoted};
+use crate::images::{preference, without_image_ending};
+use crate::layout::{BoxLayout, BoxPart, ClassLayout, Layout, expected_boxes};
 use crate::parallel;
 use crate::split::Split;
-use crate::voc::layout::{ANNOTATIONS, FOLDERS, IMAGES, annotation_file, list_file};
-use crate::voc::lists::{List, read_list};
+use crate::tree::{FileKind, Tree, TreeFile, below, under};
+use crate::voc::layout::{LISTS, list_file};
+use crate::voc::lists::{ImageNames, List, folded, lists_in, read_list};
 use crate::voc::xml::{self, RawAnnotation};
 
 /// The largest annotation file that is read: tens of thousands of objects.
@@ -21,59 +24,137 @@ const MAX_ANNOTATION_BYTES: u64 = 8 << 20;
 /// The fields of an annotation; the error is a message for the user.
 type Parsed = std::result::Result<RawAnnotation, String>;
 
-/// A data folder in VOC's layout, with the names of its files.
+/// A data folder of images with boxes, with the names of its files.
 ///
 /// An annotation is read when it is first needed, and only then: classes,
 /// splits and checks that are asked of one `VocFolder` share what was read.
 #[derive(Clone, Debug)]
 pub struct VocFolder {
     root: PathBuf,
-    annotations: BTreeMap<String, OnceLock<Parsed>>,
-    images: BTreeMap<String, Vec<String>>,
+    layout: BoxLayout,
+    annotations: BTreeMap<String, Annotation>,
+    /// The preferred one of each id first.
+    images: BTreeMap<String, Vec<DataFile>>,
+    names: ImageNames,
+    splits: BTreeMap<Split, SplitSource>,
+    findings: Vec<Finding>,
+}
+
+/// A file as findings name it, and where it is.
+#[derive(Clone, Debug)]
+pub(super) struct DataFile {
+    pub(super) file: String,
+    pub(super) path: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+struct Annotation {
+    file: DataFile,
+    parsed: OnceLock<Parsed>,
+}
+
+/// What tells the images of a split.
+#[derive(Clone, Debug)]
+enum SplitSource {
+    /// A list, seen from the data folder.
+    List(String),
+    /// A folder of images and annotations.
+    Folder { name: String, ids: Vec<String> },
 }
 
 impl VocFolder {
-    /// Lists the annotations and images of the data folder at `root`. Hidden
-    /// files and files of other kinds are passed over.
+    /// Lists the annotations, images and lists of the data folder at `root`.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if `Annotations` or `JPEGImages` is missing,
-    /// [`Error::Io`] if a folder can't be listed.
+    /// [`Error::NoSuchFolder`]; [`Error::Malformed`] if there are no images with
+    /// boxes, [`Error::Unsupported`] for labels of another form, [`Error::Io`] if
+    /// the folder can't be listed.
     pub fn open(root: &Path) -> Result<Self> {
-        for folder in FOLDERS {
-            if !root.join(folder).is_dir() {
-                return Err(Error::Malformed(format!(
-                    "{}: expected the folders {ANNOTATIONS} and {IMAGES}, found no {folder}",
-                    root.display()
-                )));
+        match Layout::of(root)? {
+            Layout::Boxes(layout, tree) => Ok(Self::new(layout, &tree)),
+            Layout::Classes(layout, tree) => {
+                let inner = match &layout {
+                    ClassLayout::PerSplit(folders) => {
+                        folders.get(&Split::Train).map_or("", String::as_str)
+                    }
+                    ClassLayout::Single => "",
+                };
+                let example = tree.children(inner).first().copied().unwrap_or_default();
+                let example = quoted(&under(inner, example));
+                let fault = format!(
+                    "found images in folders named by their class, such as {example}, which a \
+                     classifier learns from"
+                );
+                Err(expected_boxes(root, &fault))
             }
         }
-        let annotations = sorted_names(&root.join(ANNOTATIONS))?
-            .iter()
-            .filter_map(|name| stem_with_ending(name, &["xml"]))
-            .map(|(stem, _)| (stem.to_owned(), OnceLock::new()))
-            .collect();
-        let mut images: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for name in sorted_names(&root.join(IMAGES))? {
-            if let Some((stem, _)) = stem_with_ending(&name, &IMAGE_ENDINGS) {
-                images.entry(stem.to_owned()).or_default().push(name);
+    }
+
+    pub(crate) fn new(layout: BoxLayout, tree: &Tree) -> Self {
+        let mut findings = tree.findings.clone();
+        findings.extend(layout.left_out(tree));
+        let mut annotations: BTreeMap<String, Annotation> = BTreeMap::new();
+        let mut images: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
+        for part in &layout.parts {
+            for file in tree.files_in(&part.annotations) {
+                if file.kind != FileKind::Annotation {
+                    continue;
+                }
+                let id = id_of(file, &part.annotations, &part.prefix);
+                if let Some(other) = annotations.get(&id) {
+                    let message = format!(
+                        "is not read, as {} has the same name but for its ending",
+                        quoted(&other.file.file)
+                    );
+                    let kind = FindingKind::AmbiguousAnnotation;
+                    findings.push(Finding::error(file.file(), kind, message));
+                    continue;
+                }
+                let annotation = Annotation {
+                    file: DataFile::from(file),
+                    parsed: OnceLock::new(),
+                };
+                annotations.insert(id, annotation);
+            }
+            for file in tree.files_in(&part.images) {
+                if matches!(file.kind, FileKind::Image(_)) {
+                    let id = id_of(file, &part.images, &part.prefix);
+                    images.entry(id).or_default().push(DataFile::from(file));
+                }
             }
         }
-        for names in images.values_mut() {
-            names.sort_by_key(|name| {
-                stem_with_ending(name, &IMAGE_ENDINGS).map(|(_, preference)| preference)
-            });
+        let aliases = pair_by_alike_names(&annotations, &mut images);
+        for files in images.values_mut() {
+            files.sort_by_key(|file| preference(&file.file));
         }
-        Ok(Self {
-            root: root.to_owned(),
+        let names = names_of(&annotations, &images, &aliases);
+        let (lists, list_findings) = lists_in(tree, &layout.base);
+        findings.extend(list_findings);
+        let splits = match lists.is_empty() {
+            true => splits_by_folder(&annotations),
+            false => (lists.into_iter())
+                .map(|(split, list)| (split, SplitSource::List(list)))
+                .collect(),
+        };
+        Self {
+            root: tree.root().to_owned(),
+            layout,
             annotations,
             images,
-        })
+            names,
+            splits,
+            findings,
+        }
     }
 
     /// The data folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What is in the folder and is not read, whatever split is asked for.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// The ids of all annotations, sorted.
@@ -92,7 +173,7 @@ impl VocFolder {
     }
 
     /// The image files of an id, the preferred one first.
-    pub(super) fn image_files(&self, id: &str) -> &[String] {
+    pub(super) fn image_files(&self, id: &str) -> &[DataFile] {
         self.images.get(id).map_or(&[], Vec::as_slice)
     }
 
@@ -101,40 +182,124 @@ impl VocFolder {
         self.images.keys().map(String::as_str)
     }
 
-    /// Whether the split has a list of its own.
+    /// The annotation file of an id, seen from the data folder, or where one is
+    /// expected.
+    pub(super) fn annotation_file(&self, id: &str) -> String {
+        match self.annotations.get(id) {
+            Some(annotation) => annotation.file.file.clone(),
+            None => {
+                let (part, rest) = self.part_of(id);
+                under(&part.annotations, &format!("{rest}.xml"))
+            }
+        }
+    }
+
+    /// Where the image of an id is expected, seen from the data folder.
+    pub(super) fn expected_image(&self, id: &str) -> String {
+        let (part, rest) = self.part_of(id);
+        under(&part.images, &format!("{}.jpg", without_image_ending(rest)))
+    }
+
+    /// The part that an id lies in, and the id without its prefix.
+    fn part_of<'a>(&'a self, id: &'a str) -> (&'a BoxPart, &'a str) {
+        let parts = self.layout.parts.iter();
+        let fitting = parts.filter_map(|part| Some((part, id.strip_prefix(&part.prefix)?)));
+        let longest = fitting.max_by_key(|(part, _)| part.prefix.len());
+        longest.unwrap_or((&self.layout.parts[0], id))
+    }
+
+    /// Whether the split has a list or folder of its own.
     pub fn has_split(&self, split: Split) -> bool {
-        self.root.join(list_file(split)).is_file()
+        self.splits.contains_key(&split)
+    }
+
+    /// Whether the splits are folders of images and annotations, not lists.
+    pub(super) fn has_split_folders(&self) -> bool {
+        let mut sources = self.splits.values();
+        sources.any(|source| matches!(source, SplitSource::Folder { .. }))
+    }
+
+    /// A split's list or folder, seen from the data folder, or the list that is
+    /// expected.
+    pub(super) fn list_of(&self, split: Split) -> String {
+        match self.splits.get(&split) {
+            Some(SplitSource::List(file)) => file.clone(),
+            Some(SplitSource::Folder { name, .. }) => name.clone(),
+            None if self.has_split_folders() => split.name().to_owned(),
+            None => under(&self.layout.base, &list_file(split)),
+        }
+    }
+
+    /// The folder of the lists, seen from the data folder.
+    pub(super) fn lists(&self) -> String {
+        under(&self.layout.base, LISTS)
+    }
+
+    /// The split's own list, if it has one.
+    pub(super) fn own_list(&self, split: Split) -> Option<List> {
+        match self.splits.get(&split)? {
+            SplitSource::List(file) => Some(read_list(&self.root, file, &self.names)),
+            SplitSource::Folder { ids, .. } => Some(List {
+                ids: ids.clone(),
+                findings: self.unannotated(split).into_iter().collect(),
+                skipped: 0,
+            }),
+        }
     }
 
     /// The list of a split. `trainval` is put together from `train` and `val`,
     /// as far as they are there, where it has no list of its own.
     pub(super) fn list(&self, split: Split) -> Result<List> {
-        let list = match read_list(&self.root, split)? {
-            None if split == Split::TrainVal => self.joined_list()?,
+        let list = match self.own_list(split) {
+            None if split == Split::TrainVal => self.joined_list(),
             list => list,
         };
         list.ok_or_else(|| {
+            let found = match self.has_split_folders() {
+                true => "found no such folder",
+                false => "found none; divide the set into splits first",
+            };
             Error::Malformed(format!(
-                "{}: expected the list {}, found none; divide the set into splits first",
+                "{}: expected the split {split} in {}, {found}",
                 self.root.display(),
-                list_file(split)
+                self.list_of(split)
             ))
         })
     }
 
+    /// Images in the split's folder that have no annotation.
+    fn unannotated(&self, split: Split) -> Option<Finding> {
+        let Some(SplitSource::Folder { name, .. }) = self.splits.get(&split) else {
+            return None;
+        };
+        let in_folder = |id: &&str| below(id, name).is_some() && !self.has_annotation(id);
+        let ids: Vec<&str> = self.image_ids().filter(in_folder).collect();
+        let message = format!(
+            "holds {} images without annotation, such as {}; they are not read",
+            ids.len(),
+            quoted(ids.first()?)
+        );
+        Some(Finding::warning(
+            name,
+            FindingKind::MissingAnnotation,
+            message,
+        ))
+    }
+
     /// `train` and `val` in one, none if both are missing.
-    fn joined_list(&self) -> Result<Option<List>> {
-        let train = read_list(&self.root, Split::Train)?;
-        let val = read_list(&self.root, Split::Val)?;
+    fn joined_list(&self) -> Option<List> {
+        let train = self.own_list(Split::Train);
+        let val = self.own_list(Split::Val);
         let (mut joined, val) = match (train, val) {
             (Some(train), Some(val)) => (train, val),
-            (train, val) => return Ok(train.or(val)),
+            (train, val) => return train.or(val),
         };
         let known: HashSet<String> = joined.ids.iter().cloned().collect();
         let new = val.ids.into_iter().filter(|id| !known.contains(id));
         joined.ids.extend(new);
         joined.findings.extend(val.findings);
-        Ok(Some(joined))
+        joined.skipped += val.skipped;
+        Some(joined)
     }
 
     /// The classes of the objects in `trainval`, or in `test` where nothing
@@ -143,8 +308,7 @@ impl VocFolder {
     ///
     /// # Errors
     /// [`Error::Malformed`] if the list or any class is missing,
-    /// [`Error::OverLimit`] for too many classes, [`Error::Io`] for a list
-    /// that can't be read.
+    /// [`Error::OverLimit`] for too many classes.
     pub fn classes(&self) -> Result<ClassNames> {
         let ids = self.list_that_names_classes()?.ids;
         self.classes_of(&ids)?.ok_or_else(|| {
@@ -183,19 +347,100 @@ impl VocFolder {
 
     /// An id's annotation, if there is one.
     pub(super) fn annotation(&self, id: &str) -> Option<&Parsed> {
-        let parsed = self.annotations.get(id)?;
-        Some(parsed.get_or_init(|| self.parse_annotation(id)))
+        let annotation = self.annotations.get(id)?;
+        let parse = || parse_annotation(&annotation.file.path);
+        Some(annotation.parsed.get_or_init(parse))
     }
+}
 
-    fn parse_annotation(&self, id: &str) -> Parsed {
-        let path = self.root.join(annotation_file(id));
-        let bytes = read_bounded(&path, MAX_ANNOTATION_BYTES).map_err(|error| match error {
-            Error::Io { source, .. } => source.to_string(),
-            Error::OverLimit(_) => format!("expected at most {MAX_ANNOTATION_BYTES} bytes"),
-            _ => "expected a plain file".into(),
-        })?;
-        xml::parse(&bytes)
+impl From<&TreeFile> for DataFile {
+    fn from(file: &TreeFile) -> Self {
+        Self {
+            file: file.file(),
+            path: file.path.clone(),
+        }
     }
+}
+
+fn parse_annotation(path: &Path) -> Parsed {
+    let bytes = read_bounded(path, MAX_ANNOTATION_BYTES).map_err(|error| match error {
+        Error::OverLimit(_) => format!("expected at most {MAX_ANNOTATION_BYTES} bytes"),
+        error => error.message_about(path),
+    })?;
+    xml::parse(&bytes)
+}
+
+/// The id of a file that is in `folder` or in a folder in it.
+fn id_of(file: &TreeFile, folder: &str, prefix: &str) -> String {
+    let inner = below(&file.folder, folder).unwrap_or_default();
+    format!("{prefix}{}", under(inner, file.stem()))
+}
+
+/// Gives images without annotation to annotations without image, where their names
+/// differ in case or the form of accents alone, or the annotation's has the image's
+/// ending too. The names
+/// that images had come with those that they got.
+fn pair_by_alike_names(
+    annotations: &BTreeMap<String, Annotation>,
+    images: &mut BTreeMap<String, Vec<DataFile>>,
+) -> Vec<(String, String)> {
+    let alike = |id: &str| folded(without_image_ending(id));
+    let mut alone: HashMap<String, Vec<&String>> = HashMap::new();
+    for id in annotations.keys().filter(|id| !images.contains_key(*id)) {
+        alone.entry(alike(id)).or_default().push(id);
+    }
+    let pairs: Vec<(String, String)> = (images.keys())
+        .filter(|id| !annotations.contains_key(*id))
+        .filter_map(|id| match alone.get(&alike(id))?[..] {
+            [annotation] => Some((id.clone(), annotation.clone())),
+            _ => None,
+        })
+        .collect();
+    for (image, annotation) in &pairs {
+        let files = images.remove(image).unwrap_or_default();
+        images.entry(annotation.clone()).or_default().extend(files);
+    }
+    pairs
+}
+
+/// All names that lists may use.
+fn names_of(
+    annotations: &BTreeMap<String, Annotation>,
+    images: &BTreeMap<String, Vec<DataFile>>,
+    aliases: &[(String, String)],
+) -> ImageNames {
+    let mut names = ImageNames::default();
+    let ids: BTreeSet<&String> = annotations.keys().chain(images.keys()).collect();
+    let mut other: HashMap<&String, Vec<String>> = HashMap::new();
+    for (alias, id) in aliases {
+        other.entry(id).or_default().push(alias.clone());
+    }
+    for id in ids {
+        let annotation = annotations.get(id).map(|annotation| &annotation.file);
+        let files = annotation
+            .into_iter()
+            .chain(images.get(id).into_iter().flatten());
+        let files = files.map(|file| file.file.clone());
+        names.add(id, files.chain(other.remove(id).unwrap_or_default()));
+    }
+    names
+}
+
+/// The splits of a set whose images lie in a folder for each.
+fn splits_by_folder(annotations: &BTreeMap<String, Annotation>) -> BTreeMap<Split, SplitSource> {
+    let mut folders: BTreeMap<Split, (String, Vec<String>)> = BTreeMap::new();
+    for id in annotations.keys() {
+        let folder = id.split_once('/').map_or("", |(folder, _)| folder);
+        if let Some(split) = Split::from_folder_name(folder) {
+            let new = || (folder.to_owned(), Vec::new());
+            let (_, ids) = folders.entry(split).or_insert_with(new);
+            ids.push(id.clone());
+        }
+    }
+    let source = |(name, ids)| SplitSource::Folder { name, ids };
+    (folders.into_iter())
+        .map(|(split, folder)| (split, source(folder)))
+        .collect()
 }
 
 /// What to say where [`VocFolder::classes_of`] finds none.

@@ -1,18 +1,22 @@
-//! Where the files of a VOC data folder lie. The one place that knows.
+//! VOC's own names for the folders and files of a data folder: those that are
+//! written. What is read may have others, see [`crate::layout`].
 
 use crate::split::Split;
 
 /// The folder of the annotations, a file for each image.
-pub(super) const ANNOTATIONS: &str = "Annotations";
+pub(crate) const ANNOTATIONS: &str = "Annotations";
 
 /// The folder of the images.
-pub(super) const IMAGES: &str = "JPEGImages";
+pub(crate) const IMAGES: &str = "JPEGImages";
 
 /// The folder of the lists, a file for each split.
-pub(super) const LISTS: &str = "ImageSets/Main";
+pub(crate) const LISTS: &str = "ImageSets/Main";
 
-/// The folders that make a data folder one of VOC.
-pub(crate) const FOLDERS: [&str; 2] = [ANNOTATIONS, IMAGES];
+/// The folder of that folder.
+pub(crate) const LISTS_PARENT: &str = "ImageSets";
+
+/// The folders of the masks for segmentation.
+pub(crate) const VOC_MASKS: [&str; 2] = ["SegmentationClass", "SegmentationObject"];
 
 /// The annotation file of an id, seen from the data folder.
 pub(super) fn annotation_file(id: &str) -> String {

@@ -1,10 +1,13 @@
 //! Detection data in the layout of PASCAL VOC, with labelImg's annotations.
 //!
-//! A data folder holds `Annotations/ID.xml`, `JPEGImages/ID.jpg` (or `.jpeg`,
-//! `.png`, `.webp`, `.bmp`, in any case) and the lists
-//! `ImageSets/Main/{train,val,trainval,test}.txt`, one id a line. The id alone
-//! pairs annotation and image: an annotation's `filename` and `path` may say
-//! anything.
+//! A data folder holds `Annotations/ID.xml`, `JPEGImages/ID.jpg` (or another image
+//! format and ending, in any case) and the lists
+//! `ImageSets/Main/{train,val,trainval,test}.txt`, one id a line. The folders may
+//! have other names, or be one: what holds XML files are annotations. An id is
+//! what both paths have in common, so it may have folders in it. Without lists
+//! folders called `train`, `valid` or the like tell the splits, as Roboflow writes
+//! them. The id alone pairs annotation and image: an annotation's `filename` and
+//! `path` may say anything.
 //!
 //! Boxes are read as 1-based and inclusive, as labelImg and the official
 //! devkit write them, unless [`Coordinates`] says otherwise. Where an image is
@@ -29,7 +32,7 @@ mod check;
 mod divide;
 mod encoding;
 mod folder;
-mod layout;
+pub(crate) mod layout;
 mod lists;
 mod read;
 mod write;
@@ -41,7 +44,6 @@ use ssdlite_core::ClassNames;
 
 pub use divide::SplitCounts;
 pub use folder::VocFolder;
-pub(crate) use layout::FOLDERS;
 pub use write::{VocAnnotation, VocObject};
 pub use writer::VocWriter;
 

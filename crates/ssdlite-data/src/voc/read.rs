@@ -12,8 +12,7 @@ use crate::images::header_within_limits;
 use crate::parallel;
 use crate::split::Split;
 use crate::voc::annotation::{Expected, Frame, corners_of};
-use crate::voc::folder::{VocFolder, no_classes};
-use crate::voc::layout::{IMAGES, annotation_file, image_file, list_file};
+use crate::voc::folder::{DataFile, VocFolder, no_classes};
 use crate::voc::xml::RawAnnotation;
 use crate::voc::{Coordinates, VocOptions};
 
@@ -54,7 +53,7 @@ impl VocFolder {
     /// # Errors
     /// [`Error::Malformed`] if the split has no list, no usable image or no
     /// class, with the first fault of each file; [`Error::OverLimit`] for too
-    /// many classes, [`Error::Io`] for a list that can't be read.
+    /// many classes.
     pub fn read(&self, split: Split, options: &VocOptions) -> Result<Reading<DetectionSet>> {
         let list = self.list(split)?;
         let classes = match &options.classes {
@@ -67,7 +66,7 @@ impl VocFolder {
         };
         let readings = parallel::map(&list.ids, |id| self.read_image(id, &expectation));
         let mut losses = Losses {
-            images_skipped: list.findings.len(),
+            images_skipped: list.skipped,
             ..Losses::default()
         };
         let mut findings = list.findings;
@@ -81,7 +80,7 @@ impl VocFolder {
             return Err(Error::Malformed(format!(
                 "{}: expected images in {}, found none that can be used{}",
                 self.root().display(),
-                list_file(split),
+                self.list_of(split),
                 because_of(&findings)
             )));
         }
@@ -115,7 +114,7 @@ impl VocFolder {
     }
 
     pub(super) fn read_image(&self, id: &str, expectation: &Expectation<'_>) -> ImageReading {
-        let file = annotation_file(id);
+        let file = self.annotation_file(id);
         let mut findings = FileFindings::default();
         let read = self.usable_image(id, &file, expectation, &mut findings);
         let findings = findings.into_findings(&file);
@@ -192,9 +191,10 @@ impl VocFolder {
         annotation: &str,
         findings: &mut FileFindings,
     ) -> Option<(PathBuf, Header)> {
-        let names = self.image_files(id);
-        let Some(name) = names.first() else {
-            let message = format!("expected the image {IMAGES}/{id}.jpg or .png, found none");
+        let files = self.image_files(id);
+        let Some(DataFile { file, path }) = files.first() else {
+            let expected = self.expected_image(id);
+            let message = format!("expected the image {expected} or .png, found none");
             findings.push(Finding::error(
                 annotation,
                 FindingKind::MissingImage,
@@ -202,20 +202,14 @@ impl VocFolder {
             ));
             return None;
         };
-        let file = image_file(name);
-        if names.len() > 1 {
-            let message = format!("found {} images of one id, this one is taken", names.len());
-            findings.push(Finding::warning(
-                &file,
-                FindingKind::AmbiguousImage,
-                message,
-            ));
+        if files.len() > 1 {
+            let message = format!("found {} images of one id, this one is taken", files.len());
+            findings.push(Finding::warning(file, FindingKind::AmbiguousImage, message));
         }
-        let path = self.root().join(&file);
-        match header_within_limits(&path) {
-            Ok(header) => Some((path, header)),
+        match header_within_limits(path) {
+            Ok(header) => Some((path.clone(), header)),
             Err(fault) => {
-                findings.push(Finding::error(&file, FindingKind::BadImage, fault));
+                findings.push(Finding::error(file, FindingKind::BadImage, fault));
                 None
             }
         }
@@ -226,10 +220,11 @@ impl VocFolder {
 fn name_mismatch(raw: &RawAnnotation, id: &str, file: &str) -> Option<Finding> {
     let name = raw.filename.as_deref().filter(|name| !name.is_empty())?;
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let own_name = id.rsplit_once('/').map_or(id, |(_, name)| name);
     let message = format!(
         "<filename> is {}, but the image of the annotation's own name is taken",
         quoted(name)
     );
-    let differs = stem != id && name != id;
+    let differs = stem != own_name && name != own_name;
     differs.then(|| Finding::warning(file, FindingKind::NameMismatch, message))
 }

@@ -196,7 +196,7 @@ fn broken_lists_are_compared() {
         &report.findings,
         vec![
             error(&list("train"), None, RepeatedId),
-            error(&list("train"), None, UnsafeId),
+            error(&list("train"), None, UnknownId),
             error(&list("val"), None, Leak),
             error(&list("test"), None, Leak),
             error(&list("test"), None, Leak),

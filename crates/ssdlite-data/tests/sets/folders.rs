@@ -75,7 +75,6 @@ fn what_is_no_image_is_named_and_passed_over() {
         vec![
             error("train/a/nested", None, NotAImage),
             warning("train/a/notes.txt", None, NotAImage),
-            warning("train/a/.DS_Store", None, NotAImage),
             error("train/a/4.jpg", None, BadImage),
             warning("train/README", None, NotAImage),
             warning("train", None, SimilarClasses),
@@ -137,16 +136,21 @@ fn sets_that_cannot_be_used_are_errors() {
         Err(Error::Malformed(_))
     ));
     maker.write("train/a/notes.txt", "x");
+    let message = ImageFolder::open(maker.root()).unwrap_err().to_string();
+    assert!(message.contains("found no image in `train`"), "{message}");
+    maker.image("train/a/1.jpg", 7, 5);
     let folder = ImageFolder::open(maker.root()).unwrap();
     let options = ImageFolderOptions::default();
-    assert!(matches!(folder.classes(), Err(Error::Malformed(_))));
-    maker.image("train/a/1.jpg", 7, 5);
     assert!(folder.read(Split::Train, &options).is_ok());
     let missing = folder.read(Split::Test, &options).unwrap_err().to_string();
     assert!(missing.contains("expected the folder test"), "{missing}");
     maker.image("test/b/1.jpg", 7, 5);
+    let folder = ImageFolder::open(maker.root()).unwrap();
     let unknown = folder.read(Split::Test, &options).unwrap_err().to_string();
-    assert!(unknown.contains("first fault: test/b"), "{unknown}");
+    assert!(
+        unknown.contains("none that can be used: test/b"),
+        "{unknown}"
+    );
 }
 
 #[test]

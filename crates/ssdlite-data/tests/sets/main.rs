@@ -3,6 +3,7 @@
 mod annotations;
 mod broken;
 mod folders;
+mod layouts;
 mod maker;
 mod sample;
 mod voc;

@@ -168,9 +168,15 @@ fn sets_that_cannot_be_used_are_errors() {
     assert!(fault(&maker).contains("expected objects in the 1 images"));
     maker.labelled("b", 31, 17, &[("x", ["2", "3", "9", "9"])]);
     let message = fault(&maker);
-    assert!(message.contains("none that can be used: Annotations/a.xml: "));
-    maker.write("ImageSets/Main/test.txt", b"a\xE4");
-    assert!(fault(&maker).contains("found the byte 0xe4"));
+    let first = "none that can be used: ImageSets/Main/test.txt: line 1: expected the id of an \
+                 image, found `a`";
+    assert!(message.contains(first), "{message}");
+    maker.write("ImageSets/Main/test.txt", b"b\n\xE9\n");
+    let message = fault(&maker);
+    assert!(
+        message.contains("test.txt: line 2: expected UTF-8"),
+        "{message}"
+    );
 }
 
 #[test]

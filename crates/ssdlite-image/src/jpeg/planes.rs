@@ -198,7 +198,13 @@ impl Plane {
     pub(super) fn put(&mut self, (x, y): (usize, usize), block: &[i16; 64]) {
         let steps = self.steps.as_ref().expect("a component with a scan");
         let start = y * 8 * self.stride + x * 8;
-        transform::block(self.isa, block, steps, &mut self.samples[start..], self.stride);
+        transform::block(
+            self.isa,
+            block,
+            steps,
+            &mut self.samples[start..],
+            self.stride,
+        );
     }
 }
 

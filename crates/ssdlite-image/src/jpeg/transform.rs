@@ -33,7 +33,10 @@ pub(super) fn block(
     samples: &mut [u8],
     stride: usize,
 ) {
-    if coefficients[1..].iter().all(|&coefficient| coefficient == 0) {
+    if coefficients[1..]
+        .iter()
+        .all(|&coefficient| coefficient == 0)
+    {
         let value = i32::from(coefficients[0]) * i32::from(steps[0]);
         let flat = sample(value << PASS_BITS, PASS_BITS + 3);
         for row in samples.chunks_mut(stride).take(8) {
@@ -41,7 +44,10 @@ pub(super) fn block(
         }
         return;
     }
-    let square = isa.run(Inverse { coefficients, steps });
+    let square = isa.run(Inverse {
+        coefficients,
+        steps,
+    });
     for (row, square) in samples.chunks_mut(stride).zip(&square) {
         row[..8].copy_from_slice(square);
     }

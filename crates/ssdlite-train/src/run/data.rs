@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use ssdlite_data::finding::Reading;
+use ssdlite_data::finding::{Finding, Reading};
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
 use ssdlite_data::{ClassificationSet, DetectionSet, Split, SplitShares};
@@ -35,6 +35,7 @@ impl RunData<DetectionSet> {
     pub fn of_detector(config: &DetectorConfig, observer: &mut dyn Observer) -> Result<Self> {
         config.validate()?;
         let folder = VocFolder::open(&config.data.path)?;
+        tell(folder.findings(), observer);
         let options = VocOptions {
             coordinates: if config.data.voc_zero_based {
                 Coordinates::ZeroBased
@@ -50,20 +51,17 @@ impl RunData<DetectionSet> {
         let validation = folder.has_split(val).then(|| read(val)).transpose()?;
         expect_objects(&training, config)?;
         if let Some(set) = &validation {
+            expect_countable(set, config)?;
             expect_readable(val, set.images.iter().map(|image| &*image.path))?;
         }
-        let is_judged = validation.as_ref().is_some_and(|set| has_countable(set));
         expect_judge(
-            is_judged,
+            validation.is_some(),
             &config.training,
-            &format!("a split {val} with objects"),
+            &format!("a split {val}"),
         )?;
         match &validation {
             None => observer.warning(&format!(
                 "there is no split {val}: the last network counts as the best"
-            )),
-            Some(_) if !is_judged => observer.warning(&format!(
-                "the split {val} has no objects that count: the last network counts as the best"
             )),
             Some(validation) => match shared_images(&training, validation) {
                 0 => {}
@@ -90,6 +88,7 @@ impl RunData<ClassificationSet> {
     pub fn of_classifier(config: &ClassifierConfig, observer: &mut dyn Observer) -> Result<Self> {
         config.validate()?;
         let folder = ImageFolder::open(&config.data.path)?;
+        tell(folder.findings(), observer);
         let options = ImageFolderOptions {
             classes: None,
             shares: config.data.shares(),
@@ -129,6 +128,21 @@ fn expect_objects(set: &DetectionSet, config: &DetectorConfig) -> Result<()> {
         "{}: expected objects to learn from in the split {}, found {difficult} in its {} images",
         config.data.path.display(),
         config.data.train_split,
+        set.images.len()
+    )))
+}
+
+/// Checks that the evaluation of an epoch has something to count.
+fn expect_countable(set: &DetectionSet, config: &DetectorConfig) -> Result<()> {
+    if has_countable(set) {
+        return Ok(());
+    }
+    let split = config.data.val_split;
+    Err(Error::InvalidRequest(format!(
+        "{}: expected objects to evaluate on in the split {split}, found none that count in its \
+         {} images; `ssdlite data split` divides the images anew, and without a list of {split} \
+         the last network counts as the best",
+        config.data.path.display(),
         set.images.len()
     )))
 }
@@ -192,11 +206,16 @@ fn expect_judge(is_there: bool, training: &TrainingOptions, expected: &str) -> R
     )))
 }
 
-/// What was read, once the observer has heard what was wrong.
-fn told<S>(split: Split, reading: Reading<S>, observer: &mut dyn Observer) -> Arc<S> {
-    for finding in &reading.findings {
+/// Lets the observer hear what is wrong.
+fn tell(findings: &[Finding], observer: &mut dyn Observer) {
+    for finding in findings {
         observer.warning(&finding.to_string());
     }
+}
+
+/// What was read, once the observer has heard what was wrong.
+fn told<S>(split: Split, reading: Reading<S>, observer: &mut dyn Observer) -> Arc<S> {
+    tell(&reading.findings, observer);
     if !reading.losses.is_none() {
         observer.warning(&format!("{split}: {}", reading.losses));
     }

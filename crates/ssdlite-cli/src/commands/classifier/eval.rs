@@ -15,7 +15,7 @@ use crate::evaluation::MOST_PRINTED_CLASSES;
 use crate::evaluation::classifier::{evaluate, save};
 use crate::models::run_options;
 use crate::outcome::Outcome;
-use crate::output::findings::warn_of_reading;
+use crate::output::findings::{warn_of, warn_of_reading};
 
 #[derive(Args)]
 pub(crate) struct ClassifierEvalArgs {
@@ -40,7 +40,9 @@ impl ClassifierEvalArgs {
         // Images, not layers, are shared out among threads.
         let options = run_options(Some(NonZeroUsize::MIN));
         let classifier = Classifier::load_with(&self.model, &options)?;
-        let reading = ImageFolder::open(&self.data)?.read(
+        let folder = ImageFolder::open(&self.data)?;
+        warn_of(folder.findings());
+        let reading = folder.read(
             self.split,
             &ImageFolderOptions {
                 classes: Some(classifier.classes().clone()),

@@ -23,7 +23,7 @@ pub(crate) enum DataCommand {
     Check(CheckArgs),
     /// Count classes, box sizes, and how many boxes a detector can match.
     Stats(StatsArgs),
-    /// Divide a VOC folder's images into train, val, trainval and test.
+    /// Divide images with boxes into train, val, trainval and test.
     Split(SplitArgs),
 }
 

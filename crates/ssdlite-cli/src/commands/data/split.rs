@@ -11,10 +11,11 @@ use ssdlite_data::voc::VocFolder;
 
 use crate::console;
 use crate::outcome::Outcome;
+use crate::output::findings::warn_of;
 
 #[derive(Args)]
 pub(crate) struct SplitArgs {
-    /// A VOC folder (Annotations, JPEGImages)
+    /// A folder of images with boxes (Annotations, JPEGImages)
     data: PathBuf,
     /// The part of all images that is trainval; the rest is test
     #[arg(long, default_value_t = SplitShares::default().trainval)]
@@ -25,7 +26,7 @@ pub(crate) struct SplitArgs {
     /// Another seed gives another division
     #[arg(long, default_value_t = SplitShares::default().seed)]
     seed: u64,
-    /// Replace split files that are there already
+    /// Write new lists in the place of splits that are there already
     #[arg(long)]
     force: bool,
 }
@@ -45,10 +46,11 @@ impl SplitArgs {
         let folder = VocFolder::open(&self.data)?;
         if !self.force && Split::ALL.iter().any(|&split| folder.has_split(split)) {
             anyhow::bail!(
-                "{}: there are split files already: --force replaces them",
+                "{}: there are splits already: --force writes new lists in their place",
                 self.data.display()
             );
         }
+        warn_of(folder.findings());
         let counts = folder.write_splits(&shares, overwrite)?;
         let trainval = counts.train + counts.val;
         console::text(format_args!(
@@ -59,6 +61,12 @@ impl SplitArgs {
             console::warning(&format!(
                 "{} annotations without an image are in no split",
                 counts.left_out
+            ));
+        }
+        if counts.unannotated > 0 {
+            console::warning(&format!(
+                "{} images without an annotation are in no split",
+                counts.unannotated
             ));
         }
         Ok(Outcome::Done)

@@ -32,8 +32,14 @@ pub(crate) struct StatsArgs {
 impl StatsArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         match DataFolder::open(&self.reading.data)? {
-            DataFolder::Voc(folder) => self.print_detection(&folder),
-            DataFolder::Images(folder) => self.print_classification(&folder),
+            DataFolder::Voc(folder) => {
+                warn_of(folder.findings());
+                self.print_detection(&folder)
+            }
+            DataFolder::Images(folder) => {
+                warn_of(folder.findings());
+                self.print_classification(&folder)
+            }
         }
     }
 
