@@ -15,7 +15,6 @@
 //! is an error, unless the program is built to abort on panics.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -24,6 +23,7 @@ use image::codecs::{bmp::BmpDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError};
 use ssdlite_core::{ImageSize, PixelBox};
+use ssdlite_files::open_plain;
 
 use crate::error::{Error, Result};
 use crate::format::{Format, format_from_content};
@@ -156,7 +156,7 @@ const HEADER_BYTES: u64 = 1 << 16;
 /// `limits.max_bytes`; the message names the file.
 pub fn header_of_file(path: &Path, limits: &Limits) -> Result<Header> {
     let io_error = |source| Error::io(path, source);
-    let file = File::open(path).map_err(io_error)?;
+    let file = open_plain(path).map_err(io_error)?;
     limits
         .check_bytes(file.metadata().map_err(io_error)?.len())
         .map_err(|error| error.in_file(path))?;
@@ -232,7 +232,7 @@ pub fn decode_file(path: &Path, limits: &Limits) -> Result<RgbImage> {
 /// Reads at most `max_bytes`, whatever the file's size is said to be.
 pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let io_error = |source| Error::io(path, source);
-    let file = File::open(path).map_err(io_error)?;
+    let file = open_plain(path).map_err(io_error)?;
     let stated = file.metadata().map_err(io_error)?.len();
     let check = |bytes| {
         limits
