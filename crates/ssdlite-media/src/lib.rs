@@ -5,7 +5,9 @@
 //! read by `ssdlite-image` alone; [`VideoFrames`] hands out a video's frames,
 //! and [`LiveSource`] the latest of a camera or a stream. Those go through the
 //! program `ffmpeg` as a child process: no C library is linked, and where the
-//! program is missing, images keep working.
+//! program is missing, images keep working. Frames and times come through a pipe
+//! that nothing a video holds can write into ([`nut`]); what the program says in
+//! words is for people alone.
 //!
 //! No detector, no drawing, no network of our own.
 
@@ -14,6 +16,8 @@ pub mod error;
 mod ffmpeg;
 pub mod frame;
 pub mod live;
+mod log;
+pub mod nut;
 pub mod source;
 pub mod track;
 pub mod video;

@@ -16,7 +16,7 @@ use ssdlite_image::ImageSize;
 
 use crate::camera::Camera;
 use crate::error::{Error, Result};
-use crate::ffmpeg::{Decoder, Ffmpeg, file_input, locked};
+use crate::ffmpeg::{Decoder, Ffmpeg, Listen, file_input, locked};
 use crate::frame::Frame;
 use crate::source::{MediaKind, Source};
 
@@ -311,7 +311,7 @@ fn supervise(shared: &Shared, ffmpeg: &Ffmpeg, arguments: &[OsString], options: 
     let mut pause = options.first_pause;
     loop {
         let frames_before = locked(&shared.slot).status.frames;
-        let reason = match ffmpeg.decode(arguments) {
+        let reason = match ffmpeg.decode(arguments, Listen::Input) {
             Ok(decoder) => play(shared, decoder, options.stall),
             Err(error) => Some(error.to_string()),
         };
@@ -392,7 +392,7 @@ fn watch(shared: &Shared, stall: Duration) -> Verdict {
 fn read_frames(shared: &Shared, decoder: &mut Decoder) -> String {
     loop {
         match decoder.next_frame() {
-            Ok(Some(decoded)) => shared.post(decoded.image),
+            Ok(Some(piped)) => shared.post(piped.image),
             Ok(None) => break,
             Err(error) => return error.to_string(),
         }

@@ -10,7 +10,6 @@ use ssdlite_core::PostProcessing;
 use ssdlite_infer::Detector;
 use ssdlite_media::{
     Frame, LiveInput, LiveOptions, LiveSource, LiveState, Tracker, TrackerOptions, VideoFrames,
-    video_info,
 };
 
 use crate::console;
@@ -48,14 +47,14 @@ impl VideoTask<'_> {
         folder: Option<&mut SaveFolder>,
     ) -> Result<Outcome> {
         let name = path.to_string_lossy();
-        let info = video_info(path)?;
-        let frames = VideoFrames::open(path)?;
+        let mut frames = VideoFrames::open(path)?;
+        let info = frames.info().clone();
         let saved = match folder {
             Some(folder) => Some(SavedVideo::new(&folder.path_for(path, "mp4")?, info.sound)?),
             None => None,
         };
         let mut work = FrameWork::new(self, &name, saved, VideoProgress::new(info.frames));
-        for frame in frames {
+        while let Some(frame) = frames.next() {
             if self.is_stopped() {
                 let done = work.frames;
                 work.finish()?;
@@ -71,6 +70,13 @@ impl VideoTask<'_> {
             }
         }
         work.finish()?;
+        if frames.lost() > 0 {
+            let lost = console::counted(frames.lost(), "frame");
+            console::note(&format!(
+                "{name}: the recording starts between key frames; {lost} at its start could not be \
+                 read"
+            ));
+        }
         Ok(Outcome::Done)
     }
 
