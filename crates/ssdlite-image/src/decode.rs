@@ -9,11 +9,12 @@
 //!
 //! Limits are checked against the header before any pixel is allocated.
 //! A file that ends before its pixels do is an error, also where other readers
-//! fill in grey. What follows the pixels, such as PNG's end chunk, may be
-//! missing, but for JPEG's end-of-image marker: without it nobody can tell.
-//! The decoders are other crates; a panic in one is caught and is an error,
-//! unless the program is built to abort on panics.
+//! fill in grey. What follows the pixels, such as an end marker, may be missing
+//! or be something else.
+//! PNG, WebP and BMP are decoded by other crates; a panic in one is caught and
+//! is an error, unless the program is built to abort on panics.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,26 +25,14 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError};
 use ssdlite_core::{ImageSize, PixelBox};
 
-use crate::error::{Error, Result, text_of_panic};
+use crate::error::{Error, Result};
+use crate::format::{Format, format_from_content};
 use crate::jpeg;
 use crate::rgb::RgbImage;
 
 /// The most bytes that a PNG file's profile, text and Exif chunks may unpack
 /// to: a compressed chunk can grow a thousandfold.
 const PNG_METADATA_BYTES: u64 = 16 << 20;
-
-/// A file format that can be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// Joint Photographic Experts Group, ITU-T T.81.
-    Jpeg,
-    /// Portable Network Graphics.
-    Png,
-    /// WebP, lossy or lossless.
-    WebP,
-    /// Windows bitmap.
-    Bmp,
-}
 
 /// The largest image that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,14 +186,26 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     })
 }
 
+thread_local! {
+    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in a decoder whose panic will become an error: a
+/// program's panic hook has nothing to say of it then.
+pub fn is_contained() -> bool {
+    IS_CONTAINED.get()
+}
+
 /// Runs a decoder; a panic in it becomes an error. What it worked on is gone
 /// then, so no half-done state is left.
 fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        Err(Error::Malformed(format!(
-            "expected an image that the decoder can read, found one on which it fails: {}",
-            text_of_panic(panic.as_ref())
-        )))
+    IS_CONTAINED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    IS_CONTAINED.set(false);
+    result.unwrap_or_else(|_| {
+        Err(Error::Malformed(
+            "expected a sound image, found one that its decoder gives up on".into(),
+        ))
     })
 }
 
@@ -238,10 +239,7 @@ fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
 
 /// An image file with its header read.
 enum Source<'a> {
-    Jpeg {
-        bytes: &'a [u8],
-        header: jpeg::JpegHeader<'a>,
-    },
+    Jpeg(jpeg::JpegHeader<'a>),
     Other {
         format: Format,
         decoder: Box<dyn ImageDecoder + 'a>,
@@ -255,10 +253,7 @@ impl<'a> Source<'a> {
         let reader = Cursor::new(bytes);
         let from_image = |error| image_error(format, error);
         let mut decoder: Box<dyn ImageDecoder + 'a> = match format {
-            Format::Jpeg => {
-                let header = jpeg::read_header(bytes)?;
-                return Ok(Self::Jpeg { bytes, header });
-            }
+            Format::Jpeg => return Ok(Self::Jpeg(jpeg::read_header(bytes)?)),
             Format::Png => {
                 let mut metadata = image::Limits::no_limits();
                 metadata.max_alloc = Some(PNG_METADATA_BYTES);
@@ -279,7 +274,7 @@ impl<'a> Source<'a> {
 
     fn header(&self) -> Header {
         let (format, stored, orientation) = match self {
-            Self::Jpeg { header, .. } => (Format::Jpeg, header.stored, header.orientation),
+            Self::Jpeg(header) => (Format::Jpeg, header.stored(), header.orientation()),
             Self::Other {
                 format,
                 decoder,
@@ -310,9 +305,9 @@ impl<'a> Source<'a> {
     fn decode(self) -> Result<RgbImage> {
         let stored = self.header().stored;
         match self {
-            Self::Jpeg { bytes, header } => {
-                let pixels = jpeg::decode(bytes, &header)?;
-                upright(RgbImage::new(stored, pixels)?, header.orientation)
+            Self::Jpeg(header) => {
+                let orientation = header.orientation();
+                upright(RgbImage::new(stored, jpeg::decode(header)?)?, orientation)
             }
             Self::Other {
                 format,
@@ -349,59 +344,8 @@ fn upright(image: RgbImage, orientation: Orientation) -> Result<RgbImage> {
     RgbImage::new(size, turned.into_rgb8().into_raw())
 }
 
-/// Tells the format by the bytes that every file of it starts with.
-///
-/// # Errors
-/// [`Error::Unsupported`] for formats that are known and not read,
-/// [`Error::Malformed`] for anything else.
-pub fn format_from_content(bytes: &[u8]) -> Result<Format> {
-    let unsupported = |name| {
-        Err(Error::Unsupported(format!(
-            "expected a JPEG, PNG, WebP or BMP image, found {name}; convert it first"
-        )))
-    };
-    match bytes {
-        [] => Err(Error::Malformed("expected an image, found no bytes".into())),
-        [0xFF, 0xD8, ..] => Ok(Format::Jpeg),
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(Format::Png),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Ok(Format::WebP),
-        [b'B', b'M', ..] => Ok(Format::Bmp),
-        [b'G', b'I', b'F', b'8', ..] => unsupported("GIF"),
-        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => unsupported("TIFF"),
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => unsupported("HEIC, AVIF or a video"),
-        _ => Err(Error::Malformed(format!(
-            "expected a JPEG, PNG, WebP or BMP image, found {}",
-            describe(bytes)
-        ))),
-    }
-}
-
-/// The start of a file that is no image, for a message.
-fn describe(bytes: &[u8]) -> String {
-    const SHOWN: usize = 16;
-    let start = &bytes[..bytes.len().min(SHOWN)];
-    match std::str::from_utf8(start) {
-        Ok(text) if !text.contains('\0') => format!("text that starts with {text:?}"),
-        _ => format!("a file that starts with the bytes {start:02X?}"),
-    }
-}
-
 fn image_error(format: Format, error: ImageError) -> Error {
-    let message = format!("{format:?}: {error}");
+    let message = format!("{format}: {error}");
     match error {
         ImageError::Unsupported(_) => Error::Unsupported(message),
         ImageError::Limits(_) => Error::OverLimit(message),
@@ -412,6 +356,16 @@ fn image_error(format: Format, error: ImageError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_decoders_panic_is_an_error_that_a_panic_hook_can_pass_over() {
+        let error = contained::<()>(|| {
+            assert!(is_contained());
+            std::panic::resume_unwind(Box::new("out of bounds"))
+        });
+        assert!(matches!(error, Err(Error::Malformed(_))));
+        assert!(!is_contained());
+    }
 
     #[test]
     fn boxes_turn_with_their_image() {

@@ -4,3 +4,5 @@ mod decoding;
 mod encoding;
 mod fixtures;
 mod hostile;
+mod jpeg_layouts;
+mod jpeg_writer;
