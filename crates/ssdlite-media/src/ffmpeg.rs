@@ -28,7 +28,7 @@ use crate::log::{Log, next_line};
 use crate::nut::{CLOCK, FILTERS, FrameReader, MAX_FRAME_PIXELS, PipedFrame};
 
 /// The pause between looks at a process that has closed its log and is about to
-/// exit.
+/// exit, or is about to say something.
 const EXIT_PAUSE: Duration = Duration::from_millis(1);
 
 /// The command of util-linux that starts a program which the kernel kills when
@@ -296,6 +296,21 @@ impl Decoder {
     /// Those of [`FrameReader::next_frame`].
     pub(crate) fn next_frame(&mut self) -> Result<Option<PipedFrame>> {
         self.frames.next_frame()
+    }
+
+    /// Whether the input has an end, by what was said of it before the first
+    /// frame, if that tells; to be asked after that of one that listens to it.
+    pub(crate) fn has_end(&self) -> Option<bool> {
+        // The frame may have been quicker than the words.
+        while self.log().has_duration.is_none()
+            && self
+                .log_reader
+                .as_ref()
+                .is_some_and(|reader| !reader.is_finished())
+        {
+            std::thread::sleep(EXIT_PAUSE);
+        }
+        self.log().has_end()
     }
 
     /// What it has said so far.

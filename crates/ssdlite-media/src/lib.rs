@@ -11,6 +11,7 @@
 //!
 //! No detector, no drawing, no network of our own.
 
+mod address;
 pub mod camera;
 pub mod error;
 mod ffmpeg;
@@ -18,6 +19,7 @@ pub mod frame;
 pub mod live;
 mod log;
 pub mod nut;
+mod pattern;
 pub mod source;
 pub mod track;
 pub mod video;
@@ -26,8 +28,8 @@ pub mod writer;
 pub use camera::{Camera, ListedCamera, cameras};
 pub use error::{Error, Result};
 pub use frame::Frame;
-pub use live::{LiveInput, LiveOptions, LiveSource, LiveState, LiveStatus};
-pub use source::{MediaFile, MediaKind, Source};
+pub use live::{AtEnd, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, LiveStatus};
+pub use source::{FoundFiles, MediaFile, MediaKind, Source};
 pub use track::{TrackId, Tracker, TrackerOptions};
 pub use video::{VideoFrames, VideoInfo, video_info};
 pub use writer::{Sound, VideoWriter};

@@ -37,8 +37,8 @@ pub(crate) struct Log {
     pub(crate) errors: u64,
     /// The format of the input, as `ffmpeg` calls it.
     pub(crate) format: Option<String>,
-    /// Whether the input's length is known.
-    pub(crate) has_duration: bool,
+    /// Whether the input's length is known; told after its format.
+    pub(crate) has_duration: Option<bool>,
 }
 
 impl Log {
@@ -63,9 +63,23 @@ impl Log {
             let end = input.find(", from ").unwrap_or(input.len());
             self.format.get_or_insert_with(|| input[..end].to_owned());
         } else if let Some(duration) = line.strip_prefix("[info]   Duration: ") {
-            self.has_duration |= duration.starts_with(|c: char| c.is_ascii_digit())
+            let is_known = duration.starts_with(|c: char| c.is_ascii_digit())
                 && !duration.starts_with("00:00:00.00");
+            self.has_duration.get_or_insert(is_known);
         }
+    }
+
+    /// Whether the input is a file, which has an end: one of known length, or an
+    /// image, whose formats `ffmpeg` calls `jpeg_pipe` and the like. None where
+    /// its size would tell.
+    pub(crate) fn has_end(&self) -> Option<bool> {
+        /// Formats of streams, and of lists of parts, whose size tells nothing.
+        const ENDLESS: [&str; 3] = ["mpjpeg", "hls", "dash"];
+        let format = self.format.as_deref().unwrap_or_default();
+        if self.has_duration == Some(true) || format.ends_with("_pipe") || format == "image2" {
+            return Some(true);
+        }
+        ENDLESS.contains(&format).then_some(false)
     }
 
     /// The last errors; empty if there was none.
@@ -205,7 +219,7 @@ mod tests {
         assert_eq!(log.last_errors(), "HTTP error 404 Not Found; end [2J it");
         assert_eq!(log.errors, 5);
         assert_eq!(log.format.as_deref(), Some("matroska,webm"));
-        assert!(log.has_duration);
+        assert_eq!(log.has_end(), Some(true));
     }
 
     #[test]
@@ -218,10 +232,19 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_is_not_known_is_none() {
-        for duration in ["N/A, bitrate: N/A", "00:00:00.00, start: 0"] {
-            let log = read(format!("[info]   Duration: {duration}\n").as_bytes());
-            assert!(!log.has_duration, "{duration}");
+    fn a_file_has_an_end() {
+        for (format, duration, has_end) in [
+            ("mpegts", "00:00:01.40, start: 0", Some(true)),
+            ("mpegts", "N/A, bitrate: N/A", None),
+            ("flv", "00:00:00.00, start: 0", None),
+            ("jpeg_pipe", "N/A, bitrate: N/A", Some(true)),
+            ("mpjpeg", "N/A, bitrate: N/A", Some(false)),
+            ("hls", "N/A, start: 0", Some(false)),
+            ("hls", "00:01:00.00, start: 0", Some(true)),
+        ] {
+            let text =
+                format!("[info] Input #0, {format}, from 'a':\n[info]   Duration: {duration}\n");
+            assert_eq!(read(text.as_bytes()).has_end(), has_end, "{text}");
         }
     }
 }

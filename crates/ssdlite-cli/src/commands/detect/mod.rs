@@ -2,6 +2,7 @@
 
 mod video;
 
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -32,7 +33,7 @@ pub(crate) struct DetectArgs {
     /// images need the program `ffmpeg`, and cameras and streams go on until
     /// Ctrl-C
     #[arg(required = true, value_name = "SOURCE")]
-    sources: Vec<String>,
+    sources: Vec<OsString>,
     /// Save images and videos with boxes drawn in this folder, and with each
     /// video a file of one JSON object a frame
     #[arg(long, value_name = "DIR")]
@@ -146,13 +147,21 @@ impl DetectArgs {
     }
 }
 
-fn inputs_of(source: &str) -> Result<Vec<Input>> {
+fn inputs_of(source: &OsStr) -> Result<Vec<Result<Input>>> {
     let input = |file: MediaFile| match file.kind {
         MediaKind::Image => Input::Image(file.path),
         MediaKind::Video => Input::Video(file.path),
     };
     Ok(match Source::parse(source)? {
-        Source::Files(files) => files.into_iter().map(input).collect(),
-        live => vec![Input::Live(LiveInput::from_source(live)?)],
+        Source::Files(found) => {
+            found
+                .passed_over
+                .iter()
+                .for_each(|told| console::note(told));
+            let files = found.files.into_iter().map(|file| Ok(input(file)));
+            let errors = found.errors.into_iter().map(|error| Err(error.into()));
+            files.chain(errors).collect()
+        }
+        live => vec![Ok(Input::Live(LiveInput::from_source(live)?))],
     })
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use ssdlite_core::PostProcessing;
 use ssdlite_infer::Detector;
 use ssdlite_media::{
-    Frame, LiveInput, LiveOptions, LiveSource, LiveState, Tracker, TrackerOptions, VideoFrames,
+    AtEnd, Frame, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, Tracker, TrackerOptions,
+    VideoFrames,
 };
 
 use crate::console;
@@ -80,7 +81,8 @@ impl VideoTask<'_> {
         Ok(Outcome::Done)
     }
 
-    /// Works on the latest frame again and again until it is told to stop.
+    /// Works on the latest frame again and again until it is told to stop, or
+    /// once on each frame of a file behind an address.
     pub(crate) fn detect_in_live(
         &self,
         input: &LiveInput,
@@ -89,6 +91,7 @@ impl VideoTask<'_> {
         let name = input.name();
         let options = LiveOptions {
             stall: self.stall,
+            at_end: AtEnd::Stop,
             ..LiveOptions::default()
         };
         let source = LiveSource::open(input, options)?;
@@ -114,6 +117,12 @@ impl VideoTask<'_> {
                 frame.time -= *start.get_or_insert(frame.time);
                 let skipped = (frame.index + 1).saturating_sub(work.frames + 1);
                 work.take(frame, Some(skipped))?;
+            } else if let Some(LiveEnd { damage }) = source.end() {
+                work.finish()?;
+                return match damage {
+                    Some(damage) => Err(anyhow!("{name}: {damage}")),
+                    None => Ok(Outcome::Done),
+                };
             }
         }
         if start.is_none() {
