@@ -124,10 +124,10 @@ impl VideoFrames {
         if ending.success && ending.errors <= expected && index > 0 {
             return None;
         }
-        let reason = if ending.errors == 0 && index == 0 {
-            "it holds no frame"
-        } else {
-            reason_in_words(&ending.log)
+        let reason = match (ending.errors, ending.success) {
+            (0, true) => "it holds no frame",
+            (0, false) => "the program `ffmpeg` broke off without saying why",
+            _ => reason_in_words(&ending.log),
         };
         Some(Error::Malformed(if index == 0 {
             format!("{path}: expected a video, found none: {reason}")

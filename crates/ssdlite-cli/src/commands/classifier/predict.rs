@@ -28,7 +28,7 @@ pub(crate) struct PredictArgs {
     /// Threads [default: all cores]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// Print one JSON object an image
+    /// Print one JSON object an image; in names, what is not UTF-8 is replaced
     #[arg(long)]
     json: bool,
 }

@@ -31,14 +31,15 @@ pub(crate) struct DetectArgs {
     /// Images, videos, folders, patterns such as `photos/*.jpg`, a camera (`0`,
     /// `/dev/video0`, `camera:NAME`) or a stream (`rtsp://`, `http://`); all but
     /// images need the program `ffmpeg`, and cameras and streams go on until
-    /// Ctrl-C
+    /// Ctrl-C; a file behind an address is read once
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<OsString>,
     /// Save images and videos with boxes drawn in this folder, and with each
     /// video a file of one JSON object a frame
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
-    /// Print one JSON object an image or frame
+    /// Print one JSON object an image or frame; in names, what is not UTF-8 is
+    /// replaced
     #[arg(long)]
     json: bool,
     /// Follow the objects of videos, cameras and streams: each keeps its number
