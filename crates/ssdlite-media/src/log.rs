@@ -152,8 +152,8 @@ pub(crate) fn reason_in_words(log: &str) -> &str {
     const WORDS: [(&[&str], &str); 6] = [
         (
             &["moov atom not found"],
-            "it is cut off, or its recording was never finished: the index that stands at its \
-             end is missing",
+            "it has the name of an MP4 video and none of its index, which stands at the end: it \
+             is none, it is cut off, or its recording was never finished",
         ),
         (
             &["matches no streams", "does not contain any stream"],

@@ -52,7 +52,7 @@ fn patient() -> LiveOptions {
 }
 
 fn open(port: u16) -> LiveSource {
-    let source = Source::parse(&format!("http://127.0.0.1:{port}/served")).unwrap();
+    let source = Source::parse(format!("http://127.0.0.1:{port}/served")).unwrap();
     let input = LiveInput::from_source(source).unwrap();
     LiveSource::open(&input, patient()).unwrap()
 }
