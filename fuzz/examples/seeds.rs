@@ -31,6 +31,7 @@ fn main() -> io::Result<()> {
         ("detect", [images(), jpeg_layouts()].concat()),
         ("voc_xml", annotations()),
         ("config", configurations()),
+        ("frames", frames()),
     ] {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
@@ -57,6 +58,30 @@ fn model_files() -> Vec<Seed> {
         seeds.push((format!("{name}.safetensors"), bytes));
     }
     seeds
+}
+
+/// A stream of frames as `ffmpeg` writes it: a table of what a frame's first
+/// byte stands for, and two frames of different sizes.
+fn frames() -> Vec<Seed> {
+    const MAIN: &[u8] = b"nut/multimedia container\0\
+        NMzV\x1f\x5f\x04\xad\x4a\x03\x01\x81\xff\x7f\x01\x01\x83\xdc\xeb\x94\x00\xc0\x00\
+        \x06\x00\x00\x00\x00\x00\x01\xa0\x00\x02\x01\x01\x28\x01\x00\x29\x00\x21\x01\x01\
+        \x20\x02\x01\x81\x79\xc0\x00\x06\x00\x00\x00\x00\x00\x01\x06\x03\x00\x00\x01\x04\
+        \x00\x00\x01\xb6\x02\xff\xfa\x02\xff\xfb\x02\xff\xfc\x02\xff\xfd\x63\x4e\x58\x23";
+    const STREAM: &[u8] = b"NS\x11\x40\x5b\xf2\xf9\xdb\x1a\x00\x00\x04RGB\x18\x00\x0e\x83\xdc\xeb\
+        \x94\x00\x00\x00\x00\x04\x04\x04\x01\x01\x00\x42\x34\xe8\xd8";
+    let frame = |time: u8, width: usize, height: usize| {
+        let pixels = [
+            [9, 80, 200].repeat(width * height),
+            vec![0; 3 * width],
+            vec![255; 3 * width],
+        ]
+        .concat();
+        let length = u8::try_from(pixels.len()).expect("a small frame");
+        [&[3, time, length][..], &pixels].concat()
+    };
+    let bytes = [MAIN, STREAM, &frame(0, 4, 2), &frame(9, 2, 3)].concat();
+    vec![("two_sizes.nut".to_owned(), bytes)]
 }
 
 /// Few tensors, in each type that is read.

@@ -1,5 +1,7 @@
 //! How commands end.
 
+use std::ffi::{OsStr, OsString};
+
 use anyhow::Result;
 
 use crate::console;
@@ -30,11 +32,11 @@ impl Outcome {
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
 
-/// Does `work` on every input that the arguments name. One that can't be used
-/// is told and counted and the others go on; work that ends as failed ends all.
+/// Does `work` on every input that the arguments name. One that can't be used,
+/// or found, is told and counted and the others go on; work that ends as failed ends all.
 pub(crate) fn for_each_input<I>(
-    arguments: &[String],
-    inputs_of: impl Fn(&str) -> Result<Vec<I>>,
+    arguments: &[OsString],
+    inputs_of: impl Fn(&OsStr) -> Result<Vec<Result<I>>>,
     mut work: impl FnMut(I) -> Result<Outcome>,
 ) -> Result<Outcome> {
     let mut failures = 0;
@@ -48,7 +50,7 @@ pub(crate) fn for_each_input<I>(
             Vec::new()
         });
         for input in inputs {
-            match work(input) {
+            match input.and_then(&mut work) {
                 Ok(Outcome::Done) => {}
                 Ok(Outcome::Failed) => return Ok(Outcome::Failed),
                 Err(error) if console::is_unprinted(&error) => return Err(error),

@@ -26,7 +26,7 @@ use ssdlite_core::{ImageSize, PixelBox};
 use ssdlite_files::open_plain;
 
 use crate::error::{Error, Result};
-use crate::format::{Format, format_from_content};
+use crate::format::{Format, NamedFormat, format_from_content, format_from_name};
 use crate::rgb::RgbImage;
 use crate::{jpeg, png};
 
@@ -226,7 +226,14 @@ fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Those of [`decode`], and [`Error::Io`]; the message names the file.
 pub fn decode_file(path: &Path, limits: &Limits) -> Result<RgbImage> {
     let bytes = read_file(path, limits)?;
-    decode(&bytes, limits).map_err(|error| error.in_file(path))
+    let decoded = match (format_from_content(&bytes), format_from_name(path)) {
+        // Not all formats can be told by their content.
+        (Err(Error::Malformed(_)), Some(NamedFormat::Unread(format))) => Err(Error::Unsupported(
+            format!("expected a JPEG, PNG, WebP or BMP image, found {format}"),
+        )),
+        _ => decode(&bytes, limits),
+    };
+    decoded.map_err(|error| error.in_file(path))
 }
 
 /// Reads at most `max_bytes`, whatever the file's size is said to be.

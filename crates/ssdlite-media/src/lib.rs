@@ -5,15 +5,21 @@
 //! read by `ssdlite-image` alone; [`VideoFrames`] hands out a video's frames,
 //! and [`LiveSource`] the latest of a camera or a stream. Those go through the
 //! program `ffmpeg` as a child process: no C library is linked, and where the
-//! program is missing, images keep working.
+//! program is missing, images keep working. Frames and times come through a pipe
+//! that nothing a video holds can write into ([`nut`]); what the program says in
+//! words is for people alone.
 //!
 //! No detector, no drawing, no network of our own.
 
+mod address;
 pub mod camera;
 pub mod error;
 mod ffmpeg;
 pub mod frame;
 pub mod live;
+mod log;
+pub mod nut;
+mod pattern;
 pub mod source;
 pub mod track;
 pub mod video;
@@ -22,8 +28,8 @@ pub mod writer;
 pub use camera::{Camera, ListedCamera, cameras};
 pub use error::{Error, Result};
 pub use frame::Frame;
-pub use live::{LiveInput, LiveOptions, LiveSource, LiveState, LiveStatus};
-pub use source::{MediaFile, MediaKind, Source};
+pub use live::{AtEnd, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, LiveStatus};
+pub use source::{FoundFiles, MediaFile, MediaKind, Source};
 pub use track::{TrackId, Tracker, TrackerOptions};
 pub use video::{VideoFrames, VideoInfo, video_info};
 pub use writer::{Sound, VideoWriter};

@@ -5,18 +5,23 @@
 //! Another watches: a source that gives no frame for a while, or ends, is
 //! opened again after a pause that grows from try to try. Each opening is a
 //! new process, so a source may come back with another size or rate.
+//!
+//! An address may also be that of a file, a camera's latest image or a
+//! recording, which has an end ([`AtEnd`]).
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ssdlite_image::ImageSize;
+use ssdlite_image::{ImageSize, RgbImage};
 
+use crate::address;
 use crate::camera::Camera;
 use crate::error::{Error, Result};
-use crate::ffmpeg::{Decoder, Ffmpeg, file_input, locked};
+use crate::ffmpeg::{Decoder, Ffmpeg, Listen, file_input, locked};
 use crate::frame::Frame;
 use crate::source::{MediaKind, Source};
 
@@ -47,15 +52,34 @@ pub struct LiveOptions {
     pub first_pause: Duration,
     /// The pause doubles from try to try, up to this.
     pub longest_pause: Duration,
+    /// What is done with a file behind an address.
+    pub at_end: AtEnd,
+}
+
+/// What a [`LiveSource`] does with a file behind an address, which has an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtEnd {
+    /// It is played at its own pace, and opened again after a pause.
+    Repeat,
+    /// Each of its frames is handed out once, however long the reader takes.
+    Stop,
+}
+
+/// How a [`LiveSource`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveEnd {
+    /// What was wrong with it, if anything.
+    pub damage: Option<String>,
 }
 
 impl Default for LiveOptions {
-    /// Stalled after 5 s; pauses of 0.5 s to 30 s.
+    /// Stalled after 5 s; pauses of 0.5 s to 30 s; files again and again.
     fn default() -> Self {
         Self {
             stall: Duration::from_secs(5),
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
+            at_end: AtEnd::Repeat,
         }
     }
 }
@@ -91,8 +115,8 @@ pub struct LiveStatus {
 
 /// The latest frame of a camera or a stream.
 ///
-/// It never ends, also not while the source is lost. Dropping it ends the child
-/// process.
+/// It never ends, also not while the source is lost, but for a file with
+/// [`AtEnd::Stop`]. Dropping it ends the child process.
 pub struct LiveSource {
     shared: Arc<Shared>,
     supervisor: Option<JoinHandle<()>>,
@@ -107,8 +131,8 @@ impl LiveInput {
         match source {
             Source::Camera(camera) => Ok(Self::Camera(camera)),
             Source::Stream(address) => Ok(Self::Stream(address)),
-            Source::Files(mut files) => match (files.len(), files.pop()) {
-                (1, Some(file)) if file.kind == MediaKind::Video => Ok(Self::Video(file.path)),
+            Source::Files(found) => match &found.files[..] {
+                [file] if file.kind == MediaKind::Video => Ok(Self::Video(file.path.clone())),
                 _ => Err(Error::InvalidRequest(
                     "expected a camera, a stream or one video, found images or several files"
                         .into(),
@@ -117,29 +141,29 @@ impl LiveInput {
         }
     }
 
-    /// What people call the source; a password in an address is left out.
+    /// What people call the source; passwords in an address are left
+    /// out.
     pub fn name(&self) -> String {
         match self {
             Self::Camera(camera) => format!("camera {}", camera.argument()),
-            Self::Stream(address) => without_password(address),
+            Self::Stream(address) => address::shown(address),
             Self::Video(path) => path.to_string_lossy().into_owned(),
         }
     }
 
     /// What a program says that was given the source's address, as it may be
-    /// shown: without the passwords of any address in it.
+    /// shown.
     fn without_secrets(&self, log: &str) -> String {
-        let log = match self {
-            // It may hold spaces.
-            Self::Stream(address) => log.replace(address, &self.name()),
+        match self {
+            Self::Stream(address) => address::without_secrets(log, address),
             Self::Camera(_) | Self::Video(_) => log.to_owned(),
-        };
-        let words = log.split_inclusive(char::is_whitespace);
-        words.map(without_password).collect()
+        }
     }
 
     fn arguments(&self, ffmpeg: &Ffmpeg, options: &LiveOptions) -> Result<Vec<OsString>> {
-        let low_delay = ["-fflags", "nobuffer", "-flags", "low_delay"];
+        // Not `-fflags nobuffer`: it throws the frames away by which `ffmpeg` finds
+        // out what the input is, of an image the only one.
+        let low_delay = ["-flags", "low_delay"];
         let mut arguments: Vec<OsString> = Vec::new();
         match self {
             Self::Camera(camera) => {
@@ -171,18 +195,6 @@ impl LiveInput {
     }
 }
 
-/// An address as it may be shown: `rtsp://user:secret@host/` without the
-/// part before the `@`.
-fn without_password(address: &str) -> String {
-    let shown = || {
-        let (scheme, rest) = address.split_once("://")?;
-        let host_end = rest.find('/').unwrap_or(rest.len());
-        let at = rest[..host_end].rfind('@')?;
-        Some(format!("{scheme}://{}", &rest[at + 1..]))
-    };
-    shown().unwrap_or_else(|| address.to_owned())
-}
-
 struct Shared {
     input: LiveInput,
     opened: Instant,
@@ -196,8 +208,19 @@ struct Slot {
     /// When the last frame came, or when the source was last opened.
     progress: Instant,
     /// Set by the reader when its process has ended.
-    ended: Option<String>,
+    ended: Option<Closing>,
+    /// Whether the reader waits for its last frame to be taken or to be due.
+    reader_waits: bool,
+    end: Option<LiveEnd>,
     stop: bool,
+}
+
+/// Why a process gave no more frames.
+enum Closing {
+    /// The source was lost.
+    Lost(String),
+    /// A file came to its end.
+    End(LiveEnd),
 }
 
 impl LiveSource {
@@ -224,6 +247,8 @@ impl LiveSource {
                 },
                 progress: now,
                 ended: None,
+                reader_waits: false,
+                end: None,
                 stop: false,
             }),
             changed: Condvar::new(),
@@ -247,7 +272,17 @@ impl LiveSource {
             .changed
             .wait_timeout_while(slot, patience, |slot| slot.latest.is_none())
             .unwrap_or_else(|lock| lock.into_inner());
-        slot.latest.take()
+        let frame = slot.latest.take();
+        drop(slot);
+        self.shared.changed.notify_all();
+        frame
+    }
+
+    /// How it ended, once it has and all frames were taken; only with
+    /// [`AtEnd::Stop`].
+    pub fn end(&self) -> Option<LiveEnd> {
+        let slot = locked(&self.shared.slot);
+        slot.end.clone().filter(|_| slot.latest.is_none())
     }
 
     /// What the source is doing, and its counts.
@@ -278,8 +313,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn post(&self, image: ssdlite_image::RgbImage) {
-        let time = self.opened.elapsed();
+    fn post(&self, image: RgbImage, time: Duration) {
         self.change(|slot| {
             slot.progress = Instant::now();
             slot.status.state = LiveState::Playing(image.size());
@@ -293,6 +327,19 @@ impl Shared {
                 slot.status.skipped += 1;
             }
         });
+    }
+
+    /// Lets the reader wait while `is_early` and the source is not to stop, for
+    /// `patience` at most.
+    fn wait_while(&self, patience: Duration, is_early: impl Fn(&Slot) -> bool) {
+        let mut slot = locked(&self.slot);
+        slot.reader_waits = true;
+        let (mut slot, _) = self
+            .changed
+            .wait_timeout_while(slot, patience, |slot| !slot.stop && is_early(slot))
+            .unwrap_or_else(|lock| lock.into_inner());
+        slot.reader_waits = false;
+        slot.progress = Instant::now();
     }
 
     /// Waits until `duration` has passed; true if it is time to stop.
@@ -311,14 +358,30 @@ fn supervise(shared: &Shared, ffmpeg: &Ffmpeg, arguments: &[OsString], options: 
     let mut pause = options.first_pause;
     loop {
         let frames_before = locked(&shared.slot).status.frames;
-        let reason = match ffmpeg.decode(arguments) {
-            Ok(decoder) => play(shared, decoder, options.stall),
-            Err(error) => Some(error.to_string()),
+        let closing = match ffmpeg.decode(arguments, Listen::Input) {
+            Ok(decoder) => play(shared, decoder, options),
+            Err(error) => Some(Closing::Lost(error.to_string())),
         };
-        let Some(reason) = reason else {
-            return;
+        let reason = match closing {
+            None => return,
+            Some(Closing::End(end)) if options.at_end == AtEnd::Stop => {
+                shared.change(|slot| slot.end = Some(end));
+                return;
+            }
+            Some(Closing::End(LiveEnd { damage: None })) => {
+                pause = options.first_pause;
+                if shared.stops_within(pause) {
+                    return;
+                }
+                continue;
+            }
+            Some(
+                Closing::End(LiveEnd {
+                    damage: Some(reason),
+                })
+                | Closing::Lost(reason),
+            ) => reason,
         };
-        let reason = shared.input.without_secrets(&reason);
         if locked(&shared.slot).status.frames > frames_before {
             pause = options.first_pause;
         }
@@ -339,7 +402,7 @@ fn supervise(shared: &Shared, ffmpeg: &Ffmpeg, arguments: &[OsString], options: 
 
 /// Reads one process's frames. Returns why they ended, or nothing when it is
 /// time to stop.
-fn play(shared: &Shared, mut decoder: Decoder, stall: Duration) -> Option<String> {
+fn play(shared: &Shared, mut decoder: Decoder, options: LiveOptions) -> Option<Closing> {
     let killer = decoder.killer();
     shared.change(|slot| {
         slot.progress = Instant::now();
@@ -347,23 +410,26 @@ fn play(shared: &Shared, mut decoder: Decoder, stall: Duration) -> Option<String
     });
     let verdict = std::thread::scope(|scope| {
         scope.spawn(move || {
-            let reason = read_frames(shared, &mut decoder);
+            let closing = read_frames(shared, &mut decoder, options.at_end);
             drop(decoder);
-            shared.change(|slot| slot.ended = Some(reason));
+            shared.change(|slot| slot.ended = Some(closing));
         });
-        let verdict = watch(shared, stall);
+        let verdict = watch(shared, options.stall);
         killer.kill();
         verdict
     });
     match verdict {
-        Verdict::Ended(reason) => Some(reason),
-        Verdict::Stalled => Some(format!("no frame for {} s", stall.as_secs_f32())),
+        Verdict::Ended(closing) => Some(closing),
+        Verdict::Stalled => {
+            let seconds = options.stall.as_secs_f32();
+            Some(Closing::Lost(format!("no frame for {seconds} s")))
+        }
         Verdict::Stop => None,
     }
 }
 
 enum Verdict {
-    Ended(String),
+    Ended(Closing),
     Stalled,
     Stop,
 }
@@ -375,8 +441,11 @@ fn watch(shared: &Shared, stall: Duration) -> Verdict {
         if slot.stop {
             return Verdict::Stop;
         }
-        if let Some(reason) = slot.ended.take() {
-            return Verdict::Ended(reason);
+        if let Some(closing) = slot.ended.take() {
+            return Verdict::Ended(closing);
+        }
+        if slot.reader_waits {
+            slot.progress = Instant::now();
         }
         let Some(left) = stall.checked_sub(slot.progress.elapsed()) else {
             return Verdict::Stalled;
@@ -389,52 +458,72 @@ fn watch(shared: &Shared, stall: Duration) -> Verdict {
     }
 }
 
-fn read_frames(shared: &Shared, decoder: &mut Decoder) -> String {
+fn read_frames(shared: &Shared, decoder: &mut Decoder, at_end: AtEnd) -> Closing {
+    let opened = Instant::now();
+    let mut is_known_file = None;
     loop {
-        match decoder.next_frame() {
-            Ok(Some(decoded)) => shared.post(decoded.image),
+        let piped = match decoder.next_frame() {
+            Ok(Some(piped)) => piped,
             Ok(None) => break,
-            Err(error) => return error.to_string(),
-        }
+            Err(error) => return Closing::Lost(error.to_string()),
+        };
+        let is_file = *is_known_file.get_or_insert_with(|| is_file(&shared.input, decoder));
+        let time = match at_end {
+            AtEnd::Stop if is_file => {
+                shared.wait_while(Duration::MAX, |slot| slot.latest.is_some());
+                piped.time
+            }
+            AtEnd::Repeat if is_file => {
+                let early = piped.time.saturating_sub(opened.elapsed());
+                shared.wait_while(early, |_| true);
+                shared.opened.elapsed()
+            }
+            _ => shared.opened.elapsed(),
+        };
+        shared.post(piped.image, time);
     }
-    match decoder.ending().log.as_str() {
-        "" => "the source ended".to_owned(),
-        log => log.to_owned(),
+    let ending = decoder.ending();
+    let words = match ending.log.as_str() {
+        "" if ending.errors > 0 => "parts of it can't be decoded",
+        "" => "the source ended",
+        log => log,
+    };
+    let words = shared.input.without_secrets(words);
+    if is_known_file == Some(true) && ending.success {
+        let damage = (ending.errors > 0).then_some(words);
+        return Closing::End(LiveEnd { damage });
     }
+    Closing::Lost(words)
+}
+
+/// Whether what a decoder reads is a file behind an address.
+fn is_file(input: &LiveInput, decoder: &Decoder) -> bool {
+    let LiveInput::Stream(address) = input else {
+        return false;
+    };
+    let is_http = address.to_ascii_lowercase().starts_with("http");
+    is_http && decoder.has_end().unwrap_or_else(|| has_size(address))
+}
+
+/// Whether the server says how large something is. Asked while it is being read
+/// anyway: a server for one reader alone refuses, and that is an answer.
+fn has_size(address: &str) -> bool {
+    /// The longest silence, in microseconds.
+    const PATIENCE: &str = "2000000";
+    let output = Command::new("ffprobe")
+        .args(["-loglevel", "quiet", "-rw_timeout", PATIENCE])
+        .args(["-protocol_whitelist", STREAM_PROTOCOLS])
+        .args(["-show_entries", "format=size", "-of", "csv=p=0", address])
+        .stdin(Stdio::null())
+        .output();
+    let size = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    size.is_ok_and(|size| size.trim().parse::<u64>().is_ok_and(|size| size > 0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_are_not_shown() {
-        for (address, shown) in [
-            ("rtsp://me:s@cret@host:554/a@b", "rtsp://host:554/a@b"),
-            ("http://host/x", "http://host/x"),
-            ("http://me@host", "http://host"),
-        ] {
-            assert_eq!(without_password(address), shown);
-        }
-    }
-
-    #[test]
-    fn a_log_is_shown_without_passwords() {
-        let input = LiveInput::Stream("rtsp://me:s cret@host/a".into());
-        for (log, shown) in [
-            (
-                "rtsp://me:s cret@host/a: Connection refused; gave up",
-                "rtsp://host/a: Connection refused; gave up",
-            ),
-            (
-                "Redirected to 'http://you:other@else.where/b', which failed",
-                "Redirected to 'http://else.where/b', which failed",
-            ),
-            ("mail me@host", "mail me@host"),
-        ] {
-            assert_eq!(input.without_secrets(log), shown);
-        }
-    }
+    use crate::source::FoundFiles;
 
     #[test]
     fn images_are_no_live_source() {
@@ -442,11 +531,14 @@ mod tests {
             path: "a".into(),
             kind,
         };
-        let images = Source::Files(vec![file(MediaKind::Image)]);
-        assert!(LiveInput::from_source(images).is_err());
-        let video = Source::Files(vec![file(MediaKind::Video)]);
-        assert!(LiveInput::from_source(video).is_ok());
-        let videos = Source::Files(vec![file(MediaKind::Video); 2]);
-        assert!(LiveInput::from_source(videos).is_err());
+        let live = |kinds: &[MediaKind]| {
+            LiveInput::from_source(Source::Files(FoundFiles {
+                files: kinds.iter().copied().map(file).collect(),
+                ..FoundFiles::default()
+            }))
+        };
+        assert!(live(&[MediaKind::Image]).is_err());
+        assert!(live(&[MediaKind::Video]).is_ok());
+        assert!(live(&[MediaKind::Video; 2]).is_err());
     }
 }

@@ -4,43 +4,73 @@
 //! |---|---|
 //! | a file | an image or a video, told apart by content, then by extension |
 //! | a folder | the images and videos directly in it, sorted by name |
-//! | a pattern with `*`, `?` or `[...]` | the images and videos that match, sorted; `**` goes into folders |
+//! | a pattern with `*`, `?` or `[...]` | the images and videos that match, sorted; `**` goes into folders, into each once |
 //! | `0`, `/dev/video0`, `camera:NAME`, `video=NAME` | a camera |
 //! | `rtsp://`, `rtsps://`, `http://`, `https://` | a stream |
 //!
 //! A file or folder that exists under exactly that name is always taken as
 //! such. Patterns are expanded here because the shells of Windows don't.
+//!
+//! Images in formats that are not read count as images: whoever opens them says
+//! what they are. Hidden files, such as the `._a.jpg` that macOS writes beside
+//! `a.jpg`, are passed over in folders and patterns; whatever else stands there
+//! and is not used is told ([`FoundFiles::passed_over`]).
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use ssdlite_image::format::format_from_content;
+use ssdlite_image::format::{format_from_content, format_from_name};
 
+use crate::address;
 use crate::camera::Camera;
 use crate::error::{Error, Result};
+use crate::pattern;
 
-const IMAGE_EXTENSIONS: [&str; 10] = [
-    "jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif",
-];
-const VIDEO_EXTENSIONS: [&str; 16] = [
+const VIDEO_EXTENSIONS: [&str; 19] = [
     "mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "m2ts", "mts", "mpg", "mpeg", "wmv", "flv",
-    "3gp", "ogv", "gif",
+    "3gp", "ogv", "gif", "h264", "h265", "mjpeg",
 ];
 const STREAM_SCHEMES: [&str; 4] = ["rtsp", "rtsps", "http", "https"];
+
+/// Endings of files that stand beside images and hold none: annotations, lists
+/// and notes.
+const COMPANION_EXTENSIONS: [&str; 14] = [
+    "xml", "txt", "json", "jsonl", "csv", "tsv", "yaml", "yml", "toml", "md", "html", "ini", "db",
+    "srt",
+];
+
+/// The folder in which archives made by macOS keep companions.
+const COMPANION_FOLDER: &str = "__MACOSX";
+
+/// The names that a message lists.
+const LISTED_NAMES: usize = 3;
 
 /// The bytes from a file's start that tell its format.
 const SIGNATURE_BYTES: u64 = 16;
 
 /// Where frames come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Source {
-    /// Images and videos, at least one, in the order in which they are read.
-    Files(Vec<MediaFile>),
+    /// Images and videos, at least one.
+    Files(FoundFiles),
     /// A camera of this machine.
     Camera(Camera),
     /// The address of a stream.
     Stream(String),
+}
+
+/// The files that an argument names.
+#[derive(Debug, Default)]
+pub struct FoundFiles {
+    /// Images and videos, in the order in which they are read.
+    pub files: Vec<MediaFile>,
+    /// What stands there and is not used, a message for people each.
+    pub passed_over: Vec<String>,
+    /// What is meant to be used and can't be: folders that can't be looked into,
+    /// pipes, links that lead nowhere.
+    pub errors: Vec<Error>,
 }
 
 /// A file that holds images.
@@ -68,14 +98,18 @@ impl Source {
     /// [`Error::InvalidRequest`] for a name that no file has, a pattern that is
     /// broken, and a folder or pattern without images and videos;
     /// [`Error::Unsupported`] for other schemes of addresses; [`Error::Io`].
-    pub fn parse(argument: &str) -> Result<Self> {
-        if let Some((scheme, _)) = argument.split_once("://") {
+    pub fn parse(argument: impl AsRef<OsStr>) -> Result<Self> {
+        let argument = argument.as_ref();
+        // A camera's name, an address and a pattern are text.
+        let text = argument.to_str().unwrap_or_default();
+        if let Some((scheme, _)) = text.split_once("://") {
             let scheme = scheme.to_ascii_lowercase();
             if STREAM_SCHEMES.contains(&scheme.as_str()) {
-                return Ok(Self::Stream(argument.to_owned()));
+                return Ok(Self::Stream(text.to_owned()));
             }
             return Err(Error::Unsupported(format!(
-                "{argument}: expected an address with one of the schemes {}",
+                "{}: expected an address with one of the schemes {}",
+                address::shown(text),
                 STREAM_SCHEMES.join(", ")
             )));
         }
@@ -83,103 +117,188 @@ impl Source {
         if let Some(camera) = Camera::from_device_path(path) {
             return Ok(Self::Camera(camera));
         }
-        if path.is_dir() {
-            return files_in_folder(path).map(Self::Files);
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return files_in_folder(path).map(Self::Files),
+            Ok(metadata) if metadata.is_file() => {
+                let kind = kind_of_file(path)?.unwrap_or(MediaKind::Video);
+                let path = path.to_owned();
+                return Ok(Self::Files(FoundFiles {
+                    files: vec![MediaFile { path, kind }],
+                    ..FoundFiles::default()
+                }));
+            }
+            Ok(_) => return Err(no_file(path)),
+            Err(source) if source.kind() == ErrorKind::PermissionDenied => {
+                return Err(Error::io(path, source));
+            }
+            Err(_) => {}
         }
-        if path.is_file() {
-            let kind = kind_of_file(path)?.unwrap_or(MediaKind::Video);
-            let path = path.to_owned();
-            return Ok(Self::Files(vec![MediaFile { path, kind }]));
-        }
-        if path.exists() {
-            // To read from a pipe is to wait for whoever writes into it.
-            return Err(Error::Unsupported(format!(
-                "{argument}: expected a file or a folder, found a pipe, a socket or a device"
-            )));
-        }
-        if let Some(camera) = Camera::from_name(argument) {
+        if let Some(camera) = Camera::from_name(text) {
             return Ok(Self::Camera(camera));
         }
-        if argument.contains(['*', '?', '[']) {
-            return files_that_match(argument).map(Self::Files);
+        if text.contains(['*', '?', '[']) {
+            return files_that_match(text).map(Self::Files);
         }
         Err(Error::InvalidRequest(format!(
-            "{argument}: expected a file, a folder, a pattern, a camera or a stream; \
-             there is no such file"
+            "{}: there is no such file or folder; expected a file, a folder, a pattern, a camera \
+             or a stream",
+            path.display()
         )))
     }
 }
 
-fn files_in_folder(folder: &Path) -> Result<Vec<MediaFile>> {
+/// To read from a pipe is to wait for whoever writes into it.
+fn no_file(path: &Path) -> Error {
+    Error::Unsupported(format!(
+        "{}: expected a file or a folder, found a pipe, a socket or a device",
+        path.display()
+    ))
+}
+
+fn files_in_folder(folder: &Path) -> Result<FoundFiles> {
     let entries = fs::read_dir(folder).map_err(|source| Error::io(folder, source))?;
     let paths = entries
         .map(|entry| Ok(entry.map_err(|source| Error::io(folder, source))?.path()))
+        .filter(|path| !path.as_ref().is_ok_and(|path| pattern::is_hidden(path)))
         .collect::<Result<Vec<_>>>()?;
-    media_among(paths, || {
-        format!(
-            "{}: expected a folder with images or videos, found none",
-            folder.display()
-        )
-    })
-}
-
-fn files_that_match(pattern: &str) -> Result<Vec<MediaFile>> {
-    let matches = glob::glob(pattern)
-        .map_err(|error| Error::InvalidRequest(format!("{pattern}: {error}")))?;
-    let paths = matches
-        .map(|path| {
-            path.map_err(|error| Error::Io {
-                path: error.path().to_owned(),
-                source: error.into(),
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    media_among(paths, || {
-        format!("{pattern}: expected a pattern that images or videos match, found none")
-    })
-}
-
-/// The plain files among `paths` that hold images, sorted by name.
-fn media_among(paths: Vec<PathBuf>, none: impl Fn() -> String) -> Result<Vec<MediaFile>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_file() {
-            continue;
-        }
-        if let Some(kind) = kind_of_file(&path).unwrap_or(kind_from_extension(&path)) {
-            files.push(MediaFile { path, kind });
-        }
+    let place = folder.display();
+    let mut among = Among::new(paths);
+    if let Some(folders) = among.folders() {
+        let all = folder.join("**").join("*");
+        let all = all.display();
+        (among.found.passed_over).push(format!("{place}: not looked into {folders}; {all} is"));
     }
-    files.sort_unstable();
-    if files.is_empty() {
-        return Err(Error::InvalidRequest(none()));
-    }
-    Ok(files)
+    among.into_found(&place.to_string(), "a folder with images or videos")
 }
 
-/// Tells by the content whether a file is an image, and else by its extension
-/// what it is meant to be.
+fn files_that_match(text: &str) -> Result<FoundFiles> {
+    let matches = pattern::expand(text)?;
+    let mut among = Among::new(matches.paths);
+    among.found.errors = matches.errors;
+    if !text.contains("**")
+        && let Some(folders) = among.folders()
+    {
+        (among.found.passed_over).push(format!("{text}: not looked into {folders}"));
+    }
+    among.into_found(text, "a pattern that images or videos match")
+}
+
+/// Paths, sorted by what they are.
+#[derive(Default)]
+struct Among {
+    found: FoundFiles,
+    /// The names of folders.
+    folders: Vec<String>,
+    /// The names of files that are neither images nor videos, nor belong to
+    /// any.
+    others: Vec<String>,
+}
+
+impl Among {
+    fn new(paths: Vec<PathBuf>) -> Self {
+        let mut among = Self::default();
+        for path in paths {
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            let name = name.to_string_lossy().into_owned();
+            let kind = match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => {
+                    if name != COMPANION_FOLDER {
+                        among.folders.push(name);
+                    }
+                    continue;
+                }
+                // Of what can't be read, the name tells what it is meant to be.
+                Ok(metadata) if metadata.is_file() => {
+                    kind_of_file(&path).unwrap_or(kind_from_name(&path))
+                }
+                other => {
+                    if kind_from_name(&path).is_some() {
+                        let error =
+                            other.map_or_else(|error| Error::io(&path, error), |_| no_file(&path));
+                        among.found.errors.push(error);
+                    }
+                    continue;
+                }
+            };
+            match kind {
+                Some(kind) => among.found.files.push(MediaFile { path, kind }),
+                None if is_companion(&path) => {}
+                None => among.others.push(name),
+            }
+        }
+        among.found.files.sort_unstable();
+        among
+    }
+
+    fn folders(&mut self) -> Option<String> {
+        let folders = std::mem::take(&mut self.folders);
+        (!folders.is_empty()).then(|| counted(folders, "folder"))
+    }
+
+    fn into_found(mut self, place: &str, expected: &str) -> Result<FoundFiles> {
+        let found = &mut self.found;
+        if !self.others.is_empty() {
+            let others = counted(self.others, "file");
+            let told = format!("{place}: passed over {others}: neither images nor videos");
+            found.passed_over.push(told);
+        }
+        if found.files.is_empty() && found.errors.is_empty() {
+            let mut told = format!("{place}: expected {expected}, found none");
+            for passed_over in &found.passed_over {
+                let passed_over = passed_over.strip_prefix(place).unwrap_or(passed_over);
+                told.push_str(passed_over.strip_prefix(':').unwrap_or(passed_over));
+            }
+            return Err(Error::InvalidRequest(told));
+        }
+        Ok(self.found)
+    }
+}
+
+/// `3 files (a, b, c)`; `5 files (a, b, c and 2 more)`.
+fn counted(mut names: Vec<String>, noun: &str) -> String {
+    names.sort_unstable();
+    let count = names.len();
+    let listed = names[..count.min(LISTED_NAMES)].join(", ");
+    let more = match count.saturating_sub(LISTED_NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending} ({listed}{more})")
+}
+
+/// Tells by the content whether a file is an image, and else by its name what
+/// it is meant to be.
 fn kind_of_file(path: &Path) -> Result<Option<MediaKind>> {
     let mut start = Vec::new();
     File::open(path)
         .and_then(|file| file.take(SIGNATURE_BYTES).read_to_end(&mut start))
         .map_err(|source| Error::io(path, source))?;
-    if format_from_content(&start).is_ok() {
+    let format = format_from_content(&start);
+    if format.is_ok() {
         return Ok(Some(MediaKind::Image));
     }
-    Ok(kind_from_extension(path))
+    // The marks of MP4 and GIF, which are read as videos.
+    let is_video = start.get(4..8) == Some(b"ftyp") || start.starts_with(b"GIF8");
+    let is_unread_image = matches!(format, Err(ssdlite_image::Error::Unsupported(_))) && !is_video;
+    Ok(kind_from_name(path).or(is_unread_image.then_some(MediaKind::Image)))
 }
 
-fn kind_from_extension(path: &Path) -> Option<MediaKind> {
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    let is_in = |known: &[&str]| known.contains(&extension.as_str());
-    if is_in(&IMAGE_EXTENSIONS) {
-        Some(MediaKind::Image)
-    } else if is_in(&VIDEO_EXTENSIONS) {
-        Some(MediaKind::Video)
-    } else {
-        None
+fn kind_from_name(path: &Path) -> Option<MediaKind> {
+    // GIF is an image format that is read as a video.
+    if has_extension(path, &VIDEO_EXTENSIONS) {
+        return Some(MediaKind::Video);
     }
+    format_from_name(path).map(|_| MediaKind::Image)
+}
+
+fn is_companion(path: &Path) -> bool {
+    has_extension(path, &COMPANION_EXTENSIONS)
+}
+
+fn has_extension(path: &Path, known: &[&str]) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    extension.is_some_and(|extension| known.iter().any(|one| one.eq_ignore_ascii_case(extension)))
 }
 
 #[cfg(test)]
@@ -200,14 +319,19 @@ mod tests {
     }
 
     fn parsed(path: &Path) -> Result<Source> {
-        Source::parse(path.to_str().unwrap())
+        Source::parse(path)
+    }
+
+    fn found(source: Source) -> FoundFiles {
+        let Source::Files(found) = source else {
+            panic!("expected files, found {source:?}");
+        };
+        found
     }
 
     fn files(source: Source) -> Vec<(String, MediaKind)> {
-        let Source::Files(files) = source else {
-            panic!("expected files, found {source:?}");
-        };
-        files
+        found(source)
+            .files
             .iter()
             .map(|file| {
                 let name = file.path.file_name().unwrap().to_str().unwrap();
@@ -248,6 +372,74 @@ mod tests {
             let error = parsed(&folder.path().join(nothing)).unwrap_err();
             assert!(matches!(error, Error::InvalidRequest(_)), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_not_used_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        write("a.jpg", &jpeg(5, 3));
+        for name in [
+            "._a.jpg",
+            ".hidden.jpg",
+            "a.xml",
+            "Thumbs.db",
+            "desktop.ini",
+        ] {
+            write(name, b"none of our business");
+        }
+        for name in ["one.dat", "two", "three.bin", "four.part"] {
+            write(name, b"what is this?");
+        }
+        for name in ["more", "__MACOSX", ".ipynb_checkpoints"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let told = found(parsed(folder.path()).unwrap());
+        assert_eq!(told.files.len(), 1);
+        let place = folder.path().display();
+        let expected = [
+            format!("{place}: not looked into 1 folder (more); {place}/**/* is"),
+            format!(
+                "{place}: passed over 4 files (four.part, one.dat, three.bin and 1 more): neither \
+                 images nor videos"
+            ),
+        ];
+        assert_eq!(told.passed_over, expected);
+        let hidden = found(parsed(&folder.path().join("._a.jpg")).unwrap());
+        assert_eq!(hidden.files.len(), 1, "a file that is named is tried");
+    }
+
+    #[test]
+    fn images_that_are_not_read_are_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        let names = ["a.ppm", "b.TGA", "c.jp2", "d.heic", "e"];
+        for name in names {
+            write(name, b"P6\n1 1\n255\nabc");
+        }
+        write("f.gif", b"GIF89a");
+        let found = files(parsed(folder.path()).unwrap());
+        let images = names.map(|name| (name.to_owned(), MediaKind::Image));
+        assert_eq!(found[..5], images);
+        assert_eq!(found[5..], [("f.gif".to_owned(), MediaKind::Video)]);
+        let alone = files(parsed(&folder.path().join("e")).unwrap());
+        assert_eq!(alone[0].1, MediaKind::Image);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn names_that_are_no_text_are_files() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(OsStr::from_bytes(b"b\xe4um.jpg"));
+        fs::write(&path, jpeg(3, 2)).unwrap();
+        for argument in [&path, folder.path()] {
+            let found = found(parsed(argument).unwrap());
+            assert_eq!(found.files[0].path, path);
+        }
+        fs::remove_file(&path).unwrap();
+        let error = parsed(&path).unwrap_err().to_string();
+        assert!(error.contains("there is no such file"), "{error}");
     }
 
     #[test]

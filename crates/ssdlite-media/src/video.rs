@@ -5,15 +5,16 @@
 //! other files or addresses.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
 use ssdlite_image::ImageSize;
 
 use crate::error::{Error, Result};
-use crate::ffmpeg::{Decoder, Ffmpeg, early_from_start, file_input, missing};
+use crate::ffmpeg::{Decoder, Ffmpeg, Listen, file_input, missing};
 use crate::frame::Frame;
+use crate::log::{Log, next_line, reason_in_words};
 use crate::writer::Sound;
 
 /// The frames of a video file, in order.
@@ -22,8 +23,13 @@ use crate::writer::Sound;
 pub struct VideoFrames {
     decoder: Option<Decoder>,
     path: PathBuf,
+    info: VideoInfo,
+    start: Start,
     index: u64,
     time: Duration,
+    lost: u64,
+    /// How many errors were told before the second frame was asked for.
+    early_errors: Option<u64>,
 }
 
 /// What a video file says about itself.
@@ -42,34 +48,86 @@ pub struct VideoInfo {
     pub sound: Option<Sound>,
 }
 
+/// Where a file's times begin, on its own clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Start {
+    /// When the earliest of its streams starts, in seconds, where known.
+    file: Option<f64>,
+    /// When its images start.
+    images: Option<f64>,
+}
+
+impl Start {
+    /// How long before zero the file starts. `ffmpeg` moves the times of a file
+    /// so that its earliest stream starts at zero; where that is sound that
+    /// starts before the zero of the file, as some codecs' does, this would
+    /// delay the image, so the file's own zero is kept.
+    fn early(self) -> Duration {
+        let seconds = -self.file.unwrap_or_default();
+        Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()
+    }
+}
+
 impl VideoFrames {
     /// Starts to read a video file.
     ///
     /// # Errors
     /// [`Error::MissingProgram`] without `ffmpeg`, [`Error::Io`] for a file
-    /// that can't be opened, [`Error::Malformed`] for an empty one.
+    /// that can't be opened, [`Error::Malformed`] for one that is no video or
+    /// holds no images.
     pub fn open(path: &Path) -> Result<Self> {
         let ffmpeg = Ffmpeg::find()?;
-        check_file(path)?;
+        let (info, start) = probe(path)?;
         Ok(Self {
-            decoder: Some(ffmpeg.decode(file_input(path))?),
+            decoder: Some(ffmpeg.decode(file_input(path), Listen::Errors)?),
             path: path.to_owned(),
+            info,
+            start,
             index: 0,
             time: Duration::ZERO,
+            lost: 0,
+            early_errors: None,
         })
+    }
+
+    /// What the file says about itself.
+    pub fn info(&self) -> &VideoInfo {
+        &self.info
+    }
+
+    /// How many frames at the start can't be decoded, since the recording
+    /// starts between two key frames. Known when the first frame was taken.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// The frames before `first`, the time of the first that could be decoded.
+    fn lost_before(&self, first: Duration) -> u64 {
+        let start = self.start.file.unwrap_or_default();
+        let first = start + first.as_secs_f64();
+        let half_a_frame = self.info.frame_rate.map_or(0.0, |rate| 0.5 / rate);
+        match self.start.images {
+            Some(images) if first > images + half_a_frame => frames_before(&self.path, first),
+            _ => 0,
+        }
     }
 
     /// What is wrong with a video that has come to its end, if anything.
     fn damage(&self, mut decoder: Decoder) -> Option<Error> {
         let ending = decoder.ending();
         let (path, index) = (self.path.display(), self.index);
-        if ending.success && ending.log.is_empty() && index > 0 {
+        // Frames that can't be decoded for want of others give errors.
+        let expected = match self.lost {
+            0 => 0,
+            _ => self.early_errors.unwrap_or_default(),
+        };
+        if ending.success && ending.errors <= expected && index > 0 {
             return None;
         }
-        let reason = match ending.log.as_str() {
-            "" => "it holds no frame",
-            log if log.contains("matches no streams") => "it holds no images",
-            log => log,
+        let reason = match (ending.errors, ending.success) {
+            (0, true) => "it holds no frame",
+            (0, false) => "the program `ffmpeg` broke off without saying why",
+            _ => reason_in_words(&ending.log),
         };
         Some(Error::Malformed(if index == 0 {
             format!("{path}: expected a video, found none: {reason}")
@@ -84,14 +142,19 @@ impl Iterator for VideoFrames {
 
     fn next(&mut self) -> Option<Self::Item> {
         let decoder = self.decoder.as_mut()?;
+        if self.index == 1 {
+            self.early_errors = Some(decoder.log().errors);
+        }
         match decoder.next_frame() {
-            Ok(Some(decoded)) => {
-                // A frame without a time is shown no earlier than the last.
-                self.time = decoded.time.unwrap_or(self.time);
+            Ok(Some(piped)) => {
+                if self.index == 0 {
+                    self.lost = self.lost_before(piped.time);
+                }
+                self.time = piped.time.saturating_sub(self.start.early());
                 let index = self.index;
                 self.index += 1;
                 Some(Ok(Frame {
-                    image: decoded.image,
+                    image: piped.image,
                     index,
                     time: self.time,
                 }))
@@ -102,7 +165,12 @@ impl Iterator for VideoFrames {
             }
             Err(error) => {
                 self.decoder = None;
-                Some(Err(error))
+                let (path, index) = (self.path.display(), self.index);
+                let told = format!("{path}: {index} frames could be read, then: {error}");
+                Some(Err(match error {
+                    Error::OverLimit(_) => Error::OverLimit(told),
+                    _ => Error::Malformed(told),
+                }))
             }
         }
     }
@@ -130,29 +198,76 @@ fn check_file(path: &Path) -> Result<()> {
 /// Reads what a video file says about itself, without decoding it.
 ///
 /// # Errors
-/// Those of [`VideoFrames::open`], and [`Error::Malformed`] for a file that is
-/// no video or holds no images.
+/// Those of [`VideoFrames::open`].
 pub fn video_info(path: &Path) -> Result<VideoInfo> {
-    const PROGRAM: &str = "ffprobe";
+    Ok(probe(path)?.0)
+}
+
+fn probe(path: &Path) -> Result<(VideoInfo, Start)> {
     check_file(path)?;
-    let output = std::process::Command::new(PROGRAM)
-        .args(["-hide_banner", "-loglevel", "error", "-of", "json"])
-        .args(["-show_streams", "-show_format"])
-        .args(file_input(path))
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| missing(PROGRAM, &error))?;
-    let malformed =
-        |reason: &str| Error::Malformed(format!("{}: expected a video: {reason}", path.display()));
+    let entries = "stream=codec_type,codec_name,width,height,avg_frame_rate,nb_frames,duration,\
+                   start_time:stream_disposition=attached_pic:format=duration,start_time";
+    let output = ffprobe(path, &["-of", "json", "-show_entries", entries])?;
+    let malformed = |reason: &str| {
+        let path = path.display();
+        Error::Malformed(format!("{path}: expected a video, found none: {reason}"))
+    };
     if !output.status.success() {
-        let log = String::from_utf8_lossy(&output.stderr);
-        return Err(malformed(log.trim()));
+        let mut log = Log::default();
+        let mut stderr = &output.stderr[..];
+        while let Some(line) = next_line(&mut stderr) {
+            log.note(&line);
+        }
+        return Err(malformed(reason_in_words(&log.last_errors())));
     }
     let probed: Probed =
         serde_json::from_slice(&output.stdout).map_err(|error| malformed(&error.to_string()))?;
     probed
         .info(path)
         .ok_or_else(|| malformed("it holds no images"))
+}
+
+/// Asks the program that comes with `ffmpeg` about a file.
+fn ffprobe(path: &Path, question: &[&str]) -> Result<Output> {
+    const PROGRAM: &str = "ffprobe";
+    std::process::Command::new(PROGRAM)
+        .args(["-hide_banner", "-loglevel", "level+error"])
+        .args(question)
+        .args(file_input(path))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| missing(PROGRAM, &error))
+}
+
+/// How many frames of a file that are to be shown come before the one at
+/// `first`, in seconds on the file's own clock.
+fn frames_before(path: &Path, first: f64) -> u64 {
+    /// Frames are stored in another order than they are shown in, but not as
+    /// far apart as this, in seconds.
+    const REORDERING: f64 = 1.0;
+    let interval = format!("%{}", first + REORDERING);
+    let question = [
+        "-select_streams",
+        "V:0",
+        "-show_entries",
+        "packet=pts_time,flags",
+        "-of",
+        "csv=p=0",
+        "-read_intervals",
+        &interval,
+    ];
+    // It only serves to tell how many there are.
+    let Ok(output) = ffprobe(path, &question) else {
+        return 0;
+    };
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let is_before = |line: &&str| {
+        let (time, flags) = line.split_once(',').unwrap_or((line, ""));
+        let time: f64 = time.parse().unwrap_or(first);
+        // `ffprobe` tells times to the microsecond.
+        time < first - 2e-6 && !flags.contains('D')
+    };
+    lines.lines().filter(is_before).count() as u64
 }
 
 /// The part of `ffprobe`'s JSON that is used.
@@ -179,6 +294,7 @@ struct ProbedStream {
     avg_frame_rate: Option<String>,
     nb_frames: Option<String>,
     duration: Option<String>,
+    start_time: Option<String>,
     #[serde(default)]
     disposition: ProbedDisposition,
 }
@@ -190,20 +306,28 @@ struct ProbedDisposition {
 }
 
 impl Probed {
-    fn info(&self, path: &Path) -> Option<VideoInfo> {
+    fn info(&self, path: &Path) -> Option<(VideoInfo, Start)> {
         let of_type = |kind: &'static str| {
             self.streams.iter().filter(move |stream| {
                 stream.codec_type.as_deref() == Some(kind) && stream.disposition.attached_pic == 0
             })
         };
         let video = of_type("video").next()?;
+        let start = Start {
+            file: self
+                .format
+                .start_time
+                .as_deref()
+                .and_then(seconds_from_text),
+            images: video.start_time.as_deref().and_then(seconds_from_text),
+        };
         let seconds = video.duration.as_ref().or(self.format.duration.as_ref());
         let duration = seconds
-            .and_then(|text| text.parse().ok())
+            .and_then(|text| seconds_from_text(text))
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let frame_rate = video.avg_frame_rate.as_deref().and_then(rate_from_fraction);
         let estimated = || Some((duration?.as_secs_f64() * frame_rate?).round() as u64);
-        Some(VideoInfo {
+        let info = VideoInfo {
             stored: ImageSize::new(video.width?, video.height?),
             frame_rate,
             duration,
@@ -213,12 +337,17 @@ impl Probed {
             sound: of_type("audio").next().map(|stream| Sound {
                 path: path.to_owned(),
                 codec: stream.codec_name.clone().unwrap_or_default(),
-                early: (self.format.start_time.as_deref())
-                    .and_then(early_from_start)
-                    .unwrap_or_default(),
+                early: start.early(),
             }),
-        })
+        };
+        Some((info, start))
     }
+}
+
+fn seconds_from_text(text: &str) -> Option<f64> {
+    text.parse()
+        .ok()
+        .filter(|seconds: &f64| seconds.is_finite())
 }
 
 /// `30000/1001` as a number; `0/0` is unknown.

@@ -1,5 +1,6 @@
 //! `live`: a source with its objects in a web page.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -21,7 +22,7 @@ pub(crate) struct LiveArgs {
     /// A camera (`0`, `/dev/video0`, `camera:NAME`), a video file or a stream
     /// (`rtsp://`, `http://`); the page offers this machine's cameras and the
     /// browser's in any case
-    source: Option<String>,
+    source: Option<OsString>,
     /// Open the page in the browser
     #[arg(long)]
     open: bool,

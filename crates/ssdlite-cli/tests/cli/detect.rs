@@ -147,6 +147,109 @@ fn a_broken_image_stops_no_other() {
 }
 
 #[test]
+fn what_a_folder_holds_is_used_or_named() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 1);
+    let write = |name: &str, bytes: &[u8]| {
+        fs::write(folder.path().join("photos").join(name), bytes).unwrap();
+    };
+    for companion in ["._sample_00000.jpg", ".DS_Store", "Thumbs.db", "a.xml"] {
+        write(companion, b"none of our business");
+    }
+    let ran = detect(folder.path(), &["photos", "--json"]).exits(0);
+    assert_eq!(images(&ran), ["photos/sample_00000.jpg"]);
+    assert_eq!(ran.stderr, "");
+
+    write("notes.dat", b"what is this?");
+    fs::create_dir(folder.path().join("photos/more")).unwrap();
+    let ran = detect(folder.path(), &["photos", "--json"]).exits(0);
+    for told in ["1 folder (more)", "1 file (notes.dat)"] {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+
+    write("x.ppm", b"P6\n1 1\n255\nabc");
+    write("y.tga", &[0; 30]);
+    write("z.jp2", b"\0\0\0\x0CjP  \r\n\x87\n");
+    for command in [vec!["detect"], vec!["classifier", "predict"]] {
+        let model = if command == ["detect"] {
+            detector()
+        } else {
+            classifier()
+        };
+        let args = [&command[..], &[&model, "photos", "--json"]].concat();
+        let ran = run(folder.path(), &args).exits(1);
+        assert_eq!(images(&ran), ["photos/sample_00000.jpg"]);
+        for (name, format) in [("x.ppm", "PPM"), ("y.tga", "TGA"), ("z.jp2", "JPEG 2000")] {
+            let told = ran.stderr.lines().any(|line| {
+                line.starts_with(&format!("error: photos/{name}: "))
+                    && line.contains(&format!("{format} image"))
+                    && line.contains("convert it")
+            });
+            assert!(told, "{name}: {}", ran.stderr);
+        }
+        assert!(ran.stderr.contains("3 inputs"), "{}", ran.stderr);
+    }
+    let ran = detect(folder.path(), &["photos/._sample_00000.jpg"]).exits(1);
+    assert!(ran.stderr.contains("._sample_00000.jpg"), "{}", ran.stderr);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_are_no_text_are_inputs() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 2);
+    let name = OsStr::from_bytes(b"b\xe4um.jpg");
+    let photo = |name: &OsStr| folder.path().join("photos").join(name);
+    fs::rename(photo("sample_00001.jpg".as_ref()), photo(name)).unwrap();
+    for command in [vec!["detect"], vec!["classifier", "predict"]] {
+        let model = if command == ["detect"] {
+            detector()
+        } else {
+            classifier()
+        };
+        let mut args: Vec<OsString> = command.into_iter().map(Into::into).collect();
+        args.extend([
+            model.into(),
+            "--json".into(),
+            "photos/sample_00000.jpg".into(),
+        ]);
+        args.push([OsStr::new("photos/"), name].into_iter().collect());
+        let ran = run(folder.path(), &args).exits(0);
+        let expected = ["photos/sample_00000.jpg", "photos/b\u{FFFD}um.jpg"];
+        assert_eq!(images(&ran), expected);
+        args.pop();
+        args.push("photos/b*.jpg".into());
+        let ran = run(folder.path(), &args).exits(0);
+        assert_eq!(images(&ran), expected);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn links_in_a_circle_end() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 1);
+    for name in ["back", "again"] {
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("photos").join(name)).unwrap();
+    }
+    let ran = detect(folder.path(), &["**/*.jpg", "--json"]).exits(0);
+    assert_eq!(images(&ran), ["photos/sample_00000.jpg"]);
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_said_not_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = detect(folder.path(), &["absent/folder"]).exits(1);
+    assert!(
+        ran.stderr.contains("absent/folder: there is no such"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     photos(folder.path(), 3);

@@ -194,6 +194,36 @@ fn what_is_no_live_source_is_refused() {
     assert!(ran.stderr.contains("absent"), "{}", ran.stderr);
 }
 
+#[test]
+#[cfg(unix)]
+fn the_passwords_of_a_source_are_not_shown() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = folder_with_model();
+    for (address, shown) in [
+        (
+            "http://127.0.0.1:9/video.cgi?user=admin&pwd=hunter2",
+            "http://127.0.0.1:9/video.cgi?...",
+        ),
+        (
+            "rtsp://admin:hun/ter2@127.0.0.1:9/x",
+            "rtsp://127.0.0.1:9/x",
+        ),
+    ] {
+        let args = ["live", "model.safetensors", address, "--port", "0"];
+        let mut server = GoesOn::start(folder.path(), &args);
+        let printed = server.line();
+        let (_, sources) = ask(host(&printed), "GET /v1/sources", "", b"");
+        assert_eq!(json(&sources)["sources"][0]["title"], shown);
+        server.signal("INT");
+        let ran = server.join().exits(0);
+        for said in [&sources, &ran.stdout, &ran.stderr] {
+            assert!(!said.contains("ter2"), "{said}");
+        }
+    }
+}
+
 /// Asks for a source's WebSocket and reads until frames with boxes came.
 fn watch(host: &str) -> TcpStream {
     let mut stream = connect(host);

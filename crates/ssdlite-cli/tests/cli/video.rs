@@ -1,6 +1,7 @@
 //! `detect` on videos and streams.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -223,6 +224,98 @@ fn what_is_no_video_is_told_and_the_rest_goes_on() {
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0]["image"], "a.png");
     assert_eq!(names_in(&folder.path().join("out")), ["a.jpg"]);
+}
+
+#[test]
+fn frames_lost_before_the_first_key_frame_are_told() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = folder_with_model();
+    let whole = folder.path().join("whole.ts");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=96x64:rate=25:duration=1.6 -pix_fmt yuv420p -g 20 \
+         -x264-params scenecut=0 -f mpegts",
+        &whole,
+    );
+    let bytes = fs::read(whole).unwrap();
+    // Packets have 188 bytes; the first three hold what the stream is.
+    let (description, images) = bytes.split_at(3 * 188);
+    let cut = images.len() / 4 / 188 * 188;
+    let late = [description, &images[cut..]].concat();
+    fs::write(folder.path().join("late.ts"), late).unwrap();
+    let ran = run(
+        folder.path(),
+        &["detect", "model.safetensors", "late.ts", "--json"],
+    )
+    .exits(0);
+    assert_eq!(ran.json().len(), 20);
+    let told = ran
+        .stderr
+        .lines()
+        .find(|line| line.contains("between key frames"));
+    let told = told.unwrap_or_else(|| panic!("{}", ran.stderr));
+    assert!(
+        told.starts_with("late.ts: ") && told.contains(" frames"),
+        "{told}"
+    );
+}
+
+/// Serves a file to each who asks, in the way of a plain web server.
+fn file_server(bytes: Vec<u8>) -> String {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let serve = |mut stream: std::net::TcpStream| -> std::io::Result<()> {
+                let _ = stream.read(&mut [0; 4096])?;
+                let length = bytes.len();
+                write!(
+                    stream,
+                    "HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n"
+                )?;
+                stream.write_all(&bytes)
+            };
+            // A reader that goes away is none of the server's faults.
+            let _ = stream.and_then(serve);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_file_behind_an_address_is_read_once_and_its_query_kept_secret() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = folder_with_model();
+    let clip = folder.path().join("clip.ts");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=64x48:rate=10:duration=1.2 -c:v mpeg2video -f mpegts",
+        &clip,
+    );
+    write_image(&folder.path().join("a.png"));
+    for (file, frames) in [("a.png", 1), ("clip.ts", 12)] {
+        let host = file_server(fs::read(folder.path().join(file)).unwrap());
+        let address = format!("{host}/{file}?user=admin&pwd=hunter2");
+        let args = [
+            "detect",
+            "model.safetensors",
+            &address,
+            "--json",
+            "--save",
+            "out",
+        ];
+        let ran = run(folder.path(), &args).exits(0);
+        let lines = ran.json();
+        assert_eq!(lines.len(), frames, "{file}");
+        for line in &lines {
+            assert_eq!(line["image"], format!("{host}/{file}?..."));
+        }
+        assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    }
+    let saved = names_in(&folder.path().join("out")).concat();
+    assert!(!saved.contains("hunter2"), "{saved}");
 }
 
 #[test]

@@ -132,23 +132,117 @@ fn a_rotation_is_applied() {
 #[test]
 fn a_size_that_changes_within_the_file_is_followed() {
     let Some(folder) = folder() else { return };
-    let part = |name: &str, size: &str| {
-        let path = folder.path().join(name);
-        let arguments = format!(
-            "-f lavfi -i testsrc=size={size}:rate=10:duration=0.3 -c:v mpeg2video -f mpegts"
-        );
-        ffmpeg(&arguments, &path);
-        fs::read(path).unwrap()
-    };
-    let both = [part("a.ts", "96x64"), part("b.ts", "64x80")].concat();
-    let path = folder.path().join("both.ts");
-    fs::write(&path, both).unwrap();
-    let mut sizes: Vec<_> = VideoFrames::open(&path)
-        .unwrap()
-        .filter_map(|frame| Some(frame.ok()?.image.size()))
-        .collect();
-    sizes.dedup();
-    assert_eq!(sizes, [ImageSize::new(96, 64), ImageSize::new(64, 80)]);
+    let parts = [
+        ("red", ImageSize::new(96, 64), [255, 0, 0]),
+        ("lime", ImageSize::new(64, 80), [0, 255, 0]),
+        ("blue", ImageSize::new(160, 48), [0, 0, 255]),
+    ];
+    for (codec, format) in [("libx264", "h264"), ("mjpeg", "mjpeg")] {
+        let path = folder.path().join(format!("all.{format}"));
+        let mut bytes = Vec::new();
+        for (name, size, _) in parts {
+            let part = folder.path().join("part");
+            let source = format!("color={name}:size={size}:rate=10:duration=0.5");
+            ffmpeg(
+                &format!("-f lavfi -i {source} -pix_fmt yuvj420p -c:v {codec} -f {format}"),
+                &part,
+            );
+            bytes.extend(fs::read(part).unwrap());
+        }
+        fs::write(&path, bytes).unwrap();
+        let found = frames(&path);
+        assert_eq!(found.len(), 15, "{codec}");
+        for (index, frame) in found.iter().enumerate() {
+            let (_, size, color) = parts[index / 5];
+            assert_eq!(frame.image.size(), size, "{codec}, frame {index}");
+            for pixel in frame.image.pixels().as_chunks::<3>().0 {
+                let near = pixel.iter().zip(color).all(|(a, b)| a.abs_diff(b) < 20);
+                assert!(near, "{codec}, frame {index}: {pixel:?} is not {color:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_title_that_poses_as_a_log_changes_nothing() {
+    let Some(folder) = folder() else { return };
+    let plain = folder.path().join("plain.mkv");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=64x48:rate=10:duration=0.5 -c:v ffv1",
+        &plain,
+    );
+    let line = "[Parsed_showinfo_1 @ 0x5] [info] n: 0 pts: 0 s:8x8 i:P\n\
+                [h264 @ 0x5] [error] Invalid data found\n[fatal] Conversion failed!\n";
+    for padding in [0, 900, 1003, 1900, 1979, 2000] {
+        let titled = folder.path().join("titled.mkv");
+        let title = format!("title={}\n{}", "x".repeat(padding), line.repeat(3));
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-loglevel", "error", "-nostdin", "-y", "-i"])
+            .arg(&plain)
+            .args(["-metadata", &title, "-metadata:s:v:0", &title])
+            .args(["-c", "copy"])
+            .arg(&titled)
+            .status();
+        assert!(made.unwrap().success());
+        let (found, expected) = (frames(&titled), frames(&plain));
+        assert_eq!(found.len(), 5);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.image, expected.image);
+            assert_eq!(found.time, expected.time);
+        }
+    }
+}
+
+#[test]
+fn frames_of_equal_times_are_sound() {
+    let Some(folder) = folder() else { return };
+    let path = folder.path().join("equal.mkv");
+    // The format keeps milliseconds, so that four frames fall on each.
+    ffmpeg(
+        "-f lavfi -i testsrc=size=64x48:rate=25:duration=0.4 -vf setpts=N/4000/TB \
+         -fps_mode passthrough -enc_time_base 1:4000 -c:v ffv1",
+        &path,
+    );
+    let times = milliseconds(&frames(&path));
+    assert_eq!(times.len(), 10);
+    assert!(times.is_sorted(), "{times:?}");
+    let distinct: std::collections::BTreeSet<_> = times.iter().collect();
+    assert!(distinct.len() < 5, "{times:?}");
+}
+
+/// A recording of 40 frames with a key frame each 20, without its first bytes.
+fn started_late(folder: &Path) -> std::path::PathBuf {
+    let whole = folder.join("whole.ts");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=96x64:rate=25:duration=1.6 -pix_fmt yuv420p -g 20 \
+         -x264-params scenecut=0 -f mpegts",
+        &whole,
+    );
+    let bytes = fs::read(whole).unwrap();
+    // Packets of a transport stream have 188 bytes; the first hold what the
+    // stream is.
+    let packets: Vec<_> = bytes.chunks(188).collect();
+    let (description, images) = packets.split_at(3);
+    let late = folder.join("late.ts");
+    fs::write(
+        &late,
+        [description, &images[images.len() / 4..]].concat().concat(),
+    )
+    .unwrap();
+    late
+}
+
+#[test]
+fn a_recording_that_starts_between_key_frames_is_sound() {
+    let Some(folder) = folder() else { return };
+    let path = started_late(folder.path());
+    let mut reader = VideoFrames::open(&path).unwrap();
+    let found: Vec<_> = reader.by_ref().collect::<Result<_, _>>().unwrap();
+    assert_eq!(found.len(), 20);
+    assert!((1..20).contains(&reader.lost()), "{}", reader.lost());
+    let mut whole = VideoFrames::open(&folder.path().join("whole.ts")).unwrap();
+    assert_eq!(whole.by_ref().count(), 40);
+    assert_eq!(whole.lost(), 0);
 }
 
 #[test]

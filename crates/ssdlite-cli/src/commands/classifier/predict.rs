@@ -1,14 +1,15 @@
 //! `classifier predict`: name what images show.
 
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 use ssdlite_image::Limits;
 use ssdlite_infer::Classifier;
-use ssdlite_media::{MediaKind, Source};
+use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
 use crate::console;
 use crate::models::run_options;
@@ -20,14 +21,14 @@ pub(crate) struct PredictArgs {
     model: PathBuf,
     /// Images, folders or patterns
     #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<String>,
+    images: Vec<OsString>,
     /// So many classes an image
     #[arg(long, default_value_t = 5)]
     top: usize,
     /// Threads [default: all cores]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// Print one JSON object an image
+    /// Print one JSON object an image; in names, what is not UTF-8 is replaced
     #[arg(long)]
     json: bool,
 }
@@ -79,17 +80,26 @@ impl PredictArgs {
 }
 
 /// The image files that an argument names.
-fn image_files(argument: &str) -> Result<Vec<PathBuf>> {
-    let Source::Files(files) = Source::parse(argument)? else {
-        anyhow::bail!("{argument}: expected images, found a camera or a stream");
+fn image_files(argument: &OsStr) -> Result<Vec<Result<PathBuf>>> {
+    let found = match Source::parse(argument)? {
+        Source::Files(found) => found,
+        live => {
+            let name = LiveInput::from_source(live)?.name();
+            anyhow::bail!("{name}: expected images, found a camera or a stream");
+        }
     };
-    let images = files
-        .into_iter()
-        .filter(|file| file.kind == MediaKind::Image);
-    let paths: Vec<_> = images.map(|file| file.path).collect();
-    anyhow::ensure!(
-        !paths.is_empty(),
-        "{argument}: expected images, found videos"
-    );
-    Ok(paths)
+    found
+        .passed_over
+        .iter()
+        .for_each(|told| console::note(told));
+    let image = |file: MediaFile| match file.kind {
+        MediaKind::Image => Ok(file.path),
+        MediaKind::Video => Err(anyhow!(
+            "{}: expected an image, found a video",
+            file.path.display()
+        )),
+    };
+    let files = found.files.into_iter().map(image);
+    let errors = found.errors.into_iter().map(|error| Err(error.into()));
+    Ok(files.chain(errors).collect())
 }

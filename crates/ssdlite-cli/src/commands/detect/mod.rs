@@ -2,6 +2,7 @@
 
 mod video;
 
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -30,14 +31,15 @@ pub(crate) struct DetectArgs {
     /// Images, videos, folders, patterns such as `photos/*.jpg`, a camera (`0`,
     /// `/dev/video0`, `camera:NAME`) or a stream (`rtsp://`, `http://`); all but
     /// images need the program `ffmpeg`, and cameras and streams go on until
-    /// Ctrl-C
+    /// Ctrl-C; a file behind an address is read once
     #[arg(required = true, value_name = "SOURCE")]
-    sources: Vec<String>,
+    sources: Vec<OsString>,
     /// Save images and videos with boxes drawn in this folder, and with each
     /// video a file of one JSON object a frame
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
-    /// Print one JSON object an image or frame
+    /// Print one JSON object an image or frame; in names, what is not UTF-8 is
+    /// replaced
     #[arg(long)]
     json: bool,
     /// Follow the objects of videos, cameras and streams: each keeps its number
@@ -146,13 +148,21 @@ impl DetectArgs {
     }
 }
 
-fn inputs_of(source: &str) -> Result<Vec<Input>> {
+fn inputs_of(source: &OsStr) -> Result<Vec<Result<Input>>> {
     let input = |file: MediaFile| match file.kind {
         MediaKind::Image => Input::Image(file.path),
         MediaKind::Video => Input::Video(file.path),
     };
     Ok(match Source::parse(source)? {
-        Source::Files(files) => files.into_iter().map(input).collect(),
-        live => vec![Input::Live(LiveInput::from_source(live)?)],
+        Source::Files(found) => {
+            found
+                .passed_over
+                .iter()
+                .for_each(|told| console::note(told));
+            let files = found.files.into_iter().map(|file| Ok(input(file)));
+            let errors = found.errors.into_iter().map(|error| Err(error.into()));
+            files.chain(errors).collect()
+        }
+        live => vec![Ok(Input::Live(LiveInput::from_source(live)?))],
     })
 }

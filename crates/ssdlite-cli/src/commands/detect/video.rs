@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use ssdlite_core::PostProcessing;
 use ssdlite_infer::Detector;
 use ssdlite_media::{
-    Frame, LiveInput, LiveOptions, LiveSource, LiveState, Tracker, TrackerOptions, VideoFrames,
-    video_info,
+    AtEnd, Frame, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, Tracker, TrackerOptions,
+    VideoFrames,
 };
 
 use crate::console;
@@ -48,14 +48,14 @@ impl VideoTask<'_> {
         folder: Option<&mut SaveFolder>,
     ) -> Result<Outcome> {
         let name = path.to_string_lossy();
-        let info = video_info(path)?;
-        let frames = VideoFrames::open(path)?;
+        let mut frames = VideoFrames::open(path)?;
+        let info = frames.info().clone();
         let saved = match folder {
             Some(folder) => Some(SavedVideo::new(&folder.path_for(path, "mp4")?, info.sound)?),
             None => None,
         };
         let mut work = FrameWork::new(self, &name, saved, VideoProgress::new(info.frames));
-        for frame in frames {
+        while let Some(frame) = frames.next() {
             if self.is_stopped() {
                 let done = work.frames;
                 work.finish()?;
@@ -71,10 +71,18 @@ impl VideoTask<'_> {
             }
         }
         work.finish()?;
+        if frames.lost() > 0 {
+            let lost = console::counted(frames.lost(), "frame");
+            console::note(&format!(
+                "{name}: the recording starts between key frames; {lost} at its start could not be \
+                 read"
+            ));
+        }
         Ok(Outcome::Done)
     }
 
-    /// Works on the latest frame again and again until it is told to stop.
+    /// Works on the latest frame again and again until it is told to stop, or
+    /// once on each frame of a file behind an address.
     pub(crate) fn detect_in_live(
         &self,
         input: &LiveInput,
@@ -83,6 +91,7 @@ impl VideoTask<'_> {
         let name = input.name();
         let options = LiveOptions {
             stall: self.stall,
+            at_end: AtEnd::Stop,
             ..LiveOptions::default()
         };
         let source = LiveSource::open(input, options)?;
@@ -108,6 +117,12 @@ impl VideoTask<'_> {
                 frame.time -= *start.get_or_insert(frame.time);
                 let skipped = (frame.index + 1).saturating_sub(work.frames + 1);
                 work.take(frame, Some(skipped))?;
+            } else if let Some(LiveEnd { damage }) = source.end() {
+                work.finish()?;
+                return match damage {
+                    Some(damage) => Err(anyhow!("{name}: {damage}")),
+                    None => Ok(Outcome::Done),
+                };
             }
         }
         if start.is_none() {
