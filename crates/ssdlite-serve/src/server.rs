@@ -22,10 +22,10 @@ use crate::connections::Connections;
 use crate::error::{Error, Result};
 use crate::feed::Feeds;
 use crate::keep::Keeper;
-use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::{Log, ServerOptions};
 use crate::routes::router;
+use crate::share::Shared;
 use crate::state::AppState;
 use crate::workers::Workers;
 
@@ -48,7 +48,8 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for options that don't fit together,
-    /// [`Error::Listen`] for an address that can't be had.
+    /// [`Error::Listen`] for an address that can't be had, [`Error::Threads`]
+    /// where the system refuses them.
     pub fn bind(options: ServerOptions, log: Log) -> Result<Self> {
         options.check()?;
         let address = options.address;
@@ -60,7 +61,7 @@ impl Server {
         let state = AppState {
             gate: Gate::new(options.access, address),
             models: options.models.into_iter().map(Arc::new).collect(),
-            workers: Workers::start(options.workers, limits.queue, limits.image, &metrics),
+            workers: Workers::start(options.workers, limits.queue, limits.image, &metrics)?,
             feeds: Arc::new(Feeds::new(
                 options.source,
                 options.live,
@@ -71,7 +72,7 @@ impl Server {
             keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)),
             metrics,
             limits,
-            memory: Memory::new(limits.memory_bytes),
+            memory: Shared::new(limits.memory_bytes),
             draining: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         };

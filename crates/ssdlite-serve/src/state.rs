@@ -9,11 +9,11 @@ use tokio::sync::{Semaphore, watch};
 use crate::access::Gate;
 use crate::feed::{Feeds, ListedSource};
 use crate::keep::Keeper;
-use crate::memory::{Memory, Room};
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::options::Limits;
 use crate::refusal::Refusal;
+use crate::share::{Claim, Shared};
 use crate::workers::{Found, Workers};
 
 /// What all requests share.
@@ -27,7 +27,8 @@ pub(crate) struct AppState {
     pub(crate) keeping: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
-    pub(crate) memory: Memory,
+    /// The bytes that bodies, and frames of pages, may take.
+    pub(crate) memory: Arc<Shared>,
     /// Set when the server is told to end: nothing new is begun.
     pub(crate) draining: AtomicBool,
     /// Set at the same time, for those who wait. Each connection and each
@@ -78,7 +79,7 @@ impl AppState {
         &self,
         model: &Arc<Model>,
         bytes: Bytes,
-        room: Room,
+        room: Arc<Claim>,
     ) -> Result<Found, Refusal> {
         let answer = self.workers.submit(Arc::clone(model), bytes, room)?;
         match tokio::time::timeout(self.limits.answer_time, answer).await {
