@@ -199,6 +199,60 @@ fn a_full_queue_answers_at_once() {
     assert_eq!(receive(&mut second).status, 200);
 }
 
+/// A connection from another address of this machine.
+#[cfg(target_os = "linux")]
+fn connect_from(source: [u8; 4], server: &Running) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let stream = socket.connect(server.address).await.unwrap();
+        let stream = stream.into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_has_most_images_in_a_full_queue_makes_room_for_another() {
+    let (detector, begun, let_go) = WaitingDetector::new();
+    let mut options = options(vec![model("waiting", detector)]);
+    options.workers = NonZeroUsize::MIN;
+    options.limits.queue = 3;
+    let server = Running::start(options);
+    let body = request("POST /v1/detect", &[], &png(&two_objects()));
+    let mut working = connect(server.address);
+    working.write_all(&body).unwrap();
+    begun.recv().unwrap();
+    let mut greedy: Vec<TcpStream> = Vec::new();
+    for length in 1..=3 {
+        let mut stream = connect(server.address);
+        stream.write_all(&body).unwrap();
+        greedy.push(stream);
+        wait_for_queue(&server, length);
+    }
+    let mut modest = connect_from([127, 0, 0, 2], &server);
+    modest.write_all(&body).unwrap();
+    assert_eq!(receive(&mut greedy[2]).status, 429);
+    // Two to one is as even as it gets.
+    let mut second = connect_from([127, 0, 0, 2], &server);
+    second.write_all(&body).unwrap();
+    assert_eq!(receive(&mut second).status, 429);
+    let more = post(server.address, "/v1/detect", &png(&two_objects()));
+    assert_eq!(more.status, 429);
+    drop(let_go);
+    for stream in [&mut working, &mut modest]
+        .into_iter()
+        .chain(&mut greedy[..2])
+    {
+        assert_eq!(receive(stream).status, 200);
+    }
+}
+
 #[test]
 fn who_goes_away_makes_room() {
     let FullQueue {
