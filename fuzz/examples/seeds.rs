@@ -4,6 +4,10 @@
 //! cargo +nightly run --example seeds
 //! ```
 
+/// The tests' writer of JPEG files in any layout.
+#[path = "../../crates/ssdlite-image/tests/images/jpeg_writer.rs"]
+mod jpeg_writer;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Cursor};
@@ -11,6 +15,7 @@ use std::path::Path;
 
 use image::{ExtendedColorType, ImageFormat};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use jpeg_writer::{Coefficients, Scan};
 use ssdlite_core::{ImageSize, PixelBox};
 use ssdlite_data::voc::{VocAnnotation, VocObject};
 use ssdlite_fuzz::{classifier_info, detector_info, model, wide_detector_info};
@@ -22,7 +27,7 @@ fn main() -> io::Result<()> {
         ("model_file", model_files()),
         ("tensors", tensor_files()?),
         ("pth", pytorch_files()?),
-        ("detect", images()),
+        ("detect", [images(), jpeg_layouts()].concat()),
         ("voc_xml", annotations()),
         ("form", forms()),
     ] {
@@ -151,6 +156,37 @@ fn images() -> Vec<Seed> {
         }
         let deep = encoded(size, &deep, ExtendedColorType::Rgb16, ImageFormat::Png);
         push("deep.png", deep);
+    }
+    seeds
+}
+
+/// Scans of one component, some coarser than others, whole and bit by bit.
+fn jpeg_layouts() -> Vec<Seed> {
+    let alone = |band, bits| (0..3).map(move |index| Scan::part(&[index], band, bits));
+    let whole: Vec<Scan> = alone((0, 63), (None, 0)).collect();
+    let parted = vec![Scan::whole(&[0]), Scan::whole(&[1, 2])];
+    let mut bits: Vec<Scan> = alone((0, 0), (None, 1)).collect();
+    bits.extend(alone((1, 63), (None, 1)));
+    bits.extend(alone((0, 0), (Some(1), 0)));
+    bits.extend(alone((1, 63), (Some(1), 0)));
+    let mut seeds = Vec::new();
+    for (kind, factors) in [
+        ("fine", [(2, 2), (1, 1), (1, 1)]),
+        ("coarse", [(1, 1), (1, 2), (2, 1)]),
+    ] {
+        let image = Coefficients::new((37, 19), &factors, |component, u, v| {
+            128.0 + 90.0 * (u * 9.0 + component as f64).sin() * (v * 7.0).cos()
+        });
+        for (name, progressive, scans) in [
+            ("whole", false, &whole),
+            ("parted", false, &parted),
+            ("bits", true, &bits),
+        ] {
+            for interval in [0, 2] {
+                let bytes = image.to_jpeg(progressive, scans, interval, None);
+                seeds.push((format!("{kind}_{name}_{interval}.jpg"), bytes));
+            }
+        }
     }
     seeds
 }

@@ -35,6 +35,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    hide_contained_panics();
     let cli = Cli::parse();
     match cli.command.run() {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -49,4 +50,14 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// A panic that an image decoder's caller turns into an error is not printed.
+fn hide_contained_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !ssdlite_image::decode::is_contained() {
+            print(panic);
+        }
+    }));
 }

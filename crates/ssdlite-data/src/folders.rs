@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ssdlite_core::{ClassId, ClassNames};
+use ssdlite_image::DecodeMemory;
 
 use crate::check::CheckReport;
 use crate::dataset::{ClassificationSet, LabelledImage};
@@ -201,11 +202,12 @@ impl ImageFolder {
             findings.extend(contents.findings);
             findings.extend(self.empty_classes(split, &contents.files, &classes));
             losses += contents.losses;
+            let memory = DecodeMemory::default();
             let faults = parallel::map(&contents.files, |(_, file)| {
                 let path = self.root.join(file);
                 header_within_limits(&path)
                     .err()
-                    .or_else(|| decode_fault(&path))
+                    .or_else(|| decode_fault(&path, &memory))
             });
             for ((_, file), fault) in contents.files.into_iter().zip(faults) {
                 match fault {

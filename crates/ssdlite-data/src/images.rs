@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use ssdlite_image::decode::{decode_file, header_of_file};
-use ssdlite_image::{Header, Limits};
+use ssdlite_image::decode::header_of_file;
+use ssdlite_image::{DecodeMemory, Header, Limits};
 
 /// Endings of image files in the order in which they are preferred.
 pub(crate) const IMAGE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
@@ -22,9 +22,11 @@ pub(crate) fn stem_with_ending<'a>(name: &'a str, endings: &[&str]) -> Option<(&
     Some((stem, index))
 }
 
-/// Decodes an image and forgets it; the error is a message for the user.
-pub(crate) fn decode_fault(path: &Path) -> Option<String> {
-    decode_file(path, &Limits::default())
+/// Decodes an image, in memory that other threads share, and forgets it; the
+/// error is a message for the user.
+pub(crate) fn decode_fault(path: &Path, memory: &DecodeMemory) -> Option<String> {
+    memory
+        .decode_file(path, &Limits::default())
         .err()
         .map(|error| image_fault(&error, path))
 }

@@ -9,11 +9,12 @@
 //!
 //! Limits are checked against the header before any pixel is allocated.
 //! A file that ends before its pixels do is an error, also where other readers
-//! fill in grey. What follows the pixels, such as PNG's end chunk, may be
-//! missing, but for JPEG's end-of-image marker: without it nobody can tell.
-//! The decoders are other crates; a panic in one is caught and is an error,
-//! unless the program is built to abort on panics.
+//! fill in grey. What follows the pixels, such as an end marker, may be missing
+//! or be something else.
+//! PNG, WebP and BMP are decoded by other crates; a panic in one is caught and
+//! is an error, unless the program is built to abort on panics.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,26 +25,14 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError};
 use ssdlite_core::{ImageSize, PixelBox};
 
-use crate::error::{Error, Result, text_of_panic};
-use crate::jpeg;
+use crate::error::{Error, Result};
+use crate::format::{Format, format_from_content};
 use crate::rgb::RgbImage;
+use crate::{jpeg, png};
 
 /// The most bytes that a PNG file's profile, text and Exif chunks may unpack
 /// to: a compressed chunk can grow a thousandfold.
 const PNG_METADATA_BYTES: u64 = 16 << 20;
-
-/// A file format that can be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// Joint Photographic Experts Group, ITU-T T.81.
-    Jpeg,
-    /// Portable Network Graphics.
-    Png,
-    /// WebP, lossy or lossless.
-    WebP,
-    /// Windows bitmap.
-    Bmp,
-}
 
 /// The largest image that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,22 +178,45 @@ pub fn header_of_file(path: &Path, limits: &Limits) -> Result<Header> {
 /// that are no image, [`Error::Unsupported`] for formats and variants not listed at the
 /// head of this module, [`Error::OverLimit`] for images larger than `limits`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
+    decode_in_room(bytes, limits, |_| ())
+}
+
+/// [`decode`]; what `take` makes of the bytes of memory that it needs is held
+/// meanwhile.
+pub(crate) fn decode_in_room<R>(
+    bytes: &[u8],
+    limits: &Limits,
+    take: impl FnOnce(u64) -> R,
+) -> Result<RgbImage> {
     limits.check_bytes(bytes.len() as u64)?;
     contained(|| {
         let source = Source::open(bytes)?;
         limits.check_size(source.header().stored)?;
+        let _room = take(source.decode_bytes());
         source.decode()
     })
+}
+
+thread_local! {
+    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in a decoder whose panic will become an error: a
+/// program's panic hook has nothing to say of it then.
+pub fn is_contained() -> bool {
+    IS_CONTAINED.get()
 }
 
 /// Runs a decoder; a panic in it becomes an error. What it worked on is gone
 /// then, so no half-done state is left.
 fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        Err(Error::Malformed(format!(
-            "expected an image that the decoder can read, found one on which it fails: {}",
-            text_of_panic(panic.as_ref())
-        )))
+    IS_CONTAINED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    IS_CONTAINED.set(false);
+    result.unwrap_or_else(|_| {
+        Err(Error::Malformed(
+            "expected a sound image, found one that its decoder gives up on".into(),
+        ))
     })
 }
 
@@ -218,7 +230,7 @@ pub fn decode_file(path: &Path, limits: &Limits) -> Result<RgbImage> {
 }
 
 /// Reads at most `max_bytes`, whatever the file's size is said to be.
-fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let io_error = |source| Error::io(path, source);
     let file = File::open(path).map_err(io_error)?;
     let stated = file.metadata().map_err(io_error)?.len();
@@ -238,12 +250,10 @@ fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
 
 /// An image file with its header read.
 enum Source<'a> {
-    Jpeg {
-        bytes: &'a [u8],
-        header: jpeg::JpegHeader<'a>,
-    },
+    Jpeg(jpeg::JpegHeader<'a>),
     Other {
         format: Format,
+        file_bytes: usize,
         decoder: Box<dyn ImageDecoder + 'a>,
         orientation: Orientation,
     },
@@ -252,24 +262,26 @@ enum Source<'a> {
 impl<'a> Source<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self> {
         let format = format_from_content(bytes)?;
-        let reader = Cursor::new(bytes);
-        let from_image = |error| image_error(format, error);
+        let from_image = |error| image_error(format, error, None, bytes.len());
         let mut decoder: Box<dyn ImageDecoder + 'a> = match format {
-            Format::Jpeg => {
-                let header = jpeg::read_header(bytes)?;
-                return Ok(Self::Jpeg { bytes, header });
-            }
+            Format::Jpeg => return Ok(Self::Jpeg(jpeg::read_header(bytes)?)),
             Format::Png => {
                 let mut metadata = image::Limits::no_limits();
                 metadata.max_alloc = Some(PNG_METADATA_BYTES);
+                let reader = Cursor::new(png::completed(bytes));
                 Box::new(PngDecoder::with_limits(reader, metadata).map_err(from_image)?)
             }
-            Format::WebP => Box::new(WebPDecoder::new(reader).map_err(from_image)?),
-            Format::Bmp => Box::new(BmpDecoder::new(reader).map_err(from_image)?),
+            Format::WebP => Box::new(WebPDecoder::new(Cursor::new(bytes)).map_err(from_image)?),
+            Format::Bmp => {
+                check_bmp(bytes)?;
+                Box::new(BmpDecoder::new(Cursor::new(bytes)).map_err(from_image)?)
+            }
         };
-        let exif = decoder.exif_metadata().map_err(from_image)?;
+        // Without it the image is upright.
+        let exif = decoder.exif_metadata().ok().flatten();
         Ok(Self::Other {
             format,
+            file_bytes: bytes.len(),
             decoder,
             orientation: exif
                 .and_then(|block| jpeg::orientation_from_exif(&block))
@@ -277,13 +289,27 @@ impl<'a> Source<'a> {
         })
     }
 
+    /// About the most bytes that are held at once while it is decoded, those
+    /// of the file not counted.
+    fn decode_bytes(&self) -> u64 {
+        let header = self.header();
+        let pixels = header.stored.pixels() * 3;
+        let decoding = match self {
+            Self::Jpeg(header) => header.decode_bytes(),
+            Self::Other { decoder, .. } => decoder.total_bytes().saturating_add(pixels),
+        };
+        let turning = if header.is_turned() { 2 * pixels } else { 0 };
+        decoding.max(turning)
+    }
+
     fn header(&self) -> Header {
         let (format, stored, orientation) = match self {
-            Self::Jpeg { header, .. } => (Format::Jpeg, header.stored, header.orientation),
+            Self::Jpeg(header) => (Format::Jpeg, header.stored(), header.orientation()),
             Self::Other {
                 format,
                 decoder,
                 orientation,
+                ..
             } => {
                 let (width, height) = decoder.dimensions();
                 (*format, ImageSize::new(width, height), *orientation)
@@ -310,17 +336,18 @@ impl<'a> Source<'a> {
     fn decode(self) -> Result<RgbImage> {
         let stored = self.header().stored;
         match self {
-            Self::Jpeg { bytes, header } => {
-                let pixels = jpeg::decode(bytes, &header)?;
-                upright(RgbImage::new(stored, pixels)?, header.orientation)
+            Self::Jpeg(header) => {
+                let orientation = header.orientation();
+                upright(RgbImage::new(stored, jpeg::decode(header)?)?, orientation)
             }
             Self::Other {
                 format,
+                file_bytes,
                 decoder,
                 orientation,
             } => {
                 let pixels = rgb_from_decoder(decoder, stored)
-                    .map_err(|error| image_error(format, error))?;
+                    .map_err(|error| image_error(format, error, Some(stored), file_bytes))?;
                 upright(RgbImage::new(stored, pixels)?, orientation)
             }
         }
@@ -349,69 +376,67 @@ fn upright(image: RgbImage, orientation: Orientation) -> Result<RgbImage> {
     RgbImage::new(size, turned.into_rgb8().into_raw())
 }
 
-/// Tells the format by the bytes that every file of it starts with.
-///
-/// # Errors
-/// [`Error::Unsupported`] for formats that are known and not read,
-/// [`Error::Malformed`] for anything else.
-pub fn format_from_content(bytes: &[u8]) -> Result<Format> {
-    let unsupported = |name| {
-        Err(Error::Unsupported(format!(
-            "expected a JPEG, PNG, WebP or BMP image, found {name}; convert it first"
-        )))
-    };
-    match bytes {
-        [] => Err(Error::Malformed("expected an image, found no bytes".into())),
-        [0xFF, 0xD8, ..] => Ok(Format::Jpeg),
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(Format::Png),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Ok(Format::WebP),
-        [b'B', b'M', ..] => Ok(Format::Bmp),
-        [b'G', b'I', b'F', b'8', ..] => unsupported("GIF"),
-        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => unsupported("TIFF"),
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => unsupported("HEIC, AVIF or a video"),
-        _ => Err(Error::Malformed(format!(
-            "expected a JPEG, PNG, WebP or BMP image, found {}",
-            describe(bytes)
-        ))),
-    }
-}
-
-/// The start of a file that is no image, for a message.
-fn describe(bytes: &[u8]) -> String {
-    const SHOWN: usize = 16;
-    let start = &bytes[..bytes.len().min(SHOWN)];
-    match std::str::from_utf8(start) {
-        Ok(text) if !text.contains('\0') => format!("text that starts with {text:?}"),
-        _ => format!("a file that starts with the bytes {start:02X?}"),
-    }
-}
-
-fn image_error(format: Format, error: ImageError) -> Error {
-    let message = format!("{format:?}: {error}");
+/// The decoders don't tell damaged files from those that end too early.
+fn image_error(
+    format: Format,
+    error: ImageError,
+    size: Option<ImageSize>,
+    file_bytes: usize,
+) -> Error {
     match error {
-        ImageError::Unsupported(_) => Error::Unsupported(message),
-        ImageError::Limits(_) => Error::OverLimit(message),
-        _ => Error::Malformed(message),
+        ImageError::Unsupported(_) => Error::Unsupported(format!(
+            "{format}: expected a common kind of {format} image, found one that is not read; \
+             save it anew as PNG or JPEG"
+        )),
+        ImageError::Limits(_) => Error::OverLimit(format!(
+            "{format}: expected an image that is decoded within the limits of memory, found \
+             one that needs more"
+        )),
+        _ => {
+            let expected = match size {
+                Some(size) => format!("the pixels of {size}"),
+                None => "a header".into(),
+            };
+            Error::Malformed(format!(
+                "{format}: expected {expected}, found data that is damaged or ends too early in a \
+                 file of {file_bytes} bytes"
+            ))
+        }
     }
+}
+
+/// The decoder takes the start of the pixels as it is stated, be it inside of
+/// the header.
+fn check_bmp(bytes: &[u8]) -> Result<()> {
+    /// Of the file's header, before the image's, which begins with its length.
+    const FILE_HEADER: u32 = 14;
+    let number = |at: usize| {
+        let number = bytes.get(at..).and_then(|rest| rest.first_chunk());
+        number.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    };
+    let (start, headers) = (number(10), number(14).saturating_add(FILE_HEADER));
+    if start < headers {
+        return Err(Error::Malformed(format!(
+            "BMP: expected pixels behind the headers' {headers} bytes, found them stated to start \
+             at byte {start}"
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_decoders_panic_is_an_error_that_a_panic_hook_can_pass_over() {
+        let error = contained::<()>(|| {
+            assert!(is_contained());
+            std::panic::resume_unwind(Box::new("out of bounds"))
+        });
+        assert!(matches!(error, Err(Error::Malformed(_))));
+        assert!(!is_contained());
+    }
 
     #[test]
     fn boxes_turn_with_their_image() {

@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ssdlite_image::decode;
+use ssdlite_image::format::format_from_content;
 
 use crate::camera::Camera;
 use crate::error::{Error, Result};
@@ -164,7 +164,7 @@ fn kind_of_file(path: &Path) -> Result<Option<MediaKind>> {
     File::open(path)
         .and_then(|file| file.take(SIGNATURE_BYTES).read_to_end(&mut start))
         .map_err(|source| Error::io(path, source))?;
-    if decode::format_from_content(&start).is_ok() {
+    if format_from_content(&start).is_ok() {
         return Ok(Some(MediaKind::Image));
     }
     Ok(kind_from_extension(path))

@@ -13,6 +13,7 @@ mod access;
 mod answer;
 mod body;
 mod connections;
+mod decoder;
 pub mod error;
 mod extract;
 mod feed;

@@ -157,12 +157,12 @@ async fn keep(
         .map_err(|error| Refusal::Malformed(format!("the part `frame`: {error}")))?;
     let place = Arc::clone(&state.keeping).try_acquire_owned();
     let place = place.map_err(|_| Refusal::Full)?;
-    let (shared, limits) = (Arc::clone(&state), state.limits.image);
+    let shared = Arc::clone(&state);
     let written = tokio::task::spawn_blocking(move || {
         // Also when the client goes away the work is done to its end.
         let _held = (place, room);
         let keeper = shared.keeper.as_ref()?;
-        let kept = keeper.keep(&image, &frame, model.classes(), &limits);
+        let kept = keeper.keep(&image, &frame, model.classes(), &shared.decoder);
         Some((kept, keeper.folder()))
     });
     match written.await {

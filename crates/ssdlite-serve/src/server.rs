@@ -19,6 +19,7 @@ use tokio::time::timeout_at;
 
 use crate::access::Gate;
 use crate::connections::Connections;
+use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::feed::Feeds;
 use crate::keep::Keeper;
@@ -58,10 +59,12 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         let metrics = Arc::new(Metrics::new());
         let limits = options.limits;
+        let decoder = Arc::new(Decoder::new(limits.image));
         let state = AppState {
             gate: Gate::new(options.access, address),
             models: options.models.into_iter().map(Arc::new).collect(),
-            workers: Workers::start(options.workers, limits.queue, limits.image, &metrics)?,
+            workers: Workers::start(options.workers, limits.queue, &decoder, &metrics)?,
+            decoder,
             feeds: Arc::new(Feeds::new(
                 options.source,
                 options.live,

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::Gate;
+use crate::decoder::Decoder;
 use crate::feed::{Feeds, ListedSource};
 use crate::keep::Keeper;
 use crate::metrics::Metrics;
@@ -20,6 +21,7 @@ use crate::workers::{Found, Workers};
 pub(crate) struct AppState {
     pub(crate) gate: Gate,
     pub(crate) models: Vec<Arc<Model>>,
+    pub(crate) decoder: Arc<Decoder>,
     pub(crate) workers: Workers,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) keeper: Option<Keeper>,

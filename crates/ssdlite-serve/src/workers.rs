@@ -14,9 +14,9 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use ssdlite_core::{Detection, ImageSize};
-use ssdlite_image::{Limits as ImageLimits, decode};
 use tokio::sync::oneshot;
 
+use crate::decoder::Decoder;
 use crate::error::Error;
 use crate::metrics::{Metrics, Times};
 use crate::model::{Detect, Model};
@@ -67,7 +67,7 @@ impl Workers {
     pub(crate) fn start(
         threads: NonZeroUsize,
         length: usize,
-        limits: ImageLimits,
+        decoder: &Arc<Decoder>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Error> {
         let queue = Arc::new(Queue {
@@ -81,8 +81,9 @@ impl Workers {
         let workers = Self { queue };
         for started in 0..threads.get() {
             let (queue, metrics) = (Arc::clone(&workers.queue), Arc::clone(metrics));
+            let decoder = Arc::clone(decoder);
             std::thread::Builder::new()
-                .spawn(move || work(&queue, &limits, &metrics))
+                .spawn(move || work(&queue, &decoder, &metrics))
                 .map_err(|source| Error::Threads {
                     expected: threads,
                     started,
@@ -187,12 +188,12 @@ impl Queue {
     }
 }
 
-fn work(queue: &Queue, limits: &ImageLimits, metrics: &Metrics) {
+fn work(queue: &Queue, decoder: &Decoder, metrics: &Metrics) {
     while let Some(job) = queue.next() {
         let waited = job.queued.elapsed();
         // One bad image must not take the thread from all the others.
         let found = catch_unwind(AssertUnwindSafe(|| {
-            found_in(job.model.detector.as_ref(), &job.bytes, limits)
+            found_in(job.model.detector.as_ref(), &job.bytes, decoder)
         }));
         let found = found.unwrap_or_else(|_| Err(broken()));
         let found = found.map(|mut found| {
@@ -209,10 +210,9 @@ fn broken() -> Refusal {
     Refusal::Broken("the detector failed on this image".into())
 }
 
-fn found_in(detector: &dyn Detect, bytes: &[u8], limits: &ImageLimits) -> Result<Found, Refusal> {
+fn found_in(detector: &dyn Detect, bytes: &[u8], decoder: &Decoder) -> Result<Found, Refusal> {
     let start = Instant::now();
-    let image =
-        decode::decode(bytes, limits).map_err(|error| Refusal::Unusable(error.to_string()))?;
+    let image = decoder.decode(bytes)?;
     let decoded = start.elapsed();
     let start = Instant::now();
     let detections = detector.detect(&image).map_err(Refusal::Broken)?;

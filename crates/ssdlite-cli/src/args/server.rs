@@ -22,7 +22,12 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
     /// Port to listen on; 0 picks a free one
-    #[arg(long, default_value_t = DEFAULT_PORT, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value_t = DEFAULT_PORT,
+        value_parser = port,
+        allow_negative_numbers = true
+    )]
     port: u16,
     /// Let in who shows this token: 8 or more letters, digits or `-._~`
     #[arg(long, conflicts_with = "no_auth")]
@@ -81,6 +86,11 @@ impl ServerArgs {
         ))
         .into())
     }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let expected = |_| format!("expected a whole number of 0 to {}", u16::MAX);
+    text.parse().map_err(expected)
 }
 
 fn threads(text: &str) -> Result<NonZeroUsize, String> {

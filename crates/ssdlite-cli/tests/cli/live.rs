@@ -187,7 +187,7 @@ fn numbers_out_of_bounds_are_refused_with_the_bounds() {
     let folder = folder_with_model();
     for (option, expected) in [
         ("--threads", "1 to 256"),
-        ("--port", "0..=65535"),
+        ("--port", "0 to 65535"),
         ("--stall", "up to 3600"),
     ] {
         for number in ["-1", "65536", "4294967296", "18446744073709551615"] {

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ssdlite_image::decode::decode_file;
-use ssdlite_image::{Limits, RgbImage};
+use ssdlite_image::{DecodeMemory, Limits, RgbImage};
 
 use crate::images::image_fault;
 
@@ -14,6 +13,8 @@ use crate::images::image_fault;
 /// full cache that made room would lose each image just before its turn.
 pub struct ImageCache {
     limit_bytes: u64,
+    /// Of all threads that decode at once.
+    memory: DecodeMemory,
     state: Mutex<State>,
 }
 
@@ -27,6 +28,7 @@ impl ImageCache {
     pub fn new(samples: usize, limit_bytes: u64) -> Self {
         Self {
             limit_bytes,
+            memory: DecodeMemory::default(),
             state: Mutex::new(State {
                 bytes: 0,
                 images: vec![None; samples],
@@ -40,7 +42,7 @@ impl ImageCache {
     /// # Panics
     /// If there are not so many samples.
     pub fn image(&self, sample: usize, path: &Path) -> Result<Arc<RgbImage>, String> {
-        self.get_or_decode(sample, || decode_file(path, &Limits::default()))
+        self.get_or_decode(sample, || self.memory.decode_file(path, &Limits::default()))
             .map_err(|error| image_fault(&error, path))
     }
 

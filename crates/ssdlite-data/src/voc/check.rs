@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ssdlite_image::DecodeMemory;
+
 use crate::check::CheckReport;
 use crate::error::Result;
 use crate::finding::{Finding, FindingKind, Losses, quoted, similar_classes};
@@ -67,7 +69,8 @@ impl VocFolder {
             classes: &classes,
             coordinates: options.coordinates,
         };
-        let read = |id: &String| self.decoded(self.read_image(id, &expectation));
+        let memory = DecodeMemory::default();
+        let read = |id: &String| self.decoded(self.read_image(id, &expectation), &memory);
         for (id, reading) in unlisted.iter().zip(parallel::map(&unlisted, read)) {
             let file = annotation_file(id);
             let message = "stands in no split";
@@ -102,11 +105,11 @@ impl VocFolder {
     }
 
     /// The same reading, but skipped if its image can't be decoded.
-    fn decoded(&self, mut reading: ImageReading) -> ImageReading {
+    fn decoded(&self, mut reading: ImageReading, memory: &DecodeMemory) -> ImageReading {
         let fault = reading
             .image
             .as_ref()
-            .and_then(|image| Some((image.path.file_name()?, decode_fault(&image.path)?)));
+            .and_then(|image| Some((image.path.file_name()?, decode_fault(&image.path, memory)?)));
         if let Some((name, fault)) = fault {
             let file = image_file(&name.to_string_lossy());
             let finding = Finding::error(file, FindingKind::BadImage, fault);

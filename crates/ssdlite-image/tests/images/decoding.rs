@@ -4,8 +4,8 @@ use crate::fixtures::{
     Jpeg, crc32, exif, exif_segment, files, jpeg_with_segments, mean_difference, png, ramp,
 };
 use image::ExtendedColorType;
-use ssdlite_image::decode::{Format, Limits, decode, decode_file, header, header_of_file};
-use ssdlite_image::{Error, ImageSize, RgbImage};
+use ssdlite_image::decode::{Limits, decode, decode_file, header, header_of_file};
+use ssdlite_image::{Error, Format, ImageSize, RgbImage};
 
 const SIZE: ImageSize = ImageSize::new(31, 23);
 

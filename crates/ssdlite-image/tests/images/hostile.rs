@@ -1,10 +1,9 @@
 //! What damaged, truncated and oversized files do: an error, never a panic
 //! and never another image.
 
-use crate::fixtures::{Jpeg, crc32, files, jpeg, jpeg_with_segments, ramp};
-use jpeg_encoder::{ColorType, SamplingFactor};
+use crate::fixtures::{Jpeg, crc32, files, jpeg, ramp};
 use ssdlite_image::decode::{Limits, decode, header};
-use ssdlite_image::{Error, ImageSize};
+use ssdlite_image::{DecodeMemory, Error, ImageSize};
 
 /// Mutated copies of each file in [`files`].
 const MUTATIONS: usize = 1500;
@@ -90,47 +89,36 @@ fn mutated_files_never_panic_and_keep_to_the_limits() {
     }
 }
 
+/// Also with an end put behind the cut, as some programs do that save what
+/// they have.
 #[test]
 fn a_truncated_file_is_an_error_or_still_the_whole_image() {
     for (name, bytes) in files() {
         let whole = decode(&bytes, &LIMITS).unwrap();
+        let end: &[u8] = match name.rsplit_once('.').unwrap().1 {
+            "jpg" => b"\xFF\xD9",
+            "png" => b"\0\0\0\0IEND\xAE\x42\x60\x82",
+            _ => b"",
+        };
         for length in 0..bytes.len() {
-            if let Ok(image) = decode(&bytes[..length], &LIMITS) {
-                assert!(image == whole, "{name} cut at {length} of {}", bytes.len());
-                assert!(!name.ends_with(".jpg"), "{name} cut at {length}");
+            let cut = &bytes[..length];
+            for cut in [cut.to_vec(), [cut, end].concat()] {
+                if let Ok(image) = decode(&cut, &LIMITS) {
+                    assert!(image == whole, "{name} cut at {length} of {}", bytes.len());
+                }
             }
         }
     }
 }
 
-/// `zune-jpeg` 0.5.15 panics on this file.
 #[test]
-fn a_decoders_panic_is_an_error() {
-    let options = Jpeg {
-        color: ColorType::Cmyk,
-        sampling: SamplingFactor::F_2_2,
-        progressive: true,
-        restart_interval: 0,
-    };
-    let bytes = jpeg(options, ImageSize::new(1, 1), &[9, 80, 200, 90]);
-    assert_eq!(header(&bytes).unwrap().stored, ImageSize::new(1, 1));
-    if let Err(error) = decode(&bytes, &LIMITS) {
-        assert!(matches!(error, Error::Malformed(_)), "{error}");
-        assert!(error.to_string().contains("the decoder"), "{error}");
-    }
-}
-
-#[test]
-fn a_thumbnails_end_is_not_taken_for_the_images_end() {
-    let size = ImageSize::new(31, 23);
-    let thumbnail = b"Exif\0\0\xFF\xD8 a thumbnail \xFF\xD9";
-    let bytes = jpeg_with_segments(Jpeg::COLOR, size, ramp(size).pixels(), &[(1, thumbnail)]);
-    assert!(decode(&bytes, &LIMITS).is_ok());
-    let cut = &bytes[..bytes.len() - 2];
-    assert!(matches!(
-        decode(cut, &LIMITS),
-        Err(Error::Malformed(text)) if text.contains("end-of-image")
-    ));
+fn what_lacks_of_an_image_is_said() {
+    let size = ImageSize::new(31, 93);
+    let bytes = jpeg(Jpeg::COLOR, size, ramp(size).pixels());
+    let error = decode(&bytes[..bytes.len() * 2 / 3], &LIMITS).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Malformed(_)));
+    assert!(text.contains("31x93") && text.contains("row 40"), "{text}");
 }
 
 #[test]
@@ -161,6 +149,47 @@ fn what_is_no_image_is_malformed_and_what_is_not_read_is_unsupported() {
         let error = decode(bytes, &LIMITS).unwrap_err();
         assert!(matches!(&error, Error::Unsupported(text) if text.contains(name)));
     }
+}
+
+/// What a user is told holds neither a decoder's types nor its source.
+#[test]
+fn messages_are_for_users() {
+    for (name, original) in files() {
+        for round in 0..300 {
+            let mut bytes = original.clone();
+            mutate(&mut bytes, &mut Random(round));
+            if let Err(error) = decode(&bytes, &LIMITS) {
+                let text = error.to_string();
+                for word in [
+                    "{",
+                    "::",
+                    "panic",
+                    "decoding",
+                    "stream",
+                    "UnexpectedEof",
+                    "buffer",
+                ] {
+                    assert!(!text.contains(word), "{name} {round}: {text}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn large_and_small_images_share_memory() {
+    let memory = DecodeMemory::new(5000);
+    let files = files();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for (name, bytes) in &files {
+                    let found = memory.decode(bytes, &LIMITS).unwrap();
+                    assert!(found == decode(bytes, &LIMITS).unwrap(), "{name}");
+                }
+            });
+        }
+    });
 }
 
 /// Writes another size into the header of one of [`files`].

@@ -3,4 +3,7 @@
 mod decoding;
 mod encoding;
 mod fixtures;
+mod harmless;
 mod hostile;
+mod jpeg_layouts;
+mod jpeg_writer;

@@ -1,0 +1,156 @@
+//! A bound on the memory of all images that are being decoded at once.
+
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::decode::{Limits, decode_in_room, read_file};
+use crate::error::Result;
+use crate::rgb::RgbImage;
+
+/// Memory that the threads of one owner share while they decode. An image
+/// waits until there is room for it; those that came before go first, so that
+/// a large one isn't overtaken for ever. One that is larger than all of the
+/// memory is decoded alone.
+#[derive(Debug)]
+pub struct DecodeMemory {
+    bytes: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    free: u64,
+    /// The number that the next image to come gets.
+    next: u64,
+    /// The number of the image that is let in next.
+    first: u64,
+}
+
+impl Default for DecodeMemory {
+    /// 1 GiB: twenty photos of 12 megapixels, or four progressive ones of 40.
+    fn default() -> Self {
+        Self::new(1 << 30)
+    }
+}
+
+impl DecodeMemory {
+    /// Room for so many bytes.
+    pub fn new(bytes: u64) -> Self {
+        Self {
+            bytes,
+            state: Mutex::new(State {
+                free: bytes,
+                next: 0,
+                first: 0,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// [`decode`](crate::decode::decode) as soon as there is room.
+    ///
+    /// # Errors
+    /// Those of [`decode`](crate::decode::decode).
+    pub fn decode(&self, bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
+        decode_in_room(bytes, limits, |needed| self.take(needed))
+    }
+
+    /// [`decode_file`](crate::decode::decode_file) as soon as there is room.
+    ///
+    /// # Errors
+    /// Those of [`decode_file`](crate::decode::decode_file).
+    pub fn decode_file(&self, path: &Path, limits: &Limits) -> Result<RgbImage> {
+        let bytes = read_file(path, limits)?;
+        (self.decode(&bytes, limits)).map_err(|error| error.in_file(path))
+    }
+
+    /// Waits for so many bytes, or all if there are fewer.
+    fn take(&self, bytes: u64) -> Room<'_> {
+        let bytes = bytes.min(self.bytes);
+        let mut state = self.lock();
+        let number = state.next;
+        state.next += 1;
+        let must_wait = |state: &mut State| state.first != number || state.free < bytes;
+        let waited = self.changed.wait_while(state, must_wait);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.free -= bytes;
+        state.first += 1;
+        drop(state);
+        self.changed.notify_all();
+        Room {
+            memory: self,
+            bytes,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes that are taken until it is dropped.
+struct Room<'a> {
+    memory: &'a DecodeMemory,
+    bytes: u64,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.memory.lock().free += self.bytes;
+        self.memory.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_is_taken_at_once_never_exceeds_the_memory() {
+        let memory = DecodeMemory::new(100);
+        let (held, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                let (memory, held, most) = (&memory, &held, &most);
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        // Up to 196, which is more than there is.
+                        let room = memory.take((thread * 31 + round) % 197);
+                        let now = held.fetch_add(room.bytes, Ordering::SeqCst) + room.bytes;
+                        most.fetch_max(now, Ordering::SeqCst);
+                        thread::yield_now();
+                        held.fetch_sub(room.bytes, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(most.into_inner(), 100);
+        assert_eq!(memory.lock().free, 100);
+    }
+
+    #[test]
+    fn a_large_image_is_not_overtaken() {
+        let memory = DecodeMemory::new(100);
+        let order = Mutex::new(Vec::new());
+        let first = memory.take(60);
+        thread::scope(|scope| {
+            for (place, bytes) in [(1, 70), (2, 10)] {
+                let (memory, order) = (&memory, &order);
+                scope.spawn(move || {
+                    let room = memory.take(bytes);
+                    order.lock().unwrap().push(room.bytes);
+                });
+                while memory.lock().next <= place {
+                    thread::yield_now();
+                }
+            }
+            assert!(order.lock().unwrap().is_empty());
+            drop(first);
+        });
+        assert_eq!(order.lock().unwrap().first(), Some(&70));
+    }
+}
