@@ -32,6 +32,7 @@ fn main() -> io::Result<()> {
         ("voc_xml", annotations()),
         ("config", configurations()),
         ("frames", frames()),
+        ("form", forms()),
     ] {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
@@ -43,6 +44,27 @@ fn main() -> io::Result<()> {
 }
 
 type Seed = (String, Vec<u8>);
+
+/// Headers `Content-Type`, each with its form.
+fn forms() -> Vec<Seed> {
+    let part = "Content-Disposition: form-data; name=\"a\"; filename*=utf-8''%C3%A4.png\r\n\
+                Content-Type: image/png\r\n\r\nbytes";
+    let lf = part.replace("\r\n", "\n");
+    [
+        (
+            "two",
+            format!(
+                "multipart/form-data; boundary=X\n--X\r\n{part}\r\n--X \r\n\r\n\r\n--X--\r\n"
+            ),
+        ),
+        (
+            "lf",
+            format!("multipart/form-data; boundary=\"X Y\"\nold\n--X Y\n{lf}\n--X Y--"),
+        ),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.into_bytes()))
+    .into()
+}
 
 fn model_files() -> Vec<Seed> {
     let mut seeds = Vec::new();

@@ -2,148 +2,229 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::{HeaderMap, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, header};
 use hyper::body::{Frame, SizeHint};
 
-use crate::memory::Room;
+use crate::connections::Place;
+use crate::form::{self, Part};
 use crate::refusal::Refusal;
+use crate::share::Claim;
 use crate::state::AppState;
 
 /// How long a body that nobody wants is read on.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// How often a multipart body is held at once: its parts are copies.
-const MULTIPART_COPIES: usize = 2;
+/// Memory is taken in such steps at least, and a body that has come so much
+/// further is not one that stalls.
+pub(crate) const STEP_BYTES: usize = 64 << 10;
 
-/// The most parts of a body.
-const MAX_PARTS: usize = 16;
+/// The encodings of a form's parts that leave the bytes as they are.
+const PLAIN_ENCODINGS: [&str; 3] = ["binary", "8bit", "7bit"];
 
 /// A body that came whole.
 pub(crate) struct Received {
     headers: HeaderMap,
     bytes: Bytes,
     /// What it takes of the memory for bodies.
-    pub(crate) room: Room,
-}
-
-/// A part of a multipart body.
-pub(crate) struct Part {
-    pub(crate) name: String,
-    pub(crate) is_file: bool,
-    pub(crate) bytes: Bytes,
+    pub(crate) room: Arc<Claim>,
 }
 
 impl Received {
-    /// Reads a request's body within the limits of size, time and memory. One
-    /// that there is no room for is refused before it is read.
-    pub(crate) async fn receive(state: &AppState, request: Request) -> Result<Self, Refusal> {
+    /// Reads a request's body within the limits of size, time and memory, which
+    /// it takes as the bytes come. While it comes it may have to give way to
+    /// others.
+    pub(crate) async fn receive(
+        state: &AppState,
+        place: &Place,
+        request: Request,
+    ) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
+        check_encodings(&parts.headers)?;
+        let room = state
+            .memory
+            .claim(place.claim.client, 0)
+            .ok_or(Refusal::Full)?;
         let limit = state.limits.body_bytes;
-        let too_long = || Refusal::TooLong(format!("expected a body of at most {limit} bytes"));
-        let stated = body.size_hint();
-        if stated.lower() > limit as u64 {
-            return Err(too_long());
-        }
-        // One that does not say how long it is may become as long as any.
-        let most = stated.exact().map_or(limit, |bytes| bytes as usize);
-        let copies = if is_multipart(&parts.headers) {
-            MULTIPART_COPIES
-        } else {
-            1
-        };
-        let room = state.memory.take(most.saturating_mul(copies))?;
-        let bytes = read(body, Vec::with_capacity(most), limit);
-        match tokio::time::timeout(state.limits.body_time, bytes).await {
-            Ok(Ok(bytes)) => Ok(Self {
-                headers: parts.headers,
-                bytes,
-                room,
-            }),
-            Ok(Err(Unread::TooLong)) => Err(too_long()),
-            Ok(Err(Unread::Cut(reason))) => Err(Refusal::Malformed(reason)),
-            Err(_) => Err(Refusal::TooSlow(format!(
-                "the body did not arrive within {} s",
-                state.limits.body_time.as_secs_f32()
-            ))),
-        }
-    }
-
-    /// The image: the body, or the first file of a multipart body.
-    pub(crate) async fn into_image(self) -> Result<Bytes, Refusal> {
-        if !is_multipart(&self.headers) {
-            return Ok(self.bytes);
-        }
-        let parts = self.into_parts().await?;
-        parts
-            .into_iter()
-            .find(|part| part.is_file || part.name == "image")
-            .map(|part| part.bytes)
-            .ok_or_else(|| Refusal::Malformed("expected a part with a file".into()))
-    }
-
-    /// The parts of a multipart body.
-    pub(crate) async fn into_parts(self) -> Result<Vec<Part>, Refusal> {
-        let mut request = Request::new(Body::from(self.bytes));
-        *request.headers_mut() = self.headers;
-        // The body's length was checked when it was received.
-        axum::extract::DefaultBodyLimit::disable().apply(&mut request);
-        let malformed = |reason: String| Refusal::Malformed(reason);
-        let mut multipart = Multipart::from_request(request, &())
-            .await
-            .map_err(|error| malformed(error.body_text()))?;
-        let mut parts = Vec::new();
-        while let Some(field) = multipart
-            .next_field()
-            .await
-            .map_err(|error| malformed(error.body_text()))?
-        {
-            if parts.len() == MAX_PARTS {
-                return Err(malformed(format!("expected at most {MAX_PARTS} parts")));
+        let bytes = read(body, limit, &room, place);
+        let bytes = tokio::select! {
+            biased;
+            () = room.lost() => Err(Refusal::TooSlow(
+                "others need the memory that this body took, and it came more slowly".into(),
+            )),
+            read = tokio::time::timeout(state.limits.body_time, bytes) => {
+                read.unwrap_or_else(|_| Err(Refusal::TooSlow(format!(
+                    "the body did not arrive within {} s",
+                    state.limits.body_time.as_secs_f32()
+                ))))
             }
-            parts.push(Part {
-                name: field.name().unwrap_or_default().to_owned(),
-                is_file: field.file_name().is_some(),
-                bytes: field
-                    .bytes()
-                    .await
-                    .map_err(|error| malformed(error.body_text()))?,
-            });
+        }?;
+        place.claim.work();
+        room.work();
+        Ok(Self {
+            headers: parts.headers,
+            bytes,
+            room: Arc::new(room),
+        })
+    }
+
+    /// The image: the body, or the one file of a form.
+    pub(crate) fn into_image(self) -> Result<Bytes, Refusal> {
+        match self.content_type() {
+            Some(kind) if kind.starts_with("multipart/") => image_of(self.into_parts()?),
+            _ => Ok(self.bytes),
+        }
+    }
+
+    /// The parts of a form. A field without a name and content that a browser
+    /// sends for a file that nobody chose is none.
+    pub(crate) fn into_parts(self) -> Result<Vec<Part>, Refusal> {
+        let kind = self.headers.get(header::CONTENT_TYPE);
+        let kind = kind.map_or(&b""[..], |kind| kind.as_bytes());
+        if !form::is_form(kind) {
+            return Err(Refusal::Unread(
+                header::ACCEPT,
+                "multipart/form-data",
+                format!(
+                    "expected a form, multipart/form-data, found the Content-Type `{}`",
+                    String::from_utf8_lossy(kind)
+                ),
+            ));
+        }
+        let boundary = form::boundary(kind).map_err(Refusal::Malformed)?;
+        let mut parts = form::parts(&self.bytes, &boundary).map_err(Refusal::Malformed)?;
+        parts.retain(|part| part.file_name.as_deref() != Some("") || !part.bytes.is_empty());
+        for part in &parts {
+            if let Some(encoding) = &part.transfer_encoding
+                && !PLAIN_ENCODINGS.contains(&encoding.as_str())
+            {
+                return Err(Refusal::Malformed(format!(
+                    "expected the part `{}` as it is, found it encoded as {encoding}",
+                    part.name
+                )));
+            }
         }
         Ok(parts)
     }
+
+    /// In lower case, if it is text.
+    fn content_type(&self) -> Option<String> {
+        let kind = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        Some(kind.trim_start().to_ascii_lowercase())
+    }
 }
 
-fn is_multipart(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| {
-            kind.trim_start()
-                .to_ascii_lowercase()
-                .starts_with("multipart/form-data")
+/// Refuses a body that is compressed or otherwise encoded.
+fn check_encodings(headers: &HeaderMap) -> Result<(), Refusal> {
+    if let Some(coding) = other_coding(headers, header::CONTENT_ENCODING, "identity") {
+        return Err(Refusal::Unread(
+            header::ACCEPT_ENCODING,
+            "identity",
+            format!("expected a body without Content-Encoding, found `{coding}`"),
+        ));
+    }
+    if let Some(coding) = other_coding(headers, header::TRANSFER_ENCODING, "chunked") {
+        return Err(Refusal::UnknownCoding(format!(
+            "expected no Transfer-Encoding but `chunked`, found `{coding}`"
+        )));
+    }
+    Ok(())
+}
+
+/// The first coding in a header that is not the one that is read.
+fn other_coding(headers: &HeaderMap, name: HeaderName, read: &str) -> Option<String> {
+    let values = headers.get_all(name);
+    let values = values
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()));
+    values
+        .flat_map(|value| {
+            value
+                .split(',')
+                .map(|coding| coding.trim().to_owned())
+                .collect::<Vec<_>>()
         })
+        .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(read))
 }
 
-enum Unread {
-    TooLong,
-    Cut(String),
+/// The one file of a form that has nothing else.
+fn image_of(parts: Vec<Part>) -> Result<Bytes, Refusal> {
+    let mut image: Option<Part> = None;
+    for part in parts {
+        let shown = part.file_name.as_ref().unwrap_or(&part.name);
+        let is_binary =
+            |kind: &String| kind.starts_with("image/") || kind == "application/octet-stream";
+        let is_image = part.file_name.is_some()
+            || part.name == "image"
+            || part.content_type.as_ref().is_some_and(is_binary);
+        if !is_image {
+            return Err(Refusal::Malformed(format!(
+                "expected a form with one file, found the field `{}` too; `model` and `score` \
+                 stand behind the `?` of the address",
+                part.name
+            )));
+        }
+        if image.is_some() {
+            return Err(Refusal::Malformed(format!(
+                "expected one image a request, found a second file `{shown}`"
+            )));
+        }
+        image = Some(part);
+    }
+    image
+        .map(|part| part.bytes)
+        .ok_or_else(|| Refusal::Malformed("expected a form with a file, found none".into()))
 }
 
-async fn read(mut body: Body, mut bytes: Vec<u8>, limit: usize) -> Result<Bytes, Unread> {
+/// Reads a body to its end. Memory for it is taken in growing steps, at most up
+/// to the length that is stated or allowed.
+async fn read(mut body: Body, limit: usize, room: &Claim, place: &Place) -> Result<Bytes, Refusal> {
+    let too_long = || Refusal::TooLong(format!("expected a body of at most {limit} bytes"));
+    let stated = body.size_hint();
+    if stated.lower() > limit as u64 {
+        return Err(too_long());
+    }
+    let most = stated.exact().map_or(limit, |bytes| bytes as usize);
+    let mut bytes = Vec::new();
+    let mut reserved = 0;
+    let mut reserve = |bytes: &mut Vec<u8>, needed: usize| {
+        if needed <= reserved {
+            return Ok(());
+        }
+        let next = needed.max(2 * reserved).max(STEP_BYTES).min(most);
+        if !room.grow_to(next) {
+            return Err(Refusal::Full);
+        }
+        reserved = next;
+        bytes.reserve_exact(reserved - bytes.len());
+        Ok(())
+    };
+    // Who can't have the first step is not to send any of it.
+    reserve(&mut bytes, most.min(1))?;
+    let mut used_at = 0;
     while let Some(frame) = next_frame(&mut body).await {
-        let frame = frame.map_err(|error| Unread::Cut(error.to_string()))?;
+        let frame = frame.map_err(|error| {
+            Refusal::Malformed(format!("the body can't be read to its end: {error}"))
+        })?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if data.len() > limit - bytes.len() {
-            return Err(Unread::TooLong);
+        if data.len() > most - bytes.len() {
+            return Err(too_long());
         }
+        let needed = bytes.len() + data.len();
+        reserve(&mut bytes, needed)?;
         bytes.extend_from_slice(&data);
+        if bytes.len() - used_at >= STEP_BYTES {
+            used_at = bytes.len();
+            room.used();
+            place.claim.used();
+        }
     }
     Ok(bytes.into())
 }

@@ -1,23 +1,31 @@
 //! The connections of a server that runs, and how they end.
+//!
+//! When as many are open as may be, or as the system lets be, one on which
+//! nothing happens gives way to a new one; see the module `share`.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
+use crate::share::{Claim, Shared};
 use crate::state::{AppState, told_to_stop};
 
 /// How long a request's head may take to arrive, and a connection be idle.
@@ -38,14 +46,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// when a connection ends in one.
 #[derive(Clone)]
 pub(crate) struct Place {
-    _permit: Arc<OwnedSemaphorePermit>,
+    pub(crate) claim: Arc<Claim>,
+    /// The bytes that were read from the connection.
+    read: Arc<AtomicU64>,
+}
+
+impl Place {
+    /// The bytes that were read from the connection so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
 }
 
 /// The connections of a server that runs.
 pub(crate) struct Connections {
     app: Router,
     state: Arc<AppState>,
-    free: Arc<Semaphore>,
+    places: Arc<Shared>,
     tasks: JoinSet<()>,
 }
 
@@ -55,7 +72,7 @@ impl Connections {
         Self {
             app,
             state,
-            free: Arc::new(Semaphore::new(most)),
+            places: Shared::new(most),
             tasks: JoinSet::new(),
         }
     }
@@ -89,30 +106,67 @@ impl Connections {
     }
 
     async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            return;
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_a_client(&error) => return,
+            Err(_) => {
+                self.places.make_way();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                return;
+            }
         };
-        let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
+        let Some(claim) = self.places.claim(address.into(), 1) else {
             // The stream is closed: there is no room to say why.
             return;
         };
         let place = Place {
-            _permit: Arc::new(permit),
+            claim: Arc::new(claim),
+            read: Arc::default(),
         };
         // Small answers are not to wait for more; without it they only come later.
         let _ = stream.set_nodelay(true);
         let app = self.app.clone();
         let stop = self.state.stop.subscribe();
-        self.tasks.spawn(connection(stream, app, place, stop));
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = connection(stream, app, &place, stop) => {}
+                () = place.claim.lost() => {}
+            }
+        });
     }
 }
 
-async fn connection(stream: TcpStream, app: Router, place: Place, mut stop: watch::Receiver<bool>) {
+/// Whether a connection that was refused went away before it was taken.
+fn is_of_a_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    [ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind())
+}
+
+async fn connection(
+    stream: TcpStream,
+    app: Router,
+    place: &Place,
+    mut stop: watch::Receiver<bool>,
+) {
+    let stream = CountedStream {
+        stream,
+        read: Arc::clone(&place.read),
+    };
     let app = TowerToHyperService::new(app);
     let app = service_fn(move |mut request: Request<Incoming>| {
+        let place = place.clone();
+        if request.body().is_end_stream() {
+            place.claim.work();
+        } else {
+            place.claim.used();
+        }
         request.extensions_mut().insert(place.clone());
-        app.call(request)
+        let answer = app.call(request);
+        async move {
+            let answer = answer.await;
+            place.claim.used();
+            answer
+        }
     });
     let ending = *stop.borrow_and_update();
     let connection = http1::Builder::new()
@@ -132,4 +186,54 @@ async fn connection(stream: TcpStream, app: Router, place: Place, mut stop: watc
         }
     }
     let _ = connection.await;
+}
+
+/// A connection whose bytes are counted as they are read.
+struct CountedStream {
+    stream: TcpStream,
+    read: Arc<AtomicU64>,
+}
+
+impl AsyncRead for CountedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = buffer.filled().len() - before;
+        self.read.fetch_add(read as u64, Relaxed);
+        polled
+    }
+}
+
+impl AsyncWrite for CountedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 
 /// Why a server can't start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,18 @@ pub enum Error {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The operating system refused threads for images.
+    #[error(
+        "expected {expected} threads for images, the system refused the next after {started}: {source}"
+    )]
+    Threads {
+        /// How many were asked for.
+        expected: NonZeroUsize,
+        /// How many there were by then.
+        started: usize,
         /// What the operating system said.
         source: io::Error,
     },

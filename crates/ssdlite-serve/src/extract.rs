@@ -3,6 +3,7 @@
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::refusal::Refusal;
@@ -14,11 +15,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let Query(query) = Query::try_from_uri(&parts.uri)
-            .map_err(|error| Refusal::Malformed(error.body_text()))?;
-        Ok(Self(query))
+        let query = Query::try_from_uri(&parts.uri).map_err(|error| {
+            let reason = std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            Refusal::Malformed(format!("what stands behind the `?`: {reason}"))
+        })?;
+        Ok(Self(query.0))
     }
 }
+
+/// Nothing stands behind the `?`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
 
 /// The part of a path that is a name.
 pub(crate) struct Named(pub(crate) String);

@@ -8,9 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ssdlite_core::{ClassNames, ImageSize, PixelBox};
 use ssdlite_data::voc::{VocAnnotation, VocObject, VocWriter};
 use ssdlite_image::encode::jpeg_from_image;
-use ssdlite_image::{Format, Limits as ImageLimits, decode};
+use ssdlite_image::{Format, decode};
 
 use crate::answer::{KeptFrame, KeptObject};
+use crate::decoder::Decoder;
 use crate::refusal::Refusal;
 
 /// The quality of images that have to be written anew.
@@ -56,11 +57,11 @@ impl Keeper {
         file: &[u8],
         frame: &KeptFrame,
         classes: &ClassNames,
-        limits: &ImageLimits,
+        decoder: &Decoder,
     ) -> Result<Kept, Refusal> {
         let unusable = |error: ssdlite_image::Error| Refusal::Unusable(error.to_string());
         let header = decode::header(file).map_err(unusable)?;
-        let image = decode::decode(file, limits).map_err(unusable)?;
+        let image = decoder.decode(file)?;
         let size = ImageSize::new(frame.width, frame.height);
         if image.size() != size {
             return Err(Refusal::Unusable(format!(

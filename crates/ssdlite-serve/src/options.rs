@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ssdlite_image::Limits as ImageLimits;
+use ssdlite_infer::{MOST_THREADS, all_cores};
 use ssdlite_media::{LiveInput, LiveOptions};
 
 use crate::error::{Error, Result};
@@ -36,13 +37,15 @@ pub struct Limits {
     /// The most bytes of a request's body.
     pub body_bytes: usize,
     /// The most bytes of bodies, and of frames that pages send, that are held
-    /// at once.
+    /// at once. Of those that still come the slowest gives way when there are
+    /// no more.
     pub memory_bytes: usize,
     /// The largest image.
     pub image: ImageLimits,
     /// The most images that wait for a worker.
     pub queue: usize,
-    /// The most connections at once, WebSockets among them.
+    /// The most connections at once, WebSockets among them. One on which
+    /// nothing happens gives way to a new one.
     pub connections: usize,
     /// How long a request's body may take to arrive.
     pub body_time: Duration,
@@ -54,7 +57,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// 20 MiB a body and 512 MiB for all; 40 megapixels an image; 128 images
-    /// waiting, 1024 connections; 15 s to send a body, 30 s to an answer, 30 s
+    /// waiting, 512 connections; 15 s to send a body, 30 s to an answer, 30 s
     /// of silence.
     fn default() -> Self {
         Self {
@@ -65,7 +68,8 @@ impl Default for Limits {
                 ..ImageLimits::default()
             },
             queue: 128,
-            connections: 1024,
+            // Many systems let a process have 1024 files open, and it needs others.
+            connections: 512,
             body_time: Duration::from_secs(15),
             answer_time: Duration::from_secs(30),
             silence: Duration::from_secs(30),
@@ -91,7 +95,7 @@ pub struct ServerOptions {
     pub keep: Option<PathBuf>,
     /// What it refuses to take.
     pub limits: Limits,
-    /// Threads that decode and detect for requests.
+    /// Threads that decode and detect for requests, 256 at most.
     pub workers: NonZeroUsize,
     /// How long work in flight may take to end after the server is told to.
     pub drain: Duration,
@@ -110,7 +114,7 @@ impl ServerOptions {
             live: LiveOptions::default(),
             keep: None,
             limits: Limits::default(),
-            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            workers: all_cores(),
             drain: Duration::from_secs(10),
         }
     }
@@ -134,6 +138,12 @@ impl ServerOptions {
                     "expected a token of at least {MIN_TOKEN_BYTES} letters, digits or `-._~`"
                 ));
             }
+        }
+        if self.workers > MOST_THREADS {
+            return refuse(format!(
+                "expected at most {MOST_THREADS} threads, found {}",
+                self.workers
+            ));
         }
         if self.models.is_empty() {
             return refuse("expected at least one model".into());

@@ -1,12 +1,15 @@
 //! What a client is told when its request can't be answered.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 /// Seconds after which a client may try again when the server is full.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// The most characters of a reason.
+const MAX_SHOWN: usize = 1000;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,16 +24,21 @@ pub(crate) enum Refusal {
     Unknown(String),
     /// 405: its path takes other methods.
     WrongMethod,
-    /// 408: its body came too slowly.
+    /// 408: its body came too slowly, or more slowly than others.
     TooSlow(String),
     /// 413: its body is too long.
     TooLong(String),
+    /// 415: its body is of a kind that is not read; the header that says what
+    /// is, its value, and why.
+    Unread(HeaderName, &'static str, String),
     /// 422: its image can't be used, and why.
     Unusable(String),
     /// 429: as much is waiting, or held in memory, as may be.
     Full,
     /// 500: our own fault.
     Broken(String),
+    /// 501: it is sent in a way that is not known.
+    UnknownCoding(String),
     /// 503: the server is about to end, or too slow.
     Unavailable(String),
 }
@@ -50,14 +58,30 @@ impl Refusal {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unread(..) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Full => StatusCode::TOO_MANY_REQUESTS,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UnknownCoding(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    pub(crate) fn message(&self) -> &str {
+    /// The reason as it may be shown: names in it may come from anywhere, be of
+    /// any length, and hold control characters, which command terminals.
+    pub(crate) fn shown(&self) -> String {
+        let mut shown = String::new();
+        for character in self.message().chars().take(MAX_SHOWN) {
+            if character.is_control() {
+                shown.extend(character.escape_unicode());
+            } else {
+                shown.push(character);
+            }
+        }
+        shown
+    }
+
+    fn message(&self) -> &str {
         match self {
             Self::Unauthorized => "expected the server's token as `Authorization: Bearer TOKEN`",
             Self::WrongMethod => "this path takes other methods, as the header `Allow` says",
@@ -67,8 +91,10 @@ impl Refusal {
             | Self::Unknown(message)
             | Self::TooSlow(message)
             | Self::TooLong(message)
+            | Self::Unread(_, _, message)
             | Self::Unusable(message)
             | Self::Broken(message)
+            | Self::UnknownCoding(message)
             | Self::Unavailable(message) => message,
         }
     }
@@ -76,7 +102,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = Json(json!({ "error": self.message() }));
+        let body = Json(json!({ "error": self.shown() }));
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
         match self {
@@ -86,6 +112,9 @@ impl IntoResponse for Refusal {
             Self::Unauthorized => {
                 let scheme = HeaderValue::from_static("Bearer");
                 headers.insert(header::WWW_AUTHENTICATE, scheme);
+            }
+            Self::Unread(name, value, _) => {
+                headers.insert(name, HeaderValue::from_static(value));
             }
             // The rest of the body stands in the way of another request.
             Self::TooSlow(_) | Self::TooLong(_) => {

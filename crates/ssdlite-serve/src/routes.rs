@@ -8,18 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use axum::body::Bytes;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, KeptFrame};
 use crate::body::{Received, linger};
-use crate::extract::{Asked, Named};
+use crate::connections::Place;
+use crate::extract::{Asked, Named, Nothing};
+use crate::form::Part;
 use crate::keep::Kept;
 use crate::model::Model;
 use crate::page;
@@ -99,6 +102,7 @@ async fn metrics(State(state): Shared) -> impl IntoResponse {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct DetectQuery {
     model: Option<String>,
     score: Option<f32>,
@@ -107,11 +111,12 @@ struct DetectQuery {
 async fn detect(
     State(state): Shared,
     Asked(query): Asked<DetectQuery>,
+    Extension(place): Extension<Place>,
     request: Request,
 ) -> Answered<Response> {
     state.check_open()?;
     // Nobody is to send an image for which there is no place.
-    state.workers.refuse_if_full()?;
+    state.workers.check_place(place.claim.client)?;
     let model = state.model(query.model.as_deref())?;
     let score = query.score.unwrap_or(model.score_threshold);
     if !(0.0..=1.0).contains(&score) {
@@ -119,13 +124,14 @@ async fn detect(
             "expected a score of 0 to 1, found {score}"
         )));
     }
-    let body = Received::receive(&state, request).await?;
+    let body = Received::receive(&state, &place, request).await?;
     let room = body.room.clone();
-    let found = state.detect(&model, body.into_image().await?, room).await?;
+    let found = state.detect(&model, body.into_image()?, room).await?;
     Ok(Json(Answer::new(&model, &found, score)).into_response())
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct KeepQuery {
     model: Option<String>,
 }
@@ -134,6 +140,7 @@ struct KeepQuery {
 async fn keep(
     State(state): Shared,
     Asked(query): Asked<KeepQuery>,
+    Extension(place): Extension<Place>,
     request: Request,
 ) -> Answered<Json<Value>> {
     state.check_open()?;
@@ -143,27 +150,19 @@ async fn keep(
         ));
     }
     let model = state.model(query.model.as_deref())?;
-    let body = Received::receive(&state, request).await?;
+    let body = Received::receive(&state, &place, request).await?;
     let room = body.room.clone();
-    let parts = body.into_parts().await?;
-    let part = |name: &str| {
-        parts
-            .iter()
-            .find(|part| part.name == name)
-            .map(|part| part.bytes.clone())
-            .ok_or_else(|| Refusal::Malformed(format!("expected a part named `{name}`")))
-    };
-    let (image, frame) = (part("image")?, part("frame")?);
+    let [image, frame] = only_parts(body.into_parts()?, ["image", "frame"])?;
     let frame: KeptFrame = serde_json::from_slice(&frame)
         .map_err(|error| Refusal::Malformed(format!("the part `frame`: {error}")))?;
     let place = Arc::clone(&state.keeping).try_acquire_owned();
     let place = place.map_err(|_| Refusal::Full)?;
-    let (shared, limits) = (Arc::clone(&state), state.limits.image);
+    let shared = Arc::clone(&state);
     let written = tokio::task::spawn_blocking(move || {
         // Also when the client goes away the work is done to its end.
         let _held = (place, room);
         let keeper = shared.keeper.as_ref()?;
-        let kept = keeper.keep(&image, &frame, model.classes(), &limits);
+        let kept = keeper.keep(&image, &frame, model.classes(), &shared.decoder);
         Some((kept, keeper.folder()))
     });
     match written.await {
@@ -178,7 +177,31 @@ async fn keep(
     }
 }
 
-async fn models(State(state): Shared) -> Json<Value> {
+/// The contents of a form's parts of these names; each has to be there once,
+/// and no other.
+fn only_parts<const N: usize>(parts: Vec<Part>, names: [&str; N]) -> Answered<[Bytes; N]> {
+    let mut found = [const { None }; N];
+    for part in parts {
+        let place = names.iter().position(|name| *name == part.name);
+        let Some(place) = place.filter(|&place| found[place].is_none()) else {
+            return Err(Refusal::Malformed(format!(
+                "expected one part each of the names {}, found `{}` besides",
+                names.join(", "),
+                part.name
+            )));
+        };
+        found[place] = Some(part.bytes);
+    }
+    if let Some(missing) = found.iter().position(Option::is_none) {
+        let name = names[missing];
+        return Err(Refusal::Malformed(format!(
+            "expected a part named `{name}`"
+        )));
+    }
+    Ok(found.map(Option::unwrap_or_default))
+}
+
+async fn models(State(state): Shared, _: Asked<Nothing>) -> Json<Value> {
     let described = |model: &Arc<Model>| {
         let classes: Vec<&str> = model.classes().iter().collect();
         json!({
@@ -192,7 +215,7 @@ async fn models(State(state): Shared) -> Json<Value> {
     Json(json!({ "models": models }))
 }
 
-async fn sources(State(state): Shared) -> Answered<Json<Value>> {
+async fn sources(State(state): Shared, _: Asked<Nothing>) -> Answered<Json<Value>> {
     let sources = state.sources().await?;
     let keep = state.keeper.as_ref().map(|keeper| keeper.folder());
     Ok(Json(json!({ "sources": sources, "keep": keep })))

@@ -19,13 +19,14 @@ use tokio::time::timeout_at;
 
 use crate::access::Gate;
 use crate::connections::Connections;
+use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::feed::Feeds;
 use crate::keep::Keeper;
-use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::{Log, ServerOptions};
 use crate::routes::router;
+use crate::share::Shared;
 use crate::state::AppState;
 use crate::workers::Workers;
 
@@ -48,7 +49,8 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for options that don't fit together,
-    /// [`Error::Listen`] for an address that can't be had.
+    /// [`Error::Listen`] for an address that can't be had, [`Error::Threads`]
+    /// where the system refuses them.
     pub fn bind(options: ServerOptions, log: Log) -> Result<Self> {
         options.check()?;
         let address = options.address;
@@ -57,10 +59,12 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         let metrics = Arc::new(Metrics::new());
         let limits = options.limits;
+        let decoder = Arc::new(Decoder::new(limits.image));
         let state = AppState {
             gate: Gate::new(options.access, address),
             models: options.models.into_iter().map(Arc::new).collect(),
-            workers: Workers::start(options.workers, limits.queue, limits.image, &metrics),
+            workers: Workers::start(options.workers, limits.queue, &decoder, &metrics)?,
+            decoder,
             feeds: Arc::new(Feeds::new(
                 options.source,
                 options.live,
@@ -71,7 +75,7 @@ impl Server {
             keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)),
             metrics,
             limits,
-            memory: Memory::new(limits.memory_bytes),
+            memory: Shared::new(limits.memory_bytes),
             draining: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         };

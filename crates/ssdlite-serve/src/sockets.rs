@@ -10,17 +10,22 @@
 //! `/v1/camera` takes frames of the page's own, each a binary message, and
 //! answers each with its detections.
 //!
-//! A WebSocket holds the place of the connection that it came from. It is
-//! pinged, and dropped when nothing comes for too long.
+//! A WebSocket holds the place of the connection that it came from, and may have
+//! to give way as other connections. It is pinged, and dropped when nothing comes
+//! for too long. Memory for a frame is taken as its bytes come.
 
+use std::future::poll_fn;
+use std::mem::replace;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
@@ -28,12 +33,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::answer::Answer;
+use crate::body::STEP_BYTES;
 use crate::connections::Place;
 use crate::extract::{Asked, Upgrade};
 use crate::feed::Shown;
-use crate::memory::Room;
 use crate::model::{LEAST_SCORE, Model};
 use crate::refusal::Refusal;
+use crate::share::{Claim, Shared};
 use crate::state::{AppState, told_to_stop};
 
 /// Frames that are sent and not yet drawn.
@@ -51,20 +57,24 @@ const UNHEARD_PINGS: u32 = 2;
 /// An interval of no time is none.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
-/// The most bytes of a frame that a page sends. Each page has that much of the
-/// memory for bodies, whether it sends or not.
+/// The most bytes of a frame that a page sends.
 const MAX_FRAME_BYTES: usize = 4 << 20;
 
 /// Bytes of a message that a page sends to `/v1/live`.
 const MAX_NOTE_BYTES: usize = 1024;
 
+/// Bytes that a WebSocket reads at once, for which each has memory.
+const READ_BYTES: usize = 16 << 10;
+
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct LiveQuery {
     source: String,
     model: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CameraQuery {
     model: Option<String>,
 }
@@ -80,14 +90,13 @@ pub(crate) async fn live(
     let source = state.source(&query.source).await?;
     let shown = state.feeds.watch(&source, &model)?;
     let stop = state.stop.subscribe();
-    let upgrade = upgrade
-        .max_message_size(MAX_NOTE_BYTES)
-        .max_frame_size(MAX_NOTE_BYTES);
-    Ok(upgrade.on_upgrade(async move |socket| {
-        let peer = Peer::new(socket, state, place);
-        // A page that went away is no news.
-        let _ = send_frames(peer, shown, stop).await;
-    }))
+    Ok(accept(
+        upgrade,
+        MAX_NOTE_BYTES,
+        state,
+        place,
+        async move |peer| send_frames(peer, shown, stop).await,
+    ))
 }
 
 pub(crate) async fn camera(
@@ -99,14 +108,39 @@ pub(crate) async fn camera(
     state.check_open()?;
     let model = state.model(query.model.as_deref())?;
     let most = state.limits.body_bytes.min(MAX_FRAME_BYTES);
-    let room = state.memory.take(most)?;
     let stop = state.stop.subscribe();
-    let upgrade = upgrade.max_message_size(most).max_frame_size(most);
-    Ok(upgrade.on_upgrade(async move |socket| {
-        let peer = Peer::new(socket, state, place);
-        // A page that went away is no news.
-        let _ = answer_frames(peer, &model, &room, stop).await;
+    Ok(accept(upgrade, most, state, place, async move |peer| {
+        answer_frames(peer, &model, stop).await
     }))
+}
+
+/// Answers a request for a WebSocket, and has its page served until that is
+/// done or it has to give way.
+fn accept<F>(
+    upgrade: WebSocketUpgrade,
+    most: usize,
+    state: Arc<AppState>,
+    place: Place,
+    serve: impl FnOnce(Peer) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = Result<(), Gone>> + Send,
+{
+    upgrade
+        .max_message_size(most)
+        .max_frame_size(most)
+        .read_buffer_size(READ_BYTES)
+        .on_upgrade(async move |socket| {
+            let claim = Arc::clone(&place.claim);
+            let Ok(peer) = Peer::new(socket, state, place) else {
+                return;
+            };
+            tokio::select! {
+                // A page that went away is no news.
+                _ = serve(peer) => {}
+                () = claim.lost() => {}
+            }
+        })
 }
 
 /// The page went away, takes too long, or says nothing.
@@ -114,48 +148,111 @@ struct Gone;
 
 /// A page that is connected.
 struct Peer {
-    socket: WebSocket,
+    line: Line,
     state: Arc<AppState>,
     pings: Interval,
     /// Pings since the page was heard of.
     unheard: u32,
-    _place: Place,
+}
+
+/// What comes from a page and goes to it.
+struct Line {
+    socket: WebSocket,
+    place: Place,
+    memory: Arc<Shared>,
+    /// What the message takes of it that is on its way.
+    room: Claim,
+    /// The bytes of the connection up to that message.
+    heard: u64,
+}
+
+impl Line {
+    /// The page's next message, and what it takes of the memory. Nothing is lost
+    /// by letting go of the future.
+    async fn next(&mut self) -> Result<(Message, Claim), Gone> {
+        let Self {
+            socket,
+            place,
+            room,
+            heard,
+            ..
+        } = self;
+        let mut next = pin!(socket.recv());
+        let arriving = poll_fn(|context| {
+            let polled = next.as_mut().poll(context);
+            let came = (place.bytes_read() - *heard) as usize;
+            // What a socket reads at once it has memory for.
+            if polled.is_pending() && came > READ_BYTES && !room.grow_to(steps(came)) {
+                return Poll::Ready(None);
+            }
+            polled
+        });
+        let message = tokio::select! {
+            message = arriving => message,
+            () = room.lost() => None,
+        };
+        let Some(Ok(message)) = message else {
+            return Err(Gone);
+        };
+        self.heard = self.place.bytes_read();
+        let free = self.memory.claim(self.place.claim.client, 0).ok_or(Gone)?;
+        Ok((message, replace(&mut self.room, free)))
+    }
+}
+
+/// Bytes, rounded up to steps of memory.
+fn steps(bytes: usize) -> usize {
+    bytes.next_multiple_of(STEP_BYTES)
 }
 
 impl Peer {
-    fn new(socket: WebSocket, state: Arc<AppState>, place: Place) -> Self {
+    fn new(socket: WebSocket, state: Arc<AppState>, place: Place) -> Result<Self, Gone> {
+        let memory = Arc::clone(&state.memory);
+        let room = memory.claim(place.claim.client, 0).ok_or(Gone)?;
         state.metrics.viewers.fetch_add(1, Relaxed);
         let pause = state.limits.silence / (UNHEARD_PINGS + 1);
         let pause = pause.max(LEAST_PAUSE);
         let mut pings = interval_at(Instant::now() + pause, pause);
         // While a frame is worked on nobody listens.
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            socket,
+        let heard = place.bytes_read();
+        Ok(Self {
+            line: Line {
+                socket,
+                place,
+                memory,
+                room,
+                heard,
+            },
             state,
             pings,
             unheard: 0,
-            _place: place,
-        }
+        })
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Gone> {
-        match timeout(SEND_TIME, self.socket.send(message)).await {
+        match timeout(SEND_TIME, self.line.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Gone),
         }
     }
 
-    /// The page's next message. Nothing is lost by letting go of the future.
-    async fn receive(&mut self) -> Result<Message, Gone> {
+    /// The page's next message, and what it takes of the memory. Nothing is lost
+    /// by letting go of the future.
+    async fn receive(&mut self) -> Result<(Message, Claim), Gone> {
         loop {
             tokio::select! {
-                message = self.socket.recv() => {
+                message = self.line.next() => {
+                    let (message, room) = message?;
                     self.unheard = 0;
-                    return match message {
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => Err(Gone),
-                        Some(Ok(message)) => Ok(message),
-                    };
+                    match message {
+                        Message::Close(_) => return Err(Gone),
+                        Message::Text(_) | Message::Binary(_) => {
+                            self.line.place.claim.used();
+                            return Ok((message, room));
+                        }
+                        Message::Ping(_) | Message::Pong(_) => {}
+                    }
                 }
                 _ = self.pings.tick() => {
                     if self.unheard == UNHEARD_PINGS {
@@ -173,7 +270,7 @@ impl Peer {
     async fn close(mut self) -> Result<(), Gone> {
         self.send(Message::Close(None)).await?;
         let _ = timeout(CLOSE_TIME, async {
-            while let Some(Ok(_)) = self.socket.recv().await {}
+            while let Some(Ok(_)) = self.line.socket.recv().await {}
         })
         .await;
         Ok(())
@@ -218,7 +315,7 @@ async fn send_frames(
             // The last status, which says why, is still to be sent.
             changed = shown.changed() => has_failed = changed.is_err(),
             () = told_to_stop(&mut stop) => return peer.close().await,
-            message = peer.receive() => if let Message::Text(_) = message? {
+            message = peer.receive() => if let (Message::Text(_), _) = message? {
                 under_way = under_way.saturating_sub(1);
             },
         }
@@ -228,25 +325,33 @@ async fn send_frames(
 async fn answer_frames(
     mut peer: Peer,
     model: &Arc<Model>,
-    room: &Room,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Gone> {
     loop {
-        let message = tokio::select! {
+        let (message, room) = tokio::select! {
             () = told_to_stop(&mut stop) => return peer.close().await,
             message = peer.receive() => message?,
         };
         if let Message::Binary(bytes) = message {
-            let answer = answer_frame(&peer.state, model, bytes, room.clone()).await;
+            let claim = Arc::clone(&peer.line.place.claim);
+            claim.work();
+            let answer = answer_frame(&peer.state, model, bytes, room).await;
+            claim.used();
             peer.send(Message::text(answer)).await?;
         }
     }
 }
 
-async fn answer_frame(state: &AppState, model: &Arc<Model>, bytes: Bytes, room: Room) -> String {
-    let answer = match state.detect(model, bytes, room).await {
+async fn answer_frame(state: &AppState, model: &Arc<Model>, bytes: Bytes, room: Claim) -> String {
+    let found = if room.grow_to(bytes.len()) {
+        room.work();
+        state.detect(model, bytes, Arc::new(room)).await
+    } else {
+        Err(Refusal::Full)
+    };
+    let answer = match found {
         Ok(found) => serde_json::to_string(&Answer::new(model, &found, LEAST_SCORE)),
-        Err(refusal) => serde_json::to_string(&json!({ "error": refusal.message() })),
+        Err(refusal) => serde_json::to_string(&json!({ "error": refusal.shown() })),
     };
     answer.unwrap_or_default()
 }

@@ -7,19 +7,21 @@ use axum::body::Bytes;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::Gate;
+use crate::decoder::Decoder;
 use crate::feed::{Feeds, ListedSource};
 use crate::keep::Keeper;
-use crate::memory::{Memory, Room};
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::options::Limits;
 use crate::refusal::Refusal;
+use crate::share::{Claim, Shared};
 use crate::workers::{Found, Workers};
 
 /// What all requests share.
 pub(crate) struct AppState {
     pub(crate) gate: Gate,
     pub(crate) models: Vec<Arc<Model>>,
+    pub(crate) decoder: Arc<Decoder>,
     pub(crate) workers: Workers,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) keeper: Option<Keeper>,
@@ -27,7 +29,8 @@ pub(crate) struct AppState {
     pub(crate) keeping: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
-    pub(crate) memory: Memory,
+    /// The bytes that bodies, and frames of pages, may take.
+    pub(crate) memory: Arc<Shared>,
     /// Set when the server is told to end: nothing new is begun.
     pub(crate) draining: AtomicBool,
     /// Set at the same time, for those who wait. Each connection and each
@@ -78,7 +81,7 @@ impl AppState {
         &self,
         model: &Arc<Model>,
         bytes: Bytes,
-        room: Room,
+        room: Arc<Claim>,
     ) -> Result<Found, Refusal> {
         let answer = self.workers.submit(Arc::clone(model), bytes, room)?;
         match tokio::time::timeout(self.limits.answer_time, answer).await {

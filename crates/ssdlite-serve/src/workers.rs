@@ -1,9 +1,12 @@
 //! The threads that decode and detect, and the bounded queue before them.
 //!
+//! When the queue is full, a client that has fewer images in it than another
+//! takes the last place of that one.
+//!
 //! Requests do not share a batch: on a CPU the engine's work grows in step
 //! with the images, so waiting for others would only add delay.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,13 +14,14 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use ssdlite_core::{Detection, ImageSize};
-use ssdlite_image::{DecodeMemory, Limits as ImageLimits, RgbImage};
 use tokio::sync::oneshot;
 
-use crate::memory::Room;
+use crate::decoder::Decoder;
+use crate::error::Error;
 use crate::metrics::{Metrics, Times};
 use crate::model::{Detect, Model};
 use crate::refusal::Refusal;
+use crate::share::{Claim, Client};
 
 /// What was found in an image.
 #[derive(Clone, Debug)]
@@ -31,8 +35,8 @@ pub(crate) struct Found {
 struct Job {
     model: Arc<Model>,
     bytes: Bytes,
-    /// Held for as long as the bytes are.
-    _room: Room,
+    /// What the bytes take of the memory, and whose they are.
+    room: Arc<Claim>,
     queued: Instant,
     answer: oneshot::Sender<Result<Found, Refusal>>,
 }
@@ -57,12 +61,15 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// Starts that many threads, before which `length` images may wait.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] where the system refuses one.
     pub(crate) fn start(
         threads: NonZeroUsize,
         length: usize,
-        limits: ImageLimits,
+        decoder: &Arc<Decoder>,
         metrics: &Arc<Metrics>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let queue = Arc::new(Queue {
             state: Mutex::new(QueueState {
                 jobs: VecDeque::new(),
@@ -71,30 +78,40 @@ impl Workers {
             changed: Condvar::new(),
             length,
         });
-        let memory = Arc::new(DecodeMemory::default());
-        for _ in 0..threads.get() {
-            let (queue, metrics) = (Arc::clone(&queue), Arc::clone(metrics));
-            let memory = Arc::clone(&memory);
-            std::thread::spawn(move || work(&queue, &limits, &memory, &metrics));
+        let workers = Self { queue };
+        for started in 0..threads.get() {
+            let (queue, metrics) = (Arc::clone(&workers.queue), Arc::clone(metrics));
+            let decoder = Arc::clone(decoder);
+            std::thread::Builder::new()
+                .spawn(move || work(&queue, &decoder, &metrics))
+                .map_err(|source| Error::Threads {
+                    expected: threads,
+                    started,
+                    source,
+                })?;
         }
-        Self { queue }
+        Ok(workers)
     }
 
-    /// Queues an image; an error at once if the queue is full. Letting go of
+    /// Queues an image; an error at once if there is no place. Letting go of
     /// the receiver takes the image out again.
     pub(crate) fn submit(
         &self,
         model: Arc<Model>,
         bytes: Bytes,
-        room: Room,
+        room: Arc<Claim>,
     ) -> Result<oneshot::Receiver<Result<Found, Refusal>>, Refusal> {
         let (answer, receiver) = oneshot::channel();
         let mut state = self.queue.lock();
-        self.queue.refuse_if_full(&mut state)?;
+        if let Some(last) = self.queue.find_place(&mut state, room.client)? {
+            // The client may have gone away meanwhile.
+            let job = state.jobs.remove(last);
+            let _ = job.map(|job| job.answer.send(Err(Refusal::Full)));
+        }
         state.jobs.push_back(Job {
             model,
             bytes,
-            _room: room,
+            room,
             queued: Instant::now(),
             answer,
         });
@@ -103,9 +120,10 @@ impl Workers {
         Ok(receiver)
     }
 
-    /// Refuses if the queue is full.
-    pub(crate) fn refuse_if_full(&self) -> Result<(), Refusal> {
-        self.queue.refuse_if_full(&mut self.queue.lock())
+    /// Refuses if there is no place for an image of this client.
+    pub(crate) fn check_place(&self, client: Client) -> Result<(), Refusal> {
+        let mut state = self.queue.lock();
+        self.queue.find_place(&mut state, client).map(drop)
     }
 
     /// The images that wait.
@@ -129,15 +147,27 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refuse_if_full(&self, state: &mut QueueState) -> Result<(), Refusal> {
+    /// Refuses if there is no place for an image of this client. Gives the image
+    /// that has to go for it, if one has to.
+    fn find_place(&self, state: &mut QueueState, client: Client) -> Result<Option<usize>, Refusal> {
         if state.jobs.len() >= self.length {
             // Those who went away still stand in the queue.
             state.jobs.retain(|job| !job.answer.is_closed());
         }
-        if state.jobs.len() >= self.length {
+        if state.jobs.len() < self.length {
+            return Ok(None);
+        }
+        let mut counts: HashMap<Client, usize> = HashMap::new();
+        for job in &state.jobs {
+            *counts.entry(job.room.client).or_default() += 1;
+        }
+        let own = counts.get(&client).copied().unwrap_or(0);
+        let most = counts.values().copied().max().unwrap_or(0);
+        if most <= own + 1 {
             return Err(Refusal::Full);
         }
-        Ok(())
+        let is_greedy = |job: &Job| counts[&job.room.client] == most;
+        Ok(state.jobs.iter().rposition(is_greedy))
     }
 
     /// The next image that somebody waits for; none when it is time to end.
@@ -158,13 +188,12 @@ impl Queue {
     }
 }
 
-fn work(queue: &Queue, limits: &ImageLimits, memory: &DecodeMemory, metrics: &Metrics) {
+fn work(queue: &Queue, decoder: &Decoder, metrics: &Metrics) {
     while let Some(job) = queue.next() {
         let waited = job.queued.elapsed();
         // One bad image must not take the thread from all the others.
         let found = catch_unwind(AssertUnwindSafe(|| {
-            let decode = || memory.decode(&job.bytes, limits);
-            found_in(job.model.detector.as_ref(), decode)
+            found_in(job.model.detector.as_ref(), &job.bytes, decoder)
         }));
         let found = found.unwrap_or_else(|_| Err(broken()));
         let found = found.map(|mut found| {
@@ -181,12 +210,9 @@ fn broken() -> Refusal {
     Refusal::Broken("the detector failed on this image".into())
 }
 
-fn found_in(
-    detector: &dyn Detect,
-    decode: impl FnOnce() -> ssdlite_image::Result<RgbImage>,
-) -> Result<Found, Refusal> {
+fn found_in(detector: &dyn Detect, bytes: &[u8], decoder: &Decoder) -> Result<Found, Refusal> {
     let start = Instant::now();
-    let image = decode().map_err(|error| Refusal::Unusable(error.to_string()))?;
+    let image = decoder.decode(bytes)?;
     let decoded = start.elapsed();
     let start = Instant::now();
     let detections = detector.detect(&image).map_err(Refusal::Broken)?;

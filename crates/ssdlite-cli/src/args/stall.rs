@@ -14,7 +14,12 @@ const LONGEST_STALL: Duration = Duration::from_secs(3600);
 #[derive(Args)]
 pub(crate) struct StallArgs {
     /// Seconds without a frame after which a camera or a stream is opened again
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 5.0,
+        allow_negative_numbers = true
+    )]
     stall: f64,
 }
 

@@ -183,6 +183,30 @@ fn servers_that_would_let_anybody_in_are_refused() {
 }
 
 #[test]
+fn numbers_out_of_bounds_are_refused_with_the_bounds() {
+    let folder = folder_with_model();
+    for (option, expected) in [
+        ("--threads", "1 to 256"),
+        ("--port", "0 to 65535"),
+        ("--stall", "up to 3600"),
+    ] {
+        for number in ["-1", "65536", "4294967296", "18446744073709551615"] {
+            let ran = run(
+                folder.path(),
+                &["serve", "model.safetensors", option, number],
+            );
+            let ran = ran.exits(2);
+            assert!(ran.stderr.contains(expected), "{number}: {}", ran.stderr);
+        }
+    }
+    for threads in ["0", "257", "40000"] {
+        let args = ["live", "model.safetensors", "--threads", threads];
+        let ran = run(folder.path(), &args).exits(2);
+        assert!(ran.stderr.contains("1 to 256"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn what_is_no_live_source_is_refused() {
     let folder = folder_with_model();
     write_image(&folder.path().join("a.png"));

@@ -1,10 +1,10 @@
 //! Images that are added to a VOC folder.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use ssdlite_files::write_atomically;
+use ssdlite_files::{NewFile, write_atomically};
 
 use crate::error::{Error, Result};
 use crate::files::make_folder;
@@ -58,24 +58,35 @@ impl VocWriter {
     /// the lists `train` and `trainval` that are there, or in a folder without
     /// annotations into new ones. A new list beside annotations that stand in
     /// none would leave those out of training. Tells whether it stands in a
-    /// list.
+    /// list. No file gets its name before all are written, so that a full disk
+    /// leaves none of them.
     ///
     /// # Errors
     /// As [`Self::add`].
     pub fn add_to_train(&mut self, image: &[u8], annotation: &VocAnnotation<'_>) -> Result<bool> {
         let id = id_of(annotation)?;
         let lists = self.training_lists()?;
-        self.add(image, annotation)?;
+        let xml = annotation.to_xml();
+        let mut files = vec![
+            self.write_unnamed(&image_file(annotation.filename), image)?,
+            self.write_unnamed(&annotation_file(id), xml.as_bytes())?,
+        ];
         for list in &lists {
-            make_folder_of(list)?;
-            append_line(list, id).map_err(|source| Error::io(list, source))?;
+            let path = self.root.join(list);
+            let text = with_line(&path, id).map_err(|source| Error::io(path, source))?;
+            files.push(self.write_unnamed(list, &text)?);
+        }
+        for file in files {
+            let path = file.path().to_owned();
+            file.commit().map_err(|source| Error::io(path, source))?;
         }
         Ok(!lists.is_empty())
     }
 
-    fn training_lists(&self) -> Result<Vec<PathBuf>> {
-        let lists = TRAINING_LISTS.map(|split| self.root.join(list_file(split)));
-        let there: Vec<PathBuf> = lists.iter().filter(|list| list.exists()).cloned().collect();
+    fn training_lists(&self) -> Result<Vec<String>> {
+        let lists = TRAINING_LISTS.map(list_file);
+        let is_there = |list: &&String| self.root.join(list).exists();
+        let there: Vec<String> = lists.iter().filter(is_there).cloned().collect();
         if there.is_empty() && is_empty(&self.root.join(ANNOTATIONS))? {
             return Ok(lists.into());
         }
@@ -86,6 +97,17 @@ impl VocWriter {
         let path = self.root.join(file);
         make_folder_of(&path)?;
         (self.put)(&path, bytes).map_err(|source| Error::io(path, source))
+    }
+
+    /// Writes a file that has yet to get its name.
+    fn write_unnamed(&self, file: &str, bytes: &[u8]) -> Result<NewFile> {
+        let path = self.root.join(file);
+        make_folder_of(&path)?;
+        let written = NewFile::create(&path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            Ok(file)
+        });
+        written.map_err(|source| Error::io(path, source))
     }
 }
 
@@ -112,8 +134,9 @@ fn is_empty(folder: &Path) -> Result<bool> {
     }
 }
 
-/// Adds a line, also to a file whose last line was left without its end.
-fn append_line(path: &Path, line: &str) -> io::Result<()> {
+/// A file's text with another line, also where its last was left without its
+/// end.
+fn with_line(path: &Path, line: &str) -> io::Result<Vec<u8>> {
     let mut text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -123,5 +146,5 @@ fn append_line(path: &Path, line: &str) -> io::Result<()> {
         text.push(b'\n');
     }
     text.extend(line.bytes().chain([b'\n']));
-    write_atomically(path, &text)
+    Ok(text)
 }

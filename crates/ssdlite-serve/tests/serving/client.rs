@@ -1,6 +1,6 @@
 //! A plain HTTP client: what is sent and received is seen byte by byte.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ pub(crate) fn receive(stream: &mut TcpStream) -> Answer {
         if let Some(end) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {
             break end;
         }
-        let read = stream.read(&mut chunk).unwrap();
+        let read = read(stream, &mut chunk);
         assert!(read > 0, "no answer: {}", String::from_utf8_lossy(&bytes));
         bytes.extend_from_slice(&chunk[..read]);
     };
@@ -75,7 +75,7 @@ pub(crate) fn receive(stream: &mut TcpStream) -> Answer {
         .header("content-length")
         .and_then(|text| text.parse().ok());
     while length.is_none_or(|length: usize| answer.body.len() < length) {
-        let read = stream.read(&mut chunk).unwrap();
+        let read = read(stream, &mut chunk);
         if read == 0 {
             break;
         }
@@ -85,6 +85,17 @@ pub(crate) fn receive(stream: &mut TcpStream) -> Answer {
         assert_eq!(answer.body.len(), length);
     }
     answer
+}
+
+/// Reads some bytes; a signal, as one test sends to the process, does not
+/// disturb it.
+fn read(stream: &mut TcpStream, chunk: &mut [u8]) -> usize {
+    loop {
+        match stream.read(chunk) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read.unwrap(),
+        }
+    }
 }
 
 /// The bytes of a request with a body of stated length.

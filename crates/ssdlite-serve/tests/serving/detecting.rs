@@ -46,24 +46,146 @@ fn formats_are_told_by_content_and_multipart_is_read() {
         assert_eq!(classes(&answer.json()).len(), 2);
     }
     for parts in [
-        vec![
-            ("note", None, &b"first"[..]),
-            ("upload", Some("a.png"), &png(&image)[..]),
-        ],
-        vec![("image", None, &jpeg(&image)[..])],
+        ("upload", Some("a.png"), &png(&image)[..]),
+        ("image", None, &jpeg(&image)[..]),
     ] {
-        let (kind, body) = multipart(&parts);
+        let (kind, body) = multipart(&[parts]);
         let kind = [("Content-Type", kind.as_str())];
         let answer = send(server.address, "POST /v1/detect", &kind, &body);
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(classes(&answer.json()).len(), 2);
     }
-    let (kind, body) = multipart(&[("note", None, b"no image")]);
+}
+
+#[test]
+fn uploads_are_taken_as_clients_write_them() {
+    let server = Running::colors();
+    let image = png(&two_objects());
+    let form = |head: &str, boundary: &str| {
+        let open = format!("--{boundary}\r\n{head}\r\n\r\n");
+        let close = format!("\r\n--{boundary}--\r\n");
+        [open.as_bytes(), &image, close.as_bytes()].concat()
+    };
+    let disposition = "Content-Disposition: form-data; name=\"file\"";
+    for (kind, body) in [
+        // Python's requests before urllib3 1.25.
+        (
+            "multipart/form-data; boundary=X",
+            form(
+                &format!("{disposition}; filename*=utf-8''%E2%82%AC.png"),
+                "X",
+            ),
+        ),
+        // JavaMail's boundary; Apache's headers.
+        (
+            "multipart/form-data; charset=UTF-8; boundary=----=_Part_1_23.45",
+            form(
+                &format!(
+                    "{disposition}; filename=\"a.png\"\r\nContent-Type: image/png\r\n\
+                     Content-Transfer-Encoding: binary"
+                ),
+                "----=_Part_1_23.45",
+            ),
+        ),
+        (
+            "Multipart/Form-Data; Boundary=\"X\" ",
+            form("content-disposition: attachment; FILENAME=a.png", "X"),
+        ),
+        (
+            "multipart/form-data;boundary=X",
+            form(
+                &format!("Content-Type: application/octet-stream\r\n{disposition}"),
+                "X",
+            ),
+        ),
+        ("application/x-www-form-urlencoded", image.clone()),
+        ("application/octet-stream", image.clone()),
+        ("image/jpeg", image.clone()),
+        ("text/plain;charset=UTF-8", image.clone()),
+    ] {
+        let answer = send(
+            server.address,
+            "POST /v1/detect",
+            &[("Content-Type", kind)],
+            &body,
+        );
+        assert_eq!(answer.status, 200, "{kind}: {}", answer.text());
+        assert_eq!(classes(&answer.json()).len(), 2);
+    }
+    // What a browser sends for a second input in which no file was chosen.
+    let (kind, body) = multipart(&[("a", Some("a.png"), &image), ("b", Some(""), b"")]);
     let kind = [("Content-Type", kind.as_str())];
-    assert_eq!(
-        send(server.address, "POST /v1/detect", &kind, &body).status,
-        400
-    );
+    let answer = send(server.address, "POST /v1/detect", &kind, &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn what_would_be_left_out_is_refused_by_name() {
+    let server = Running::colors();
+    let image = &png(&two_objects())[..];
+    let ask = |kind: &str, body: &[u8]| {
+        let kind = [("Content-Type", kind)];
+        let answer = send(server.address, "POST /v1/detect", &kind, body);
+        let reason = answer.json()["error"].as_str().unwrap().to_owned();
+        (answer.status, reason)
+    };
+    for (parts, found) in [
+        (
+            vec![("a", Some("a.png"), image), ("b", Some("b.png"), image)],
+            "second file `b.png`",
+        ),
+        (
+            vec![("image", None, image), ("image", None, image)],
+            "second file `image`",
+        ),
+        (
+            vec![("score", None, &b"0.5"[..]), ("a", Some("a.png"), image)],
+            "field `score`",
+        ),
+        (vec![("note", None, &b"no image"[..])], "field `note`"),
+        (vec![("a", Some(""), &b""[..])], "found none"),
+        (vec![], "found none"),
+    ] {
+        let (kind, body) = multipart(&parts);
+        let (status, reason) = ask(&kind, &body);
+        assert_eq!(status, 400, "{reason}");
+        assert!(reason.contains(found), "{reason}");
+    }
+    for (kind, body, status, found) in [
+        ("multipart/form-data", image, 400, "boundary"),
+        ("multipart/form-data; boundary=X", image, 400, "`--X`"),
+        ("multipart/mixed; boundary=X", image, 415, "multipart/mixed"),
+        ("", b"", 422, "no bytes"),
+        (
+            "text/plain",
+            b"data:image/png;base64,iVB",
+            422,
+            "\"data:image/png;",
+        ),
+        ("image/png", b"--X\r\nContent-Disposition:", 422, "\"--X"),
+    ] {
+        let (found_status, reason) = ask(kind, body);
+        assert_eq!(found_status, status, "{kind}: {reason}");
+        assert!(reason.contains(found), "{reason}");
+    }
+    let encoded = b"--X\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a.png\"\r\n\
+                    Content-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--X--";
+    let (status, reason) = ask("multipart/form-data; boundary=X", encoded);
+    assert_eq!(status, 400);
+    assert!(reason.contains("base64"), "{reason}");
+    for (query, expected) in [
+        (
+            "scores=0.5",
+            "unknown field `scores`, expected `model` or `score`",
+        ),
+        ("score=0.1&score=0.9", "duplicate field `score`"),
+        ("score=0,5", "score"),
+    ] {
+        let answer = post(server.address, &format!("/v1/detect?{query}"), image);
+        assert_eq!(answer.status, 400);
+        let reason = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(reason.contains(expected), "{reason}");
+    }
 }
 
 #[test]

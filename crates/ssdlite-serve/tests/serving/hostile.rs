@@ -3,16 +3,19 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use ssdlite_core::ImageSize;
 use ssdlite_image::RgbImage;
+use ssdlite_serve::Server;
 
 use crate::client::{
     Answer, begin, connect, get, post, receive, request, send, try_begin, wait_until,
 };
 use crate::fixtures::{ColorDetector, Running, WaitingDetector, model, options, png, two_objects};
+use crate::sockets::open;
 
 fn assert_works(server: &Running) {
     let answer = post(server.address, "/v1/detect", &png(&two_objects()));
@@ -196,6 +199,60 @@ fn a_full_queue_answers_at_once() {
     assert_eq!(receive(&mut second).status, 200);
 }
 
+/// A connection from another address of this machine.
+#[cfg(target_os = "linux")]
+fn connect_from(source: [u8; 4], server: &Running) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let stream = socket.connect(server.address).await.unwrap();
+        let stream = stream.into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_has_most_images_in_a_full_queue_makes_room_for_another() {
+    let (detector, begun, let_go) = WaitingDetector::new();
+    let mut options = options(vec![model("waiting", detector)]);
+    options.workers = NonZeroUsize::MIN;
+    options.limits.queue = 3;
+    let server = Running::start(options);
+    let body = request("POST /v1/detect", &[], &png(&two_objects()));
+    let mut working = connect(server.address);
+    working.write_all(&body).unwrap();
+    begun.recv().unwrap();
+    let mut greedy: Vec<TcpStream> = Vec::new();
+    for length in 1..=3 {
+        let mut stream = connect(server.address);
+        stream.write_all(&body).unwrap();
+        greedy.push(stream);
+        wait_for_queue(&server, length);
+    }
+    let mut modest = connect_from([127, 0, 0, 2], &server);
+    modest.write_all(&body).unwrap();
+    assert_eq!(receive(&mut greedy[2]).status, 429);
+    // Two to one is as even as it gets.
+    let mut second = connect_from([127, 0, 0, 2], &server);
+    second.write_all(&body).unwrap();
+    assert_eq!(receive(&mut second).status, 429);
+    let more = post(server.address, "/v1/detect", &png(&two_objects()));
+    assert_eq!(more.status, 429);
+    drop(let_go);
+    for stream in [&mut working, &mut modest]
+        .into_iter()
+        .chain(&mut greedy[..2])
+    {
+        assert_eq!(receive(stream).status, 200);
+    }
+}
+
 #[test]
 fn who_goes_away_makes_room() {
     let FullQueue {
@@ -245,25 +302,94 @@ fn a_full_queue_answers_before_the_body_comes_and_also_after_a_long_one() {
     drop(let_go);
 }
 
+/// The head of a chunked request, and a chunk of so many bytes without the line
+/// break after it.
+fn unfinished_chunk(length: usize) -> Vec<u8> {
+    let head = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut bytes = format!("{head}{length:x}\r\n").into_bytes();
+    bytes.resize(bytes.len() + length, 7);
+    bytes
+}
+
 #[test]
-fn bodies_for_which_there_is_no_memory_are_refused_before_they_come() {
-    let server = with_limits(|limits| limits.memory_bytes = 25 << 10);
-    let body = png(&two_objects());
-    assert!(body.len() < 5 << 10);
-    let slow = [10 << 10, 10 << 10].map(|length| begin(server.address, "POST /v1/detect", length));
-    let mut third = connect(server.address);
-    let head = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n";
-    third.write_all(head.as_bytes()).unwrap();
-    let answer = receive(&mut third);
-    assert_eq!(answer.status, 429);
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    // There is room for a small one.
+fn bodies_that_stall_and_idle_sockets_take_nothing_from_others() {
+    let server = Running::colors();
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let mut body = connect(server.address);
+        body.write_all(&unfinished_chunk(1)).unwrap();
+        held.push(body);
+        held.push(begin(server.address, "POST /v1/detect", 20 << 20));
+        assert_works(&server);
+    }
+    let sockets: Vec<_> = (0..140).map(|_| open(&server, "/v1/camera")).collect();
     assert_works(&server);
-    drop(slow);
-    wait_until("the room comes back", || {
-        let answer = post(server.address, "/v1/detect", &vec![0; 20 << 10]);
-        answer.status == 422
+    drop((held, sockets));
+}
+
+#[test]
+fn the_body_that_stalls_longest_gives_way_to_a_good_one() {
+    let (length, step) = (150 << 10, 64 << 10);
+    let server = with_limits(|limits| limits.memory_bytes = 2 * length + step);
+    // Two that have come but for a byte, and take nearly all.
+    let mut stalled = [0, 1].map(|_| {
+        let mut stream = begin(server.address, "POST /v1/detect", length);
+        stream.write_all(&vec![7; length - 1]).unwrap();
+        stream
     });
+    let mut good = begin(server.address, "POST /v1/detect", length);
+    good.write_all(&vec![7; length]).unwrap();
+    assert_eq!(receive(&mut good).status, 422);
+    let answers = stalled.each_mut().map(|stream| {
+        let _ = stream.write_all(&[7]);
+        receive(stream).status
+    });
+    // One had to go; which of them stalled longer is not known here.
+    let mut answers = answers.to_vec();
+    answers.sort_unstable();
+    assert_eq!(answers, [408, 422]);
+    for _ in 0..10 {
+        assert_works(&server);
+    }
+}
+
+#[test]
+fn bodies_that_wait_for_a_worker_do_not_give_way() {
+    let (detector, begun, let_go) = WaitingDetector::new();
+    let image = noise();
+    let mut options = options(vec![model("waiting", detector)]);
+    options.workers = NonZeroUsize::MIN;
+    options.limits.memory_bytes = image.len() + (64 << 10);
+    let server = Running::start(options);
+    let mut first = connect(server.address);
+    first
+        .write_all(&request("POST /v1/detect", &[], &image))
+        .unwrap();
+    begun.recv().unwrap();
+    let second = post(server.address, "/v1/detect", &image);
+    assert_eq!(second.status, 429);
+    assert_eq!(second.header("retry-after"), Some("1"));
+    // There is room for a small one.
+    let mut small = connect(server.address);
+    small
+        .write_all(&request("POST /v1/detect", &[], &png(&two_objects())))
+        .unwrap();
+    drop(let_go);
+    assert_eq!(receive(&mut small).status, 200);
+    assert_eq!(receive(&mut first).status, 200);
+}
+
+/// An image that no format makes smaller, of more than 100 KiB.
+fn noise() -> Vec<u8> {
+    let mut image = RgbImage::filled(ImageSize::new(211, 199), [0; 3]);
+    let mut state = 1_u32;
+    for value in image.pixels_mut() {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *value = (state >> 24) as u8;
+    }
+    let file = png(&image);
+    assert!(file.len() > 100 << 10);
+    file
 }
 
 #[test]
@@ -275,6 +401,13 @@ fn every_refusal_is_json() {
         ("GET /v1/detect", 405),
         ("DELETE /v2/health/live", 405),
         ("POST /v1/detect?score=x", 400),
+        ("POST /v1/detect?score=0.1&score=0.9", 400),
+        ("POST /v1/detect?scores=0.1", 400),
+        ("POST /v1/detect?score=", 400),
+        ("POST /v1/keep?score=0.5", 400),
+        ("GET /v1/models?model=colors", 400),
+        ("GET /v1/sources?a=1", 400),
+        ("GET /v1/camera?source=given", 400),
         ("GET /v1/live", 400),
         ("GET /v1/live?source=given", 400),
         ("GET /v1/camera", 400),
@@ -309,14 +442,45 @@ fn wait_for_queue(server: &Running, length: usize) {
 }
 
 #[test]
-fn more_connections_than_allowed_are_closed() {
-    let server = with_limits(|limits| limits.connections = 2);
-    let mut held = [connect(server.address), connect(server.address)];
-    for stream in &mut held {
+fn an_idle_connection_gives_way_to_a_new_one() {
+    let server = with_limits(|limits| limits.connections = 3);
+    let asked = |stream: &mut TcpStream| {
         stream
             .write_all(&request("GET /v2/health/live", &[], b""))
             .unwrap();
         assert_eq!(receive(stream).status, 200);
+    };
+    let (mut oldest, mut used) = (connect(server.address), connect(server.address));
+    asked(&mut oldest);
+    asked(&mut used);
+    // One that trickles a head, and never ends it.
+    let mut silent = connect(server.address);
+    silent.write_all(b"GET / HTTP/1.1\r\nA: b").unwrap();
+    asked(&mut used);
+    asked(&mut connect(server.address));
+    let mut nothing = Vec::new();
+    // Closed, or reset.
+    let _ = oldest.read_to_end(&mut nothing);
+    assert!(nothing.is_empty());
+    asked(&mut used);
+    let many: Vec<_> = (0..20).map(|_| connect(server.address)).collect();
+    for _ in 0..20 {
+        assert_works(&server);
+    }
+    drop(many);
+}
+
+#[test]
+fn connections_with_work_do_not_give_way() {
+    let (detector, begun, let_go) = WaitingDetector::new();
+    let mut options = options(vec![model("waiting", detector)]);
+    options.limits.connections = 2;
+    let server = Running::start(options);
+    let body = request("POST /v1/detect", &[], &png(&two_objects()));
+    let mut working = [connect(server.address), connect(server.address)];
+    for stream in &mut working {
+        stream.write_all(&body).unwrap();
+        begun.recv().unwrap();
     }
     let mut third = connect(server.address);
     let mut nothing = Vec::new();
@@ -324,17 +488,59 @@ fn more_connections_than_allowed_are_closed() {
     let _ = third.write_all(&request("GET /v2/health/live", &[], b""));
     let _ = third.read_to_end(&mut nothing);
     assert!(nothing.is_empty());
-    drop(held);
-    wait_until("the server notices that there is room again", || {
-        let mut stream = connect(server.address);
-        let _ = stream.write_all(&request(
-            "GET /v2/health/live",
-            &[("Connection", "close")],
-            b"",
-        ));
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        answer.starts_with(b"HTTP/1.1 200")
-    });
-    let _ = send(server.address, "GET /", &[], b"");
+    drop(let_go);
+    for stream in &mut working {
+        assert_eq!(receive(stream).status, 200);
+    }
+}
+
+#[test]
+fn bodies_that_are_encoded_are_refused_by_name() {
+    let server = Running::colors();
+    let image = png(&two_objects());
+    let ask = |headers: &[(&str, &str)], body: &[u8]| {
+        send(server.address, "POST /v1/detect", headers, body)
+    };
+    for (coding, named) in [("gzip", "gzip"), ("BR", "BR"), ("identity, zstd", "zstd")] {
+        let answer = ask(&[("Content-Encoding", coding)], &image);
+        assert_eq!(answer.status, 415, "{coding}");
+        assert_eq!(answer.header("accept-encoding"), Some("identity"));
+        let reason = reason(&answer);
+        assert!(reason.contains(&format!("`{named}`")), "{reason}");
+    }
+    assert_eq!(ask(&[("Content-Encoding", "Identity")], &image).status, 200);
+    let mut stream = connect(server.address);
+    let head = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n\
+                Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let answer = receive(&mut stream);
+    assert_eq!(answer.status, 501);
+    assert!(reason(&answer).contains("`gzip`"));
+    assert_works(&server);
+}
+
+#[test]
+fn a_reason_never_has_control_characters() {
+    let server = Running::colors();
+    for (path, status) in [
+        ("/v1/detect?model=a%1B[2Jb%C2%9B31m%7F", 404),
+        ("/v1/detect?a%1B[2Jb%C2%9B31m%7F=1", 400),
+    ] {
+        let answer = post(server.address, path, b"");
+        assert_eq!(answer.status, status);
+        let reason = reason(&answer);
+        assert!(reason.contains("\\u{1b}[2Jb\\u{9b}31m\\u{7f}"), "{reason}");
+        assert!(!reason.chars().any(char::is_control));
+    }
+}
+
+#[test]
+fn more_threads_than_256_are_refused() {
+    for threads in [257, 40_000, usize::MAX] {
+        let mut options = options(vec![model("colors", ColorDetector::new())]);
+        options.workers = NonZeroUsize::new(threads).unwrap();
+        let error = Server::bind(options, Arc::new(|_| {})).err().unwrap();
+        let expected = format!("expected at most 256 threads, found {threads}");
+        assert_eq!(error.to_string(), expected);
+    }
 }

@@ -156,6 +156,65 @@ fn only_so_many_frames_are_kept_at_once() {
 }
 
 #[test]
+fn each_part_has_to_be_there_once_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("new");
+    let server = keeping(&root);
+    let (image, frame) = (png(&two_objects()), frame(&json!([])).to_string());
+    let (image, frame) = (
+        ("image", Some("frame"), &image[..]),
+        ("frame", None, frame.as_bytes()),
+    );
+    for (parts, named) in [
+        (vec![image], "`frame`"),
+        (vec![frame], "`image`"),
+        (vec![image, frame, image], "`image`"),
+        (vec![image, frame, ("note", None, b"")], "`note`"),
+    ] {
+        let (kind, body) = multipart(&parts);
+        let kind = [("Content-Type", kind.as_str())];
+        let answer = send(server.address, "POST /v1/keep", &kind, &body);
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains(named), "{}", answer.text());
+    }
+    let answer = send(server.address, "POST /v1/keep", &[], image.2);
+    assert_eq!(answer.status, 415);
+    assert_eq!(answer.header("accept"), Some("multipart/form-data"));
+    assert!(!root.exists());
+}
+
+#[test]
+fn a_frame_that_can_not_be_written_leaves_nothing_and_the_server_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let server = keeping(root);
+    let keep_one = || keep(&server, &png(&two_objects()), &frame(&json!([])));
+    let images = || match fs::read_dir(root.join("JPEGImages")) {
+        Ok(entries) => entries.count(),
+        Err(_) => 0,
+    };
+    fs::create_dir_all(root.join("ImageSets/Main")).unwrap();
+    let list = root.join("ImageSets/Main/train.txt");
+    // A folder where a list should be, and a file where a folder should be.
+    fs::create_dir(&list).unwrap();
+    assert_eq!(keep_one().status, 500);
+    assert_eq!(images(), 0);
+    fs::remove_dir(&list).unwrap();
+    fs::write(&list, "").unwrap();
+    let annotations = root.join("Annotations");
+    let _ = fs::remove_dir(&annotations);
+    fs::write(&annotations, "").unwrap();
+    let answer = keep_one();
+    assert_eq!(answer.status, 500);
+    assert!(answer.text().contains("Annotations"), "{}", answer.text());
+    assert_eq!(images(), 0);
+    assert_eq!(fs::read_to_string(&list).unwrap(), "");
+    fs::remove_file(&annotations).unwrap();
+    assert_eq!(keep_one().status, 200);
+    assert_eq!(images(), 1);
+}
+
+#[test]
 fn what_does_not_fit_is_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("new");

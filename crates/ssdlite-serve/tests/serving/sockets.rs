@@ -1,6 +1,6 @@
 //! The WebSockets: a page's own frames, and those of the server's sources.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use ssdlite_core::ImageSize;
 use ssdlite_image::{Limits, decode};
 use ssdlite_media::LiveInput;
-use tungstenite::{Error, HandshakeError, Message, WebSocket};
+use tungstenite::{Message, WebSocket};
 
 use crate::client::{connect, get, receive, request, wait_until};
 use crate::ffmpeg::has_ffmpeg;
@@ -75,31 +75,30 @@ fn are_connected(server: &Running, pages: usize) -> bool {
 }
 
 #[test]
-fn sockets_are_connections() {
+fn sockets_are_connections_and_the_one_that_sends_nothing_gives_way() {
     let mut options = options(vec![model("colors", ColorDetector::new())]);
     options.limits.connections = 3;
     let server = Running::start(options);
     let mut asking = connect(server.address);
-    let mut are_connected = |pages: usize| {
+    let mut ask = |path: &str| {
         asking
-            .write_all(&request("GET /metrics", &[], b""))
+            .write_all(&request(&format!("GET {path}"), &[], b""))
             .unwrap();
-        let expected = format!("ssdlite_viewers {pages}\n");
-        receive(&mut asking).text().contains(&expected)
+        receive(&mut asking)
     };
-    let sockets = [open(&server, "/v1/camera"), open(&server, "/v1/camera")];
-    wait_until("both are connected", || are_connected(2));
-    let mut nothing = Vec::new();
-    // Closed, or reset.
-    let _ = connect(server.address).read_to_end(&mut nothing);
-    assert!(nothing.is_empty());
-    drop(sockets);
-    wait_until("they are gone", || are_connected(0));
-    let mut answer = connect(server.address);
-    answer
-        .write_all(&request("GET /v2/health/live", &[], b""))
-        .unwrap();
-    assert_eq!(receive(&mut answer).status, 200);
+    let mut idle = open(&server, "/v1/camera");
+    let mut sending = open(&server, "/v1/camera");
+    wait_until("both are connected", || {
+        ask("/metrics").text().contains("ssdlite_viewers 2\n")
+    });
+    sending.send(Message::binary(png(&two_objects()))).unwrap();
+    assert_eq!(text(&sending.read().unwrap())["width"], 97);
+    ask("/metrics");
+    assert_eq!(get(server.address, "/v2/health/live").status, 200);
+    assert!(idle.read().is_err());
+    sending.send(Message::binary(png(&two_objects()))).unwrap();
+    assert_eq!(text(&sending.read().unwrap())["width"], 97);
+    assert_eq!(ask("/v2/health/live").status, 200);
 }
 
 #[test]
@@ -133,16 +132,29 @@ fn a_page_that_says_nothing_is_dropped_and_one_that_listens_stays() {
 }
 
 #[test]
-fn pages_have_room_for_their_frames_or_are_refused() {
+fn memory_for_a_frame_is_taken_as_it_comes_and_given_up_when_it_stalls() {
+    let step = 64_usize << 10;
     let mut options = options(vec![model("colors", ColorDetector::new())]);
-    options.limits.body_bytes = 10 << 10;
-    options.limits.memory_bytes = 25 << 10;
+    options.limits.memory_bytes = 4 * step;
     let server = Running::start(options);
-    let _sockets = [open(&server, "/v1/camera"), open(&server, "/v1/camera")];
-    match tungstenite::client("ws://localhost/v1/camera", connect(server.address)) {
-        Err(HandshakeError::Failure(Error::Http(answer))) => assert_eq!(answer.status(), 429),
-        other => panic!("expected a refusal, found {:?}", other.err()),
+    // One half of a frame that takes all of the memory, and silence after it.
+    let mut stalled = open(&server, "/v1/camera");
+    let length = 4 * step as u64;
+    let mut half = vec![0x82, 0x80 | 127];
+    half.extend(length.to_be_bytes());
+    half.extend([0; 4]);
+    half.resize(half.len() + 4 * step - 1, 0);
+    stalled.get_mut().write_all(&half).unwrap();
+    let mut page = open(&server, "/v1/camera");
+    // It does not matter whether this comes before or after that is read.
+    for _ in 0..3 {
+        page.send(Message::binary(png(&two_objects()))).unwrap();
+        assert_eq!(text(&page.read().unwrap())["width"], 97);
     }
+    // As large as all of the memory: it is read, and answered.
+    page.send(Message::binary(vec![7; 4 * step])).unwrap();
+    assert!(text(&page.read().unwrap())["error"].is_string());
+    assert!(stalled.read().is_err());
 }
 
 #[test]
