@@ -105,7 +105,7 @@ impl Search {
                         // All that is in the folders.
                         [] => {
                             let entries = self.entries(&folder).into_iter();
-                            self.paths.extend(entries.filter(|path| !is_hidden(path)));
+                            self.paths.extend(entries.filter(|path| !is_clutter(path)));
                         }
                         rest => self.follow(folder, rest),
                     }
@@ -114,7 +114,7 @@ impl Search {
         }
     }
 
-    /// A folder and those below it that are not hidden, each once: links to
+    /// A folder and those below it that are not clutter, each once: links to
     /// folders come last, as they may lead to one that is there anyway.
     fn folders_below(&mut self, folder: PathBuf) -> Vec<PathBuf> {
         let mut seen = HashSet::new();
@@ -127,7 +127,7 @@ impl Search {
                 continue;
             }
             for path in self.entries(&folder) {
-                if is_hidden(&path) || !path.is_dir() {
+                if is_clutter(&path) || !path.is_dir() {
                     continue;
                 }
                 if path.is_symlink() {
@@ -174,10 +174,9 @@ fn real_path(folder: &Path) -> Option<PathBuf> {
     folder.canonicalize().ok()
 }
 
-/// Whether the last part of a path starts with a dot.
-pub(crate) fn is_hidden(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    name.as_encoded_bytes().starts_with(b".")
+/// Whether the last part of a path is none of a reader's business.
+pub(crate) fn is_clutter(path: &Path) -> bool {
+    path.file_name().is_some_and(ssdlite_files::is_clutter)
 }
 
 #[cfg(test)]

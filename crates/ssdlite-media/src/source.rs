@@ -36,13 +36,9 @@ const STREAM_SCHEMES: [&str; 4] = ["rtsp", "rtsps", "http", "https"];
 
 /// Endings of files that stand beside images and hold none: annotations, lists
 /// and notes.
-const COMPANION_EXTENSIONS: [&str; 14] = [
-    "xml", "txt", "json", "jsonl", "csv", "tsv", "yaml", "yml", "toml", "md", "html", "ini", "db",
-    "srt",
+const COMPANION_EXTENSIONS: [&str; 12] = [
+    "xml", "txt", "json", "jsonl", "csv", "tsv", "yaml", "yml", "toml", "md", "html", "srt",
 ];
-
-/// The folder in which archives made by macOS keep companions.
-const COMPANION_FOLDER: &str = "__MACOSX";
 
 /// The names that a message lists.
 const LISTED_NAMES: usize = 3;
@@ -159,7 +155,7 @@ fn files_in_folder(folder: &Path) -> Result<FoundFiles> {
     let entries = fs::read_dir(folder).map_err(|source| Error::io(folder, source))?;
     let paths = entries
         .map(|entry| Ok(entry.map_err(|source| Error::io(folder, source))?.path()))
-        .filter(|path| !path.as_ref().is_ok_and(|path| pattern::is_hidden(path)))
+        .filter(|path| !path.as_ref().is_ok_and(|path| pattern::is_clutter(path)))
         .collect::<Result<Vec<_>>>()?;
     let place = folder.display();
     let mut among = Among::new(paths);
@@ -202,9 +198,7 @@ impl Among {
             let name = name.to_string_lossy().into_owned();
             let kind = match fs::metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => {
-                    if name != COMPANION_FOLDER {
-                        among.folders.push(name);
-                    }
+                    among.folders.push(name);
                     continue;
                 }
                 // Of what can't be read, the name tells what it is meant to be.
