@@ -108,17 +108,11 @@ impl RunArgs {
 
     /// Checks that there is a data folder, before anything is fetched or made.
     pub(crate) fn expect_data(&self, folder: &Path) -> Result<()> {
-        let name = folder.display();
-        let fault = match std::fs::metadata(folder) {
-            Ok(found) if found.is_dir() => return Ok(()),
-            Ok(_) => format!("the data folder {name} is a file"),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                format!("the data folder {name} does not exist")
-            }
-            Err(error) => format!("the data folder {name} can't be opened: {error}"),
+        let Err(fault) = ssdlite_data::expect_folder(folder) else {
+            return Ok(());
         };
         match &self.resume {
-            None => anyhow::bail!("{fault}"),
+            None => Err(fault.into()),
             Some(run) => anyhow::bail!(
                 "{}: {fault}: put it back, or change `path` in the section [data]",
                 run.join(CONFIG).display()

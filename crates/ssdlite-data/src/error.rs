@@ -20,7 +20,7 @@ pub enum Error {
     #[error("{0}")]
     InvalidRequest(String),
     /// There is no folder where data should be.
-    #[error("{}: there is no such folder", .0.display())]
+    #[error("{}: the folder does not exist", .0.display())]
     NoSuchFolder(PathBuf),
     /// A thread of the batch loader could not be started or panicked: a fault
     /// of the machine or of this program.

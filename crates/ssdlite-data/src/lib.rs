@@ -32,3 +32,4 @@ pub use dataset::{ClassificationSet, DetectionImage, DetectionSet, LabelledImage
 pub use error::{Error, Result};
 pub use files::Overwrite;
 pub use split::{Split, SplitShares};
+pub use tree::expect_folder;

@@ -188,11 +188,11 @@ impl Tree {
     }
 }
 
-/// Refuses what is no folder.
+/// Refuses what can hold no data, as it is no folder.
 ///
 /// # Errors
 /// [`Error::NoSuchFolder`], [`Error::Malformed`] for a file, [`Error::Io`].
-fn expect_folder(path: &Path) -> Result<()> {
+pub fn expect_folder(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(Error::Malformed(format!(

@@ -307,7 +307,7 @@ fn every_command(folder: &Path, data: &str) -> Vec<Ran> {
 fn every_command_says_what_is_wrong_with_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     for ran in every_command(folder.path(), "missing") {
-        let said = "missing: there is no such folder";
+        let said = "missing: the folder does not exist";
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
     }
     fs::write(folder.path().join("file"), "x").unwrap();

@@ -175,7 +175,7 @@ fn a_files_lines_are_counted_in_the_file_whatever_the_options() {
 fn a_data_folder_that_does_not_exist_is_said_not_to() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run(folder.path(), &["train", "absent", "--weights", "coco"]).exits(1);
-    let words = "the data folder absent does not exist";
+    let words = "absent: the folder does not exist";
     assert!(ran.stderr.contains(words), "{}", ran.stderr);
     assert!(!folder.path().join("runs").exists());
 
@@ -187,7 +187,11 @@ fn a_data_folder_that_does_not_exist_is_said_not_to() {
     assert!(config.contains(&data), "{config}");
     fs::write(copy.join("config.toml"), config.replace(&data, "/moved")).unwrap();
     let ran = run(folder.path(), &["train", "--resume", "copy"]).exits(1);
-    for words in ["copy/config.toml", "/moved does not exist", "`path`"] {
+    for words in [
+        "copy/config.toml",
+        "/moved: the folder does not exist",
+        "`path`",
+    ] {
         assert!(ran.stderr.contains(words), "{}", ran.stderr);
     }
 }
@@ -216,9 +220,13 @@ fn what_teaches_nothing_is_refused_before_the_work() {
     }
     assert!(!folder.path().join("runs/run").exists());
     let all = [&args[..], &["--train-difficult"]].concat();
-    let ran = run(folder.path(), &all).exits(0);
-    let words = "the split val has no objects that count";
+    let ran = run(folder.path(), &all).exits(1);
+    let words = "expected objects to evaluate on in the split val, found none that count";
     assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    assert!(!folder.path().join("runs/run").exists());
+    fs::remove_file(set.join("ImageSets/Main/val.txt")).unwrap();
+    let ran = run(folder.path(), &all).exits(0);
+    assert!(ran.stderr.contains("no split val"), "{}", ran.stderr);
     let patient = ["train", "set", "--train-difficult", "--patience", "2"];
     let patient = [&patient[..], &TINY].concat();
     let ran = run(folder.path(), &patient).exits(1);

@@ -262,7 +262,7 @@ fn a_folder_that_is_not_there_is_said_not_to_be() {
     assert!(
         missing
             .to_string()
-            .ends_with("missing: there is no such folder")
+            .ends_with("missing: the folder does not exist")
     );
     let file = DataFolder::open(&maker.path("file"))
         .unwrap_err()
