@@ -165,9 +165,7 @@ fn convert(rows: [&[u8]; MAX_COMPONENTS], color: Color, out: &mut [u8]) {
     match color {
         Color::Grey => pixels.zip(first).for_each(|(out, &grey)| *out = [grey; 3]),
         Color::Rgb => pixels.zip(triples).for_each(|(out, rgb)| *out = rgb),
-        Color::YCbCr => pixels
-            .zip(triples)
-            .for_each(|(out, triple)| *out = rgb_from_ycbcr(triple)),
+        Color::YCbCr => convert_ycbcr([first, second, third], out),
         Color::Cmyk => pixels
             .zip(triples.zip(fourth))
             .for_each(|(out, (inks, &black))| *out = inks.map(|ink| over_black(ink, black))),
@@ -176,6 +174,26 @@ fn convert(rows: [&[u8]; MAX_COMPONENTS], color: Color, out: &mut [u8]) {
             .for_each(|(out, (triple, &black))| {
                 *out = rgb_from_ycbcr(triple).map(|light| over_black(255 - light, black));
             }),
+    }
+}
+
+/// Pixels that are converted at once: apart, so that both loops, over numbers and
+/// over bytes, are vector code.
+const TOGETHER: usize = 64;
+
+#[inline(always)]
+fn convert_ycbcr(rows: [&[u8]; 3], out: &mut [u8]) {
+    let mut planes = [[0; TOGETHER]; 3];
+    let [y, cb, cr] = rows.map(|row| row.chunks(TOGETHER));
+    for (((y, cb), cr), out) in y.zip(cb).zip(cr).zip(out.chunks_mut(3 * TOGETHER)) {
+        let [red, green, blue] = &mut planes;
+        for x in 0..y.len().min(cb.len()).min(cr.len()).min(TOGETHER) {
+            [red[x], green[x], blue[x]] = rgb_from_ycbcr([y[x], cb[x], cr[x]]);
+        }
+        let pixels = red.iter().zip(green).zip(blue);
+        for (out, ((red, green), blue)) in out.as_chunks_mut().0.iter_mut().zip(pixels) {
+            *out = [*red, *green, *blue];
+        }
     }
 }
 

@@ -33,10 +33,8 @@ pub(super) fn block(
     samples: &mut [u8],
     stride: usize,
 ) {
-    if coefficients[1..]
-        .iter()
-        .all(|&coefficient| coefficient == 0)
-    {
+    let bits = coefficients[1..].iter().fold(0, |bits, value| bits | value);
+    if bits == 0 {
         let value = i32::from(coefficients[0]) * i32::from(steps[0]);
         let flat = sample(value << PASS_BITS, PASS_BITS + 3);
         for row in samples.chunks_mut(stride).take(8) {
@@ -64,11 +62,9 @@ impl Kernel for Inverse<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Square<u8> {
         let mut values = [[0; 8]; 8];
-        for v in 0..8 {
-            for u in 0..8 {
-                let at = v * 8 + u;
-                values[v][u] = i32::from(self.coefficients[at]) * i32::from(self.steps[at]);
-            }
+        let scaled = self.coefficients.iter().zip(self.steps);
+        for (value, (&coefficient, &step)) in values.as_flattened_mut().iter_mut().zip(scaled) {
+            *value = i32::from(coefficient) * i32::from(step);
         }
         let mut columns = transform(values);
         for row in &mut columns {
