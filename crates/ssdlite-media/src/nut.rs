@@ -3,7 +3,7 @@
 //!
 //! NUT gives each frame its time and its number of bytes, but one size for the
 //! whole stream, while frames may change theirs. So `ffmpeg` is told, by
-//! [`FILTERS`], to add two rows below each frame, a black one and under it a
+//! `FILTERS`, to add two rows below each frame, a black one and under it a
 //! white one: the white pixels at the end of the bytes are as many as the frame
 //! is wide. Nothing that a video holds, neither its titles nor its images, can
 //! pose as either.
