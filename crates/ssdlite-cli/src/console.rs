@@ -13,10 +13,11 @@ use std::panic::PanicHookInfo;
 
 use anyhow::Result;
 use serde::Serialize;
+use ssdlite_files::words_of;
 
 /// Standard output can't take what is printed.
 #[derive(Debug, thiserror::Error)]
-#[error("can't write to standard output: {0}")]
+#[error("can't write to standard output: {}", words_of(.0))]
 struct Unprinted(io::Error);
 
 /// Prints a result as one line of text.
@@ -118,14 +119,16 @@ pub(crate) fn failure(error: &anyhow::Error) {
 /// The messages of an error and its causes. A message that repeats its cause at
 /// its end stands for both.
 fn with_causes(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
+    let words = error.chain().map(|cause| match cause.downcast_ref() {
+        Some(error) => words_of(error),
+        None => cause.to_string(),
+    });
+    words
+        .reduce(|text, cause| match text.ends_with(&cause) {
+            true => text,
+            false => format!("{text}: {cause}"),
+        })
+        .unwrap_or_default()
 }
 
 /// Writes a message. The lines after its first one are indented: none of them
@@ -223,6 +226,9 @@ mod tests {
     #[test]
     fn a_cause_is_told_once() {
         let cause = || io::Error::other("no such file");
+        let missing = io::Error::from_raw_os_error(2);
+        let told = with_causes(&ssdlite_train::Error::io("a.toml", missing).into());
+        assert_eq!(told, "a.toml: there is no such file or folder");
         let wrapped = ssdlite_train::Error::io("a.toml", cause());
         assert_eq!(with_causes(&wrapped.into()), "a.toml: no such file");
         let told = Err::<(), _>(cause()).context("can't read b").unwrap_err();

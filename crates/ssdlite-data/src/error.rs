@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ssdlite_files::words_of;
+
 /// Why a data set can't be read, checked, split or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -34,16 +36,6 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-}
-
-/// What a user calls an error of the operating system.
-fn words_of(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file or folder".into(),
-        io::ErrorKind::PermissionDenied => "there is no permission to read or write it".into(),
-        io::ErrorKind::StorageFull => "the disk is full".into(),
-        _ => error.to_string(),
-    }
 }
 
 /// A result with this crate's [`Error`].

@@ -14,6 +14,7 @@
 mod clutter;
 mod leftovers;
 mod lock;
+mod words;
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use clutter::is_clutter;
 pub use leftovers::{remove_leftovers, remove_leftovers_of, target_from_temporary};
 pub use lock::{LockFile, Locked};
+pub use words::words_of;
 
 /// Makes the temporary names of one process differ; it means nothing else.
 static COUNTER: AtomicU64 = AtomicU64::new(0);

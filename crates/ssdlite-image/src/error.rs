@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::path::{Path, PathBuf};
 
+use ssdlite_files::words_of;
+
 /// Why an image can't be read, made or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -16,7 +18,7 @@ pub enum Error {
     #[error("{0}")]
     OverLimit(String),
     /// The file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     Io {
         /// The file.
         path: PathBuf,

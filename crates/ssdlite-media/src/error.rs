@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ssdlite_files::words_of;
+
 /// Why frames can't be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,7 +28,7 @@ pub enum Error {
     #[error("{0}")]
     Lost(String),
     /// A file or folder can't be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     Io {
         /// The file or folder.
         path: PathBuf,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use ssdlite_files::words_of;
+
 /// Why a model can't be read, written or run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,7 +20,7 @@ pub enum Error {
     #[error("{0}")]
     WeightsMismatch(String),
     /// A file can't be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     Io {
         /// The file.
         path: PathBuf,

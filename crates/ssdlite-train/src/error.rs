@@ -4,6 +4,8 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use ssdlite_files::words_of;
+
 /// Why a training run can't start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,7 +39,7 @@ pub enum Error {
         images: Vec<PathBuf>,
     },
     /// A file or folder can't be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
