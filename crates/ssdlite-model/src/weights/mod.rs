@@ -84,17 +84,10 @@ fn read(path: &Path, kind: WeightsKind) -> Result<Weights> {
     } else {
         pytorch::open(source)?
     };
-    let Selection { tensors, mut notes } = select::weights(&checkpoint.tensors, kind)?;
-    let read = checkpoint.read(&tensors)?;
-    if read.damaged > 0 {
-        notes.push(format!(
-            "the checksums of {} tensors are wrong: the file is damaged, unless it was saved \
-             without checksums",
-            read.damaged
-        ));
-    }
+    let Selection { tensors, notes } = select::weights(&checkpoint.tensors, kind)?;
+    let state = checkpoint.read(&tensors)?;
     Ok(Weights {
-        state: with_whole_batch_counts(read.state),
+        state: with_whole_batch_counts(state),
         info: None,
         notes,
     })
