@@ -181,6 +181,10 @@ fn what_stands_beside_the_tensors_does_not_matter() {
 #[test]
 fn averaged_weights_are_told_from_plain_ones() {
     let (first, second) = (plain(), negated(&plain()));
+    let number = StateTensor {
+        shape: Vec::new(),
+        values: Values::I64(vec![3]),
+    };
     for (name, prefix) in [
         ("model_ema", ""),
         ("ema_state_dict", "module."),
@@ -208,6 +212,30 @@ fn averaged_weights_are_told_from_plain_ones() {
             );
         }
     }
+    // `AveragedModel` of PyTorch, known by its count under whatever name, and an average
+    // that is kept in its network.
+    let counted = prefixed(&first, "net.").into_iter();
+    let counted = counted.chain(prefixed(&second, "best.module."));
+    let counted = counted.chain([("best.n_averaged".to_owned(), number.clone())]);
+    let within = first.clone().into_iter();
+    let within = within.chain(prefixed(&second, "ema."));
+    for state in [counted.collect(), within.collect()] {
+        let bytes = wrapped(&state, &[]).zip("archive");
+        for (kind, expected) in [
+            (WeightsKind::Plain, &first),
+            (WeightsKind::Averaged, &second),
+        ] {
+            let weights = try_read(&bytes, kind).expect("both kinds");
+            let (state, _) = weights.state.without_bookkeeping(&info().tensors());
+            assert_eq!(&state, expected, "{:?}", weights.notes);
+        }
+    }
+    let parameters = prefixed(&second, "ema.").into_iter();
+    let parameters = parameters.filter(|(key, _)| !key.contains("running_"));
+    let state = prefixed(&first, "model.").into_iter().chain(parameters);
+    let parameters = wrapped(&state.collect(), &[]).zip("archive");
+    let error = try_read(&parameters, WeightsKind::Averaged).expect_err("a part");
+    assert!(error.to_string().contains("under `ema.`"), "{error}");
     let alone = wrapped(&first, &["model"]).zip("archive");
     let error = try_read(&alone, WeightsKind::Averaged).expect_err("no average");
     assert!(error.to_string().contains("`model.`"), "{error}");
