@@ -19,9 +19,9 @@ use crate::bounds;
 use crate::error::Result;
 use crate::model_file::{MAX_MODEL_BYTES, ModelFile};
 use crate::pytorch;
-use crate::safetensors::Opened;
+use crate::safetensors::{Opened, check_size};
 use crate::state_dict::{BATCH_COUNT, StateDict, Values};
-use element::{ByteOrder, Element};
+use element::{ANOTHER_TYPE, ByteOrder, Element};
 use select::Selection;
 use stored::{Checkpoint, Named, Record, Source, Stored, Strided, read_error};
 
@@ -80,7 +80,7 @@ fn read(path: &Path, kind: WeightsKind) -> Result<Weights> {
                 notes: Vec::new(),
             });
         }
-        from_safetensors(opened, len)
+        from_safetensors(opened, len)?
     } else {
         pytorch::open(source)?
     };
@@ -94,13 +94,21 @@ fn read(path: &Path, kind: WeightsKind) -> Result<Weights> {
 }
 
 /// The tensors of a safetensors file without our description.
-fn from_safetensors(opened: Opened, len: u64) -> Checkpoint {
+fn from_safetensors(opened: Opened, len: u64) -> Result<Checkpoint> {
     let (file, places) = opened.into_places();
     let mut records = Vec::new();
     let tensors = places.into_iter().map(|place| {
         let tensor = match Element::from_safetensors(&place.dtype) {
-            None => Stored::Unread("of another type"),
+            None => Stored::Unread(ANOTHER_TYPE),
             Some(element) => {
+                let found = place.bytes.end - place.bytes.start;
+                check_size(
+                    &place.key,
+                    &place.dtype,
+                    &place.shape,
+                    element.size(),
+                    found,
+                )?;
                 records.push(Record::plain(place.bytes));
                 Stored::Strided(Strided {
                     record: records.len() - 1,
@@ -111,23 +119,23 @@ fn from_safetensors(opened: Opened, len: u64) -> Checkpoint {
                 })
             }
         };
-        Named {
+        Ok(Named {
             path: place.key,
             container: 0,
             tensor,
-        }
+        })
     });
-    let tensors = tensors.collect();
-    Checkpoint {
+    let tensors = tensors.collect::<Result<_>>()?;
+    Ok(Checkpoint {
         source: Source::new(file, len),
         order: ByteOrder::Little,
         records,
         tensors,
-    }
+    })
 }
 
-/// Strides of a tensor whose last dimension is the fastest. Those of a shape that no
-/// file can hold are of no use and no harm.
+/// Strides of a tensor whose last dimension is the fastest. Those of one without numbers
+/// are of no use, and of any size.
 fn dense_strides(shape: &[usize]) -> Vec<usize> {
     let tail = |axis: usize| {
         shape[axis..]

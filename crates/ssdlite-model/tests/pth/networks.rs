@@ -399,9 +399,9 @@ fn damaged_numbers_are_refused() {
 #[test]
 fn tensors_of_other_kinds_are_named() {
     for (function, kind) in [
-        ("_rebuild_qtensor", "quantised"),
-        ("_rebuild_sparse_tensor", "sparse"),
-        ("_rebuild_wrapper_subclass", "of another kind"),
+        ("_rebuild_qtensor", "a quantised tensor"),
+        ("_rebuild_sparse_tensor", "a sparse tensor"),
+        ("_rebuild_wrapper_subclass", "a tensor of another kind"),
     ] {
         let pickle = format!("ctorch._utils\n{function}\n)R").into_bytes();
         let mut file = wrapped(&plain(), &[]);
@@ -414,7 +414,8 @@ fn tensors_of_other_kinds_are_named() {
         let tensor = state.get(&key).expect("the tensor");
         assert_eq!(tensor.values, Values::Unread(kind.into()));
         let error = ModelFile::new(info(), state).expect_err("a tensor without numbers");
-        assert!(error.to_string().contains(&key), "{error}");
+        let words = format!("for {key}, found {kind}");
+        assert!(error.to_string().ends_with(&words), "{error}");
     }
 }
 
@@ -470,14 +471,21 @@ fn safetensors_of_others_are_read_as_pytorchs_files_are() {
     assert_eq!((weights.state, weights.info), (expected, Some(info())));
     // One tensor of half floats.
     let key = "features.0.0.weight";
-    let header = format!(r#"{{"{key}":{{"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]}}}}"#);
-    let length = (header.len() as u64).to_le_bytes();
-    let bytes = [&length[..], header.as_bytes(), &[0x80, 0x3f, 0xc0, 0xbf]].concat();
-    let state = read(&bytes).state;
+    let of_shape = |shape: &str| {
+        let header =
+            format!(r#"{{"{key}":{{"dtype":"BF16","shape":{shape},"data_offsets":[0,4]}}}}"#);
+        let length = (header.len() as u64).to_le_bytes();
+        [&length[..], header.as_bytes(), &[0x80, 0x3f, 0xc0, 0xbf]].concat()
+    };
+    let state = read(&of_shape("[1,2]")).state;
     assert_eq!(
         state.get(key).and_then(|t| t.floats()),
         Some(&[1.0, -1.5][..])
     );
+    for shape in ["[1]", "[3]", "[0]", "[4294967296,4294967296]"] {
+        let error = try_read(&of_shape(shape), WeightsKind::Plain).expect_err(shape);
+        assert!(error.to_string().contains("as many bytes"), "{error}");
+    }
 }
 
 #[test]
