@@ -146,11 +146,10 @@ impl ImportArgs {
         let specs = info.tensors();
         if let (true, [spec, ..], [found, ..]) = (state.is_empty(), &specs[..], passed_over) {
             bail!(
-                "{} holds another network: expected tensors such as {}, found {} such as {}",
+                "{} holds another network: expected tensors such as {}, found {} such as {found:?}",
                 self.file.display(),
                 spec.key,
-                counted(passed_over.len() as u64, "other"),
-                found.escape_debug()
+                counted(passed_over.len() as u64, "other")
             );
         }
         let selected = state.select_fitting(&specs);

@@ -179,7 +179,7 @@ fn what_does_not_fit_is_refused_and_leaves_no_file() {
             "other.pth",
             "classifier-small",
             "two.txt",
-            "found 1 other such as a\\nb",
+            "found 1 other such as \"a\\nb\"",
         ),
     ] {
         let args = [
