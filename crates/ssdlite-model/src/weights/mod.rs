@@ -48,7 +48,7 @@ pub struct Weights {
 
 /// Reads the weights in a model file, in a safetensors file of others, or in a
 /// PyTorch file, whatever its name is. Of PyTorch's batch counts those of another type
-/// than `i64` become such.
+/// than `i64`, or in a vector of one, become such.
 ///
 /// # Errors
 /// Those of [`ModelFile::read`]; [`Malformed`] for a file that is none of these, breaks
@@ -145,13 +145,17 @@ fn dense_strides(shape: &[usize]) -> Vec<usize> {
     (1..=shape.len()).map(tail).collect()
 }
 
-/// A state dict that was turned to half floats as a whole has such counts too.
+/// A state dict that was turned to half floats as a whole has such counts too, and
+/// converters make vectors of one number of them.
 fn with_whole_batch_counts(state: StateDict) -> StateDict {
     let tensors = state.into_iter().map(|(key, mut tensor)| {
-        if let Values::F32(counts) = &tensor.values
-            && key.ends_with(BATCH_COUNT)
-        {
-            tensor.values = Values::I64(counts.iter().map(|&count| count as i64).collect());
+        if key.ends_with(BATCH_COUNT) {
+            if let Values::F32(counts) = &tensor.values {
+                tensor.values = Values::I64(counts.iter().map(|&count| count as i64).collect());
+            }
+            if tensor.shape == [1] {
+                tensor.shape.clear();
+            }
         }
         (key, tensor)
     });

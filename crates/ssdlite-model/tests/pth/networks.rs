@@ -339,6 +339,18 @@ fn rounded(kept_bits: u32) -> StateDict {
 }
 
 #[test]
+fn batch_counts_in_vectors_become_numbers() {
+    let vectors = plain().into_iter().map(|(key, mut tensor)| {
+        if key.ends_with("num_batches_tracked") {
+            tensor.shape = vec![1];
+        }
+        (key, tensor)
+    });
+    let file = wrapped(&vectors.collect(), &[]);
+    assert_eq!(read(&file.zip("archive")).state, plain());
+}
+
+#[test]
 fn floats_of_other_widths_become_those_of_the_network() {
     let doubled = with_floats("DoubleStorage", |x| f64::from(x).to_le_bytes().to_vec());
     let halved = with_floats("BFloat16Storage", |x| x.to_le_bytes()[2..].to_vec());
