@@ -7,11 +7,24 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
 
 /// Reads all of a JSON and refuses one in which a key stands twice in an
-/// object.
-pub(crate) fn check_keys(json: &[u8]) -> serde_json::Result<()> {
-    serde_json::from_slice(json).map(|Checked| ())
+/// object. The error is a message for the user.
+pub(crate) fn check_keys(json: &[u8]) -> Result<(), String> {
+    let checked = serde_json::from_slice(json).map(|Checked| ());
+    checked.map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            Category::Eof => {
+                format!("expected JSON, found that it breaks off after {column} bytes")
+            }
+            Category::Syntax | Category::Io => {
+                format!("expected JSON, found other text at line {line}, column {column}")
+            }
+            Category::Data => error.to_string(),
+        }
+    })
 }
 
 /// A value whose objects have each key once.
@@ -90,10 +103,17 @@ mod tests {
             r#"{"a": 1, "\u0061": 2}"#,
             r#"[{"b": [{"a": 1, "b": 0, "a": {}}]}]"#,
         ] {
-            let error = check_keys(twice.as_bytes()).unwrap_err().to_string();
+            let error = check_keys(twice.as_bytes()).unwrap_err();
             assert!(error.contains("the key `a` stands twice"), "{error}");
         }
-        assert!(check_keys(b"{\"a\": ").is_err());
-        assert!(check_keys("[".repeat(100_000).as_bytes()).is_err());
+        for (json, words) in [
+            ("", "breaks off after 0 bytes"),
+            ("{\"a\": ", "breaks off after 6 bytes"),
+            ("{\"a\" 1}", "other text at line 1, column 6"),
+            (&"[".repeat(100_000), "other text"),
+        ] {
+            let error = check_keys(json.as_bytes()).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

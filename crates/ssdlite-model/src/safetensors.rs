@@ -235,11 +235,11 @@ fn checked_header_length(bytes: &[u8], len: u64) -> Result<u64> {
 impl Header {
     /// Reads a header in front of `data_len` bytes.
     fn from_bytes(bytes: &[u8], data_len: u64) -> Result<Self> {
-        let malformed = |error: serde_json::Error| {
-            Error::Malformed(format!("header of the safetensors file: {error}"))
-        };
+        let malformed =
+            |fault| Error::Malformed(format!("header of the safetensors file: {fault}"));
         check_keys(bytes).map_err(malformed)?;
-        let header: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        let header = serde_json::from_slice(bytes);
+        let header: Self = header.map_err(|error| malformed(error.to_string()))?;
         check_ranges(&header.tensors, data_len)?;
         Ok(header)
     }
@@ -296,29 +296,38 @@ fn raw_tensor<'a>(key: &str, entry: Entry, data: &'a [u8]) -> Result<RawTensor<'
         data_offsets: [start, end],
     } = entry;
     let bytes = &data[start..end];
-    let of_size = |size: usize| {
-        let elements = shape.iter().try_fold(size, |all, &n| all.checked_mul(n));
-        if elements == Some(bytes.len()) {
-            return Ok(());
-        }
-        Err(Error::Malformed(format!(
-            "expected as many bytes for {key} as {} asks for, found {}",
-            describe(&dtype, &shape),
-            bytes.len()
-        )))
-    };
+    let check = |size: usize| check_size(key, &dtype, &shape, size, bytes.len() as u64);
     let numbers = match dtype.as_str() {
         F32 => {
-            of_size(size_of::<f32>())?;
+            check(size_of::<f32>())?;
             RawNumbers::F32(bytes.as_chunks().0)
         }
         I64 => {
-            of_size(size_of::<i64>())?;
+            check(size_of::<i64>())?;
             RawNumbers::I64(bytes.as_chunks().0)
         }
         _ => RawNumbers::Other(dtype),
     };
     Ok(RawTensor { shape, numbers })
+}
+
+/// Checks that a tensor whose numbers have `size` bytes each takes `found` in all.
+pub(crate) fn check_size(
+    key: &str,
+    dtype: &str,
+    shape: &[usize],
+    size: usize,
+    found: u64,
+) -> Result<()> {
+    let bytes = shape.iter().try_fold(size, |all, &n| all.checked_mul(n));
+    if bytes.map(|bytes| bytes as u64) == Some(found) {
+        return Ok(());
+    }
+    Err(Error::Malformed(format!(
+        "expected as many bytes for {} as {} asks for, found {found}",
+        key.escape_debug(),
+        describe(dtype, shape)
+    )))
 }
 
 /// `f32[16,3,3,3]`

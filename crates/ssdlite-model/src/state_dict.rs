@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::safetensors::{RawNumbers, RawTensor, describe};
 
 /// The most keys that an error message lists.
-const LISTED_KEYS: usize = 5;
+const LISTED_KEYS: usize = 3;
 
 /// The most keys that a report lists one by one: those of the outputs for
 /// classes, a weight and a bias for each of six feature maps.
@@ -27,7 +27,7 @@ pub enum Values {
     F32(Vec<f32>),
     /// 64-bit integers: PyTorch's batch counts.
     I64(Vec<i64>),
-    /// Another type, by its name. No network needs one, so it was not read.
+    /// Another type or kind, by its name. No network needs one, so it was not read.
     Unread(String),
 }
 
@@ -54,6 +54,7 @@ impl StateTensor {
         let dtype = match &self.values {
             Values::F32(_) => "f32",
             Values::I64(_) => "i64",
+            Values::Unread(name) if self.shape.is_empty() => return name.clone(),
             Values::Unread(name) => name,
         };
         describe(dtype, &self.shape)
@@ -155,7 +156,8 @@ impl StateDict {
     pub fn check(&self, specs: &[TensorSpec]) -> Result<()> {
         let (fitting, report) = self.sort_out(specs);
         let missing: Vec<_> = report.missing.iter().map(String::as_str).collect();
-        let unexpected: Vec<_> = report.unused.iter().map(String::as_str).collect();
+        let unexpected: Vec<_> = report.unused.iter().map(|key| escaped(key)).collect();
+        let unexpected: Vec<_> = unexpected.iter().map(String::as_str).collect();
         let different: Vec<_> = report.different.iter().map(String::as_str).collect();
         let mut faults = Vec::new();
         for (name, keys) in [
@@ -259,6 +261,11 @@ impl StateDict {
 /// How the keys of batch counts end.
 pub(crate) const BATCH_COUNT: &str = "num_batches_tracked";
 
+/// A key of a file, which may hold ends of lines, as it stands in messages.
+fn escaped(key: &str) -> String {
+    key.escape_debug().to_string()
+}
+
 /// The first of many keys.
 fn abridged(keys: &[&str]) -> String {
     let listed = keys[..keys.len().min(LISTED_KEYS)].join(", ");
@@ -351,6 +358,7 @@ impl fmt::Display for LoadReport {
 /// to, which is what their first two components name.
 fn by_part(keys: &[String]) -> String {
     if keys.len() <= REPORTED_KEYS {
+        let keys: Vec<_> = keys.iter().map(|key| escaped(key)).collect();
         return keys.join(", ");
     }
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -360,7 +368,7 @@ fn by_part(keys: &[String]) -> String {
     }
     let parts: Vec<_> = counts
         .iter()
-        .map(|(part, count)| format!("{part} ({count})"))
+        .map(|(part, count)| format!("{} ({count})", escaped(part)))
         .collect();
     parts.join(", ")
 }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use ssdlite_core::ClassNames;
 use ssdlite_core::classes::{MAX_CLASS_NAME_BYTES, MAX_CLASSES};
 use ssdlite_data::folders::ImageFolderOptions;
-use ssdlite_data::voc::{Coordinates, VocOptions};
+use ssdlite_data::voc::{Coordinates, VocOptions, text_from_bytes};
 use ssdlite_files::read_bounded;
 
 /// How a data folder is read.
@@ -66,20 +66,16 @@ pub(crate) enum ListOf {
 /// The largest list: twice the most names of the greatest length.
 const MAX_LIST_BYTES: u64 = 2 * (MAX_CLASSES * MAX_CLASS_NAME_BYTES) as u64;
 
-/// Class names from a file with one a line, blank lines left out.
+/// Class names from a file with one a line, blank lines left out. It may be saved as
+/// lists of images may.
 pub(crate) fn class_names_from_file(path: &Path, of: ListOf) -> Result<ClassNames> {
     let cannot = || format!("can't read the class names in {}", path.display());
     let bytes = read_bounded(path, MAX_LIST_BYTES).with_context(cannot)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        anyhow!("expected text in UTF-8, found other bytes from byte {at} on")
-    });
+    let text = text_from_bytes(&bytes).map_err(anyhow::Error::msg);
     let text = text.with_context(cannot)?;
-    let first = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-    let first = first.into_iter().find(|line| !line.is_empty());
-    if let Some(line) = first
-        && of == ListOf::Objects
-        && is_background(line)
+    let mut lines = text.lines().map(str::trim);
+    if of == ListOf::Objects
+        && let Some(line) = lines.find(|line| is_background(line))
     {
         bail!(
             "{}: the line `{line}` is not wanted: a detector adds the background itself",

@@ -88,6 +88,11 @@ enum Tail {
 
 impl ImportArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
+        if let (Ok(from), Ok(to)) = (self.file.canonicalize(), self.out.canonicalize())
+            && from == to
+        {
+            bail!("--out {}: this is the file that is read", to.display());
+        }
         let classes = self.class_names()?;
         let kind = if self.ema {
             WeightsKind::Averaged
@@ -108,9 +113,11 @@ impl ImportArgs {
         info.training.insert("imported from".into(), origin);
         info.validate()?;
         let (state, passed_over) = weights.state.without_bookkeeping(&info.tensors());
+        self.expect_this_network(&state, &passed_over, &info)?;
         let outputs = output_count(&state, &info.graph());
+        self.expect_as_many(outputs, &classes)?;
         let model = ModelFile::new(info, state);
-        let model = model.with_context(|| self.mismatch(outputs, &classes))?;
+        let model = model.with_context(|| format!("{file} does not hold this network"))?;
         if !passed_over.is_empty() {
             console::note(&format!("{file}: {}", not_of_the_network(&passed_over)));
         }
@@ -129,13 +136,34 @@ impl ImportArgs {
         Ok(Outcome::Done)
     }
 
-    /// Why a file that has so many outputs is none of a network with these classes.
-    fn mismatch(&self, outputs: Option<usize>, classes: &ClassNames) -> String {
+    /// Refuses the tensors of another network, and such as hold no sound numbers.
+    fn expect_this_network(
+        &self,
+        state: &StateDict,
+        passed_over: &[String],
+        info: &ModelInfo,
+    ) -> Result<()> {
+        let specs = info.tensors();
+        if let (true, [spec, ..], [found, ..]) = (state.is_empty(), &specs[..], passed_over) {
+            bail!(
+                "{} holds another network: expected tensors such as {}, found {} such as {found:?}",
+                self.file.display(),
+                spec.key,
+                counted(passed_over.len() as u64, "other")
+            );
+        }
+        let selected = state.select_fitting(&specs);
+        selected.with_context(|| self.file.display().to_string())?;
+        Ok(())
+    }
+
+    /// Refuses a file whose network has so many outputs, where these are not the classes'.
+    fn expect_as_many(&self, outputs: Option<usize>, classes: &ClassNames) -> Result<()> {
         let (file, listed) = (self.file.display(), classes.len());
         let background = usize::from(self.arch.is_detector());
         let held = outputs.and_then(|outputs| outputs.checked_sub(background));
         let Some(held) = held.filter(|&held| held != listed) else {
-            return format!("{file} does not hold this network with {listed} classes");
+            return Ok(());
         };
         let background = if self.arch.is_detector() {
             " beside the background"
@@ -147,7 +175,7 @@ impl ImportArgs {
         } else {
             ""
         };
-        format!(
+        bail!(
             "expected {held} class names for {file}{background}, found {listed} in --classes {}{hint}",
             self.classes
         )
@@ -185,7 +213,9 @@ const LISTED_NAMES: usize = 5;
 
 /// A sentence on tensors that were left out.
 fn not_of_the_network(names: &[String]) -> String {
-    let listed = names[..names.len().min(LISTED_NAMES)].join(", ");
+    let listed = names.iter().take(LISTED_NAMES);
+    let listed: Vec<_> = listed.map(|name| name.escape_debug().to_string()).collect();
+    let listed = listed.join(", ");
     let more = if names.len() > LISTED_NAMES {
         ", ..."
     } else {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Variant};
+use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, TensorSpec, Variant};
 use ssdlite_infer::ModelFile;
 
 use crate::harness::{files_below, run};
@@ -150,6 +150,11 @@ fn what_does_not_fit_is_refused_and_leaves_no_file() {
     write("page.pth", b"<!DOCTYPE html>");
     write("two.txt", b"cat\ndog\n");
     write("twice.txt", b"cat\ncat\n");
+    let other = TensorSpec {
+        key: "a\nb".into(),
+        ..small_imagenet().tensors()[0].clone()
+    };
+    write("other.pth", &legacy_file(&[other], Wrapper::None));
     let before = files_below(folder.path());
     for (file, arch, classes, words) in [
         (
@@ -160,11 +165,22 @@ fn what_does_not_fit_is_refused_and_leaves_no_file() {
         ),
         ("page.pth", "classifier-small", "imagenet", "page.pth"),
         ("absent.pth", "classifier-small", "imagenet", "absent.pth"),
-        ("small.pth", "classifier-small", "two.txt", "classifier.3"),
+        (
+            "small.pth",
+            "classifier-small",
+            "two.txt",
+            "expected 1000 class names",
+        ),
         ("small.pth", "classifier-large", "imagenet", "features."),
         ("small.pth", "ssdlite-small", "coco", "backbone."),
         ("small.pth", "classifier-small", "twice.txt", "cat"),
         ("small.pth", "classifier-small", "absent.txt", "absent.txt"),
+        (
+            "other.pth",
+            "classifier-small",
+            "two.txt",
+            "found 1 other such as \"a\\nb\"",
+        ),
     ] {
         let args = [
             "import",
@@ -191,6 +207,15 @@ fn what_does_not_fit_is_refused_and_leaves_no_file() {
         "out",
     ];
     run(folder.path(), &args).exits(2);
+    let args = ["import", "small.pth", "--arch", "classifier-small"];
+    let onto_itself = ["--classes", "imagenet", "--out", "./small.pth"];
+    let ran = run(folder.path(), &[args, onto_itself].concat()).exits(1);
+    assert!(
+        ran.stderr.contains("the file that is read"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(fs::read(folder.path().join("small.pth")).unwrap(), sound);
     assert_eq!(files_below(folder.path()), before);
 }
 
@@ -277,6 +302,14 @@ fn a_line_for_the_background_is_not_wanted() {
             assert!(ran.stderr.contains(&words), "{}", ran.stderr);
         }
     }
+    fs::write(&list, "cat\ndog\n__background__\n").unwrap();
+    let data = text(detection_data());
+    let ran = run(
+        folder.path(),
+        &["data", "check", &data, "--classes", "labels.txt"],
+    );
+    let words = "the line `__background__` is not wanted";
+    assert!(ran.exits(1).stderr.contains(words));
     // Under another name, and one that is missing.
     for (lines, words) in [
         ("nothing\ncat\ndog\n", "expected 2 class names for two.pth"),
@@ -284,7 +317,7 @@ fn a_line_for_the_background_is_not_wanted() {
             "nothing\ncat\ndog\n",
             "found 3 in --classes labels.txt (is one of",
         ),
-        ("cat\n", "found 1 in --classes labels.txt: "),
+        ("cat\n", "found 1 in --classes labels.txt\n"),
     ] {
         fs::write(&list, lines).unwrap();
         let args = [
@@ -302,7 +335,9 @@ fn a_line_for_the_background_is_not_wanted() {
         .exits(1);
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
     }
-    fs::write(&list, "cat\ndog\n").unwrap();
+    // As Windows saves it.
+    let utf16 = "\u{feff}cat\r\ndog\r\n".encode_utf16();
+    fs::write(&list, utf16.flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
     let args = [
         "import",
         "two.pth",

@@ -162,6 +162,7 @@ fn what_is_no_model_is_refused() {
         let args = ["train", &data, "--weights", weights];
         let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(1);
         assert!(ran.stderr.contains(weights), "{weights}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("run folder"), "{}", ran.stderr);
         assert!(!folder.path().join("runs/detector-1").exists(), "{weights}");
     }
 }

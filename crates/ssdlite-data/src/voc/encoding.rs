@@ -25,8 +25,11 @@ pub(super) struct Decoded<'a> {
 }
 
 /// Decodes text that says nothing of its encoding: UTF-16 by its byte order
-/// mark, else UTF-8. The error is a message for the user.
-pub(super) fn text_from_bytes(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
+/// mark, else UTF-8.
+///
+/// # Errors
+/// A message for the user where the bytes are none of both.
+pub fn text_from_bytes(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     let (encoding, bytes) = marked(bytes)?.unwrap_or((UTF_8, bytes));
     decode(bytes, encoding)
 }

@@ -43,6 +43,7 @@ use serde::{Deserialize, Serialize};
 use ssdlite_core::ClassNames;
 
 pub use divide::SplitCounts;
+pub use encoding::text_from_bytes;
 pub use folder::VocFolder;
 pub use write::{VocAnnotation, VocObject};
 pub use writer::VocWriter;

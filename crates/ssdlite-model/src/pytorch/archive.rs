@@ -52,6 +52,10 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Reads the directory.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for one that is damaged or has a name twice,
+    /// [`Error::OverLimit`] for too long a one.
     pub(super) fn read(source: &mut Source) -> Result<Self> {
         let (start, len) = directory(source)?;
         if len > MAX_DIRECTORY_BYTES {
@@ -64,6 +68,11 @@ impl Archive {
         let mut entries = BTreeMap::new();
         while rest.starts_with(ENTRY) {
             let (name, entry, len) = entry(rest).ok_or_else(cut_off)?;
+            if entries.contains_key(&name) {
+                return Err(Error::Malformed(format!(
+                    "{name} stands twice in the zip archive, and readers differ in which they take"
+                )));
+            }
             entries.insert(name, entry);
             rest = &rest[len..];
         }

@@ -105,19 +105,16 @@ fn small_record(archive: &Archive, source: &mut Source, name: &str) -> Result<Op
     let Some(record) = archive.record(source, name)? else {
         return Ok(None);
     };
-    if record.size > MAX_PICKLE_BYTES {
+    if record.most_bytes() > MAX_PICKLE_BYTES {
         return Err(Error::OverLimit(format!(
             "{name}: expected at most {MAX_PICKLE_BYTES} bytes, found {}",
-            record.size
+            record.most_bytes()
         )));
     }
-    let unpacked = record.read(source).map_err(|error| error.at(name))?;
-    if !unpacked.is_sound {
-        return Err(Error::Malformed(format!(
-            "{name}: expected bytes with the checksum that the archive gives: it is damaged"
-        )));
-    }
-    Ok(Some(unpacked.bytes))
+    record
+        .read(source)
+        .map(Some)
+        .map_err(|error| error.at(name))
 }
 
 /// Records by their names, each once.

@@ -5,7 +5,7 @@
 
 use super::pickle::{Id, Pickle, Text, Value};
 use crate::error::{Error, Result};
-use crate::weights::element::Element;
+use crate::weights::element::{ANOTHER_TYPE, Element};
 
 /// The most dimensions of a tensor; convolutions have four.
 const MAX_DIMENSIONS: usize = 16;
@@ -193,9 +193,9 @@ impl Pickle<'_> {
                     strides: argument(3)?,
                 }
             }
-            Global::Quantised => Tensor::Unread("quantised"),
-            Global::Sparse => Tensor::Unread("sparse"),
-            Global::OtherTensor => Tensor::Unread("of another kind"),
+            Global::Quantised => Tensor::Unread("a quantised tensor"),
+            Global::Sparse => Tensor::Unread("a sparse tensor"),
+            Global::OtherTensor => Tensor::Unread("a tensor of another kind"),
             Global::OrderedDict
             | Global::Element(_)
             | Global::OtherStorage { .. }
@@ -228,7 +228,7 @@ impl Pickle<'_> {
             } => (self.storage(storage), element, offset, shape, strides),
         };
         let Some(element) = element.or(storage.element) else {
-            return Ok(Err("of another type"));
+            return Ok(Err(ANOTHER_TYPE));
         };
         let (shape, strides) = (self.extents(shape)?, self.extents(strides)?);
         if shape.len() != strides.len() {
@@ -258,7 +258,7 @@ impl Pickle<'_> {
     }
 }
 
-const OTHER_TYPE: Tensor = Tensor::Unread("of another type");
+const OTHER_TYPE: Tensor = Tensor::Unread(ANOTHER_TYPE);
 
 fn extent(value: Value) -> Result<usize> {
     let Value::Int(number) = value else {

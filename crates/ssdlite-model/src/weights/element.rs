@@ -17,6 +17,9 @@ pub(crate) enum Element {
     Bool,
 }
 
+/// What stands for the numbers of a type that is none of [`Element`]'s.
+pub(crate) const ANOTHER_TYPE: &str = "numbers of another type";
+
 /// The order of a number's bytes in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ByteOrder {

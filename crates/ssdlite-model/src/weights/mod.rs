@@ -19,9 +19,9 @@ use crate::bounds;
 use crate::error::Result;
 use crate::model_file::{MAX_MODEL_BYTES, ModelFile};
 use crate::pytorch;
-use crate::safetensors::Opened;
+use crate::safetensors::{Opened, check_size};
 use crate::state_dict::{BATCH_COUNT, StateDict, Values};
-use element::{ByteOrder, Element};
+use element::{ANOTHER_TYPE, ByteOrder, Element};
 use select::Selection;
 use stored::{Checkpoint, Named, Record, Source, Stored, Strided, read_error};
 
@@ -48,7 +48,7 @@ pub struct Weights {
 
 /// Reads the weights in a model file, in a safetensors file of others, or in a
 /// PyTorch file, whatever its name is. Of PyTorch's batch counts those of another type
-/// than `i64` become such.
+/// than `i64`, or in a vector of one, become such.
 ///
 /// # Errors
 /// Those of [`ModelFile::read`]; [`Malformed`] for a file that is none of these, breaks
@@ -80,34 +80,35 @@ fn read(path: &Path, kind: WeightsKind) -> Result<Weights> {
                 notes: Vec::new(),
             });
         }
-        from_safetensors(opened, len)
+        from_safetensors(opened, len)?
     } else {
         pytorch::open(source)?
     };
-    let Selection { tensors, mut notes } = select::weights(&checkpoint.tensors, kind)?;
-    let read = checkpoint.read(&tensors)?;
-    if read.damaged > 0 {
-        notes.push(format!(
-            "the checksums of {} tensors are wrong: the file is damaged, unless it was saved \
-             without checksums",
-            read.damaged
-        ));
-    }
+    let Selection { tensors, notes } = select::weights(&checkpoint.tensors, kind)?;
+    let state = checkpoint.read(&tensors)?;
     Ok(Weights {
-        state: with_whole_batch_counts(read.state),
+        state: with_whole_batch_counts(state),
         info: None,
         notes,
     })
 }
 
 /// The tensors of a safetensors file without our description.
-fn from_safetensors(opened: Opened, len: u64) -> Checkpoint {
+fn from_safetensors(opened: Opened, len: u64) -> Result<Checkpoint> {
     let (file, places) = opened.into_places();
     let mut records = Vec::new();
     let tensors = places.into_iter().map(|place| {
         let tensor = match Element::from_safetensors(&place.dtype) {
-            None => Stored::Unread("of another type"),
+            None => Stored::Unread(ANOTHER_TYPE),
             Some(element) => {
+                let found = place.bytes.end - place.bytes.start;
+                check_size(
+                    &place.key,
+                    &place.dtype,
+                    &place.shape,
+                    element.size(),
+                    found,
+                )?;
                 records.push(Record::plain(place.bytes));
                 Stored::Strided(Strided {
                     record: records.len() - 1,
@@ -118,23 +119,23 @@ fn from_safetensors(opened: Opened, len: u64) -> Checkpoint {
                 })
             }
         };
-        Named {
+        Ok(Named {
             path: place.key,
             container: 0,
             tensor,
-        }
+        })
     });
-    let tensors = tensors.collect();
-    Checkpoint {
+    let tensors = tensors.collect::<Result<_>>()?;
+    Ok(Checkpoint {
         source: Source::new(file, len),
         order: ByteOrder::Little,
         records,
         tensors,
-    }
+    })
 }
 
-/// Strides of a tensor whose last dimension is the fastest. Those of a shape that no
-/// file can hold are of no use and no harm.
+/// Strides of a tensor whose last dimension is the fastest. Those of one without numbers
+/// are of no use, and of any size.
 fn dense_strides(shape: &[usize]) -> Vec<usize> {
     let tail = |axis: usize| {
         shape[axis..]
@@ -144,13 +145,17 @@ fn dense_strides(shape: &[usize]) -> Vec<usize> {
     (1..=shape.len()).map(tail).collect()
 }
 
-/// A state dict that was turned to half floats as a whole has such counts too.
+/// A state dict that was turned to half floats as a whole has such counts too, and
+/// converters make vectors of one number of them.
 fn with_whole_batch_counts(state: StateDict) -> StateDict {
     let tensors = state.into_iter().map(|(key, mut tensor)| {
-        if let Values::F32(counts) = &tensor.values
-            && key.ends_with(BATCH_COUNT)
-        {
-            tensor.values = Values::I64(counts.iter().map(|&count| count as i64).collect());
+        if key.ends_with(BATCH_COUNT) {
+            if let Values::F32(counts) = &tensor.values {
+                tensor.values = Values::I64(counts.iter().map(|&count| count as i64).collect());
+            }
+            if tensor.shape == [1] {
+                tensor.shape.clear();
+            }
         }
         (key, tensor)
     });

@@ -46,13 +46,20 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The place whose first convolution is `first`.
-    fn of(first: &'a Named, prefix: &'a str, all: &'a [Named]) -> Self {
+    /// The place whose first convolution is `first`, among all places' prefixes.
+    fn of(first: &'a Named, prefix: &'a str, prefixes: &[&str], all: &'a [Named]) -> Self {
         // A network that was saved whole has a dictionary for each of its parts.
         let is_whole = first.container > prefix.len();
+        // An average may be kept in the network that it is of.
+        let within: Vec<&str> = prefixes
+            .iter()
+            .copied()
+            .filter(|inner| inner.len() > prefix.len() && inner.starts_with(prefix))
+            .collect();
         let tensors = all
             .iter()
             .filter(|named| is_whole || named.container() == first.container())
+            .filter(|named| !within.iter().any(|inner| named.path.starts_with(inner)))
             .filter_map(|named| Some((named.path.strip_prefix(prefix)?, &named.tensor)));
         Self {
             prefix,
@@ -68,7 +75,7 @@ impl<'a> Place<'a> {
         }
         let (prefix, _) = counts.into_iter().max_by_key(|&(_, count)| count)?;
         let first = all.iter().find(|named| named.container() == prefix)?;
-        Some(Self::of(first, prefix, all))
+        Some(Self::of(first, prefix, &[], all))
     }
 
     fn weights(&self) -> usize {
@@ -76,10 +83,19 @@ impl<'a> Place<'a> {
         keys.filter(|key| !key.ends_with(BATCH_COUNT)).count()
     }
 
-    fn is_averaged(&self) -> bool {
+    fn is_averaged(&self, all: &[Named]) -> bool {
         let lower = self.prefix.to_lowercase();
         let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
         words.any(|word| AVERAGED.contains(&word) || word.starts_with("ema"))
+            || all.iter().any(|named| self.is_counted_by(&named.path))
+    }
+
+    /// Whether a tensor is the count of PyTorch's `AveragedModel` that has this network
+    /// in it.
+    fn is_counted_by(&self, path: &str) -> bool {
+        let model = path.strip_suffix("n_averaged");
+        let inner = model.and_then(|model| self.prefix.strip_prefix(model));
+        inner.is_some_and(|inner| inner.starts_with("module."))
     }
 
     fn name(&self) -> String {
@@ -97,30 +113,36 @@ impl<'a> Place<'a> {
 /// [`Error::Malformed`] where there are none of this kind.
 pub(super) fn weights(all: &[Named], kind: WeightsKind) -> Result<Selection> {
     let firsts = first_keys();
-    let mut places: Vec<Place<'_>> = Vec::new();
+    let mut found: Vec<(&str, &Named)> = Vec::new();
     for named in all {
         let prefix = firsts.iter().find_map(|key| {
             let prefix = named.path.strip_suffix(key.as_str())?;
             (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix)
         });
         if let Some(prefix) = prefix
-            && places.iter().all(|place| place.prefix != prefix)
+            && found.iter().all(|&(known, _)| known != prefix)
         {
-            if places.len() == MAX_PLACES {
+            if found.len() == MAX_PLACES {
                 return Err(Error::OverLimit(format!(
                     "expected at most {MAX_PLACES} networks in a file, found more"
                 )));
             }
-            places.push(Place::of(named, prefix, all));
+            found.push((prefix, named));
         }
     }
+    let prefixes: Vec<&str> = found.iter().map(|&(prefix, _)| prefix).collect();
+    let places = found.into_iter();
+    let places = places.map(|(prefix, first)| Place::of(first, prefix, &prefixes, all));
+    let places: Vec<Place<'_>> = places.collect();
     let most = places.iter().map(Place::weights).max().unwrap_or(0);
-    places.retain(|place| place.weights() as f64 >= LEAST_PART * most as f64);
+    let (mut places, parts): (Vec<_>, Vec<_>) = places
+        .into_iter()
+        .partition(|place| place.weights() as f64 >= LEAST_PART * most as f64);
     if places.is_empty() {
         places.extend(Place::fullest(all));
     }
     let (averaged, plain): (Vec<_>, Vec<_>) =
-        places.into_iter().partition(|place| place.is_averaged());
+        places.into_iter().partition(|place| place.is_averaged(all));
     let names = |places: &[Place<'_>]| {
         let names: Vec<_> = places.iter().map(Place::name).collect();
         names.join(" and ")
@@ -140,6 +162,14 @@ pub(super) fn weights(all: &[Named], kind: WeightsKind) -> Result<Selection> {
             plain
         }
         WeightsKind::Averaged if averaged.is_empty() => {
+            if let Some(part) = parts.iter().find(|place| place.is_averaged(all)) {
+                return Err(Error::Malformed(format!(
+                    "expected averaged weights of the whole network, found {} of its {most} \
+                     tensors {}: the means and variances of its normalizations may be missing",
+                    part.weights(),
+                    part.name()
+                )));
+            }
             return Err(Error::Malformed(format!(
                 "expected averaged weights, found others alone, {}",
                 names(&plain)

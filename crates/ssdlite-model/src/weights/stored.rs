@@ -80,12 +80,6 @@ pub(crate) enum Packing {
     Deflated,
 }
 
-/// A record's bytes, and whether they have the checksum that the file gives.
-pub(crate) struct Unpacked {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) is_sound: bool,
-}
-
 impl Record {
     /// One that lies in its file as it is.
     pub(crate) fn plain(bytes: Range<u64>) -> Self {
@@ -99,9 +93,17 @@ impl Record {
         }
     }
 
-    /// Reads and unpacks it to as many bytes as it says, which the caller has
-    /// found bearable.
-    pub(crate) fn read(&self, source: &mut Source) -> Result<Unpacked> {
+    /// Bytes of it as it lies in the file or unpacked, whichever are more.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.stored.max(self.size)
+    }
+
+    /// Reads and unpacks it, where the caller has found [`Self::most_bytes`] bearable.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for another number of bytes than it says, or another
+    /// checksum.
+    pub(crate) fn read(&self, source: &mut Source) -> Result<Vec<u8>> {
         let stored = source.read(self.start, self.stored).map_err(read_error)?;
         let bytes = match self.packing {
             Packing::Plain => stored,
@@ -120,12 +122,15 @@ impl Record {
                 bytes.len()
             )));
         }
-        let is_sound = self.crc.is_none_or(|expected| {
-            let mut crc = Crc::new();
-            crc.update(&bytes);
-            crc.sum() == expected
-        });
-        Ok(Unpacked { bytes, is_sound })
+        let mut crc = Crc::new();
+        crc.update(&bytes);
+        if self.crc.is_some_and(|expected| crc.sum() != expected) {
+            return Err(Error::Malformed(
+                "expected bytes with the checksum that the zip archive gives: the file is damaged"
+                    .into(),
+            ));
+        }
+        Ok(bytes)
     }
 }
 
@@ -240,27 +245,17 @@ pub(crate) struct Checkpoint {
     pub(crate) tensors: Vec<Named>,
 }
 
-/// What was read of a [`Checkpoint`].
-pub(crate) struct Taken {
-    pub(crate) state: StateDict,
-    /// Records whose checksum is another than the file says.
-    pub(crate) damaged: usize,
-}
-
 impl Checkpoint {
     /// Reads tensors under the keys given for them.
     ///
     /// # Errors
     /// [`Error::OverLimit`] for more numbers than such a file should hold, before any
     /// of them is read; [`Error::Malformed`] for a tensor that reaches beyond its
-    /// record, or a file that breaks off.
-    pub(crate) fn read(&mut self, selected: &[(String, Stored)]) -> Result<Taken> {
+    /// record, or a file that breaks off or is damaged.
+    pub(crate) fn read(&mut self, selected: &[(String, Stored)]) -> Result<StateDict> {
         self.check_budget(selected)?;
         let mut by_record: BTreeMap<usize, Vec<(&str, &Strided)>> = BTreeMap::new();
-        let mut taken = Taken {
-            state: StateDict::default(),
-            damaged: 0,
-        };
+        let mut state = StateDict::default();
         for (key, tensor) in selected {
             match tensor {
                 Stored::Strided(strided) => {
@@ -272,33 +267,30 @@ impl Checkpoint {
                         shape: Vec::new(),
                         values: Values::Unread((*kind).to_owned()),
                     };
-                    taken.state.insert(key.clone(), tensor);
+                    state.insert(key.clone(), tensor);
                 }
             }
         }
         for (record, tensors) in by_record {
-            let unpacked = self.records[record].read(&mut self.source);
+            let bytes = self.records[record].read(&mut self.source);
             let first = tensors[0].0;
-            let unpacked = unpacked.map_err(|error| error.at(first))?;
-            taken.damaged += usize::from(!unpacked.is_sound);
+            let bytes = bytes.map_err(|error| error.at(first))?;
             for (key, strided) in tensors {
                 let elements = strided.elements().unwrap_or(usize::MAX);
-                let values = strided.values(&unpacked.bytes, self.order, elements);
+                let values = strided.values(&bytes, self.order, elements);
                 let values = values.map_err(|error| error.at(key))?;
                 let shape = strided.shape.clone();
-                taken
-                    .state
-                    .insert(key.to_owned(), StateTensor { shape, values });
+                state.insert(key.to_owned(), StateTensor { shape, values });
             }
         }
-        Ok(taken)
+        Ok(state)
     }
 
-    /// Adds up what tensors take in memory, and what their records unpack to.
+    /// Adds up what tensors take in memory, and what their records do.
     fn check_budget(&self, selected: &[(String, Stored)]) -> Result<()> {
         let len = self.source.len;
         let budget = (2 * len + LEAST_BUDGET).min(MOST_BUDGET);
-        let (mut numbers, mut unpacked) = (0_u64, 0_u64);
+        let (mut numbers, mut of_records) = (0_u64, 0_u64);
         let mut records = BTreeSet::new();
         for (key, tensor) in selected {
             let Stored::Strided(strided) = tensor else {
@@ -308,9 +300,10 @@ impl Checkpoint {
             let bytes = elements.and_then(|n| n.checked_mul(strided.element.read_size()));
             numbers = numbers.saturating_add(bytes.map_or(u64::MAX, |n| n as u64));
             if records.insert(strided.record) {
-                unpacked = unpacked.saturating_add(self.records[strided.record].size);
+                let record = self.records[strided.record];
+                of_records = of_records.saturating_add(record.most_bytes());
             }
-            if numbers > budget || unpacked > budget {
+            if numbers > budget || of_records > budget {
                 return Err(Error::OverLimit(format!(
                     "{key}: expected tensors of at most {budget} bytes in a file of {len}, found more"
                 )));

@@ -1,6 +1,7 @@
 //! Files that ask for more than they hold, or hold something else, end in an error.
 
 use std::fs;
+use std::io::{Seek, Write};
 
 use ssdlite_model::{Error, Weights, WeightsKind, read_weights};
 use tempfile::TempDir;
@@ -143,10 +144,40 @@ fn records_unpack_to_as_many_bytes_as_they_say() {
         .rposition(|bytes| bytes == size)
         .expect("a size");
     bytes[at..at + 4].copy_from_slice(&4_u32.to_le_bytes());
-    read(&bytes).expect("one number of many");
+    let error = fault(&bytes);
+    assert!(matches!(error, Error::Malformed(_)), "{error}");
     bytes[at..at + 4].copy_from_slice(&[0xfe, 0xff, 0xff, 0xff]);
     let error = fault(&bytes);
     assert!(matches!(error, Error::OverLimit(_)), "{error}");
+}
+
+#[test]
+fn records_that_take_more_in_the_file_than_unpacked_are_not_read() {
+    let mut bytes = zip("a", &view(&[1], &[1]).records(), Packing::Deflated);
+    let find = |what: &[u8]| bytes.windows(what.len()).rposition(|bytes| bytes == what);
+    let storage = find(b"a/data/0").expect("an entry") - 46;
+    let directory = bytes.windows(4).position(|bytes| bytes == b"PK\x01\x02");
+    let directory = directory.expect("a directory");
+    let blank = 400_u32 << 20;
+    bytes[storage + 20..][..4].copy_from_slice(&blank.to_le_bytes());
+    let start = bytes.len() - 6;
+    bytes[start..][..4].copy_from_slice(&(directory as u32 + blank).to_le_bytes());
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("w.pth");
+    let mut file = fs::File::create(&path).expect("a writable folder");
+    file.write_all(&bytes[..directory]).expect("room");
+    file.seek_relative(blank.into()).expect("a file with holes");
+    file.write_all(&bytes[directory..]).expect("room");
+    let error = read_weights(&path, WeightsKind::Plain).expect_err("blank bytes");
+    assert!(matches!(error, Error::OverLimit(_)), "{error}");
+}
+
+#[test]
+fn an_archive_with_a_name_twice_is_refused() {
+    let mut records = view(&[1], &[1]).records();
+    records.push(records[1].clone());
+    let error = fault(&zip("a", &records, Packing::Stored)).to_string();
+    assert!(error.contains("a/data/0 stands twice"), "{error}");
 }
 
 #[test]
