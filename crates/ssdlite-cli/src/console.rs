@@ -162,6 +162,18 @@ const WORDS: [(&str, &str); 6] = [
     ("cannot parse float from empty string", "expected a number"),
 ];
 
+/// A message that ends its first line with `: -1 is not in 0..=9`, with these
+/// bounds in words.
+fn in_bounds(text: &str) -> Option<String> {
+    let (line, rest) = text.split_once('\n')?;
+    let (told, bounds) = line.rsplit_once(" is not in ")?;
+    let (told, _) = told.rsplit_once(": ")?;
+    let (least, most) = bounds.split_once("..=")?;
+    Some(format!(
+        "{told}: expected a whole number of {least} to {most}\n{rest}"
+    ))
+}
+
 /// Tells of wrong usage, or gives the help that was asked for.
 ///
 /// # Errors
@@ -180,7 +192,8 @@ pub(crate) fn usage(answer: &clap::Error) -> Result<()> {
     if answer.use_stderr() {
         let text = answer.to_string();
         let in_words = |text: String, (theirs, ours): &(&str, &str)| text.replace(theirs, ours);
-        to_stderr(WORDS.iter().fold(text, in_words).trim_end());
+        let text = WORDS.iter().fold(text, in_words);
+        to_stderr(in_bounds(&text).as_deref().unwrap_or(&text).trim_end());
         return Ok(());
     }
     Ok(answer.print().map_err(Unprinted)?)

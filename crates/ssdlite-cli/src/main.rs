@@ -22,7 +22,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use commands::Command;
 use outcome::{Outcome, UsageError};
@@ -54,9 +54,23 @@ fn main() -> ExitCode {
 
 const WRONG_USAGE: u8 = 2;
 
+/// Has every option take a negative number as its value, so that the limits of
+/// the option are told and not that there is no option `-1`.
+fn take_negative_numbers(command: clap::Command) -> clap::Command {
+    let take = |arg: clap::Arg| {
+        let is_option = arg.get_long().is_some() && arg.get_action().takes_values();
+        arg.allow_negative_numbers(is_option)
+    };
+    command
+        .mut_args(take)
+        .mut_subcommands(take_negative_numbers)
+}
+
 /// Does what the arguments ask for.
 fn answer() -> Result<ExitCode> {
-    let cli = match Cli::try_parse() {
+    let command = take_negative_numbers(Cli::command());
+    let parsed = command.try_get_matches_from(std::env::args_os());
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(answer) => {
             console::usage(&answer)?;

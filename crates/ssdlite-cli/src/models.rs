@@ -8,6 +8,7 @@ use ssdlite_core::{PostProcessing, Task};
 use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
 
 use crate::args::post_processing::PostProcessingArgs;
+use crate::outcome::UsageError;
 
 /// What detections are for, unless an option says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +37,13 @@ pub(crate) fn load_detector(
     if purpose == Purpose::Evaluate {
         usual.score_threshold = PostProcessing::EVALUATION_SCORE_THRESHOLD;
     }
+    let post_processing = args.over(usual);
+    // The model's own were checked when it was read.
+    let checked = post_processing.validate();
+    checked.map_err(|error| UsageError(error.to_string()))?;
     let options = DetectorOptions {
         run: run_options(threads),
-        post_processing: Some(args.over(usual)),
+        post_processing: Some(post_processing),
     };
     Detector::new(&file, &options).with_context(|| path.display().to_string())
 }

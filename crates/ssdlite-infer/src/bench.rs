@@ -227,6 +227,19 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_can_not_be_had_is_an_error() {
+        let classes = ClassNames::new(["cat"]).expect("a name");
+        let info = ModelInfo::classifier(MobileNetV3::new(Variant::Small), classes, 32);
+        let file = arbitrary_model(&info).expect("a sound model");
+        let run = RunOptions::threads(NonZeroUsize::MIN);
+        let model = Classifier::new(&file, &run).expect("a sound model");
+        for images in [usize::MAX, isize::MAX as usize >> 10] {
+            let error = model.engine.expect_memory(images).expect_err("too much");
+            assert!(matches!(error, Error::OverLimit(_)), "{error}");
+        }
+    }
+
+    #[test]
     fn a_side_beyond_all_limits_is_an_error() {
         let classes = ClassNames::new(["cat"]).expect("a name");
         let info = ModelInfo::classifier(MobileNetV3::new(Variant::Small), classes, u32::MAX);

@@ -110,6 +110,7 @@ impl Engine {
         if items.len() < self.threads() {
             return items.iter().map(run).collect();
         }
+        self.expect_memory(self.threads() - self.idle().len().min(self.threads()))?;
         let results: Vec<OnceLock<Result<T>>> = items.iter().map(|_| OnceLock::new()).collect();
         // Kernels find the workers taken and do all parts on their own thread.
         self.pool.parallel_for(items.len(), |_, range| {
@@ -147,16 +148,34 @@ impl Engine {
         let idle = self.idle().pop();
         let mut session = match idle {
             Some(session) => session,
-            None => Session {
-                arena: vec![Block::ZERO; self.plan.places.len()],
-                preprocessor: Preprocessor::new(&self.preprocessing)
-                    .map_err(|error| Error::Unsupported(error.to_string()))?,
-                outputs: Outputs::default(),
-            },
+            None => {
+                self.expect_memory(1)?;
+                Session {
+                    arena: vec![Block::ZERO; self.plan.places.len()],
+                    preprocessor: Preprocessor::new(&self.preprocessing)
+                        .map_err(|error| Error::Unsupported(error.to_string()))?,
+                    outputs: Outputs::default(),
+                }
+            }
         };
         let result = run(&mut session);
         self.idle().push(session);
         result
+    }
+
+    /// Checks that the system gives the working memory of so many more images at
+    /// once, where to ask for too much would end the process.
+    pub(crate) fn expect_memory(&self, images: usize) -> Result<()> {
+        let blocks = self.plan.places.len().saturating_mul(images);
+        let asked = Vec::<Block>::new().try_reserve_exact(blocks);
+        asked.map_err(|_| {
+            let mebibytes = blocks.saturating_mul(size_of::<Block>()) >> 20;
+            Error::OverLimit(format!(
+                "{images} images of {} at once take {mebibytes} MiB of memory, which the system \
+                 refuses: fewer threads or smaller images take less",
+                self.input_size()
+            ))
+        })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {

@@ -54,8 +54,13 @@ pub(crate) fn expand(text: &str) -> Result<Matches> {
                 _ => Part::AnyFolders,
             },
             Component::Normal(_) if name.contains(['*', '?', '[']) => {
-                let pattern = Pattern::new(name)
-                    .map_err(|error| Error::InvalidRequest(format!("{text}: {error}")))?;
+                // The crate's words tell of its own grammar.
+                let pattern = Pattern::new(name).map_err(|_| {
+                    Error::InvalidRequest(format!(
+                        "{text}: there is no such file, and it is no pattern either: in `{name}` a \
+                         `[` has no `]`, or `**` stands beside other characters"
+                    ))
+                })?;
                 Part::Pattern(pattern)
             }
             _ => Part::Name(component.as_os_str().into()),
@@ -216,7 +221,15 @@ mod tests {
         ] {
             assert_eq!(matches(folder.path(), pattern), expected, "{pattern}");
         }
-        assert!(matches!(expand("a**b"), Err(Error::InvalidRequest(_))));
+        for (pattern, part) in [("a**b", "`a**b`"), ("x/a[1.jpg", "`a[1.jpg`")] {
+            let Err(Error::InvalidRequest(told)) = expand(pattern) else {
+                panic!("{pattern} is no pattern");
+            };
+            assert!(
+                told.contains("no such file") && told.contains(part),
+                "{told}"
+            );
+        }
     }
 
     #[test]

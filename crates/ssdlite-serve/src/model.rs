@@ -49,18 +49,15 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model file; its name without the ending becomes the model's.
+    /// Reads a model file; its name without the ending becomes the model's, in
+    /// which what is not UTF-8 is replaced.
     ///
     /// # Errors
-    /// Those of [`Model::new`]; [`Error::Model`] for a file that can't be read,
-    /// [`Error::InvalidRequest`] for a name that is not UTF-8.
+    /// Those of [`Model::new`]; [`Error::Model`] for a file that can't be read.
     pub fn load(path: &Path, threads: NonZeroUsize) -> Result<Self> {
-        let name = path.file_stem().and_then(|stem| stem.to_str());
-        let name = name.ok_or_else(|| {
-            Error::InvalidRequest(format!("{}: expected a name in UTF-8", path.display()))
-        })?;
         let file = ModelFile::read(path)?;
-        Self::new(name, &file, threads).map_err(|error| match error {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Self::new(&name, &file, threads).map_err(|error| match error {
             Error::Model(error) => Error::Model(error.in_file(path)),
             other => other,
         })

@@ -56,13 +56,13 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 20 MiB a body and 512 MiB for all; 40 megapixels an image; 128 images
+    /// 20 MiB a body and 192 MiB for all; 40 megapixels an image; 128 images
     /// waiting, 512 connections; 15 s to send a body, 30 s to an answer, 30 s
     /// of silence.
     fn default() -> Self {
         Self {
             body_bytes: 20 << 20,
-            memory_bytes: 512 << 20,
+            memory_bytes: 192 << 20,
             image: ImageLimits {
                 max_pixels: 40_000_000,
                 ..ImageLimits::default()

@@ -105,7 +105,7 @@ async fn metrics(State(state): Shared) -> impl IntoResponse {
 #[serde(deny_unknown_fields)]
 struct DetectQuery {
     model: Option<String>,
-    score: Option<f32>,
+    score: Option<String>,
 }
 
 async fn detect(
@@ -118,16 +118,20 @@ async fn detect(
     // Nobody is to send an image for which there is no place.
     state.workers.check_place(place.claim.client)?;
     let model = state.model(query.model.as_deref())?;
-    let score = query.score.unwrap_or(model.score_threshold);
-    if !(0.0..=1.0).contains(&score) {
-        return Err(Refusal::Malformed(format!(
-            "expected a score of 0 to 1, found {score}"
-        )));
-    }
+    let score = match &query.score {
+        Some(text) => score_from(text)?,
+        None => model.score_threshold,
+    };
     let body = Received::receive(&state, &place, request).await?;
     let room = body.room.clone();
     let found = state.detect(&model, body.into_image()?, room).await?;
     Ok(Json(Answer::new(&model, &found, score)).into_response())
+}
+
+fn score_from(text: &str) -> Answered<f32> {
+    let score = text.parse().ok();
+    let score = score.filter(|score| (0.0..=1.0).contains(score));
+    score.ok_or_else(|| Refusal::Malformed(format!("expected a score of 0 to 1, found `{text}`")))
 }
 
 #[derive(Deserialize)]

@@ -51,8 +51,7 @@ pub(crate) fn any_given(options: &impl Serialize) -> Result<bool> {
 fn toml_table(options: &impl Serialize) -> Result<toml::Table> {
     toml::Table::try_from(options).map_err(|_| {
         UsageError(format!(
-            "the options are kept in the run's config.toml: expected paths in UTF-8 and numbers of \
-             at most {}",
+            "the options are kept in the run's config.toml: expected numbers of at most {}",
             i64::MAX
         ))
         .into()

@@ -7,4 +7,5 @@ pub(crate) mod reading;
 pub(crate) mod run;
 pub(crate) mod server;
 pub(crate) mod stall;
+pub(crate) mod threads;
 pub(crate) mod train_options;

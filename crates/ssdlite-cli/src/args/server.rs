@@ -7,11 +7,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use ssdlite_infer::{MOST_THREADS, all_cores};
+use ssdlite_infer::all_cores;
 use ssdlite_media::LiveOptions;
 use ssdlite_serve::{Access, DEFAULT_PORT, Model, ServerOptions};
 
 use super::stall::StallArgs;
+use super::threads::threads;
 use crate::outcome::UsageError;
 
 /// Where the server listens and whom it lets in.
@@ -22,12 +23,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
     /// Port to listen on; 0 picks a free one
-    #[arg(
-        long,
-        default_value_t = DEFAULT_PORT,
-        value_parser = port,
-        allow_negative_numbers = true
-    )]
+    #[arg(long, default_value_t = DEFAULT_PORT, value_parser = port)]
     port: u16,
     /// Let in who shows this token: 8 or more letters, digits or `-._~`
     #[arg(long, conflicts_with = "no_auth")]
@@ -41,7 +37,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Threads, 1 to 256 [default: all cores]
-    #[arg(long, value_parser = threads, allow_negative_numbers = true)]
+    #[arg(long, value_parser = threads)]
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
     stall: StallArgs,
@@ -91,11 +87,4 @@ impl ServerArgs {
 fn port(text: &str) -> Result<u16, String> {
     let expected = |_| format!("expected a whole number of 0 to {}", u16::MAX);
     text.parse().map_err(expected)
-}
-
-fn threads(text: &str) -> Result<NonZeroUsize, String> {
-    let threads = text.parse().ok();
-    threads
-        .filter(|threads| *threads <= MOST_THREADS)
-        .ok_or_else(|| format!("expected a whole number of 1 to {MOST_THREADS}"))
 }

@@ -14,12 +14,7 @@ const LONGEST_STALL: Duration = Duration::from_secs(3600);
 #[derive(Args)]
 pub(crate) struct StallArgs {
     /// Seconds without a frame after which a camera or a stream is opened again
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 5.0,
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     stall: f64,
 }
 

@@ -3,15 +3,23 @@
 //! Each option is a key of `config.toml`. Its default stands in the
 //! configuration alone, from where [`show_defaults`] puts it into the help.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Arg, Args};
 use serde::Serialize;
 use ssdlite_train::{ClassifierConfig, DetectorConfig};
 
 use super::config::show_defaults;
 use super::network::{BackboneArg, DeviceArg};
+
+/// Reads a path or a text that `config.toml` keeps, in UTF-8 as it is.
+fn kept_text() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().try_map(|text: OsString| {
+        text.into_string()
+            .map_err(|_| "expected UTF-8, in which the run's config.toml keeps it")
+    })
+}
 
 /// Adds what makes an option a switch that can also be turned off: `--switch`,
 /// `--switch=false`.
@@ -48,7 +56,11 @@ struct ModelArgs {
     size: Option<u32>,
     /// First weights: `imagenet` or `coco` (fetched), a model of ours or a PyTorch
     /// file, or `none`
-    #[arg(long, value_name = "imagenet|coco|FILE|none")]
+    #[arg(
+        long,
+        value_name = "imagenet|coco|FILE|none",
+        value_parser = kept_text()
+    )]
     weights: Option<String>,
 }
 
@@ -158,8 +170,12 @@ pub(crate) struct DetectorTaskArgs {
 #[command(mut_arg("voc_zero_based", switch), mut_arg("train_difficult", switch))]
 struct DetectorDataArgs {
     /// A VOC folder (Annotations, ImageSets, JPEGImages)
-    #[arg(value_name = "DATA", required_unless_present_any = ["config", "resume"])]
-    path: Option<PathBuf>,
+    #[arg(
+        value_name = "DATA",
+        value_parser = kept_text(),
+        required_unless_present_any = ["config", "resume"]
+    )]
+    path: Option<String>,
     /// Read boxes as counted from 0 with exclusive right and bottom edges
     #[arg(long)]
     voc_zero_based: Option<bool>,
@@ -254,8 +270,12 @@ pub(crate) struct ClassifierTaskArgs {
 struct ClassifierDataArgs {
     /// A folder of images in class folders, under train, val and test, or alone
     /// and then divided at random
-    #[arg(value_name = "DATA", required_unless_present_any = ["config", "resume"])]
-    path: Option<PathBuf>,
+    #[arg(
+        value_name = "DATA",
+        value_parser = kept_text(),
+        required_unless_present_any = ["config", "resume"]
+    )]
+    path: Option<String>,
     /// The part of all images that is trainval where DATA is divided at random; the
     /// rest is test
     #[arg(long, value_name = "SHARE")]

@@ -1,5 +1,6 @@
 //! `serve`: detectors behind an HTTP interface.
 
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -17,7 +18,7 @@ pub(crate) struct ServeArgs {
     /// by another that is put before it: `cars=runs/cars/best.safetensors`; the
     /// first answers where a request names none
     #[arg(required = true, value_name = "MODEL")]
-    models: Vec<String>,
+    models: Vec<OsString>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -35,12 +36,13 @@ impl ServeArgs {
     }
 }
 
-fn load(argument: &str) -> Result<Model> {
+fn load(argument: &OsStr) -> Result<Model> {
     // Most gets done when every thread has an image of its own.
     let threads = NonZeroUsize::MIN;
     match named_file(argument) {
         (Some(""), _) => Err(UsageError(format!(
-            "{argument}: expected a name before the `=`, found none"
+            "{}: expected a name before the `=`, found none",
+            argument.display()
         ))
         .into()),
         (Some(name), path) => Ok(Model {
@@ -52,10 +54,10 @@ fn load(argument: &str) -> Result<Model> {
 }
 
 /// The name and the file in `NAME=FILE`. A file that is there under exactly
-/// that name has no other.
-fn named_file(argument: &str) -> (Option<&str>, &Path) {
+/// that name has no other, nor has one whose name is not UTF-8.
+fn named_file(argument: &OsStr) -> (Option<&str>, &Path) {
     let path = Path::new(argument);
-    match argument.split_once('=') {
+    match argument.to_str().and_then(|text| text.split_once('=')) {
         Some((name, file)) if !path.exists() => (Some(name), Path::new(file)),
         _ => (None, path),
     }

@@ -1,6 +1,6 @@
 //! `live` and `serve`: the servers, from their start to their end.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -153,6 +153,27 @@ fn a_token_lets_in_and_frames_are_kept_where_told() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_model_whose_name_is_not_utf_8_is_served() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder_with_model();
+    let odd = OsStr::from_bytes(b"b\xe4.safetensors");
+    write_model(&folder.path().join(odd));
+    for command in ["serve", "live"] {
+        let args = [command.into(), odd.to_owned(), "--port".into(), "0".into()];
+        let args: [OsString; 4] = args;
+        let mut server = GoesOn::start(folder.path(), &args);
+        let address = server.line();
+        let (status, models) = ask(host(&address), "GET /v1/models", "", b"");
+        assert_eq!(status, 200);
+        assert_eq!(json(&models)["models"][0]["name"], "b\u{fffd}");
+        server.signal("TERM");
+        server.join().exits(0);
+    }
+}
+
+#[test]
 fn servers_that_would_let_anybody_in_are_refused() {
     let folder = folder_with_model();
     let refused: [&[&str]; 10] = [
@@ -261,7 +282,11 @@ fn watch(host: &str) -> TcpStream {
     let mut chunk = [0; 4096];
     for expected in [&b" 101 "[..], b"\"playing\"", b"\"detections\":"] {
         while !read.windows(expected.len()).any(|part| part == expected) {
-            let bytes = stream.read(&mut chunk).unwrap();
+            // A signal, as other tests send, does not disturb it.
+            let bytes = match stream.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.unwrap(),
+            };
             assert!(bytes > 0, "{}", String::from_utf8_lossy(&read));
             read.extend_from_slice(&chunk[..bytes]);
         }

@@ -1,6 +1,7 @@
 //! Model files, images and videos for the tests of `detect`, `live` and
 //! `serve`, and calls of the binary that go on until they are told to end.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -109,7 +110,7 @@ pub(crate) struct GoesOn {
 }
 
 impl GoesOn {
-    pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start<S: AsRef<OsStr>>(folder: &Path, args: &[S]) -> Self {
         let mut command = command(folder, args);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);

@@ -182,8 +182,22 @@ fn a_word_that_is_not_utf_8_is_named() {
     // Paths may be anything where a run need not keep them.
     let ran = run(folder.path(), &[word("inspect"), odd.clone()]).exits(1);
     assert!(ran.stderr.contains("b\u{fffd}um"), "{}", ran.stderr);
-    let ran = run(folder.path(), &[word("train"), odd]).exits(2);
-    assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);
+    for (args, argument) in [
+        (vec![word("train"), odd.clone()], "[DATA]"),
+        (
+            vec![word("classifier"), word("train"), odd.clone()],
+            "[DATA]",
+        ),
+        (
+            vec![word("train"), word("set"), word("--weights"), odd],
+            "--weights",
+        ),
+    ] {
+        let ran = run(folder.path(), &args).exits(2);
+        let words = ["UTF-8", "config.toml", argument];
+        let all = words.iter().all(|words| ran.stderr.contains(words));
+        assert!(all, "{}", ran.stderr);
+    }
 }
 
 #[test]
@@ -191,7 +205,7 @@ fn numbers_that_can_not_be_read_are_told_in_plain_words() {
     let folder = tempfile::tempdir().unwrap();
     let huge = "99999999999999999999999";
     for (option, value, words) in [
-        ("--epochs", "-1", "-1 is not in 0"),
+        ("--epochs", "-1", "a whole number of 0 to 4294967295"),
         ("--epochs", huge, "the number is too large"),
         ("--batch", "many", "expected a whole number of 0 or more"),
         ("--batch", "-1", "expected a whole number of 0 or more"),
@@ -206,8 +220,10 @@ fn numbers_that_can_not_be_read_are_told_in_plain_words() {
         ("--lr", "", "expected a number"),
     ] {
         let given = format!("{option}={value}");
-        let ran = run(folder.path(), &["train", "set", &given]).exits(2);
-        assert!(ran.stderr.contains(words), "{given}: {}", ran.stderr);
+        for given in [&[given.as_str()][..], &[option, value]] {
+            let ran = run(folder.path(), &[&["train", "set"], given].concat()).exits(2);
+            assert!(ran.stderr.contains(words), "{given:?}: {}", ran.stderr);
+        }
     }
     for (option, value, words) in [
         ("--epochs", "0", "at least one epoch"),
@@ -228,6 +244,36 @@ fn numbers_that_can_not_be_read_are_told_in_plain_words() {
         assert!(ran.stderr.contains(words), "{given}: {}", ran.stderr);
     }
     assert!(!folder.path().join("runs").exists());
+}
+
+#[test]
+fn options_out_of_bounds_are_wrong_usage_and_no_fault_of_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (detector(), text(detection_data()));
+    for (option, value, words) in [
+        ("--score", "-1", "0 to 1"),
+        ("--nms", "nan", "0 to 1"),
+        ("--soft-nms", "inf", "positive"),
+        ("--candidates", "0", "at least one"),
+        ("--max-detections", "4294967296", "at most 10000"),
+    ] {
+        for command in ["detect", "eval"] {
+            let args = [command, &model, &data, option, value];
+            let ran = run(folder.path(), &args).exits(2);
+            assert!(ran.stderr.contains(words), "{args:?}: {}", ran.stderr);
+            assert!(!ran.stderr.contains(&model), "{args:?}: {}", ran.stderr);
+        }
+    }
+    let least = ["data", "sample", "set", "--images", "9"];
+    let ran = run(folder.path(), &least).exits(2);
+    assert!(ran.stderr.contains("10 to 1000000"), "{}", ran.stderr);
+    for command in [&["detect"][..], &["classifier", "predict"]] {
+        for threads in ["-1", "0", "257", "18446744073709551615"] {
+            let args = [command, &[&model, &data, "--threads", threads]].concat();
+            let ran = run(folder.path(), &args).exits(2);
+            assert!(ran.stderr.contains("1 to 256"), "{args:?}: {}", ran.stderr);
+        }
+    }
 }
 
 #[cfg(unix)]

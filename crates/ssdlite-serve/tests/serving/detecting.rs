@@ -179,7 +179,9 @@ fn what_would_be_left_out_is_refused_by_name() {
             "unknown field `scores`, expected `model` or `score`",
         ),
         ("score=0.1&score=0.9", "duplicate field `score`"),
-        ("score=0,5", "score"),
+        ("score=0,5", "expected a score of 0 to 1, found `0,5`"),
+        ("score=", "expected a score of 0 to 1, found ``"),
+        ("score=NaN", "expected a score of 0 to 1, found `NaN`"),
     ] {
         let answer = post(server.address, &format!("/v1/detect?{query}"), image);
         assert_eq!(answer.status, 400);

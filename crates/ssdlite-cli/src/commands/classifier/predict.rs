@@ -11,6 +11,7 @@ use ssdlite_image::Limits;
 use ssdlite_infer::Classifier;
 use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
+use crate::args::threads::threads;
 use crate::console;
 use crate::models::run_options;
 use crate::outcome::{Outcome, for_each_input};
@@ -25,8 +26,8 @@ pub(crate) struct PredictArgs {
     /// So many classes an image
     #[arg(long, default_value_t = 5)]
     top: usize,
-    /// Threads [default: all cores]
-    #[arg(long)]
+    /// Threads, 1 to 256 [default: all cores]
+    #[arg(long, value_parser = threads)]
     threads: Option<NonZeroUsize>,
     /// Print one JSON object an image; in names, what is not UTF-8 is replaced
     #[arg(long)]

@@ -17,6 +17,7 @@ use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 use self::video::{VideoTask, settings_to_track};
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::stall::StallArgs;
+use crate::args::threads::threads;
 use crate::console;
 use crate::models::{Purpose, load_detector};
 use crate::outcome::{Outcome, for_each_input};
@@ -45,8 +46,8 @@ pub(crate) struct DetectArgs {
     /// Follow the objects of videos, cameras and streams: each keeps its number
     #[arg(long)]
     track: bool,
-    /// Threads [default: all cores]
-    #[arg(long)]
+    /// Threads, 1 to 256 [default: all cores]
+    #[arg(long, value_parser = threads)]
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
     stall: StallArgs,
