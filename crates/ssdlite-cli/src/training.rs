@@ -163,8 +163,7 @@ impl RunArgs {
             Some(run) => RunFolder::open(run)?,
             None => RunFolder::create(self.new_folder(task)?, Overwrite::Refuse)?,
         };
-        console::note(&format!("run folder: {}", folder.path().display()));
-        let mut progress = TrainingProgress::new(self.json);
+        let mut progress = TrainingProgress::new(folder.path(), self.json);
         let stop = stop_on_signal("stopping after this step")?;
         let outcome = train(&mut Session {
             folder: &folder,

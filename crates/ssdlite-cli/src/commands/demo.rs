@@ -95,7 +95,7 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
     // The sample's objects are large, so no smaller ones need be made of them.
     config.augment.zoom_out = 0.0;
     config.evaluation.every = 10;
-    let mut progress = TrainingProgress::new(false);
+    let mut progress = TrainingProgress::new(folder.path(), false);
     let stop = stop_on_signal("stopping after this step")?;
     let data = RunData::of_detector(&config, &mut progress)?;
     let outcome = train_detector(

@@ -1,6 +1,7 @@
 //! Progress of a training run, on standard error: a bar with the losses while
 //! an epoch goes on, a line when it is done.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,19 +11,22 @@ use crate::console::{self, counted};
 
 /// Shows a run to a person; to a program as well, if asked.
 pub(crate) struct TrainingProgress {
+    folder: PathBuf,
     bar: ProgressBar,
     json: bool,
     unprinted: Option<anyhow::Error>,
 }
 
 impl TrainingProgress {
-    pub(crate) fn new(json: bool) -> Self {
+    /// For the run in `folder`.
+    pub(crate) fn new(folder: &Path, json: bool) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let template = "{prefix} {bar:24} {pos}/{len} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         Self {
+            folder: folder.to_owned(),
             bar,
             json,
             unprinted: None,
@@ -48,6 +52,7 @@ impl Drop for TrainingProgress {
 
 impl Observer for TrainingProgress {
     fn started(&mut self, run: &RunStarted) {
+        self.line(&format!("run folder: {}", self.folder.display()));
         if let Some(weights) = &run.weights {
             self.line(weights);
         }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::files::{Overwrite, make_folder};
 use crate::parallel;
 use crate::split::{Division, PartSizes, Split, SplitShares, divide};
+use crate::voc::annotation::is_difficult;
 use crate::voc::folder::VocFolder;
 
 /// How many images each list got.
@@ -87,7 +88,7 @@ impl VocFolder {
     }
 
     /// The images divided so that no part is without an object, and if it can be so
-    /// that `trainval` has every class of `test`: the first such division of those
+    /// that `train` has every class, or `trainval` every class of `test`: the first such division of those
     /// that the seed stands for.
     fn division<'a>(&self, ids: &[&'a str], shares: &SplitShares) -> Result<Division<&'a str>> {
         const TRIED: u64 = 100;
@@ -112,6 +113,12 @@ impl VocFolder {
                 .copied()
                 .collect()
         };
+        let learns_all = |division: &Division<&str>| {
+            let learnt = classes_of(&division.train);
+            [&division.val, &division.test]
+                .iter()
+                .all(|part| classes_of(part).is_subset(&learnt))
+        };
         let knows_all = |division: &Division<&str>| {
             let mut known = classes_of(&division.train);
             known.extend(classes_of(&division.val));
@@ -126,7 +133,8 @@ impl VocFolder {
             })
         };
         divisions()
-            .find(|division| is_sound(division) && knows_all(division))
+            .find(|division| is_sound(division) && learns_all(division))
+            .or_else(|| divisions().find(|division| is_sound(division) && knows_all(division)))
             .or_else(|| divisions().find(is_sound))
             .ok_or_else(|| {
                 Error::InvalidRequest(format!(
@@ -148,7 +156,7 @@ impl VocFolder {
             classes: objects()
                 .filter_map(|object| object.name.as_deref())
                 .collect(),
-            count: objects().any(|object| object.difficult.as_deref() != Some("1")),
+            count: objects().any(|object| !is_difficult(object).unwrap_or(false)),
         }
     }
 }
