@@ -111,16 +111,15 @@ impl RunArgs {
         let name = folder.display();
         let fault = match std::fs::metadata(folder) {
             Ok(found) if found.is_dir() => return Ok(()),
-            Ok(_) => format!("the data folder {name} is a file"),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                format!("the data folder {name} does not exist")
-            }
-            Err(error) => format!("the data folder {name} can't be opened: {error}"),
+            Ok(_) => "expected a folder of data, found a file".to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => "there is no such folder".into(),
+            Err(error) => format!("can't be opened: {error}"),
         };
         match &self.resume {
-            None => anyhow::bail!("{fault}"),
+            None => anyhow::bail!("{name}: {fault}"),
             Some(run) => anyhow::bail!(
-                "{}: {fault}: put it back, or change `path` in the section [data]",
+                "{}: the data folder {name}: {fault}; put it back, or change `path` in the \
+                 section [data]",
                 run.join(CONFIG).display()
             ),
         }

@@ -175,7 +175,7 @@ fn a_files_lines_are_counted_in_the_file_whatever_the_options() {
 fn a_data_folder_that_does_not_exist_is_said_not_to() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run(folder.path(), &["train", "absent", "--weights", "coco"]).exits(1);
-    let words = "the data folder absent does not exist";
+    let words = "absent: there is no such folder";
     assert!(ran.stderr.contains(words), "{}", ran.stderr);
     assert!(!folder.path().join("runs").exists());
 
@@ -187,7 +187,11 @@ fn a_data_folder_that_does_not_exist_is_said_not_to() {
     assert!(config.contains(&data), "{config}");
     fs::write(copy.join("config.toml"), config.replace(&data, "/moved")).unwrap();
     let ran = run(folder.path(), &["train", "--resume", "copy"]).exits(1);
-    for words in ["copy/config.toml", "/moved does not exist", "`path`"] {
+    for words in [
+        "copy/config.toml",
+        "/moved: there is no such folder",
+        "`path`",
+    ] {
         assert!(ran.stderr.contains(words), "{}", ran.stderr);
     }
 }
@@ -216,9 +220,11 @@ fn what_teaches_nothing_is_refused_before_the_work() {
     }
     assert!(!folder.path().join("runs/run").exists());
     let all = [&args[..], &["--train-difficult"]].concat();
-    let ran = run(folder.path(), &all).exits(0);
-    let words = "the split val has no objects that count";
+    let ran = run(folder.path(), &all).exits(1);
+    let words = "objects to evaluate on in the split val, found none that count";
     assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    fs::remove_file(set.join("ImageSets/Main/val.txt")).unwrap();
+    run(folder.path(), &all).exits(0);
     let patient = ["train", "set", "--train-difficult", "--patience", "2"];
     let patient = [&patient[..], &TINY].concat();
     let ran = run(folder.path(), &patient).exits(1);
@@ -363,4 +369,50 @@ fn resuming_takes_a_run_and_no_other_options() {
     assert!(ran.stderr.contains(&words), "{}", ran.stderr);
     let way_on = format!("`ssdlite train --resume {finished}` goes on");
     assert!(ran.stderr.contains(&way_on), "{}", ran.stderr);
+}
+
+#[test]
+fn objects_below_a_pixel_of_the_input_and_classes_without_any_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    let corners = ["xmin", "ymin", "xmax", "ymax"];
+    let moved = |xml: &str, to: [&str; 4]| {
+        let mut lines: Vec<String> = xml.lines().map(str::to_owned).collect();
+        for line in &mut lines {
+            for (corner, value) in corners.iter().zip(to) {
+                if line.contains(&format!("<{corner}>")) {
+                    *line = format!("<{corner}>{value}</{corner}>");
+                }
+            }
+        }
+        lines.join("\n")
+    };
+    let args = ["train", "set", "--epochs", "1", "--name", "run"];
+    let args = [&args[..], &TINY].concat();
+    rewrite(&set, |xml| moved(xml, ["5", "5", "6", "6"]));
+    let ran = run(folder.path(), &args).exits(1);
+    let said = "narrower or lower than a pixel of the input";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("run folder"), "{}", ran.stderr);
+    // One of them large enough, and of a class that no image to learn from has.
+    let train = fs::read_to_string(set.join("ImageSets/Main/train.txt")).unwrap();
+    let first = train.lines().next().unwrap().trim();
+    let path = set.join(format!("Annotations/{first}.xml"));
+    let xml = fs::read_to_string(&path).unwrap();
+    fs::write(&path, moved(&xml, ["5", "5", "99", "99"])).unwrap();
+    let val = fs::read_to_string(set.join("ImageSets/Main/val.txt")).unwrap();
+    let first = val.lines().next().unwrap().trim();
+    let path = set.join(format!("Annotations/{first}.xml"));
+    let xml = fs::read_to_string(&path).unwrap();
+    fs::write(&path, xml.replacen("<name>", "<name>rare ", 1)).unwrap();
+    let ran = run(folder.path(), &args).exits(0);
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    let rare = "has no objects to learn from: the network will not know it";
+    assert!(ran.stderr.contains(rare), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("run folder: runs/run"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -88,7 +88,7 @@ impl VocFolder {
     }
 
     /// The images divided so that no part is without an object, and if it can be so
-    /// that `train` has every class, or `trainval` every class of `test`: the first such division of those
+    /// that `trainval` has every class of `test`: the first such division of those
     /// that the seed stands for.
     fn division<'a>(&self, ids: &[&'a str], shares: &SplitShares) -> Result<Division<&'a str>> {
         const TRIED: u64 = 100;
@@ -113,12 +113,6 @@ impl VocFolder {
                 .copied()
                 .collect()
         };
-        let learns_all = |division: &Division<&str>| {
-            let learnt = classes_of(&division.train);
-            [&division.val, &division.test]
-                .iter()
-                .all(|part| classes_of(part).is_subset(&learnt))
-        };
         let knows_all = |division: &Division<&str>| {
             let mut known = classes_of(&division.train);
             known.extend(classes_of(&division.val));
@@ -133,8 +127,7 @@ impl VocFolder {
             })
         };
         divisions()
-            .find(|division| is_sound(division) && learns_all(division))
-            .or_else(|| divisions().find(|division| is_sound(division) && knows_all(division)))
+            .find(|division| is_sound(division) && knows_all(division))
             .or_else(|| divisions().find(is_sound))
             .ok_or_else(|| {
                 Error::InvalidRequest(format!(

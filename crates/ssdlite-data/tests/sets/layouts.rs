@@ -661,7 +661,10 @@ fn a_class_of_few_images_is_not_in_test_alone() {
         };
         let folder = maker.open();
         folder.write_splits(&shares, Overwrite::Allow).unwrap();
-        assert_eq!(checked(&maker), (10, Vec::new()), "{seed}");
+        let (objects, mut findings) = checked(&maker);
+        // It may be in `val` alone.
+        findings.retain(|finding| finding.kind != FindingKind::EmptyClass);
+        assert_eq!((objects, findings), (10, Vec::new()), "{seed}");
     }
 }
 
