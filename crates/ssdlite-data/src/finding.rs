@@ -88,7 +88,8 @@ pub enum FindingKind {
     InvalidClass,
     /// Classes whose names look alike.
     SimilarClasses,
-    /// No object of any image has a name that a class may have.
+    /// No object of any image has a name that a class may have, or the folders of a
+    /// classifier are of one class alone.
     NoClasses,
     /// A class without an image in a split where one is needed.
     EmptyClass,

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::files::entries_of;
 use crate::finding::{Finding, FindingKind, Losses, Reading, because_of, quoted, similar_classes};
 use crate::images::{SHOWN_ENDINGS, decode_fault, header_within_limits};
-use crate::layout::{ClassLayout, Layout, expected_classes};
+use crate::layout::{ClassLayout, Layout, expected_classes, shown};
 use crate::parallel;
 use crate::split::{PartSizes, Split, SplitShares, divide};
 use crate::tree::{Tree, under};
@@ -178,7 +178,7 @@ impl ImageFolder {
             let reason = match (findings.first(), &self.layout) {
                 (Some(_), _) => because_of(&findings),
                 (None, ClassLayout::Single) => {
-                    "; divided at random, so few images a class leave none for it".to_owned()
+                    "; divided at random, a class needs three images at least".to_owned()
                 }
                 (None, ClassLayout::PerSplit(_)) => String::new(),
             };
@@ -201,7 +201,12 @@ impl ImageFolder {
     pub fn check(&self, options: &ImageFolderOptions) -> Result<CheckReport> {
         let classes = self.expected_classes(options)?;
         let mut findings = self.findings.clone();
-        findings.extend(similar_classes(&classes, self.train_base()));
+        findings.extend(similar_classes(&classes, shown(self.train_base())));
+        if classes.len() < 2 {
+            let message = "holds images of one class alone: expected two or more to tell apart";
+            let place = shown(self.train_base());
+            findings.push(Finding::error(place, FindingKind::NoClasses, message));
+        }
         let mut losses = Losses::default();
         let mut images = 0;
         for split in [Split::Train, Split::Val, Split::Test] {
@@ -305,7 +310,8 @@ impl ImageFolder {
                 let files = images_in(&path, &place, &mut contents.findings)?;
                 let Some(class) = classes.id_of(&name) else {
                     contents.losses.images_skipped += files.len();
-                    contents.findings.push(unknown_class(place, &name, classes));
+                    let finding = unknown_class(place, &name, classes, files.len());
+                    contents.findings.push(finding);
                     continue;
                 };
                 let files = match self.layout {
@@ -404,7 +410,9 @@ fn part<T: Ord + Clone>(files: Vec<T>, split: Split, class: &str, shares: &Split
     let keys: Vec<u64> = std::iter::once(shares.seed)
         .chain(class.bytes().map(u64::from))
         .collect();
-    let sizes = PartSizes::rounded(files.len(), shares);
+    let count = files.len();
+    let sizes = PartSizes::without_empty(count, shares)
+        .unwrap_or_else(|_| PartSizes::rounded(count, shares));
     let division = divide(files, sizes, &keys);
     match split {
         Split::Train => division.train,
@@ -418,8 +426,12 @@ fn part<T: Ord + Clone>(files: Vec<T>, split: Split, class: &str, shares: &Split
     }
 }
 
-fn unknown_class(place: String, name: &str, classes: &ClassNames) -> Finding {
+fn unknown_class(place: String, name: &str, classes: &ClassNames, images: usize) -> Finding {
     match ClassNames::new([name]) {
+        _ if images == 0 => {
+            let message = "holds no image, so it is no class";
+            Finding::error(place, FindingKind::EmptyClass, message)
+        }
         Err(fault) => Finding::error(place, FindingKind::InvalidClass, fault.to_string()),
         Ok(_) => {
             let message = format!(

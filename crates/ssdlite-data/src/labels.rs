@@ -14,6 +14,7 @@ pub(crate) fn other_labels(tree: &Tree) -> Option<String> {
         .map(|file| (file.folder.as_str(), file.stem()))
         .collect();
     let form = |file: &TreeFile| match file.ending().as_str() {
+        "xml" => form_of_xml(file),
         "json" => form_of_json(file),
         "yaml" | "yml" => is_yolo_description(file).then_some("YOLO"),
         "txt" => {
@@ -27,15 +28,25 @@ pub(crate) fn other_labels(tree: &Tree) -> Option<String> {
     };
     /// Of thousands of files the first of each kind tell what all are.
     const ASKED: usize = 20;
-    ["json", "yaml", "yml", "txt", "csv", "tfrecord", "record"]
-        .into_iter()
-        .find_map(|ending| {
-            let others = (tree.files.iter()).filter(|file| file.kind == FileKind::Other);
-            let of_ending = others.filter(|file| file.ending() == ending);
-            let mut asked = of_ending.take(ASKED);
-            asked
-                .find_map(|file| Some(format!("{} labels ({})", form(file)?, quoted(&file.file()))))
-        })
+    [
+        "xml", "json", "yaml", "yml", "txt", "csv", "tfrecord", "record",
+    ]
+    .into_iter()
+    .find_map(|ending| {
+        let of_ending = (tree.files.iter()).filter(|file| file.ending() == ending);
+        let mut asked = of_ending.take(ASKED);
+        asked.find_map(|file| Some(format!("{} labels ({})", form(file)?, quoted(&file.file()))))
+    })
+}
+
+/// The form of an XML file that is none of VOC's.
+fn form_of_xml(file: &TreeFile) -> Option<&'static str> {
+    let start = String::from_utf8_lossy(&read_start(&file.path)).into_owned();
+    let has = |element: &str| start.contains(&format!("<{element}"));
+    if has("annotations") && (has("image") || has("track") || has("meta")) {
+        return Some("CVAT");
+    }
+    (has("dataset") && has("images")).then_some("dlib")
 }
 
 fn form_of_json(file: &TreeFile) -> Option<&'static str> {
@@ -50,6 +61,12 @@ fn form_of_json(file: &TreeFile) -> Option<&'static str> {
     let has = |key: &str| start.contains(&format!("\"{key}\""));
     if has("shapes") && has("points") {
         return Some("LabelMe");
+    }
+    if has("regions") && has("shape_attributes") {
+        return Some("VIA");
+    }
+    if has("rectanglelabels") {
+        return Some("Label Studio");
     }
     let is_coco = has("bbox") || has("categories") || has("images") && has("annotations");
     is_coco.then_some("COCO")
@@ -74,12 +91,20 @@ fn is_yolo_labels(file: &TreeFile) -> bool {
     class.is_some() && numbers.is_some_and(|numbers| numbers.len() >= 4)
 }
 
-/// Whether the heading of a table names the corners of boxes.
+/// Whether the heading of a table names the corners of boxes, or its first row has a
+/// file, four numbers and a class.
 fn is_table_of_boxes(file: &TreeFile) -> bool {
     let start = read_start(&file.path);
     let text = String::from_utf8_lossy(&start);
     let heading = text.lines().next().unwrap_or_default().to_lowercase();
+    let columns: Vec<&str> = heading.split(',').collect();
+    let corners = columns.get(1..5).filter(|_| columns.len() == 6);
     ["xmin", "x_min", "x1", "bbox"]
         .iter()
         .any(|corner| heading.contains(corner))
+        || corners.is_some_and(|corners| {
+            corners
+                .iter()
+                .all(|text| text.trim().parse::<f64>().is_ok())
+        })
 }

@@ -15,6 +15,20 @@ use crate::split::Split;
 use crate::tree::{FileKind, Tree, TreeFile, below, under};
 use crate::voc::layout::{ANNOTATIONS, IMAGES, LISTS_PARENT, VOC_MASKS};
 
+/// Names of folders that say what kind of files they hold, in lower case: no
+/// classes, where there is no other name.
+const KINDS: [&str; 9] = [
+    "annotations",
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "jpegimages",
+    "labels",
+    "mask",
+    "masks",
+];
+
 /// What a data folder holds, and all its files.
 pub(crate) enum Layout {
     Boxes(BoxLayout, Tree),
@@ -107,7 +121,10 @@ fn is_annotated(tree: &Tree) -> bool {
         let mut start = read_start(&file.path);
         start.retain(|&byte| byte != 0);
         let root = b"<annotation";
-        start.windows(root.len()).any(|window| window == root)
+        let windows = start.windows(root.len() + 1);
+        let mut starting = windows.filter(|window| window.starts_with(root));
+        // CVAT's own form has `<annotations>`.
+        starting.any(|window| !window[root.len()].is_ascii_alphanumeric())
     };
     annotations().any(is_beside) || annotations().take(ASKED).any(has_root)
 }
@@ -151,7 +168,7 @@ fn boxes_in(tree: &Tree, base: &str, prefix: &str) -> std::result::Result<BoxLay
     if let (Some(annotations), Some(images)) = (annotations, images) {
         let is_vocs = annotations == ANNOTATIONS;
         let [annotations, images] = [annotations, images].map(|name| under(base, name));
-        let apart = tree.all_in(&annotations).images == 0 && tree.all_in(&images).annotations == 0;
+        let apart = tree.all_in(&images).annotations == 0 && !tree.mixes_kinds(&annotations);
         if is_vocs || apart {
             return Ok(part(&annotations, &images));
         }
@@ -241,6 +258,17 @@ fn classes_in(tree: &Tree) -> Result<ClassLayout> {
             root.display()
         )));
     }
+    let unlabelled = |folder: &str| {
+        let named = (tree.children(folder).into_iter()).map(|name| (name, under(folder, name)));
+        let holding = named.filter(|(_, place)| tree.all_in(place).images > 0);
+        let (names, places): (Vec<&str>, Vec<String>) = holding.unzip();
+        let are_kinds = (names.iter()).all(|name| KINDS.contains(&name.to_lowercase().as_str()));
+        (are_kinds && !names.is_empty()).then(|| {
+            let places: Vec<&str> = places.iter().map(String::as_str).collect();
+            let fault = format!("found images without labels in {}", listed(&places));
+            expected_classes(root, &fault)
+        })
+    };
     let splits: Vec<(Split, &str)> = (children.iter())
         .filter_map(|name| Some((Split::from_folder_name(name)?, *name)))
         .collect();
@@ -248,6 +276,9 @@ fn classes_in(tree: &Tree) -> Result<ClassLayout> {
     if let Some((_, train)) = train
         && !tree.children(train).is_empty()
     {
+        if let Some(error) = unlabelled(train) {
+            return Err(error);
+        }
         let mut folders = BTreeMap::new();
         for (split, name) in splits {
             if let Some(other) = folders.insert(split, name.to_owned()) {
@@ -272,6 +303,9 @@ fn classes_in(tree: &Tree) -> Result<ClassLayout> {
         let inner = inner.map_or("", |file| &file.folder);
         let fault = format!("found images further down, as in {}", quoted(inner));
         return Err(expected_classes(root, &fault));
+    }
+    if let Some(error) = unlabelled("") {
+        return Err(error);
     }
     Ok(ClassLayout::Single)
 }
@@ -345,10 +379,16 @@ impl BoxLayout {
         if child.is_empty() {
             return false;
         }
-        let inner = tree.children(&under(&self.base, child)).into_iter();
+        let place = under(&self.base, child);
+        let is_of_parts = self.parts.iter().any(|part| {
+            let mut folders = [&part.annotations, &part.images].into_iter();
+            folders.any(|folder| below(folder, &place).is_some())
+        });
         let is_data_folder = || {
+            let inner = tree.children(&place).into_iter();
             let mut splits = inner.filter_map(Split::from_folder_name);
-            splits.any(|split| split == Split::Train)
+            let is_unread = !is_of_parts && tree.all_in(&place).annotations == 0;
+            is_unread && splits.any(|split| split == Split::Train)
         };
         VOC_MASKS.contains(&child) || is_data_folder()
     }
@@ -363,6 +403,7 @@ impl BoxLayout {
         };
         let mut groups: BTreeMap<(&str, String), Vec<&TreeFile>> = BTreeMap::new();
         let others = (tree.files.iter()).filter(|file| file.kind == FileKind::Other);
+        // Lists are told of where they are read.
         for file in others.filter(|file| is_data(&file.folder) && split_of_list(file).is_none()) {
             let group = groups.entry((&file.folder, file.ending())).or_default();
             group.push(file);
@@ -383,7 +424,7 @@ impl BoxLayout {
 }
 
 /// A folder, seen from the data folder, as a finding's file.
-fn shown(folder: &str) -> &str {
+pub(crate) fn shown(folder: &str) -> &str {
     if folder.is_empty() { "." } else { folder }
 }
 

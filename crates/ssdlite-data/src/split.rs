@@ -59,14 +59,11 @@ impl FromStr for Split {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|split| split.name() == name)
-            .ok_or_else(|| {
-                Error::InvalidRequest(format!(
-                    "expected the split train, val, trainval or test, found `{name}`"
-                ))
-            })
+        Self::from_folder_name(name).ok_or_else(|| {
+            Error::InvalidRequest(format!(
+                "expected the split train, val, trainval or test, found `{name}`"
+            ))
+        })
     }
 }
 
@@ -204,7 +201,8 @@ mod tests {
         for split in Split::ALL {
             assert_eq!(split.name().parse::<Split>().unwrap(), split);
         }
-        assert!("Train".parse::<Split>().is_err());
+        assert_eq!("Valid".parse::<Split>().unwrap(), Split::Val);
+        assert!("eval".parse::<Split>().is_err());
     }
 
     #[test]

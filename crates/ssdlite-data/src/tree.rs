@@ -181,6 +181,12 @@ impl Tree {
         sum
     }
 
+    /// Whether a folder, or one in it, holds images and annotations beside each other.
+    pub(crate) fn mixes_kinds(&self, folder: &str) -> bool {
+        let mut inner = (self.folders.iter()).filter(|(inner, _)| below(inner, folder).is_some());
+        inner.any(|(_, counts)| counts.images > 0 && counts.annotations > 0)
+    }
+
     /// The files of a folder and of all folders in it.
     pub(crate) fn files_in<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a TreeFile> {
         let files = self.files.iter();

@@ -372,3 +372,49 @@ fn resuming_takes_a_run_and_no_other_options() {
     let way_on = format!("`ssdlite train --resume {finished}` goes on");
     assert!(ran.stderr.contains(&way_on), "{}", ran.stderr);
 }
+
+#[test]
+fn objects_below_a_pixel_of_the_input_and_classes_without_any_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    let corners = ["xmin", "ymin", "xmax", "ymax"];
+    let moved = |xml: &str, to: [&str; 4]| {
+        let mut lines: Vec<String> = xml.lines().map(str::to_owned).collect();
+        for line in &mut lines {
+            for (corner, value) in corners.iter().zip(to) {
+                if line.contains(&format!("<{corner}>")) {
+                    *line = format!("<{corner}>{value}</{corner}>");
+                }
+            }
+        }
+        lines.join("\n")
+    };
+    let args = ["train", "set", "--epochs", "1", "--name", "run"];
+    let args = [&args[..], &TINY].concat();
+    rewrite(&set, |xml| moved(xml, ["5", "5", "6", "6"]));
+    let ran = run(folder.path(), &args).exits(1);
+    let said = "narrower or lower than a pixel of the input";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("run folder"), "{}", ran.stderr);
+    // One of them large enough, and of a class that no image to learn from has.
+    let train = fs::read_to_string(set.join("ImageSets/Main/train.txt")).unwrap();
+    let first = train.lines().next().unwrap().trim();
+    let path = set.join(format!("Annotations/{first}.xml"));
+    let xml = fs::read_to_string(&path).unwrap();
+    fs::write(&path, moved(&xml, ["5", "5", "99", "99"])).unwrap();
+    let val = fs::read_to_string(set.join("ImageSets/Main/val.txt")).unwrap();
+    let first = val.lines().next().unwrap().trim();
+    let path = set.join(format!("Annotations/{first}.xml"));
+    let xml = fs::read_to_string(&path).unwrap();
+    fs::write(&path, xml.replacen("<name>", "<name>rare ", 1)).unwrap();
+    let ran = run(folder.path(), &args).exits(0);
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    let rare = "has no objects to learn from: the network will not know it";
+    assert!(ran.stderr.contains(rare), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("run folder: runs/run"),
+        "{}",
+        ran.stderr
+    );
+}

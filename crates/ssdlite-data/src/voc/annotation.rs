@@ -3,7 +3,9 @@
 use ssdlite_core::{ClassId, ClassNames, GroundTruth, ImageSize, PixelBox};
 use ssdlite_image::Header;
 
-use crate::finding::{FileFindings, Finding, FindingKind, Looks, Losses, QUOTED_CHARS, quoted};
+use crate::finding::{
+    FileFindings, Finding, FindingKind, Looks, Losses, QUOTED_CHARS, escaped, quoted,
+};
 use crate::voc::Coordinates;
 use crate::voc::xml::{CORNERS, ROTATED_BOX, RawAnnotation, RawObject};
 
@@ -301,7 +303,19 @@ pub(super) fn corners_of(object: &RawObject) -> Result<Corners, Fault> {
             (None, None) => malformed("found no <bndbox>".into()),
         };
     }
-    let edges = numbers(&object.corners, CORNERS)?;
+    let edges = numbers(&object.corners, CORNERS).map_err(|(kind, fault)| {
+        let known = CORNERS.join(", ");
+        match &object.other_edge {
+            Some(other) if kind == FindingKind::MalformedObject => (
+                kind,
+                format!(
+                    "expected {known} in <bndbox>, {fault} but <{}>",
+                    escaped(other)
+                ),
+            ),
+            _ => (kind, fault),
+        }
+    })?;
     let mut corners = Corners {
         edges,
         are_exact: false,
@@ -529,7 +543,8 @@ fn class_of(object: &RawObject, classes: Option<&Expected<'_>>) -> Result<ClassI
     })
 }
 
-fn is_difficult(object: &RawObject) -> Result<bool, String> {
+/// Whether an object is difficult; the error is a message for the user.
+pub(super) fn is_difficult(object: &RawObject) -> Result<bool, String> {
     match object.difficult.as_deref() {
         None | Some("" | "0" | "false" | "False" | "Unspecified") => Ok(false),
         Some("1" | "true" | "True") => Ok(true),

@@ -1,10 +1,12 @@
 //! The check of a VOC folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use ssdlite_core::{ClassId, ClassNames, GroundTruth};
 use ssdlite_image::DecodeMemory;
 
 use crate::check::CheckReport;
+use crate::dataset::DetectionImage;
 use crate::error::Result;
 use crate::finding::{Finding, FindingKind, Losses, quoted, similar_classes};
 use crate::images::decode_fault;
@@ -13,7 +15,6 @@ use crate::split::Split;
 use crate::voc::VocOptions;
 use crate::voc::annotation::Expected;
 use crate::voc::folder::{DataFile, VocFolder, no_classes};
-use crate::voc::layout::ANNOTATIONS;
 use crate::voc::lists::List;
 use crate::voc::read::{Expectation, ImageReading};
 
@@ -68,15 +69,19 @@ impl VocFolder {
                     true => ids.clone(),
                     false => self.list_that_names_classes()?.ids,
                 };
-                let classes = self.classes_of(&naming)?;
+                let mut classes = self.classes_of(&naming)?;
                 if classes.is_none() {
                     let (kind, message) = (FindingKind::NoClasses, no_classes(&naming));
-                    findings.push(Finding::error(ANNOTATIONS, kind, message));
+                    findings.push(Finding::error(self.annotations_folder(), kind, message));
+                    // With those of all images the other faults can be told.
+                    let all: Vec<String> = self.annotation_ids().map(str::to_owned).collect();
+                    classes = self.classes_of(&all)?;
                 }
                 classes
             }
         };
-        findings.extend((classes.iter()).flat_map(|classes| similar_classes(classes, ANNOTATIONS)));
+        let alike = |classes| similar_classes(classes, self.annotations_folder());
+        findings.extend(classes.iter().flat_map(alike));
         let expectation = Expectation {
             classes: classes.as_ref().map(Expected::new),
             coordinates: options.coordinates,
@@ -89,21 +94,68 @@ impl VocFolder {
             findings.push(Finding::warning(file, FindingKind::Unlisted, message));
             findings.extend(reading.findings);
         }
-        let mut images = 0;
-        let mut objects = 0;
+        let mut images = Vec::new();
         for reading in parallel::map(&ids, read) {
             losses += reading.losses;
             findings.extend(reading.findings);
-            if let Some(image) = reading.image {
-                images += 1;
-                objects += image.objects.len();
-            }
+            images.extend(reading.image);
         }
+        findings.extend(self.percentages(&images));
+        findings.extend(self.unusable_splits(&lists, &images, classes.as_ref()));
         Ok(CheckReport {
-            images,
-            objects,
+            images: images.len(),
+            objects: images.iter().map(|image| image.objects.len()).sum(),
             ..CheckReport::new(findings, losses)
         })
+    }
+
+    /// Splits with sound images, of which none has an object that counts, and classes
+    /// that can't be learnt from `train`.
+    fn unusable_splits(
+        &self,
+        lists: &BTreeMap<Split, List>,
+        images: &[DetectionImage],
+        classes: Option<&ClassNames>,
+    ) -> Vec<Finding> {
+        let by_id: HashMap<&str, &DetectionImage> = (images.iter())
+            .map(|image| (image.id.as_str(), image))
+            .collect();
+        let mut findings = Vec::new();
+        for (&split, list) in lists {
+            if split == Split::TrainVal && lists.contains_key(&Split::Train) {
+                continue;
+            }
+            let of_split = (list.ids.iter()).filter_map(|id| by_id.get(id.as_str()));
+            let objects: Vec<&GroundTruth> =
+                of_split.clone().flat_map(|image| &image.objects).collect();
+            let does_count = |object: &&GroundTruth| split == Split::Train || !object.difficult;
+            let file = self.list_of(split);
+            if of_split.count() > 0 && !objects.iter().any(does_count) {
+                let message = match objects.len() {
+                    0 => "names no image with an object",
+                    _ => "names no image with an object that is not marked difficult",
+                };
+                findings.push(Finding::error(file, FindingKind::EmptySplit, message));
+            } else if split == Split::Train && !objects.is_empty() {
+                let learnt: BTreeSet<ClassId> = objects.iter().map(|object| object.class).collect();
+                let names = classes
+                    .iter()
+                    .flat_map(|names| names.ids().zip(names.iter()));
+                let unlearnt: Vec<&str> = names
+                    .filter(|(class, _)| !learnt.contains(class))
+                    .map(|(_, name)| name)
+                    .collect();
+                if let Some(first) = unlearnt.first() {
+                    let message = format!(
+                        "names no image with an object of {} classes, such as {}",
+                        unlearnt.len(),
+                        quoted(first)
+                    );
+                    findings.push(Finding::warning(file, FindingKind::EmptyClass, message));
+                }
+            }
+        }
+        findings
     }
 
     /// The same reading, but skipped if its image can't be decoded.

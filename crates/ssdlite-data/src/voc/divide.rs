@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::files::{Overwrite, make_folder};
 use crate::parallel;
 use crate::split::{Division, PartSizes, Split, SplitShares, divide};
+use crate::voc::annotation::is_difficult;
 use crate::voc::folder::VocFolder;
 
 /// How many images each list got.
@@ -148,7 +149,7 @@ impl VocFolder {
             classes: objects()
                 .filter_map(|object| object.name.as_deref())
                 .collect(),
-            count: objects().any(|object| object.difficult.as_deref() != Some("1")),
+            count: objects().any(|object| !is_difficult(object).unwrap_or(false)),
         }
     }
 }

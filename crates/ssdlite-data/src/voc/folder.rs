@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::read_bounded;
 use crate::finding::{Finding, FindingKind, quoted};
 use crate::images::{preference, without_image_ending};
-use crate::layout::{BoxLayout, BoxPart, ClassLayout, Layout, expected_boxes};
+use crate::layout::{BoxLayout, BoxPart, ClassLayout, Layout, expected_boxes, shown};
 use crate::parallel;
 use crate::split::Split;
 use crate::tree::{FileKind, Tree, TreeFile, below, under};
@@ -123,7 +123,7 @@ impl VocFolder {
                 }
             }
         }
-        let aliases = pair_by_alike_names(&annotations, &mut images);
+        let aliases = pair_by_alike_names(&mut annotations, &mut images);
         for files in images.values_mut() {
             files.sort_by_key(|file| preference(&file.file));
         }
@@ -192,6 +192,11 @@ impl VocFolder {
                 under(&part.annotations, &format!("{rest}.xml"))
             }
         }
+    }
+
+    /// The folder of the annotations, the first one of several, as a finding's file.
+    pub(super) fn annotations_folder(&self) -> &str {
+        shown(&self.layout.parts[0].annotations)
     }
 
     /// Where the image of an id is expected, seen from the data folder.
@@ -376,31 +381,59 @@ fn id_of(file: &TreeFile, folder: &str, prefix: &str) -> String {
     format!("{prefix}{}", under(inner, file.stem()))
 }
 
-/// Gives images without annotation to annotations without image, where their names
-/// differ in case or the form of accents alone, or the annotation's has the image's
-/// ending too. The names
-/// that images had come with those that they got.
+/// Puts images without annotation and annotations without image together, where
+/// their names differ in case or the form of accents alone, or the annotation's has
+/// the image's ending too; and if those of one kind all lie in one folder, those of
+/// the other in several, where the names without the folders are so. The names that
+/// were given up come with those that took their place.
 fn pair_by_alike_names(
-    annotations: &BTreeMap<String, Annotation>,
+    annotations: &mut BTreeMap<String, Annotation>,
     images: &mut BTreeMap<String, Vec<DataFile>>,
 ) -> Vec<(String, String)> {
-    let alike = |id: &str| folded(without_image_ending(id));
-    let mut alone: HashMap<String, Vec<&String>> = HashMap::new();
-    for id in annotations.keys().filter(|id| !images.contains_key(*id)) {
-        alone.entry(alike(id)).or_default().push(id);
+    let nested = |ids: &[&String]| ids.iter().filter(|id| id.contains('/')).count();
+    let [annotated, pictured] = [
+        annotations.keys().collect::<Vec<_>>(),
+        images.keys().collect(),
+    ];
+    let (of_annotations, of_images) = (nested(&annotated), nested(&pictured));
+    let by_bare_name = (of_annotations == 0 && of_images == pictured.len())
+        || (of_images == 0 && of_annotations == annotated.len());
+    let alike = |id: &str| {
+        let id = without_image_ending(id);
+        let bare = || id.rsplit_once('/').map_or(id, |(_, name)| name);
+        folded(if by_bare_name { bare() } else { id })
+    };
+    let mut alone: BTreeMap<String, (Vec<&String>, Vec<&String>)> = BTreeMap::new();
+    for id in annotated.iter().filter(|id| !images.contains_key(**id)) {
+        alone.entry(alike(id)).or_default().0.push(id);
     }
-    let pairs: Vec<(String, String)> = (images.keys())
-        .filter(|id| !annotations.contains_key(*id))
-        .filter_map(|id| match alone.get(&alike(id))?[..] {
-            [annotation] => Some((id.clone(), annotation.clone())),
-            _ => None,
-        })
-        .collect();
-    for (image, annotation) in &pairs {
-        let files = images.remove(image).unwrap_or_default();
+    for id in (pictured.iter()).filter(|id| !annotations.contains_key(**id)) {
+        alone.entry(alike(id)).or_default().1.push(id);
+    }
+    let mut pairs = Vec::new();
+    for (annotated, pictured) in alone.values() {
+        // Of one name in two folders none can be told to be the annotation's.
+        if let ([annotation], true) = (&annotated[..], !by_bare_name || pictured.len() == 1) {
+            let images = pictured.iter().map(|id| (*id).clone());
+            pairs.extend(images.map(|image| (image, (*annotation).clone())));
+        }
+    }
+    let mut aliases = Vec::new();
+    for (image, annotation) in pairs {
+        // The folders tell the splits.
+        if image.contains('/')
+            && !annotation.contains('/')
+            && let Some(moved) = annotations.remove(&annotation)
+        {
+            annotations.insert(image.clone(), moved);
+            aliases.push((annotation, image));
+            continue;
+        }
+        let files = images.remove(&image).unwrap_or_default();
         images.entry(annotation.clone()).or_default().extend(files);
+        aliases.push((image, annotation));
     }
-    pairs
+    aliases
 }
 
 /// All names that lists may use.
@@ -445,6 +478,9 @@ fn splits_by_folder(annotations: &BTreeMap<String, Annotation>) -> BTreeMap<Spli
 
 /// What to say where [`VocFolder::classes_of`] finds none.
 pub(super) fn no_classes(ids: &[String]) -> String {
+    if ids.is_empty() {
+        return "expected images whose objects name the classes, found none in the lists".into();
+    }
     format!(
         "expected objects in the {} images that name the classes, found none",
         ids.len()

@@ -17,7 +17,7 @@ use crate::finding::{FileFindings, Finding, FindingKind, quoted};
 use crate::images::without_image_ending;
 use crate::layout::split_of_list;
 use crate::split::Split;
-use crate::tree::{FileKind, Tree, under};
+use crate::tree::{FileKind, Tree, below, under};
 use crate::voc::encoding::text_from_bytes;
 use crate::voc::layout::{LISTS, LISTS_PARENT};
 
@@ -35,18 +35,16 @@ pub(super) struct List {
 
 /// The lists of a data folder: those in `ImageSets/Main`, or if there is none those
 /// in `ImageSets`, or in the folder itself, seen from the data folder; and what is
-/// wrong with their names.
+/// wrong with their names and places.
 pub(super) fn lists_in(tree: &Tree, base: &str) -> (BTreeMap<Split, String>, Vec<Finding>) {
-    for place in [LISTS, LISTS_PARENT, ""] {
-        let place = match place {
-            "" => base.to_owned(),
-            place => under(base, place),
-        };
-        let mut lists: BTreeMap<Split, String> = BTreeMap::new();
-        let mut findings = Vec::new();
+    let mut lists: BTreeMap<Split, String> = BTreeMap::new();
+    let mut findings = Vec::new();
+    let mut read = under(base, LISTS);
+    for place in [read.clone(), under(base, LISTS_PARENT), base.to_owned()] {
         let in_place = (tree.files.iter())
             .filter(|file| file.folder.eq_ignore_ascii_case(&place))
             .filter(|file| file.kind == FileKind::Other);
+        let mut unknown = Vec::new();
         for file in in_place {
             let Some(split) = split_of_list(file) else {
                 let is_of_class = Split::ALL
@@ -55,7 +53,7 @@ pub(super) fn lists_in(tree: &Tree, base: &str) -> (BTreeMap<Split, String>, Vec
                 if !is_of_class && file.folder != base {
                     let message = "is no list of train, val, trainval or test";
                     let finding = Finding::warning(file.file(), FindingKind::NotRead, message);
-                    findings.push(finding);
+                    unknown.push(finding);
                 }
                 continue;
             };
@@ -76,10 +74,35 @@ pub(super) fn lists_in(tree: &Tree, base: &str) -> (BTreeMap<Split, String>, Vec
             }
         }
         if !lists.is_empty() {
-            return (lists, findings);
+            findings.extend(unknown);
+            read = place;
+            break;
         }
     }
-    (BTreeMap::new(), Vec::new())
+    findings.extend(lists_elsewhere(tree, base, &read));
+    (lists, findings)
+}
+
+/// What is called as a list is, but stands where none is read.
+fn lists_elsewhere(tree: &Tree, base: &str, read: &str) -> Vec<Finding> {
+    let parent = under(base, LISTS_PARENT);
+    // VOC's lists of other tasks are in folders beside `Main`.
+    let is_known = |folder: &str| {
+        let is_other_task = below(folder, &parent).is_some_and(|inner| !inner.is_empty());
+        is_other_task || folder.eq_ignore_ascii_case(read)
+    };
+    let place = match read {
+        "" => "the data folder itself".to_owned(),
+        read => quoted(read),
+    };
+    (tree.files.iter())
+        .filter(|file| file.kind == FileKind::Other && split_of_list(file).is_some())
+        .filter(|file| !is_known(&file.folder))
+        .map(|file| {
+            let message = format!("is not read: lists are expected in {place}");
+            Finding::warning(file.file(), FindingKind::NotRead, message)
+        })
+        .collect()
 }
 
 /// Reads a list; what can't be read counts as empty.
@@ -100,6 +123,8 @@ fn list_from_text(text: &str, file: &str, names: &ImageNames) -> List {
     let mut list = List::default();
     let mut findings = FileFindings::default();
     let mut seen = HashSet::new();
+    // Old tools end lines by a carriage return alone.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     for (index, line) in text.lines().enumerate() {
         let fault = match names.id_of_line(line) {
             None => continue,
@@ -184,20 +209,33 @@ impl ImageNames {
         Some(&self.ids[found.id])
     }
 
-    /// The id that a line stands for, of one with columns by the first of them.
+    /// The id that a line stands for, of one with columns by the first of them: a
+    /// class's -1, 0 or 1, numbers of any meaning, or the file of the annotation.
     fn find_in_columns(&self, line: &str) -> Result<&str, Option<String>> {
         let is_gap = |c: char| c.is_whitespace() || [',', ';'].contains(&c);
         if let Some((first, last)) = line.rsplit_once(is_gap)
             && ["-1", "0", "1", "+1"].contains(&last)
         {
-            return self.find(first.trim_end_matches(is_gap));
+            let found = self.find(first.trim_end_matches(is_gap));
+            if found != Err(None) {
+                return found;
+            }
         }
-        if let Some((first, second)) = line.split_once(is_gap)
-            && without_file_ending(first) != first
-        {
-            let id = self.find(first)?;
-            let is_annotation = self.find(second.trim_matches(is_gap)) == Ok(id);
-            return if is_annotation { Ok(id) } else { Err(None) };
+        if let Some((first, rest)) = line.split_once(is_gap) {
+            let is_file = without_file_ending(first) != first;
+            let columns: Vec<&str> = (rest.split(is_gap))
+                .filter(|column| !column.is_empty())
+                .collect();
+            let are_numbers = columns.iter().all(|column| column.parse::<f64>().is_ok());
+            // A name may have a number behind a blank.
+            if are_numbers && (is_file || columns.len() > 1) {
+                return self.find(first);
+            }
+            if is_file {
+                let id = self.find(first)?;
+                let is_annotation = self.find(rest.trim_matches(is_gap)) == Ok(id);
+                return if is_annotation { Ok(id) } else { Err(None) };
+            }
         }
         self.find(line)
     }
@@ -289,6 +327,7 @@ mod tests {
         let known = ["a 1", "b", "c.d", "#1"];
         let text = "a 1\r\n  b\t \r\n\r\n \n# a comment\n#1\nc.d";
         assert_eq!(ids(text, &known), ["a 1", "b", "#1", "c.d"]);
+        assert_eq!(ids("a 1\rb\r", &known), ["a 1", "b"]);
     }
 
     #[test]
@@ -310,6 +349,9 @@ mod tests {
             ("a,1", "a"),
             ("b 1", "b 1"),
             ("b 1 -1", "b 1"),
+            ("a 1 1 1", "a"),
+            ("a.jpg 7", "a"),
+            ("JPEGImages/a.jpg 10,10,40,50,0 50,20,90,70,1", "a"),
             ("\"b 1.jpg\"", "b 1"),
             ("c.v2", "c.v2"),
             ("c.v2.png 1", "c.v2"),

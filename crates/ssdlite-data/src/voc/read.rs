@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ssdlite_core::ClassNames;
+use ssdlite_core::{ClassNames, GroundTruth};
 use ssdlite_image::Header;
 
 use crate::dataset::{DetectionImage, DetectionSet};
@@ -13,6 +13,7 @@ use crate::parallel;
 use crate::split::Split;
 use crate::voc::annotation::{Expected, Frame, corners_of};
 use crate::voc::folder::{DataFile, VocFolder, no_classes};
+use crate::voc::lists::folded;
 use crate::voc::xml::RawAnnotation;
 use crate::voc::{Coordinates, VocOptions};
 
@@ -84,6 +85,7 @@ impl VocFolder {
                 because_of(&findings)
             )));
         }
+        findings.extend(self.percentages(&images));
         Ok(Reading {
             set: DetectionSet { classes, images },
             findings,
@@ -111,6 +113,28 @@ impl VocFolder {
             no_classes(&list.ids),
             because_of(&findings)
         )))
+    }
+
+    /// Boxes that are percentages of their image, most likely: none of several
+    /// reaches beyond 100, while all images do by far.
+    pub(super) fn percentages(&self, images: &[DetectionImage]) -> Option<Finding> {
+        const LEAST_BOXES: usize = 10;
+        const FAR: u32 = 200;
+        let is_within = |object: &GroundTruth| object.bbox.x2.max(object.bbox.y2) <= 100.0;
+        let are_percentages = |image: &&DetectionImage| {
+            image.size.width.min(image.size.height) > FAR && image.objects.iter().all(is_within)
+        };
+        let mut labelled = images.iter().filter(|image| !image.objects.is_empty());
+        let boxes: usize = labelled.clone().map(|image| image.objects.len()).sum();
+        if boxes < LEAST_BOXES || !labelled.all(|image| are_percentages(&image)) {
+            return None;
+        }
+        let message = format!(
+            "none of the {boxes} boxes reaches beyond 100, while all images are larger than \
+             {FAR}x{FAR}: expected pixels, found percentages, as it seems"
+        );
+        let file = self.annotations_folder();
+        Some(Finding::warning(file, FindingKind::NormalisedBox, message))
     }
 
     pub(super) fn read_image(&self, id: &str, expectation: &Expectation<'_>) -> ImageReading {
@@ -219,12 +243,14 @@ impl VocFolder {
 /// An annotation that was written for an image of another name.
 fn name_mismatch(raw: &RawAnnotation, id: &str, file: &str) -> Option<Finding> {
     let name = raw.filename.as_deref().filter(|name| !name.is_empty())?;
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let own_name = id.rsplit_once('/').map_or(id, |(_, name)| name);
+    // Tools write paths of their own machine, and Windows heeds no case.
+    let bare = folded(name.rsplit(['/', '\\']).next().unwrap_or(name));
+    let stem = bare.rsplit_once('.').map_or(&*bare, |(stem, _)| stem);
+    let own_name = folded(id.rsplit_once('/').map_or(id, |(_, name)| name));
     let message = format!(
         "<filename> is {}, but the image of the annotation's own name is taken",
         quoted(name)
     );
-    let differs = stem != own_name && name != own_name;
+    let differs = stem != own_name && bare != own_name;
     differs.then(|| Finding::warning(file, FindingKind::NameMismatch, message))
 }

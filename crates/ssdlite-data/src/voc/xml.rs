@@ -10,6 +10,7 @@
 //! elements may be nested [`MAX_DEPTH`] deep.
 
 use quick_xml::Reader;
+use quick_xml::errors::IllFormedError;
 use quick_xml::events::{BytesRef, Event};
 
 use crate::finding::{escaped, quoted};
@@ -63,6 +64,8 @@ pub(super) struct RawObject {
     pub(super) name: Option<String>,
     pub(super) difficult: Option<String>,
     pub(super) corners: [Option<String>; 4],
+    /// The name of something else that the `bndbox` holds.
+    pub(super) other_edge: Option<String>,
     pub(super) rotation: Option<Box<Rotation>>,
     /// Whether there is a `bndbox`.
     pub(super) has_box: bool,
@@ -110,7 +113,10 @@ impl RawObject {
             ["attributes", "rotation"] => (&mut self.rotation().attribute, "rotation"),
             ["bndbox", field] => match CORNERS.iter().position(|&known| known == field) {
                 Some(index) => (&mut self.corners[index], CORNERS[index]),
-                None => return,
+                None => {
+                    self.other_edge.get_or_insert_with(|| field.to_owned());
+                    return;
+                }
             },
             ["robndbox", field] => match ROTATED_BOX.iter().position(|&known| known == field) {
                 Some(index) => (&mut self.rotation().robndbox[index], ROTATED_BOX[index]),
@@ -133,7 +139,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<RawAnnotation, String> {
     let mut parser = Parser::default();
     loop {
         let event = reader.read_event().map_err(|error| {
-            at_line(text, reader.error_position(), &escaped(&error.to_string()))
+            let fault = match &error {
+                quick_xml::Error::IllFormed(IllFormedError::UnclosedReference) => {
+                    "found a lone `&`, which XML writes as `&amp;`".to_owned()
+                }
+                error => escaped(&error.to_string()),
+            };
+            at_line(text, reader.error_position(), &fault)
         })?;
         let step = match event {
             Event::Start(start) => parser.start(start.local_name().as_ref()),

@@ -525,3 +525,74 @@ fn findings_of_a_file_are_bounded() {
     );
     assert_eq!(of_file[20].message, message);
 }
+
+#[test]
+fn boxes_written_otherwise_are_named_by_what_was_found() {
+    for (inner, told) in [
+        (
+            "<bndbox><xmin>1</xmin><ymin>1</ymin><width>9</width><height>9</height></bndbox>",
+            "found no <xmax> but <width>",
+        ),
+        (
+            "<bndbox><left>1</left><top>1</top><right>9</right><bottom>9</bottom></bndbox>",
+            "found no <xmin> but <left>",
+        ),
+        ("<bndbox/>", "found no <xmin>"),
+    ] {
+        let reading = read(object(inner));
+        assert_eq!(reading.losses.objects_skipped, 1);
+        let message = &reading.findings[0].message;
+        assert!(message.contains(told), "{message}");
+    }
+    let maker = Maker::voc();
+    maker.labelled("a", 31, 17, &[GOOD]);
+    maker.annotation(
+        "b",
+        "<annotation><path>C:\\a & b\\1.jpg</path></annotation>",
+    );
+    maker.image("JPEGImages/b.jpg", 31, 17);
+    maker.list("train", "a\nb");
+    let reading = maker
+        .open()
+        .read(Split::Train, &VocOptions::default())
+        .unwrap();
+    let message = reading.findings[0].to_string();
+    assert!(message.contains("line 1: found a lone `&`"), "{message}");
+}
+
+#[test]
+fn the_path_of_another_machine_is_no_other_name() {
+    for (filename, warnings) in [
+        (r"C:\shots\A.JPG", 0),
+        ("/home/me/shots/a.png", 0),
+        ("a", 0),
+        (r"C:\shots\b.jpg", 1),
+    ] {
+        let file = format!("<filename>{filename}</filename>");
+        let xml = annotation(31, 17, &[GOOD]).replace("<size>", &format!("{file}<size>"));
+        assert_eq!(read(xml).findings.len(), warnings, "{filename}");
+    }
+}
+
+#[test]
+fn boxes_that_all_end_within_100_of_large_images_are_doubted() {
+    let doubts = |side: u32, edge: &str| {
+        let maker = Maker::voc();
+        let objects = [("x", ["10.5", "12", edge, "60"]); 5];
+        for id in ["a", "b"] {
+            maker.labelled(id, side, side, &objects);
+        }
+        maker.list("train", "a\nb");
+        let folder = maker.open();
+        let options = VocOptions::default();
+        let report = folder.check(&options).unwrap();
+        let reading = folder.read(Split::Train, &options).unwrap();
+        [report.findings, reading.findings].map(|findings| {
+            let is_doubt = |kind| kind == FindingKind::NormalisedBox;
+            findings.into_iter().any(|finding| is_doubt(finding.kind))
+        })
+    };
+    assert_eq!(doubts(400, "99.5"), [true; 2]);
+    assert_eq!(doubts(400, "130"), [false; 2]);
+    assert_eq!(doubts(120, "99.5"), [false; 2]);
+}

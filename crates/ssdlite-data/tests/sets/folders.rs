@@ -186,3 +186,38 @@ fn folders_whose_names_are_one_text_are_one_class() {
     let classes: Vec<usize> = set.images.iter().map(|image| image.class.index()).collect();
     assert_eq!(classes, [0, 0, 1]);
 }
+
+#[test]
+fn three_images_of_a_class_are_one_for_each_split() {
+    let maker = Maker::new();
+    for class in ["a", "b"] {
+        for index in 0..3 {
+            maker.image(&format!("{class}/{index}.jpg"), 7, 5);
+        }
+    }
+    let folder = ImageFolder::open(maker.root()).unwrap();
+    let options = ImageFolderOptions::default();
+    for split in [Split::Train, Split::Val, Split::Test] {
+        let set = folder.read(split, &options).unwrap().set;
+        let classes: Vec<usize> = set.images.iter().map(|image| image.class.index()).collect();
+        assert_eq!(classes, [0, 1], "{split}");
+    }
+}
+
+#[test]
+fn a_class_alone_and_one_without_images_are_named() {
+    let maker = Maker::new();
+    for split in ["train", "val", "test"] {
+        maker.image(&format!("{split}/a/1.jpg"), 7, 5);
+    }
+    std::fs::create_dir(maker.path("train/b")).unwrap();
+    let folder = ImageFolder::open(maker.root()).unwrap();
+    let report = folder.check(&ImageFolderOptions::default()).unwrap();
+    assert_faults(
+        &report.findings,
+        vec![
+            error("train", None, FindingKind::NoClasses),
+            error("train/b", None, FindingKind::EmptyClass),
+        ],
+    );
+}

@@ -192,6 +192,36 @@ fn labels_of_other_forms_are_refused_by_name() {
             "filename,width,height,class,xmin,ymin\n",
             "photos/a.jpg",
         ),
+        (
+            "CSV",
+            "annotations.csv",
+            "photos/a.jpg,1,2,30,16,ant\n",
+            "photos/a.jpg",
+        ),
+        (
+            "CVAT",
+            "annotations.xml",
+            "<?xml version='1.0'?><annotations><image name='a.jpg'/></annotations>",
+            "images/a.jpg",
+        ),
+        (
+            "dlib",
+            "training.xml",
+            "<dataset><images><image file='a.jpg'/></images></dataset>",
+            "a.jpg",
+        ),
+        (
+            "VIA",
+            "project.json",
+            r#"{"a": {"regions": [{"shape_attributes": {}}]}}"#,
+            "a.jpg",
+        ),
+        (
+            "Label Studio",
+            "result.json",
+            r#"[{"annotations": [{"type": "rectanglelabels"}]}]"#,
+            "images/a.jpg",
+        ),
     ];
     for (form, labels, text, image) in pages {
         let maker = Maker::new();
@@ -211,6 +241,15 @@ fn what_has_no_labels_says_what_was_found() {
             "without labels in `test`, `train`",
         ),
         (&["1.jpg"], "without labels, and no folder"),
+        (&["images/1.jpg"], "without labels in `images`"),
+        (
+            &["Images/1.jpg", "masks/1.png"],
+            "without labels in `Images`, `masks`",
+        ),
+        (
+            &["train/images/1.jpg", "val/images/2.jpg"],
+            "without labels in `train/images`",
+        ),
         (&["a/b/c/1.jpg"], "further down, as in `a/b/c`"),
         (
             &["train/a/1.jpg", "val/a/1.jpg", "valid/a/1.jpg"],
@@ -351,6 +390,104 @@ fn names_are_paired_whatever_their_case_and_ending() {
     let folder = maker.open();
     let twice = error("Annotations/a.xml", None, FindingKind::AmbiguousAnnotation);
     assert_faults(folder.findings(), vec![twice]);
+}
+
+#[test]
+fn what_lies_flat_is_paired_with_what_lies_in_folders() {
+    for (annotations, images) in [
+        ("annotations", "images/PART"),
+        ("annotations/PART", "images"),
+        ("annotations/xmls/PART", "images"),
+    ] {
+        let maker = Maker::new();
+        for (part, id) in [("train", "a"), ("train", "b"), ("val", "c")] {
+            let [xml, image] = [annotations, images].map(|place| place.replace("PART", part));
+            pair(
+                &maker,
+                &format!("{xml}/{id}.xml"),
+                &format!("{image}/{id}.jpg"),
+            );
+        }
+        // Masks beside the annotations are no images of the set.
+        maker.image("annotations/masks/a.png", 31, 17);
+        let masks = warning("annotations/masks", None, FindingKind::NotRead);
+        let (objects, findings) = checked(&maker);
+        assert_eq!(objects, 3, "{annotations} {images}: {findings:#?}");
+        assert_faults(&findings, vec![masks]);
+        if !annotations.contains("xmls") {
+            let train = maker
+                .open()
+                .read(Split::Train, &VocOptions::default())
+                .unwrap();
+            assert_eq!(train.set.images.len(), 2, "{annotations} {images}");
+        }
+        maker.list("val", "b\nc.jpg\n");
+        let val = maker
+            .open()
+            .read(Split::Val, &VocOptions::default())
+            .unwrap();
+        assert_eq!(val.set.images.len(), 2, "{annotations} {images}");
+    }
+    // Of two images of one name none is taken for the annotation's.
+    let maker = Maker::new();
+    pair(&maker, "annotations/a.xml", "images/one/a.jpg");
+    maker.image("images/two/a.jpg", 31, 17);
+    let (objects, findings) = checked(&maker);
+    assert_eq!(objects, 0);
+    let missing = error("annotations/a.xml", None, FindingKind::MissingImage);
+    assert!(findings.iter().any(|finding| fault_of(finding) == missing));
+}
+
+#[test]
+fn lists_where_none_is_read_are_named() {
+    for file in ["splits/train.txt", "Annotations/train.txt", "train.txt"] {
+        let maker = Maker::voc();
+        maker.labelled("a", 31, 17, &[OBJECT]);
+        maker.list("val", "a");
+        maker.write(file, "a");
+        maker.write("ImageSets/Layout/train.txt", "a");
+        let named = warning(file, None, FindingKind::NotRead);
+        assert_faults(maker.open().findings(), vec![named]);
+    }
+}
+
+#[test]
+fn splits_that_no_one_can_learn_from_or_count_on_are_errors() {
+    let maker = Maker::voc();
+    maker.labelled("a", 31, 17, &[OBJECT]);
+    maker.labelled("b", 31, 17, &[]);
+    let other = annotation(31, 17, &[("y", OBJECT.1)]);
+    maker.image("JPEGImages/c.jpg", 31, 17);
+    let difficult = "</name><difficult>True</difficult>";
+    maker.annotation("c", &other.replace("</name>", difficult));
+    let faults = |train: &str, val: &str, test: &str| {
+        for (split, text) in [("train", train), ("val", val), ("test", test)] {
+            maker.list(split, text);
+        }
+        let report = maker.open().check(&VocOptions::default()).unwrap();
+        let told = report.findings.into_iter();
+        told.filter(|finding| !finding.message.contains("there is no such list"))
+            .collect::<Vec<Finding>>()
+    };
+    let list = |split: &str| format!("ImageSets/Main/{split}.txt");
+    use FindingKind::*;
+    assert_faults(
+        &faults("a", "b", "c"),
+        vec![
+            error("Annotations/c.xml", 1, UnknownClass),
+            error(&list("test"), None, EmptySplit),
+            error(&list("val"), None, EmptySplit),
+        ],
+    );
+    // Difficult objects can be learnt, but not counted.
+    let unlearnt = warning(&list("train"), None, EmptyClass);
+    let uncounted = error(&list("val"), None, EmptySplit);
+    let leak = error(&list("test"), None, Leak);
+    let unlisted = warning("Annotations/b.xml", None, Unlisted);
+    let expected = vec![unlearnt, uncounted, leak.clone(), unlisted];
+    assert_faults(&faults("a", "c", "a"), expected);
+    let empty = error(&list("train"), None, EmptySplit);
+    assert_faults(&faults("b", "a\nc", "a"), vec![empty, leak]);
 }
 
 #[test]
@@ -524,7 +661,10 @@ fn a_class_of_few_images_is_not_in_test_alone() {
         };
         let folder = maker.open();
         folder.write_splits(&shares, Overwrite::Allow).unwrap();
-        assert_eq!(checked(&maker), (10, Vec::new()), "{seed}");
+        let (objects, mut findings) = checked(&maker);
+        // It may be in `val` alone.
+        findings.retain(|finding| finding.kind != FindingKind::EmptyClass);
+        assert_eq!((objects, findings), (10, Vec::new()), "{seed}");
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use ssdlite_core::{ClassNames, GroundTruth, ImageSize};
+use ssdlite_data::augment::View;
 use ssdlite_data::finding::{Finding, Reading};
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
@@ -49,7 +51,7 @@ impl RunData<DetectionSet> {
             |split| -> Result<_> { Ok(told(split, folder.read(split, &options)?, observer)) };
         let training = read(train)?;
         let validation = folder.has_split(val).then(|| read(val)).transpose()?;
-        expect_objects(&training, config)?;
+        expect_objects(&training, config, observer)?;
         if let Some(set) = &validation {
             expect_countable(set, config)?;
             expect_readable(val, set.images.iter().map(|image| &*image.path))?;
@@ -114,22 +116,69 @@ impl RunData<ClassificationSet> {
     }
 }
 
-/// Checks that there is something to learn.
-fn expect_objects(set: &DetectionSet, config: &DetectorConfig) -> Result<()> {
+/// Checks that there is something to learn; what can't be learnt is told.
+fn expect_objects(
+    set: &DetectionSet,
+    config: &DetectorConfig,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let split = config.data.train_split;
     let objects = || set.images.iter().flat_map(|image| &image.objects);
-    if config.data.train_difficult && objects().next().is_some() || has_countable(set) {
-        return Ok(());
-    }
-    let difficult = match objects().count() {
-        0 => "none",
-        _ => "only some marked difficult, which are learnt with the option --train-difficult",
+    let are_learnt = |object: &GroundTruth| config.data.train_difficult || !object.difficult;
+    let refused = |found: &str| {
+        Err(Error::InvalidRequest(format!(
+            "{}: expected objects to learn from in the split {split}, found {found} in its {} \
+             images",
+            config.data.path.display(),
+            set.images.len()
+        )))
     };
-    Err(Error::InvalidRequest(format!(
-        "{}: expected objects to learn from in the split {}, found {difficult} in its {} images",
-        config.data.path.display(),
-        config.data.train_split,
-        set.images.len()
-    )))
+    if !objects().any(are_learnt) {
+        return refused(match objects().count() {
+            0 => "none",
+            _ => "only some marked difficult, which are learnt with the option --train-difficult",
+        });
+    }
+    let input = ImageSize::new(config.model.size, config.model.size);
+    let (mut classes, mut learnt, mut small) = (HashSet::new(), 0, 0);
+    for image in &set.images {
+        let wanted: Vec<GroundTruth> = (image.objects.iter().copied())
+            .filter(|object| are_learnt(object))
+            .collect();
+        let seen = View::whole(image.size).objects_in_input(&wanted, input);
+        learnt += seen.len();
+        small += wanted.len() - seen.len();
+        classes.extend(wanted.iter().map(|object| object.class.index()));
+    }
+    let too_small = format!("narrower or lower than a pixel of the input of {input}");
+    if learnt == 0 {
+        return refused(&format!("only some that are {too_small}"));
+    }
+    if small > 0 {
+        observer.warning(&format!(
+            "{small} of the {} objects of {split} are {too_small}, and not learnt: a larger \
+             --size shows them",
+            small + learnt
+        ));
+    }
+    tell_unlearnt(&set.classes, &classes, "objects", observer);
+    Ok(())
+}
+
+/// Tells classes that can't be learnt.
+fn tell_unlearnt(
+    classes: &ClassNames,
+    shown: &HashSet<usize>,
+    what: &str,
+    observer: &mut dyn Observer,
+) {
+    for (index, class) in classes.iter().enumerate() {
+        if !shown.contains(&index) {
+            observer.warning(&format!(
+                "the class {class} has no {what} to learn from: the network will not know it"
+            ));
+        }
+    }
 }
 
 /// Checks that the evaluation of an epoch has something to count.
@@ -168,13 +217,7 @@ fn expect_two_classes(
             shown.len()
         )));
     }
-    for (index, class) in set.classes.iter().enumerate() {
-        if !shown.contains(&index) {
-            observer.warning(&format!(
-                "the class {class} has no images to learn from: the network will not know it"
-            ));
-        }
-    }
+    tell_unlearnt(&set.classes, &shown, "images", observer);
     Ok(())
 }
 
