@@ -16,7 +16,7 @@ mod leftovers;
 mod lock;
 mod words;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ impl NewFile {
         Self::named(target, &ending)
     }
 
-    fn named(target: &Path, ending: &std::ffi::OsStr) -> io::Result<Self> {
+    fn named(target: &Path, ending: &OsStr) -> io::Result<Self> {
         let create = |path: &Path| File::options().write(true).create_new(true).open(path);
         loop {
             let (file, temporary) = Temporary::make(target, ending, create)?;
@@ -235,7 +235,7 @@ struct Temporary {
 impl Temporary {
     fn make<T>(
         target: &Path,
-        ending: &std::ffi::OsStr,
+        ending: &OsStr,
         create: impl Fn(&Path) -> io::Result<T>,
     ) -> io::Result<(T, Self)> {
         let name = target.file_name().ok_or_else(|| {
@@ -244,9 +244,10 @@ impl Temporary {
         })?;
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let mut name = name.to_owned();
-            name.push(format!(".{}-{number}", std::process::id()));
-            name.push(ending);
+            let mut numbers = OsString::from(format!(".{}-{number}", std::process::id()));
+            numbers.push(ending);
+            let mut name = shortened(name, LONGEST_NAME.saturating_sub(numbers.len()));
+            name.push(numbers);
             let path = target.with_file_name(name);
             match create(&path) {
                 Ok(made) => {
@@ -291,6 +292,18 @@ impl Drop for Temporary {
             let _ = fs::remove_file(&self.path).or_else(|_| fs::remove_dir_all(&self.path));
         }
     }
+}
+
+/// The longest name that common file systems take, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The start of a name that is longer than `bytes`.
+fn shortened(name: &OsStr, bytes: usize) -> OsString {
+    if name.len() <= bytes {
+        return name.to_owned();
+    }
+    let name = name.to_string_lossy();
+    name[..name.floor_char_boundary(bytes)].into()
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -371,6 +384,20 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"other frames");
         drop(NewFile::create(&path).unwrap());
         assert_eq!(names(folder.path()), ["video.mp4"]);
+    }
+
+    #[test]
+    fn the_longest_names_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        for letter in ["n", "\u{e4}"] {
+            let stem = letter.repeat((LONGEST_NAME - ".jpg".len()) / letter.len());
+            let path = folder.path().join(stem + ".jpg");
+            write_atomically(&path, b"x").unwrap();
+            let file = NewFile::with_ending_of(&path).unwrap();
+            assert_eq!(file.path().extension(), path.extension());
+            file.commit().unwrap();
+        }
+        assert_eq!(names(folder.path()).len(), 2);
     }
 
     #[test]

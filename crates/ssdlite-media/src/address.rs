@@ -65,7 +65,12 @@ pub(crate) fn without_secrets(text: &str, address: &str) -> String {
         text = text.replace(&secret, HIDDEN);
     }
     let words = text.split_inclusive(char::is_whitespace);
-    words.map(shown).collect()
+    let shown_word = |word: &str| {
+        let is_behind = |c: char| c.is_whitespace() || matches!(c, ':' | ',' | ';' | '\'');
+        let address = word.trim_end_matches(is_behind);
+        shown(address) + &word[address.len()..]
+    };
+    words.map(shown_word).collect()
 }
 
 /// What an address holds that is not shown, in each spelling, the longest
@@ -176,6 +181,11 @@ mod tests {
                 "rtsp://me:secret@host/a",
                 "Redirected to 'http://you:other@else.where/b', which failed",
                 "Redirected to 'http://else.where/b', which failed",
+            ),
+            (
+                "http://host/a?pwd=secret",
+                "http://host/a?pwd=secret: tcp://host:80?pwd=other, then tcp://host:80 failed",
+                "http://host/a?...: tcp://host:80?..., then tcp://host:80 failed",
             ),
             ("rtsp://me:secret@host/a", "mail me@host", "mail me@host"),
             (

@@ -362,7 +362,8 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// `ffmpeg`'s names of the formats that hold their own images.
 const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,\
-                       ogg,gif,h264,hevc,av1,obu,ivf,mxf,nut,m4v,dv,yuv4mpegpipe,rm,swf,mjpeg";
+                       ogg,gif,h264,hevc,av1,obu,ivf,mxf,nut,m4v,dv,yuv4mpegpipe,rm,swf,mjpeg,\
+                       jpeg_pipe";
 
 /// The arguments by which `ffmpeg` reads a file and nothing but that file.
 pub(crate) fn file_input(path: &Path) -> Vec<OsString> {

@@ -10,6 +10,7 @@
 //! recording, which has an end ([`AtEnd`]).
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -54,6 +55,9 @@ pub struct LiveOptions {
     pub longest_pause: Duration,
     /// What is done with a file behind an address.
     pub at_end: AtEnd,
+    /// How often a source that gives no frame at first is tried before that
+    /// counts as its end; for ever if none.
+    pub first_tries: Option<NonZeroU64>,
 }
 
 /// What a [`LiveSource`] does with a file behind an address, which has an end.
@@ -73,13 +77,15 @@ pub struct LiveEnd {
 }
 
 impl Default for LiveOptions {
-    /// Stalled after 5 s; pauses of 0.5 s to 30 s; files again and again.
+    /// Stalled after 5 s; pauses of 0.5 s to 30 s; files again and again, as is
+    /// what gives no frame.
     fn default() -> Self {
         Self {
             stall: Duration::from_secs(5),
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
             at_end: AtEnd::Repeat,
+            first_tries: None,
         }
     }
 }
@@ -116,7 +122,8 @@ pub struct LiveStatus {
 /// The latest frame of a camera or a stream.
 ///
 /// It never ends, also not while the source is lost, but for a file with
-/// [`AtEnd::Stop`]. Dropping it ends the child process.
+/// [`AtEnd::Stop`] and for one that used up its [`LiveOptions::first_tries`].
+/// Dropping it ends the child process.
 pub struct LiveSource {
     shared: Arc<Shared>,
     supervisor: Option<JoinHandle<()>>,
@@ -278,8 +285,7 @@ impl LiveSource {
         frame
     }
 
-    /// How it ended, once it has and all frames were taken; only with
-    /// [`AtEnd::Stop`].
+    /// How it ended, once it has and all frames were taken.
     pub fn end(&self) -> Option<LiveEnd> {
         let slot = locked(&self.shared.slot);
         slot.end.clone().filter(|_| slot.latest.is_none())
@@ -287,7 +293,7 @@ impl LiveSource {
 
     /// What the source is doing, and its counts.
     pub fn status(&self) -> LiveStatus {
-        locked(&self.shared.slot).status.clone()
+        self.shared.status()
     }
 
     /// The time since the opening, on the clock of the frames' times.
@@ -308,6 +314,10 @@ impl Drop for LiveSource {
 }
 
 impl Shared {
+    fn status(&self) -> LiveStatus {
+        locked(&self.slot).status.clone()
+    }
+
     fn change(&self, change: impl FnOnce(&mut Slot)) {
         change(&mut locked(&self.slot));
         self.changed.notify_all();
@@ -357,7 +367,7 @@ impl Shared {
 fn supervise(shared: &Shared, ffmpeg: &Ffmpeg, arguments: &[OsString], options: LiveOptions) {
     let mut pause = options.first_pause;
     loop {
-        let frames_before = locked(&shared.slot).status.frames;
+        let frames_before = shared.status().frames;
         let closing = match ffmpeg.decode(arguments, Listen::Input) {
             Ok(decoder) => play(shared, decoder, options),
             Err(error) => Some(Closing::Lost(error.to_string())),
@@ -382,11 +392,18 @@ fn supervise(shared: &Shared, ffmpeg: &Ffmpeg, arguments: &[OsString], options: 
                 | Closing::Lost(reason),
             ) => reason,
         };
-        if locked(&shared.slot).status.frames > frames_before {
+        let LiveStatus { frames, losses, .. } = shared.status();
+        if frames > frames_before {
             pause = options.first_pause;
         }
+        let tries = losses + 1;
+        if frames == 0 && options.first_tries.is_some_and(|most| tries >= most.get()) {
+            let damage = Some(format!("no frame came in {tries} tries: {reason}"));
+            shared.change(|slot| slot.end = Some(LiveEnd { damage }));
+            return;
+        }
         shared.change(|slot| {
-            slot.status.losses += 1;
+            slot.status.losses = tries;
             slot.status.state = LiveState::Lost {
                 reason,
                 retry_in: pause,
@@ -489,6 +506,8 @@ fn read_frames(shared: &Shared, decoder: &mut Decoder, at_end: AtEnd) -> Closing
         log => log,
     };
     let words = shared.input.without_secrets(words);
+    // Who shows it names the source.
+    let words = words.replace(&format!("{}: ", shared.input.name()), "");
     if is_known_file == Some(true) && ending.success {
         let damage = (ending.errors > 0).then_some(words);
         return Closing::End(LiveEnd { damage });

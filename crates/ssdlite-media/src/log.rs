@@ -12,6 +12,10 @@ const KEPT_ERRORS: usize = 4;
 /// The longest part of a line that is looked at, in bytes.
 const MAX_LINE: usize = 2000;
 
+/// How `ffmpeg` writes the length of a server's answer that states none. Such an
+/// answer ends with its connection, which older versions call an error.
+const NO_LENGTH: &str = ", should be 18446744073709551615";
+
 /// Parts of the program whose words are for those who write decoders; that they
 /// complain is counted.
 const DECODERS: [&str; 11] = [
@@ -35,6 +39,9 @@ pub(crate) struct Log {
     kept: VecDeque<String>,
     /// How many errors there were.
     pub(crate) errors: u64,
+    /// Whether the last error told the end of an answer without a length, and
+    /// the end is yet to be told as an error of reading.
+    has_met_end: bool,
     /// The format of the input, as `ffmpeg` calls it.
     pub(crate) format: Option<String>,
     /// Whether the input's length is known; told after its format.
@@ -47,6 +54,13 @@ impl Log {
     pub(crate) fn note(&mut self, line: &str) {
         let (speaker, line) = speaker_and_words(line);
         if let Some(message) = error_from_line(line) {
+            if message.starts_with("Stream ends prematurely") && message.ends_with(NO_LENGTH) {
+                self.has_met_end = true;
+                return;
+            }
+            if std::mem::take(&mut self.has_met_end) && message.ends_with(": Input/output error") {
+                return;
+            }
             self.errors += 1;
             if DECODERS.iter().any(|decoder| speaker.starts_with(decoder)) {
                 return;
@@ -147,9 +161,9 @@ pub(crate) fn clean(message: &str) -> String {
     kept.join(" ")
 }
 
-/// Why a video file can't be read, by what was said of it.
-pub(crate) fn reason_in_words(log: &str) -> &str {
-    const WORDS: [(&[&str], &str); 6] = [
+/// Why a video file can't be read, by what was said of it, if that tells.
+pub(crate) fn reason_in_words(log: &str) -> Option<&'static str> {
+    const WORDS: [(&[&str], &str); 5] = [
         (
             &["moov atom not found"],
             "it has the name of an MP4 video and none of its index, which stands at the end: it \
@@ -158,10 +172,6 @@ pub(crate) fn reason_in_words(log: &str) -> &str {
         (
             &["matches no streams", "does not contain any stream"],
             "it holds no images",
-        ),
-        (
-            &["not on whitelist", "not in allowed", "Invalid data found"],
-            "its content is in no format of videos that is read",
         ),
         (
             &[
@@ -188,7 +198,7 @@ pub(crate) fn reason_in_words(log: &str) -> &str {
     let said = WORDS
         .iter()
         .find(|(signs, _)| signs.iter().any(|sign| log.contains(sign)));
-    said.map_or("parts of it can't be decoded", |(_, words)| words)
+    said.map(|(_, words)| *words)
 }
 
 #[cfg(test)]
@@ -220,6 +230,21 @@ mod tests {
         assert_eq!(log.errors, 5);
         assert_eq!(log.format.as_deref(), Some("matroska,webm"));
         assert_eq!(log.has_end(), Some(true));
+    }
+
+    #[test]
+    fn the_end_of_an_answer_without_a_length_is_no_error() {
+        let end = "[http @ 0x1] [error] Stream ends prematurely at 892, should be";
+        let text = format!(
+            "{end} 18446744073709551615\n[error] http://host/a: Input/output error\n\
+             {end} 900\n[error] http://host/a: Input/output error\n"
+        );
+        let log = read(text.as_bytes());
+        assert_eq!(log.errors, 2);
+        assert!(
+            log.last_errors()
+                .starts_with("Stream ends prematurely at 892, should be 900")
+        );
     }
 
     #[test]

@@ -28,10 +28,14 @@ use crate::camera::Camera;
 use crate::error::{Error, Result};
 use crate::pattern;
 
-const VIDEO_EXTENSIONS: [&str; 19] = [
-    "mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "m2ts", "mts", "mpg", "mpeg", "wmv", "flv",
-    "3gp", "ogv", "gif", "h264", "h265", "mjpeg",
+const VIDEO_EXTENSIONS: [&str; 36] = [
+    "mp4", "m4v", "mov", "qt", "mkv", "webm", "avi", "divx", "ts", "m2ts", "mts", "mpg", "mpeg",
+    "mpe", "m2v", "vob", "wmv", "asf", "flv", "f4v", "3gp", "3g2", "ogv", "gif", "h264", "264",
+    "h265", "265", "hevc", "obu", "ivf", "mxf", "dv", "y4m", "nut", "rm",
 ];
+/// Endings of motion JPEG: JPEG images one behind the other, of which the first
+/// bytes tell nothing.
+const MOTION_JPEG_EXTENSIONS: [&str; 2] = ["mjpeg", "mjpg"];
 const STREAM_SCHEMES: [&str; 4] = ["rtsp", "rtsps", "http", "https"];
 
 /// Endings of files that stand beside images and hold none: annotations, lists
@@ -240,6 +244,7 @@ impl Among {
             let mut told = format!("{place}: expected {expected}, found none");
             for passed_over in &found.passed_over {
                 let passed_over = passed_over.strip_prefix(place).unwrap_or(passed_over);
+                told.push(';');
                 told.push_str(passed_over.strip_prefix(':').unwrap_or(passed_over));
             }
             return Err(Error::InvalidRequest(told));
@@ -269,7 +274,7 @@ fn kind_of_file(path: &Path) -> Result<Option<MediaKind>> {
         .and_then(|file| file.take(SIGNATURE_BYTES).read_to_end(&mut start))
         .map_err(|source| Error::io(path, source))?;
     let format = format_from_content(&start);
-    if format.is_ok() {
+    if format.is_ok() && !has_extension(path, &MOTION_JPEG_EXTENSIONS) {
         return Ok(Some(MediaKind::Image));
     }
     // The marks of MP4 and GIF, which are read as videos.
@@ -280,7 +285,7 @@ fn kind_of_file(path: &Path) -> Result<Option<MediaKind>> {
 
 fn kind_from_name(path: &Path) -> Option<MediaKind> {
     // GIF is an image format that is read as a video.
-    if has_extension(path, &VIDEO_EXTENSIONS) {
+    if has_extension(path, &VIDEO_EXTENSIONS) || has_extension(path, &MOTION_JPEG_EXTENSIONS) {
         return Some(MediaKind::Video);
     }
     format_from_name(path).map(|_| MediaKind::Image)

@@ -4,15 +4,16 @@
 //! hold images themselves are read: a file that is a playlist could name
 //! other files or addresses.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
 use ssdlite_image::ImageSize;
 
 use crate::error::{Error, Result};
-use crate::ffmpeg::{Decoder, Ffmpeg, Listen, file_input, missing};
+use crate::ffmpeg::{Decoder, Ffmpeg, Listen, Running, file_input, missing};
 use crate::frame::Frame;
 use crate::log::{Log, next_line, reason_in_words};
 use crate::writer::Sound;
@@ -108,7 +109,9 @@ impl VideoFrames {
         let half_a_frame = self.info.frame_rate.map_or(0.0, |rate| 0.5 / rate);
         match self.start.images {
             Some(images) if first > images + half_a_frame => frames_before(&self.path, first),
-            _ => 0,
+            Some(_) => 0,
+            // A format without times.
+            None => frames_before_key_frame(&self.path),
         }
     }
 
@@ -127,7 +130,7 @@ impl VideoFrames {
         let reason = match (ending.errors, ending.success) {
             (0, true) => "it holds no frame",
             (0, false) => "the program `ffmpeg` broke off without saying why",
-            _ => reason_in_words(&ending.log),
+            _ => reason_in_words(&ending.log).unwrap_or("parts of it can't be decoded"),
         };
         Some(Error::Malformed(if index == 0 {
             format!("{path}: expected a video, found none: {reason}")
@@ -218,7 +221,10 @@ fn probe(path: &Path) -> Result<(VideoInfo, Start)> {
         while let Some(line) = next_line(&mut stderr) {
             log.note(&line);
         }
-        return Err(malformed(reason_in_words(&log.last_errors())));
+        let reason = reason_in_words(&log.last_errors());
+        return Err(malformed(
+            reason.unwrap_or("its content is in no format of videos that is read"),
+        ));
     }
     let probed: Probed =
         serde_json::from_slice(&output.stdout).map_err(|error| malformed(&error.to_string()))?;
@@ -227,16 +233,24 @@ fn probe(path: &Path) -> Result<(VideoInfo, Start)> {
         .ok_or_else(|| malformed("it holds no images"))
 }
 
-/// Asks the program that comes with `ffmpeg` about a file.
+/// The program that comes with `ffmpeg` and tells what is in a file.
+const FFPROBE: &str = "ffprobe";
+
+/// Asks [`FFPROBE`] about a file.
 fn ffprobe(path: &Path, question: &[&str]) -> Result<Output> {
-    const PROGRAM: &str = "ffprobe";
-    std::process::Command::new(PROGRAM)
+    ffprobe_command(path, question)
+        .output()
+        .map_err(|error| missing(FFPROBE, &error))
+}
+
+fn ffprobe_command(path: &Path, question: &[&str]) -> Command {
+    let mut command = Command::new(FFPROBE);
+    command
         .args(["-hide_banner", "-loglevel", "level+error"])
         .args(question)
         .args(file_input(path))
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| missing(PROGRAM, &error))
+        .stdin(Stdio::null());
+    command
 }
 
 /// How many frames of a file that are to be shown come before the one at
@@ -268,6 +282,34 @@ fn frames_before(path: &Path, first: f64) -> u64 {
         time < first - 2e-6 && !flags.contains('D')
     };
     lines.lines().filter(is_before).count() as u64
+}
+
+/// How many frames of a file stand before its first key frame, of which no more
+/// is read.
+fn frames_before_key_frame(path: &Path) -> u64 {
+    let question = [
+        "-select_streams",
+        "V:0",
+        "-show_entries",
+        "packet=flags",
+        "-of",
+        "csv=p=0",
+    ];
+    let mut command = ffprobe_command(path, &question);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    // It only serves to tell how many there are.
+    let Ok(mut probe) = command.spawn().map(Running) else {
+        return 0;
+    };
+    let lines = probe
+        .0
+        .stdout
+        .take()
+        .map(|lines| BufReader::new(lines).lines());
+    let is_key_frame = |line: std::io::Result<String>| line.is_ok_and(|f| f.starts_with('K'));
+    lines
+        .and_then(|mut lines| lines.position(is_key_frame))
+        .unwrap_or(0) as u64
 }
 
 /// The part of `ffprobe`'s JSON that is used.

@@ -183,11 +183,12 @@ impl<'a> Bits<'a> {
     }
 
     /// The data from the next marker on, and how many whole bytes before it
-    /// were not read.
+    /// were not read. Zeros, with which files are filled up, don't count.
     pub(super) fn up_to_marker(&mut self) -> (&'a [u8], usize) {
         let mut unread = 0;
         loop {
-            unread += self.held as usize / 8;
+            let bytes = (self.buffer << (self.held % 8)).to_be_bytes();
+            unread += bytes.iter().filter(|&&byte| byte != 0).count();
             self.buffer = 0;
             self.held = 0;
             self.refill();

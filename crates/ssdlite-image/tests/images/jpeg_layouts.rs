@@ -313,6 +313,10 @@ fn restart_markers_out_of_order_and_missing_data_are_errors() {
     low[position(&bytes, 0xC0) + 6] = SIZE.1 as u8 / 2;
     let error = decoded(&low).unwrap_err().to_string();
     assert!(error.contains("left over"), "{error}");
+
+    let without_end = bytes[..bytes.len() - 2].to_vec();
+    let filled_up = [without_end, vec![0; 500]].concat();
+    assert_eq!(decoded(&filled_up).unwrap(), decoded(&bytes).unwrap());
 }
 
 /// As in frames of motion JPEG.

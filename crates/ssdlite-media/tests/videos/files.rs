@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ssdlite_image::ImageSize;
-use ssdlite_media::{Error, Frame, VideoFrames, video_info};
+use ssdlite_media::{Error, Frame, MediaKind, Source, VideoFrames, video_info};
 
 use crate::ffmpeg::{ffmpeg, probe};
 use crate::fixtures::{folder, with_sound};
@@ -246,6 +246,43 @@ fn a_recording_that_starts_between_key_frames_is_sound() {
 }
 
 #[test]
+fn a_recording_without_times_that_starts_between_key_frames_is_sound() {
+    let Some(folder) = folder() else { return };
+    let whole = folder.path().join("whole.h264");
+    ffmpeg(
+        "-f lavfi -i testsrc=size=96x64:rate=25:duration=2 -pix_fmt yuv420p -c:v libx264 -g 10",
+        &whole,
+    );
+    let bytes = fs::read(&whole).unwrap();
+    let is_other_frame = |unit: &[u8]| unit[..3] == [0, 0, 1] && unit[3] & 31 == 1;
+    let mut starts = (0..bytes.len() - 4).filter(|&at| is_other_frame(&bytes[at..]));
+    let path = folder.path().join("late.h264");
+    fs::write(&path, &bytes[starts.nth(3).unwrap()..]).unwrap();
+    let mut reader = VideoFrames::open(&path).unwrap();
+    let found: Vec<_> = reader.by_ref().collect::<Result<_, _>>().unwrap();
+    assert_eq!((found.len(), reader.lost()), (40, 6));
+    let mut whole = VideoFrames::open(&whole).unwrap();
+    assert_eq!((whole.by_ref().count(), whole.lost()), (50, 0));
+}
+
+#[test]
+fn motion_jpeg_is_read_to_its_end() {
+    let Some(folder) = folder() else { return };
+    for name in ["a.mjpeg", "b.MJPG"] {
+        let path = folder.path().join(name);
+        ffmpeg(
+            "-f lavfi -i testsrc=size=64x48:rate=10:duration=1 -c:v mjpeg -f mjpeg",
+            &path,
+        );
+        let Ok(Source::Files(found)) = Source::parse(&path) else {
+            panic!("expected a file");
+        };
+        assert_eq!(found.files[0].kind, MediaKind::Video);
+        assert_eq!(frames(&path).len(), 10, "{name}");
+    }
+}
+
+#[test]
 fn broken_files_are_told_apart() {
     let Some(folder) = folder() else { return };
     let write = |name: &str, bytes: &[u8]| {
@@ -311,7 +348,9 @@ fn what_a_cut_file_still_holds_is_read_and_the_damage_told() {
     assert!((10..50).contains(&good.len()), "{}", good.len());
     assert!(good.iter().all(Result::is_ok));
     let error = last.as_ref().unwrap_err();
-    assert!(error.to_string().contains("damaged"), "{error}");
+    for said in ["damaged", "cut off"] {
+        assert!(error.to_string().contains(said), "{error}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::num::NonZeroU64;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -178,6 +179,29 @@ fn a_source_that_is_not_there_is_tried_again_with_growing_pauses() {
 }
 
 #[test]
+fn a_source_that_never_gives_a_frame_ends_after_its_first_tries() {
+    let Some(_folder) = folder() else { return };
+    let input = LiveInput::Stream(file_server(b"<!DOCTYPE html>".to_vec()));
+    let options = LiveOptions {
+        first_tries: NonZeroU64::new(3),
+        ..patient()
+    };
+    let source = LiveSource::open(&input, options).unwrap();
+    let start = Instant::now();
+    let end = loop {
+        assert!(start.elapsed() < PATIENCE, "{:?}", source.status());
+        assert!(source.next_within(Duration::from_millis(10)).is_none());
+        if let Some(end) = source.end() {
+            break end;
+        }
+    };
+    let damage = end.damage.unwrap();
+    assert!(damage.starts_with("no frame came in 3 tries: "), "{damage}");
+    assert!(!damage.contains(&input.name()), "{damage}");
+    assert_eq!(source.status().losses, 2);
+}
+
+#[test]
 fn a_loss_is_told_without_the_password() {
     let Some(_folder) = folder() else { return };
     for scheme in ["http", "rtsp"] {
@@ -246,17 +270,19 @@ fn a_frame_comes_without_waiting_for_the_next() {
 
 /// Serves a file again and again, in the way of a plain web server.
 fn file_server(bytes: Vec<u8>) -> String {
+    let length = format!("Content-Length: {}\r\n", bytes.len());
+    file_server_with(length, bytes)
+}
+
+/// [`file_server`] with these lines in the head of its answers.
+fn file_server_with(head: String, bytes: Vec<u8>) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = format!("http://{}/file", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let serve = |mut stream: std::net::TcpStream| -> std::io::Result<()> {
                 let _ = stream.read(&mut [0; 4096])?;
-                let length = bytes.len();
-                write!(
-                    stream,
-                    "HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n"
-                )?;
+                write!(stream, "HTTP/1.0 200 OK\r\n{head}\r\n")?;
                 stream.write_all(&bytes)
             };
             // A reader that goes away is none of the server's faults.
@@ -280,8 +306,12 @@ fn files_to_serve(folder: &std::path::Path) -> [(Vec<u8>, usize); 2] {
 #[test]
 fn a_file_behind_an_address_is_read_once_and_whole() {
     let Some(folder) = folder() else { return };
-    for (bytes, count) in files_to_serve(folder.path()) {
-        let input = LiveInput::Stream(file_server(bytes));
+    let files = files_to_serve(folder.path());
+    let (image, _) = files[0].clone();
+    let without_length = (file_server_with(String::new(), image), 1);
+    let with_length = files.map(|(bytes, count)| (file_server(bytes), count));
+    for (address, count) in with_length.into_iter().chain([without_length]) {
+        let input = LiveInput::Stream(address);
         let options = LiveOptions {
             at_end: AtEnd::Stop,
             ..patient()

@@ -31,8 +31,9 @@ pub(crate) struct DetectArgs {
     model: PathBuf,
     /// Images, videos, folders, patterns such as `photos/*.jpg`, a camera (`0`,
     /// `/dev/video0`, `camera:NAME`) or a stream (`rtsp://`, `http://`); all but
-    /// images need the program `ffmpeg`, and cameras and streams go on until
-    /// Ctrl-C; a file behind an address is read once
+    /// images need the program `ffmpeg`, and cameras and streams that give a
+    /// frame in five tries go on until Ctrl-C; a file behind an address is read
+    /// once
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<OsString>,
     /// Save images and videos with boxes drawn in this folder, and with each

@@ -1,6 +1,7 @@
 //! `detect` on videos, cameras and streams: each frame's objects, an annotated
 //! copy, objects followed from frame to frame.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +23,10 @@ use crate::output::video_progress::VideoProgress;
 
 /// How long a live source is waited for before the signal is looked at.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How often a live source that gives no frame is tried at first: a camera may
+/// just start, while a wrong address would be tried for ever.
+const FIRST_TRIES: NonZeroU64 = NonZeroU64::new(5).unwrap();
 
 /// What is done with videos and live sources.
 pub(crate) struct VideoTask<'a> {
@@ -92,6 +97,7 @@ impl VideoTask<'_> {
         let options = LiveOptions {
             stall: self.stall,
             at_end: AtEnd::Stop,
+            first_tries: Some(FIRST_TRIES),
             ..LiveOptions::default()
         };
         let source = LiveSource::open(input, options)?;
