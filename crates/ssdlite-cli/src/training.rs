@@ -114,7 +114,7 @@ impl RunArgs {
         match &self.resume {
             None => Err(fault.into()),
             Some(run) => anyhow::bail!(
-                "{}: the data folder {name}: {fault}; put it back, or change `path` in the \
+                "{}: {fault}; put it back, or change `path` in the \
                  section [data]",
                 run.join(CONFIG).display()
             ),

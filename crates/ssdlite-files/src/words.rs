@@ -8,6 +8,8 @@ pub fn words_of(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "there is no such file or folder".into(),
         io::ErrorKind::PermissionDenied => "there is no permission to read or write it".into(),
         io::ErrorKind::StorageFull => "the disk is full".into(),
+        io::ErrorKind::IsADirectory => "found a folder where a file is expected".into(),
+        io::ErrorKind::NotADirectory => "found a file where a folder is expected".into(),
         _ => {
             let told = error.to_string();
             let number = told.find(" (os error ").unwrap_or(told.len());
