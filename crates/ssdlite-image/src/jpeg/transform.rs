@@ -64,11 +64,9 @@ impl Kernel for Inverse<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Square<u8> {
         let mut values = [[0; 8]; 8];
-        for v in 0..8 {
-            for u in 0..8 {
-                let at = v * 8 + u;
-                values[v][u] = i32::from(self.coefficients[at]) * i32::from(self.steps[at]);
-            }
+        let numbers = self.coefficients.iter().zip(self.steps);
+        for (value, (&coefficient, &step)) in values.as_flattened_mut().iter_mut().zip(numbers) {
+            *value = i32::from(coefficient) * i32::from(step);
         }
         let mut columns = transform(values);
         for row in &mut columns {

@@ -60,7 +60,7 @@ impl VideoTask<'_> {
             None => None,
         };
         let mut work = FrameWork::new(self, &name, saved, VideoProgress::new(info.frames));
-        while let Some(frame) = frames.next() {
+        for frame in frames.by_ref() {
             if self.is_stopped() {
                 let done = work.frames;
                 work.finish()?;
