@@ -121,8 +121,10 @@ fn host_name() -> Option<String> {
 
 fn has_token(headers: &HeaderMap, token: &str) -> bool {
     let bearer = text(headers, header::AUTHORIZATION)
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .is_some_and(|given| is_equal(given.trim(), token));
+        .and_then(|value| value.split_once(' '))
+        .is_some_and(|(scheme, given)| {
+            scheme.eq_ignore_ascii_case("Bearer") && is_equal(given.trim(), token)
+        });
     let cookie = || {
         headers
             .get_all(header::COOKIE)
@@ -233,6 +235,7 @@ mod tests {
         let host = (header::HOST, "example:1");
         for right in [
             (header::AUTHORIZATION, "Bearer s3cret-token"),
+            (header::AUTHORIZATION, "bearer s3cret-token"),
             (header::COOKIE, "a=b; ssdlite_token=s3cret-token"),
         ] {
             assert!(gate.check(&headers(&[host.clone(), right])).is_ok());
@@ -240,6 +243,7 @@ mod tests {
         for wrong in [
             (header::AUTHORIZATION, "Bearer s3cret-tokem"),
             (header::AUTHORIZATION, "Bearer "),
+            (header::AUTHORIZATION, "Basic s3cret-token"),
             (header::AUTHORIZATION, "s3cret-token"),
             (header::COOKIE, "ssdlite_token=s3cret"),
             (header::COOKIE, "other=s3cret-token"),

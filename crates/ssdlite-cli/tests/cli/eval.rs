@@ -91,7 +91,7 @@ fn what_cannot_be_evaluated_is_refused() {
     assert!(no_folder.contains("Annotations"), "{no_folder}");
     let other_task = said(1, &["eval", &classifier(), "set"]);
     assert!(other_task.contains("classifier"), "{other_task}");
-    let score = said(1, &["eval", &detector(), "set", "--score", "1.5"]);
+    let score = said(2, &["eval", &detector(), "set", "--score", "1.5"]);
     assert!(score.contains("1.5"), "{score}");
 }
 
