@@ -11,7 +11,7 @@ use crate::voc::VocFolder;
 #[derive(Clone, Debug)]
 pub enum DataFolder {
     /// Images with boxes, in VOC's layout.
-    Voc(VocFolder),
+    Voc(Box<VocFolder>),
     /// Images in a folder for each class.
     Images(ImageFolder),
 }
@@ -27,7 +27,7 @@ impl DataFolder {
     /// [`Error::Io`](crate::Error::Io) if the folder can't be listed.
     pub fn open(root: &Path) -> Result<Self> {
         Ok(match Layout::of(root)? {
-            Layout::Boxes(layout, tree) => Self::Voc(VocFolder::new(layout, &tree)),
+            Layout::Boxes(layout, tree) => Self::Voc(Box::new(VocFolder::new(layout, &tree))),
             Layout::Classes(layout, tree) => Self::Images(ImageFolder::new(layout, &tree)),
         })
     }
