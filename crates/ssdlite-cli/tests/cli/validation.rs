@@ -10,7 +10,7 @@ fn train(folder: &Path, config: &str, command: &[&str]) -> Ran {
         "sample",
         "set",
         "--images",
-        "40",
+        "24",
         "--images-per-class",
         "3",
     ];
@@ -40,8 +40,8 @@ fn a_runs_evaluation_is_that_of_its_saved_detector() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let config = "[data]\npath = \"set\"\n[model]\nwidth = 0.35\nsize = 96\n\
-                  [training]\nepochs = 6\nbatch = 4\nlr = 5e-3\nema = 0.5\n\
-                  [evaluation]\nevery = 6\nnms = 0.6\nmax-detections = 250\n";
+                  [training]\nepochs = 8\nbatch = 4\nlr = 5e-3\nema = 0.5\n\
+                  [evaluation]\nevery = 8\nnms = 0.6\nmax-detections = 250\n";
     train(folder, config, &["train"]);
     for (name, option) in [("map_voc07", "voc07"), ("map_voc", "voc")] {
         let eval = ["eval", "runs/run/last.safetensors", "set", "--split", "val"];
