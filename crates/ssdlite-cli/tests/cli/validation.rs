@@ -10,7 +10,7 @@ fn train(folder: &Path, config: &str, command: &[&str]) -> Ran {
         "sample",
         "set",
         "--images",
-        "24",
+        "40",
         "--images-per-class",
         "3",
     ];
