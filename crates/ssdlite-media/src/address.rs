@@ -1,6 +1,7 @@
 //! The addresses of streams as they may be shown.
 //!
-//! Passwords stand before the `@` of an address, or in its query. Users also
+//! Passwords stand before the `@` of an address, in its query, or among the
+//! parameters that some cameras take in their path. Users also
 //! write passwords that hold characters of an address unescaped; where it is
 //! not clear what belongs to one, nothing is shown.
 //!
@@ -41,6 +42,11 @@ fn shown_rest(rest: &str) -> String {
     };
     if !has_port_or_none(host) {
         return HIDDEN.to_owned();
+    }
+    // `/user=me&password=secret&channel=1`
+    if let Some(parameter) = path.find('=') {
+        let segment = path[..parameter].rfind('/').map_or(0, |slash| slash + 1);
+        return format!("{host}{}{HIDDEN}", &path[..segment]);
     }
     match query.chars().next() {
         Some(sign) => format!("{host}{path}{sign}{HIDDEN}"),
@@ -84,11 +90,14 @@ fn secrets(address: &str) -> Vec<String> {
         parts.push(before);
         parts.extend(before.split_once(':').map(|(_, password)| password));
     }
-    if let Some((_, query)) = rest.split_once(['?', '#']) {
-        parts.push(query);
-        for pair in query.split(['&', ';', '#', '?']) {
-            parts.push(pair.split_once('=').map_or(pair, |(_, value)| value));
-        }
+    let (path, query) = rest.split_once(['?', '#']).unwrap_or((rest, ""));
+    let of_path = path
+        .split(['/', '&', ';'])
+        .filter_map(|pair| pair.split_once('='));
+    parts.extend(of_path.map(|(_, value)| value));
+    parts.push(query);
+    for pair in query.split(['&', ';', '#', '?']) {
+        parts.push(pair.split_once('=').map_or(pair, |(_, value)| value));
     }
     let mut secrets: Vec<String> = Vec::new();
     for part in parts {
@@ -152,6 +161,11 @@ mod tests {
             ("rtsp://me:12/34@host/a?b=c", "rtsp://host/a?..."),
             ("http://host/a?user=me&pwd=secret", "http://host/a?..."),
             ("http://host?pwd=secret", "http://host?..."),
+            (
+                "rtsp://host/cam/user=me&password=secret&channel=1/live?a=b",
+                "rtsp://host/cam/...",
+            ),
+            ("rtsp://host:554/a;pwd=secret", "rtsp://host:554/..."),
             ("http://host/a#secret", "http://host/a#..."),
             ("http://me:p@host/a?pwd=secret#x", "http://host/a?..."),
             (
@@ -188,6 +202,11 @@ mod tests {
                 "http://host/a?...: tcp://host:80?..., then tcp://host:80 failed",
             ),
             ("rtsp://me:secret@host/a", "mail me@host", "mail me@host"),
+            (
+                "rtsp://host/user=me&password=secret",
+                "DESCRIBE rtsp://host/user=me&password=secret and secret failed",
+                "DESCRIBE rtsp://host/... and ... failed",
+            ),
             (
                 "http://host/a?user=admin&pwd=s%20cret",
                 "GET /a?user=admin&pwd=s%20cret failed: s cret",
