@@ -5,7 +5,6 @@
 //! Names and texts come from files of anybody's, so what would command a
 //! terminal, or pose as a line of its own, is shown escaped.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
@@ -14,6 +13,7 @@ use std::panic::PanicHookInfo;
 use anyhow::Result;
 use serde::Serialize;
 use ssdlite_files::words_of;
+use ssdlite_image::error::text_of_panic;
 
 /// Standard output can't take what is printed.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,11 @@ fn escaped(text: &str, kept: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     shown.into()
+}
+
+/// A text as what one cell of a table can hold.
+pub(crate) fn cell(text: &str) -> String {
+    escaped(text, |_| false).replace('\t', "\\t")
 }
 
 /// A count with its noun, such as `1 epoch` or `2 epochs`.
@@ -207,15 +212,8 @@ pub(crate) fn panicked(panic: &PanicHookInfo<'_>) {
     }
     let place = panic.location().map(|place| format!(" at {place}"));
     let place = place.unwrap_or_default();
-    let reason = reason_of_panic(panic.payload());
+    let reason = text_of_panic(panic.payload());
     to_stderr(&format!("internal error{place}: {reason}"));
-}
-
-/// What a panic said.
-pub(crate) fn reason_of_panic(payload: &(dyn Any + Send)) -> &str {
-    let owned = || payload.downcast_ref::<String>().map(String::as_str);
-    let text = payload.downcast_ref::<&str>().copied().or_else(owned);
-    text.unwrap_or("no reason given")
 }
 
 /// Whether standard output did not take a result: no input's fault.

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use ssdlite_image::error::text_of_panic;
 
 use commands::Command;
 use outcome::{Outcome, UsageError};
@@ -84,7 +85,7 @@ fn answer() -> Result<ExitCode> {
     };
     let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
     let outcome = ended.unwrap_or_else(|panic| {
-        let reason = console::reason_of_panic(&*panic);
+        let reason = text_of_panic(&*panic);
         Err(anyhow!("ssdlite has a fault, please report it: {reason}"))
     })?;
     Ok(match outcome {

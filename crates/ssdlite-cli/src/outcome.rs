@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use anyhow::Result;
+use ssdlite_media::{FoundFiles, MediaFile};
 
 use crate::console;
 
@@ -31,6 +32,16 @@ impl Outcome {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
+
+/// The files that an argument names, and why others can't be used; what was passed
+/// over is told.
+pub(crate) fn told_files(found: FoundFiles) -> impl Iterator<Item = Result<MediaFile>> {
+    for told in &found.passed_over {
+        console::note(told);
+    }
+    let errors = found.errors.into_iter().map(|error| Err(error.into()));
+    found.files.into_iter().map(Ok).chain(errors)
+}
 
 /// Does `work` on every input that the arguments name. One that can't be used,
 /// or found, is told and counted and the others go on; work that ends as failed ends all.

@@ -36,6 +36,12 @@ impl DetectionSet {
     pub fn object_count(&self) -> usize {
         self.images.iter().map(|image| image.objects.len()).sum()
     }
+
+    /// Whether there are objects that an evaluation counts: difficult ones it does not.
+    pub fn has_countable(&self) -> bool {
+        let mut objects = self.images.iter().flat_map(|image| &image.objects);
+        objects.any(|object| !object.difficult)
+    }
 }
 
 /// An image of one thing.

@@ -1,18 +1,13 @@
 //! Labels in forms that are not read: known, so that they are named and their
 //! images are not taken for something else.
 
-use std::collections::HashSet;
-
 use crate::files::read_start;
 use crate::finding::quoted;
-use crate::tree::{FileKind, Tree, TreeFile};
+use crate::tree::{Tree, TreeFile};
 
 /// What the labels of a folder are and where, if they have a known form.
 pub(crate) fn other_labels(tree: &Tree) -> Option<String> {
-    let images: HashSet<(&str, &str)> = (tree.files.iter())
-        .filter(|file| matches!(file.kind, FileKind::Image(_)))
-        .map(|file| (file.folder.as_str(), file.stem()))
-        .collect();
+    let images = tree.image_stems();
     let form = |file: &TreeFile| match file.ending().as_str() {
         "xml" => form_of_xml(file),
         "json" => form_of_json(file),

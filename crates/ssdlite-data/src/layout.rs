@@ -4,7 +4,7 @@
 //! called; labels in a form that is not read yet are refused by name; and only
 //! what has neither is taken for class folders. A message says what was found.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -109,12 +109,8 @@ pub(crate) fn expected_classes(root: &Path, fault: &str) -> Error {
 /// Of many the first ones tell what all are.
 fn is_annotated(tree: &Tree) -> bool {
     const ASKED: usize = 20;
-    let of_kind =
-        |is_kind: fn(FileKind) -> bool| (tree.files.iter()).filter(move |file| is_kind(file.kind));
-    let images: HashSet<(&str, &str)> = of_kind(|kind| matches!(kind, FileKind::Image(_)))
-        .map(|file| (file.folder.as_str(), file.stem()))
-        .collect();
-    let annotations = || of_kind(|kind| kind == FileKind::Annotation);
+    let images = tree.image_stems();
+    let annotations = || (tree.files.iter()).filter(|file| file.kind == FileKind::Annotation);
     let is_beside = |file: &TreeFile| images.contains(&(file.folder.as_str(), file.stem()));
     let has_root = |file: &TreeFile| {
         // Of UTF-16 every other byte is zero.

@@ -172,19 +172,31 @@ impl Tree {
     /// What is in a folder and in all folders in it.
     pub(crate) fn all_in(&self, folder: &str) -> Counts {
         let mut sum = Counts::default();
-        for (inner, counts) in &self.folders {
-            if below(inner, folder).is_some() {
-                sum.images += counts.images;
-                sum.annotations += counts.annotations;
-            }
+        for counts in self.counts_in(folder) {
+            sum.images += counts.images;
+            sum.annotations += counts.annotations;
         }
         sum
     }
 
     /// Whether a folder, or one in it, holds images and annotations beside each other.
     pub(crate) fn mixes_kinds(&self, folder: &str) -> bool {
-        let mut inner = (self.folders.iter()).filter(|(inner, _)| below(inner, folder).is_some());
-        inner.any(|(_, counts)| counts.images > 0 && counts.annotations > 0)
+        self.counts_in(folder)
+            .any(|counts| counts.images > 0 && counts.annotations > 0)
+    }
+
+    fn counts_in(&self, folder: &str) -> impl Iterator<Item = &Counts> {
+        let folders = self.folders.iter();
+        let inside = folders.filter(move |(inner, _)| below(inner, folder).is_some());
+        inside.map(|(_, counts)| counts)
+    }
+
+    /// Folder and stem of each image.
+    pub(crate) fn image_stems(&self) -> HashSet<(&str, &str)> {
+        (self.files.iter())
+            .filter(|file| matches!(file.kind, FileKind::Image(_)))
+            .map(|file| (file.folder.as_str(), file.stem()))
+            .collect()
     }
 
     /// The files of a folder and of all folders in it.

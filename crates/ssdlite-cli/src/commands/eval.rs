@@ -12,7 +12,7 @@ use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::reading::coordinates;
 use crate::console;
-use crate::evaluation::detector::{evaluate, has_objects, save};
+use crate::evaluation::detector::{evaluate, save};
 use crate::evaluation::{MOST_PRINTED_CLASSES, SHOWN_SCORE};
 use crate::models::{Purpose, load_detector};
 use crate::outcome::Outcome;
@@ -72,7 +72,7 @@ impl EvalArgs {
         )?;
         warn_of_reading(&self.data, &reading);
         ensure!(
-            has_objects(&reading.set),
+            reading.set.has_countable(),
             "{}: expected objects of the model's classes ({}) in the split {}, not all marked \
              difficult, found none",
             self.data.display(),

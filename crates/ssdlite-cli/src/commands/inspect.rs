@@ -12,7 +12,7 @@ use ssdlite_core::unit::ConvKind;
 use ssdlite_core::{Fit, MapSize, ModelInfo, Suppression, Task};
 use ssdlite_model::ModelFile;
 
-use crate::console;
+use crate::console::{self, cell};
 use crate::outcome::Outcome;
 
 #[derive(Args)]
@@ -121,7 +121,7 @@ impl Lines {
     const NAME_WIDTH: usize = 17;
 
     fn add(&mut self, name: &str, value: impl std::fmt::Display) {
-        let (name, value) = (on_one_line(name), on_one_line(&value.to_string()));
+        let (name, value) = (cell(name), cell(&value.to_string()));
         // Writing to a string can't fail.
         let _ = writeln!(self.0, "{name:width$} {value}", width = Self::NAME_WIDTH);
     }
@@ -139,19 +139,6 @@ impl Lines {
             self.add(&format!("  {}", name.as_ref()), value);
         }
     }
-}
-
-/// A model's text as one line: control characters escaped.
-fn on_one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_debug());
-        } else {
-            line.push(c);
-        }
-    }
-    line
 }
 
 fn backbone_text(info: &ModelInfo) -> String {

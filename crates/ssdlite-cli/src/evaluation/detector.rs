@@ -33,7 +33,7 @@ pub(crate) fn evaluate_run(
     run: &RunFolder,
     stop: &AtomicBool,
 ) -> Result<bool> {
-    let Some(set) = data.validation.filter(|set| has_objects(set)) else {
+    let Some(set) = data.validation.filter(|set| set.has_countable()) else {
         return Ok(true);
     };
     let options = DetectorOptions {
@@ -48,12 +48,6 @@ pub(crate) fn evaluate_run(
     };
     save(&evaluation, &run.evaluation())?;
     Ok(true)
-}
-
-/// Whether there is anything to find that counts.
-pub(crate) fn has_objects(set: &DetectionSet) -> bool {
-    let mut objects = set.images.iter().flat_map(|image| &image.objects);
-    objects.any(|object| !object.difficult)
 }
 
 #[derive(Serialize)]

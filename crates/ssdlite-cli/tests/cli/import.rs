@@ -283,18 +283,14 @@ fn a_line_for_the_background_is_not_wanted() {
     let info = ModelInfo::detector(backbone, classes, 320);
     write_pth(&folder.path().join("two.pth"), &info, Wrapper::None);
     let list = folder.path().join("labels.txt");
+    let import = || {
+        let from = ["import", "two.pth", "--arch", "ssdlite-small"];
+        let to = ["--classes", "labels.txt", "--out", "out"];
+        run(folder.path(), &[from, to].concat())
+    };
     for line in ["BACKGROUND", "Background", "background", "__background__"] {
         fs::write(&list, format!("{line}\ncat\ndog\n")).unwrap();
-        let args = [
-            "import",
-            "two.pth",
-            "--arch",
-            "ssdlite-small",
-            "--out",
-            "out",
-        ];
-        let args = [&args[..], &["--classes", "labels.txt"]].concat();
-        let imported = run(folder.path(), &args).exits(1);
+        let imported = import().exits(1);
         let data = text(detection_data());
         let checked = ["data", "check", &data, "--classes", "labels.txt"];
         for ran in [imported, run(folder.path(), &checked).exits(1)] {
@@ -320,37 +316,13 @@ fn a_line_for_the_background_is_not_wanted() {
         ("cat\n", "found 1 in --classes labels.txt\n"),
     ] {
         fs::write(&list, lines).unwrap();
-        let args = [
-            "import",
-            "two.pth",
-            "--arch",
-            "ssdlite-small",
-            "--out",
-            "out",
-        ];
-        let ran = run(
-            folder.path(),
-            &[&args[..], &["--classes", "labels.txt"]].concat(),
-        )
-        .exits(1);
+        let ran = import().exits(1);
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
     }
     // As Windows saves it.
     let utf16 = "\u{feff}cat\r\ndog\r\n".encode_utf16();
     fs::write(&list, utf16.flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
-    let args = [
-        "import",
-        "two.pth",
-        "--arch",
-        "ssdlite-small",
-        "--out",
-        "out",
-    ];
-    run(
-        folder.path(),
-        &[&args[..], &["--classes", "labels.txt"]].concat(),
-    )
-    .exits(0);
+    import().exits(0);
 }
 
 /// A pipe keeps who opens it waiting for somebody to write.

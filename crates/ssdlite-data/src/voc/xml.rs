@@ -153,10 +153,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<RawAnnotation, String> {
                 parser.end();
                 Ok(())
             }
-            Event::Text(piece) => parser.add_text(&piece.xml10_content()),
-            Event::CData(piece) => parser.add_text(&piece.xml10_content()),
-            Event::GeneralRef(reference) => char_from_reference(&reference)
-                .and_then(|character| parser.add_text(character.encode_utf8(&mut [0; 4]))),
+            Event::Text(piece) => {
+                parser.content.push_str(&piece.xml10_content());
+                Ok(())
+            }
+            Event::CData(piece) => {
+                parser.content.push_str(&piece.xml10_content());
+                Ok(())
+            }
+            Event::GeneralRef(reference) => {
+                char_from_reference(&reference).map(|character| parser.content.push(character))
+            }
             Event::DocType(_) => Err("found a DOCTYPE, which an annotation must not have".into()),
             // `expand_empty_elements` turns `Empty` into a start and an end.
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Empty(_) => Ok(()),
@@ -256,11 +263,6 @@ impl Parser {
             ));
         }
         self.annotation.objects.push(object);
-        Ok(())
-    }
-
-    fn add_text(&mut self, text: &str) -> Result<(), String> {
-        self.content.push_str(text);
         Ok(())
     }
 

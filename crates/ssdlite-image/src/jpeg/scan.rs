@@ -104,7 +104,7 @@ impl<'a, 'h> Scan<'a, 'h> {
         if let Part::Whole = self.part {
             let mut block = [0; 64];
             self.read_dc(place, 0, &mut block)?;
-            self.read_whole_ac(place, &mut block)?;
+            self.read_band(place, (1, 63), 0, &mut block)?;
             plane.put((x, y), &block);
             return Ok(());
         }
@@ -135,42 +135,35 @@ impl<'a, 'h> Scan<'a, 'h> {
         Ok(())
     }
 
-    /// T.81, F.2.2.2.
-    fn read_whole_ac(&mut self, place: usize, block: &mut [i16; 64]) -> Read<()> {
-        let table = &self.ac_tables[place];
-        let mut at = 1;
-        while at < 64 {
-            let symbol = self.bits.symbol(table)?;
-            let (zeros, size) = (usize::from(symbol >> 4), symbol & 15);
-            if size == 0 {
-                if zeros < 15 {
-                    break;
-                }
-                at += 16;
-                continue;
-            }
-            at += zeros;
-            let value = self.bits.signed(size.into())?;
-            *coefficient(block, at, 63)? = value as i16;
-            at += 1;
-        }
-        Ok(())
-    }
-
     /// A band's first scan; T.81, G.1.2.2.
     fn read_ac(&mut self, after: u8, block: &mut [i16; 64]) -> Read<()> {
         if self.ended_bands > 0 {
             self.ended_bands -= 1;
             return Ok(());
         }
-        let (mut at, last) = self.header.band;
+        if let Some(bits) = self.read_band(0, self.header.band, after, block)? {
+            self.ended_bands = self.run_of_bands(bits)? - 1;
+        }
+        Ok(())
+    }
+
+    /// Reads a band's coefficients up to its end, or to a code that ends it before:
+    /// of that its upper half, which is 0 in sequential scans. T.81, F.2.2.2.
+    #[inline]
+    fn read_band(
+        &mut self,
+        place: usize,
+        (mut at, last): (usize, usize),
+        after: u8,
+        block: &mut [i16; 64],
+    ) -> Read<Option<u8>> {
+        let table = &self.ac_tables[place];
         while at <= last {
-            let symbol = self.bits.symbol(&self.ac_tables[0])?;
+            let symbol = self.bits.symbol(table)?;
             let (zeros, size) = (symbol >> 4, symbol & 15);
             if size == 0 {
                 if zeros < 15 {
-                    self.ended_bands = self.run_of_bands(zeros)? - 1;
-                    break;
+                    return Ok(Some(zeros));
                 }
                 at += 16;
                 continue;
@@ -180,7 +173,7 @@ impl<'a, 'h> Scan<'a, 'h> {
             *coefficient(block, at, last)? = (value << after) as i16;
             at += 1;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A band's later scan: a bit for each coefficient that isn't zero yet, and

@@ -3,7 +3,7 @@
 //! serde and toml speak of fields, variants and Rust's types; what they mean is
 //! told from the start of their messages, which the tests hold.
 
-use super::line_after;
+use super::{is_about_missing, line_after};
 
 /// The least likeness of two names that a slip could have made of one another,
 /// 0 to 1; clap's for options is 0.7.
@@ -14,7 +14,7 @@ pub(super) fn from_toml_error(error: &toml::de::Error, text: &str) -> String {
     let reason = reason(error.message());
     let start = error.span().map(|span| span.start);
     // What is missing stands in no line.
-    let start = start.filter(|_| !error.message().starts_with("missing field"));
+    let start = start.filter(|_| !is_about_missing(error));
     let Some(before) = start.and_then(|start| text.as_bytes().get(..start)) else {
         return reason;
     };

@@ -183,7 +183,7 @@ fn tell_unlearnt(
 
 /// Checks that the evaluation of an epoch has something to count.
 fn expect_countable(set: &DetectionSet, config: &DetectorConfig) -> Result<()> {
-    if has_countable(set) {
+    if set.has_countable() {
         return Ok(());
     }
     let split = config.data.val_split;
@@ -194,12 +194,6 @@ fn expect_countable(set: &DetectionSet, config: &DetectorConfig) -> Result<()> {
         config.data.path.display(),
         set.images.len()
     )))
-}
-
-/// Whether there are objects that an evaluation counts.
-fn has_countable(set: &DetectionSet) -> bool {
-    let mut objects = set.images.iter().flat_map(|image| &image.objects);
-    objects.any(|object| !object.difficult)
 }
 
 /// Checks that a classifier has something to tell apart; classes that can't be

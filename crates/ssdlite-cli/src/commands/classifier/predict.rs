@@ -14,7 +14,7 @@ use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 use crate::args::threads::threads;
 use crate::console;
 use crate::models::run_options;
-use crate::outcome::{Outcome, for_each_input};
+use crate::outcome::{Outcome, for_each_input, told_files};
 
 #[derive(Args)]
 pub(crate) struct PredictArgs {
@@ -89,10 +89,6 @@ fn image_files(argument: &OsStr) -> Result<Vec<Result<PathBuf>>> {
             anyhow::bail!("{name}: expected images, found a camera or a stream");
         }
     };
-    found
-        .passed_over
-        .iter()
-        .for_each(|told| console::note(told));
     let image = |file: MediaFile| match file.kind {
         MediaKind::Image => Ok(file.path),
         MediaKind::Video => Err(anyhow!(
@@ -100,7 +96,6 @@ fn image_files(argument: &OsStr) -> Result<Vec<Result<PathBuf>>> {
             file.path.display()
         )),
     };
-    let files = found.files.into_iter().map(image);
-    let errors = found.errors.into_iter().map(|error| Err(error.into()));
-    Ok(files.chain(errors).collect())
+    let images = told_files(found).map(|file| file.and_then(image));
+    Ok(images.collect())
 }

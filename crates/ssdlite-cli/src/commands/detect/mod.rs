@@ -20,7 +20,7 @@ use crate::args::stall::StallArgs;
 use crate::args::threads::threads;
 use crate::console;
 use crate::models::{Purpose, load_detector};
-use crate::outcome::{Outcome, for_each_input};
+use crate::outcome::{Outcome, for_each_input, told_files};
 use crate::output::found::{Found, ImageJson, draw_found, json_from_found};
 use crate::output::save_folder::SaveFolder;
 use crate::signals::stop_on_signal;
@@ -156,15 +156,7 @@ fn inputs_of(source: &OsStr) -> Result<Vec<Result<Input>>> {
         MediaKind::Video => Input::Video(file.path),
     };
     Ok(match Source::parse(source)? {
-        Source::Files(found) => {
-            found
-                .passed_over
-                .iter()
-                .for_each(|told| console::note(told));
-            let files = found.files.into_iter().map(|file| Ok(input(file)));
-            let errors = found.errors.into_iter().map(|error| Err(error.into()));
-            files.chain(errors).collect()
-        }
+        Source::Files(found) => told_files(found).map(|file| file.map(input)).collect(),
         live => vec![Ok(Input::Live(LiveInput::from_source(live)?))],
     })
 }
