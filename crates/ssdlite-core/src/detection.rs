@@ -1,11 +1,16 @@
 //! Objects: what an image holds, and what a detector says it holds.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::classes::{ClassId, ClassNames};
 use crate::geometry::PixelBox;
 
 /// An object that a detector found in an image.
+///
+/// Prints as `class 3 0.91 at 12.5, 80.1, 96.0, 171.4`, and [with its class by
+/// name](Self::named) as `cat 0.91 at 12.5, 80.1, 96.0, 171.4`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
     /// Its class.
@@ -27,8 +32,17 @@ impl Detection {
     }
 }
 
-/// A detection as JSON tells it, on the command line and over HTTP:
-/// `{"class": name, "score": p, "box": [x1, y1, x2, y2]}`.
+impl fmt::Display for Detection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let class = self.class.index();
+        write!(f, "class {class} {:.2} at {}", self.score, self.bbox)
+    }
+}
+
+/// A detection with its class by name.
+///
+/// Prints as `cat 0.91 at 12.5, 80.1, 96.0, 171.4`; its JSON, on the command line and
+/// over HTTP, is `{"class": name, "score": p, "box": [x1, y1, x2, y2]}`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct NamedDetection<'a> {
     /// The name of its class.
@@ -39,6 +53,14 @@ pub struct NamedDetection<'a> {
     /// `y2` exclusive.
     #[serde(rename = "box")]
     pub bbox: [f32; 4],
+}
+
+impl fmt::Display for NamedDetection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [x1, y1, x2, y2] = self.bbox;
+        let bbox = PixelBox::new(x1, y1, x2, y2);
+        write!(f, "{} {:.2} at {bbox}", self.class, self.score)
+    }
 }
 
 /// An object that an annotator marked in an image.
@@ -56,6 +78,24 @@ pub struct GroundTruth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_detection_prints_its_class_its_score_and_its_box() {
+        let classes = ClassNames::new(["dog", "cat"]).unwrap();
+        let detection = Detection {
+            class: ClassId::from_index(1),
+            score: 0.914,
+            bbox: PixelBox::new(12.5, 80.1, 96.0, 171.4),
+        };
+        assert_eq!(
+            detection.named(&classes).to_string(),
+            "cat 0.91 at 12.5, 80.1, 96.0, 171.4"
+        );
+        assert_eq!(
+            detection.to_string(),
+            "class 1 0.91 at 12.5, 80.1, 96.0, 171.4"
+        );
+    }
 
     #[test]
     fn json_has_the_names_and_the_order_that_programs_rely_on() {

@@ -77,6 +77,9 @@ pub struct CornerBox<S: Space> {
 }
 
 /// A corner box in pixels of an image.
+///
+/// Prints as its corners `x1, y1, x2, y2` with one decimal place, or as many as are
+/// asked for: `12.5, 80.1, 96.0, 171.4`, and with `{:.0}` `13, 80, 96, 171`.
 pub type PixelBox = CornerBox<Pixels>;
 
 /// A corner box in fractions of an image.
@@ -202,6 +205,17 @@ impl PixelBox {
     }
 }
 
+impl fmt::Display for PixelBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = f.precision().unwrap_or(1);
+        let Self { x1, y1, x2, y2, .. } = self;
+        write!(
+            f,
+            "{x1:.places$}, {y1:.places$}, {x2:.places$}, {y2:.places$}"
+        )
+    }
+}
+
 impl FractionBox {
     /// The part of the box that lies in the image.
     #[must_use]
@@ -305,6 +319,15 @@ mod tests {
                 assert!((a.iou(&b) - scaled).abs() < 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn a_box_prints_its_corners() {
+        let bbox = PixelBox::new(12.53, 80.06, 96.0, -171.44);
+        assert_eq!(bbox.to_string(), "12.5, 80.1, 96.0, -171.4");
+        assert_eq!(format!("{bbox:.0}"), "13, 80, 96, -171");
+        let broken = PixelBox::new(f32::NAN, 0.0, f32::INFINITY, 1.0);
+        assert_eq!(broken.to_string(), "NaN, 0.0, inf, 1.0");
     }
 
     #[test]

@@ -79,6 +79,12 @@ impl Engine {
         self.plan.steps.iter().map(|step| &step.info)
     }
 
+    /// Runs a blank image, and keeps the working memory for the first image.
+    pub(crate) fn warm_up(&self) -> Result<()> {
+        let blank = RgbImage::filled(self.input_size(), [0; 3]);
+        self.run(&blank, |_| Ok(()))
+    }
+
     /// Runs one image through preprocessing and network and hands the
     /// outputs to `finish`.
     pub(crate) fn run<T>(
@@ -176,6 +182,11 @@ impl Engine {
                 self.input_size()
             ))
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn idle_sessions(&self) -> usize {
+        self.idle().len()
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {

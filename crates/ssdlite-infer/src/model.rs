@@ -69,7 +69,8 @@ impl<T: ModelTask> Model<T> {
     /// task; [`Error::Malformed`](crate::Error::Malformed) for options that are
     /// no sound numbers or weights that overflow when batch norms are folded
     /// into them; [`Error::OverLimit`](crate::Error::OverLimit) for options
-    /// beyond their limits, or threads that the system doesn't start.
+    /// beyond their limits, threads that the system doesn't start, or, if it is warmed
+    /// up, memory that the system refuses.
     pub fn new(file: &ModelFile, options: &T::Options) -> Result<Self> {
         let info = file.info().clone();
         let (task, run) = T::new(&info, options)?;
@@ -78,11 +79,11 @@ impl<T: ModelTask> Model<T> {
             weights: file.state(),
             preprocessing: &info.preprocessing,
         };
-        Ok(Self {
-            engine: Engine::new(network, run)?,
-            info,
-            task,
-        })
+        let engine = Engine::new(network, run)?;
+        if run.warm_up {
+            engine.warm_up()?;
+        }
+        Ok(Self { engine, info, task })
     }
 
     /// What the model file says about the model.
@@ -118,5 +119,38 @@ impl<T: ModelTask> Model<T> {
     /// The instruction set that is used.
     pub fn isa(&self) -> Isa {
         self.engine.isa()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use ssdlite_core::{ImageSize, MobileNetV3, Variant};
+
+    use super::*;
+    use crate::bench::arbitrary_model;
+    use crate::{Detector, DetectorOptions};
+
+    #[test]
+    fn a_warm_model_has_its_working_memory_and_finds_the_same() {
+        let classes = ClassNames::new(["cat", "dog"]).unwrap();
+        let info = ModelInfo::detector(MobileNetV3::new(Variant::Small), classes, 64);
+        let file = arbitrary_model(&info).unwrap();
+        let [cold, warm] = [false, true].map(|warm_up| {
+            let options = DetectorOptions {
+                run: RunOptions {
+                    warm_up,
+                    ..RunOptions::threads(NonZeroUsize::MIN)
+                },
+                ..DetectorOptions::default()
+            };
+            Detector::new(&file, &options).unwrap()
+        });
+        assert_eq!(cold.engine.idle_sessions(), 0);
+        assert_eq!(warm.engine.idle_sessions(), 1);
+        let image = RgbImage::filled(ImageSize::new(50, 40), [200, 3, 99]);
+        assert_eq!(warm.outputs(&image).unwrap(), cold.outputs(&image).unwrap());
+        assert_eq!(warm.engine.idle_sessions(), 1);
     }
 }

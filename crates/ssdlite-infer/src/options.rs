@@ -13,6 +13,9 @@ pub struct RunOptions {
     pub threads: Option<NonZeroUsize>,
     /// Instruction set; the widest of the machine unless given.
     pub isa: Option<Isa>,
+    /// Whether loading ends with a run on a blank image. It takes the memory that the
+    /// first image would have to wait for: for programs that answer others.
+    pub warm_up: bool,
 }
 
 impl RunOptions {
@@ -21,6 +24,7 @@ impl RunOptions {
         Self {
             threads: Some(threads),
             isa: None,
+            warm_up: false,
         }
     }
 }

@@ -77,7 +77,10 @@ impl Model {
             Task::Classify => PostProcessing::default(),
         };
         let options = DetectorOptions {
-            run: RunOptions::threads(threads),
+            run: RunOptions {
+                warm_up: true,
+                ..RunOptions::threads(threads)
+            },
             post_processing: Some(PostProcessing {
                 score_threshold: LEAST_SCORE,
                 ..shown

@@ -33,12 +33,7 @@ fn detect(model: &str, images: &[String]) -> Result<(), Box<dyn Error>> {
     for path in images {
         let image = decode_file(Path::new(path), &Limits::default())?;
         for found in detector.detect(&image)? {
-            let name = detector.classes().get(found.class).unwrap_or("?");
-            let [x1, y1, x2, y2] = found.bbox.to_array();
-            println!(
-                "{path}: {name} {:.2} {x1:.0} {y1:.0} {x2:.0} {y2:.0}",
-                found.score
-            );
+            println!("{path}: {}", found.named(detector.classes()));
         }
     }
     Ok(())

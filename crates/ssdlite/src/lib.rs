@@ -11,12 +11,30 @@
 //! let detector = Detector::load("blood_cells.safetensors")?;
 //! let image = decode_file("smear.jpg".as_ref(), &Limits::default())?;
 //! for found in detector.detect(&image)? {
-//!     let name = detector.classes().get(found.class).unwrap_or("?");
-//!     let [x1, y1, x2, y2] = found.bbox.to_array();
-//!     println!("{name} {:.2} at {x1:.0} {y1:.0} {x2:.0} {y2:.0}", found.score);
+//!     // Such as `cat 0.91 at 12.5, 80.1, 96.0, 171.4`.
+//!     println!("{}", found.named(detector.classes()));
+//!     let (width, height) = (found.bbox.width(), found.bbox.height());
+//!     assert!(found.score <= 1.0 && width > 0.0 && height > 0.0);
 //! }
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! The first image waits for its working memory, which a program that answers others
+//! can take while it loads:
+//!
+//! ```no_run
+//! use ssdlite::{Detector, DetectorOptions, RunOptions};
+//!
+//! let options = DetectorOptions {
+//!     run: RunOptions {
+//!         warm_up: true,
+//!         ..RunOptions::default()
+//!     },
+//!     ..DetectorOptions::default()
+//! };
+//! let detector = Detector::load_with("blood_cells.safetensors", &options)?;
+//! # Ok::<(), ssdlite::Error>(())
 //! ```
 //!
 //! Pixels from elsewhere, such as a camera, become an [`RgbImage`] without a
@@ -36,8 +54,8 @@
 //! what they find. Training is the command line's.
 
 pub use ssdlite_core::{
-    ClassId, ClassNames, Detection, GroundTruth, ImageSize, ModelInfo, PixelBox, PostProcessing,
-    Suppression,
+    ClassId, ClassNames, Detection, GroundTruth, ImageSize, ModelInfo, NamedDetection, PixelBox,
+    PostProcessing, Suppression,
 };
 #[cfg(feature = "eval")]
 pub use ssdlite_eval as eval;

@@ -58,6 +58,7 @@ fn run(isa: Isa, threads: usize) -> RunOptions {
     RunOptions {
         threads: NonZeroUsize::new(threads),
         isa: Some(isa),
+        ..RunOptions::default()
     }
 }
 

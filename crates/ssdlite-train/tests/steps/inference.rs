@@ -95,6 +95,7 @@ fn runs() -> impl Iterator<Item = RunOptions> {
         (1..=3).map(move |threads| RunOptions {
             threads: NonZeroUsize::new(threads),
             isa: Some(isa),
+            ..RunOptions::default()
         })
     })
 }

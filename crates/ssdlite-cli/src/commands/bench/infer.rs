@@ -58,7 +58,7 @@ impl BenchInferArgs {
         let args = &self.bench;
         let run = RunOptions {
             threads: NonZeroUsize::new(args.threads),
-            isa: None,
+            ..RunOptions::default()
         };
         let options = BenchOptions {
             runs: self.runs,
