@@ -7,14 +7,27 @@ use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, Image, IouThreshold};
-use crate::table::Table;
+use crate::table::{Table, cut, percent, ratio};
 
-/// The label of the row and column that stand for no object.
+/// The label of the row and column that stand for no object. No class has it.
 const BACKGROUND: &str = "background";
+
+/// More labels than this make a table that no terminal shows.
+const MOST_PRINTED_LABELS: usize = 13;
+
+/// Confusions that are printed where the table is too large.
+const MOST_PRINTED_CONFUSIONS: usize = 20;
+
+/// Characters of a label above a column.
+const COLUMN_LENGTH: usize = 14;
+
+/// Characters of a label before a row.
+const ROW_LENGTH: usize = 32;
 
 /// How often each label was predicted where each label was true.
 ///
-/// Prints as a table whose columns are numbered as its rows; its JSON is
+/// Prints as a table, with the share of its row behind each count, and beyond
+/// 13 labels as a list of the most frequent confusions; its JSON is
 /// `{"labels": [...], "counts": [[...], ...]}` with a list for each true label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionMatrix {
@@ -51,10 +64,98 @@ impl ConfusionMatrix {
         self.counts.chunks_exact(self.labels.len()).nth(truth)
     }
 
+    /// The share of all predictions where `truth` was that said `predicted`, 0 to 1;
+    /// `None` outside the matrix and where `truth` never was.
+    pub fn share(&self, truth: usize, predicted: usize) -> Option<f64> {
+        let total = self.row(truth)?.iter().sum();
+        ratio(self.get(truth, predicted)?, total)
+    }
+
+    /// The same in percent, for people.
+    pub fn percent(&self, truth: usize, predicted: usize) -> String {
+        let total = self.row(truth).unwrap_or_default().iter().sum();
+        percent(self.get(truth, predicted).unwrap_or_default(), total)
+    }
+
+    /// What was predicted where something else was, the most frequent first, and of
+    /// equally frequent ones in the order of labels.
+    pub fn confusions(&self) -> Vec<Confusion> {
+        let rows = self.rows().enumerate();
+        let cells = rows.flat_map(|(truth, row)| {
+            let cells = row.iter().enumerate();
+            cells.map(move |(predicted, &count)| Confusion {
+                truth,
+                predicted,
+                count,
+            })
+        });
+        let is_confused = |cell: &Confusion| cell.truth != cell.predicted && cell.count > 0;
+        let mut confusions: Vec<Confusion> = cells.filter(is_confused).collect();
+        confusions.sort_by_key(|confusion| std::cmp::Reverse(confusion.count));
+        confusions
+    }
+
+    /// The matrix of the `most` classes with the most mistakes, as what there was or
+    /// as what was predicted, in which all others are one label, "N other classes",
+    /// before the background. No row's sum changes but that of the others'. The
+    /// same matrix if there are no more classes, or only one more.
+    #[must_use]
+    pub fn of_most_confused(&self, most: usize) -> Self {
+        let is_background = |label: &String| label == BACKGROUND;
+        let classes = self.labels.iter().take_while(|label| !is_background(label));
+        let classes = classes.count();
+        if classes <= most.saturating_add(1) {
+            return self.clone();
+        }
+        let mut mistakes = vec![0; self.labels.len()];
+        for confusion in self.confusions() {
+            mistakes[confusion.truth] += confusion.count;
+            mistakes[confusion.predicted] += confusion.count;
+        }
+        let mut by_mistakes: Vec<usize> = (0..classes).collect();
+        by_mistakes.sort_by_key(|&class| std::cmp::Reverse(mistakes[class]));
+        let mut kept = by_mistakes[..most].to_vec();
+        kept.sort_unstable();
+
+        let mut place = vec![most; classes];
+        for (index, &class) in kept.iter().enumerate() {
+            place[class] = index;
+        }
+        let mut labels: Vec<String> = kept
+            .iter()
+            .map(|&class| self.labels[class].clone())
+            .collect();
+        labels.push(format!("{} other classes", classes - most));
+        for label in &self.labels[classes..] {
+            place.push(labels.len());
+            labels.push(label.clone());
+        }
+        let mut small = Self::new(labels);
+        for (truth, row) in self.rows().enumerate() {
+            for (predicted, count) in row.iter().enumerate() {
+                let index = place[truth] * small.labels.len() + place[predicted];
+                small.counts[index] += count;
+            }
+        }
+        small
+    }
+
     /// All rows in the order of labels.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[u64]> {
         self.counts.chunks_exact(self.labels.len())
     }
+}
+
+/// A label that was predicted where another one was true, both as indices of
+/// [`ConfusionMatrix::labels`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confusion {
+    /// What there was.
+    pub truth: usize,
+    /// What was predicted.
+    pub predicted: usize,
+    /// How often.
+    pub count: u64,
 }
 
 impl Serialize for ConfusionMatrix {
@@ -69,15 +170,61 @@ impl Serialize for ConfusionMatrix {
 
 impl fmt::Display for ConfusionMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Rows: what there was. Columns: what was predicted.")?;
-        let numbers = (0..self.labels.len()).map(|index| index.to_string());
-        let mut table = Table::new(std::iter::once("class".to_owned()).chain(numbers));
-        for (index, (label, row)) in self.labels.iter().zip(self.rows()).enumerate() {
-            let mut cells = vec![format!("{index} {label}")];
-            cells.extend(row.iter().map(u64::to_string));
+        if self.labels.len() > MOST_PRINTED_LABELS {
+            return self.write_confusions(f);
+        }
+        writeln!(
+            f,
+            "Rows: what there was. Columns: what was predicted, with its share of the row."
+        )?;
+        let name = |(index, label): (usize, &String), length| {
+            let label = cut(label, length);
+            format!("{index} {label}")
+        };
+        let columns = self.labels.iter().enumerate();
+        let columns = columns.map(|label| name(label, COLUMN_LENGTH));
+        let corner = "true \\ predicted".to_owned();
+        let mut table = Table::new(std::iter::once(corner).chain(columns));
+        for (label, row) in self.labels.iter().enumerate().zip(self.rows()) {
+            let truth = label.0;
+            let mut cells = vec![name(label, ROW_LENGTH)];
+            cells.extend(
+                row.iter()
+                    .enumerate()
+                    .map(|(predicted, count)| match count {
+                        0 => "0".to_owned(),
+                        _ => format!("{count} {}", self.percent(truth, predicted)),
+                    }),
+            );
             table.row(cells);
         }
         table.fmt(f)
+    }
+}
+
+impl ConfusionMatrix {
+    fn write_confusions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let confusions = self.confusions();
+        let shown = &confusions[..confusions.len().min(MOST_PRINTED_CONFUSIONS)];
+        match confusions.len() {
+            0 => return writeln!(f, "Nothing was confused."),
+            all if all > shown.len() => writeln!(
+                f,
+                "The {} most frequent of {all} confusions, with their share of what there was:",
+                shown.len()
+            )?,
+            _ => writeln!(f, "What was confused, with its share of what there was:")?,
+        }
+        let mut table = Table::new(["true", "predicted", "count", "share"]);
+        for confusion in shown {
+            table.row(vec![
+                cut(&self.labels[confusion.truth], ROW_LENGTH),
+                cut(&self.labels[confusion.predicted], ROW_LENGTH),
+                confusion.count.to_string(),
+                self.percent(confusion.truth, confusion.predicted),
+            ]);
+        }
+        write!(f, "{table}")
     }
 }
 

@@ -46,6 +46,34 @@ impl Evaluation {
     }
 }
 
+/// The mean of the curves of all classes that have objects, as `(recall, precision)`:
+/// at each of 101 recalls from 0 to 1 the mean of the classes' best precisions at that
+/// recall or above, 0 where a class does not reach it. Empty if no class has objects.
+pub fn mean_precision_recall(curves: &[PrCurve]) -> Vec<(f64, f64)> {
+    const STEPS: u8 = 100;
+    let with_objects: Vec<&PrCurve> = curves.iter().filter(|curve| curve.objects > 0).collect();
+    if with_objects.is_empty() {
+        return Vec::new();
+    }
+    let mut sums = vec![0.0; usize::from(STEPS) + 1];
+    for curve in &with_objects {
+        let mut better = curve.points.iter().rev().peekable();
+        let mut best = 0.0_f64;
+        for (step, sum) in (0..=STEPS).zip(&mut sums).rev() {
+            let recall = f64::from(step) / f64::from(STEPS);
+            while let Some(point) = better.next_if(|point| point.recall >= recall) {
+                best = best.max(point.precision);
+            }
+            *sum += best;
+        }
+    }
+    let means = (0..=STEPS).zip(sums).map(|(step, sum)| {
+        let recall = f64::from(step) / f64::from(STEPS);
+        (recall, sum / with_objects.len() as f64)
+    });
+    means.collect()
+}
+
 fn points(ranking: &Ranking) -> Vec<PrPoint> {
     if ranking.objects == 0 {
         return Vec::new();

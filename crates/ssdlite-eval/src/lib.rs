@@ -23,8 +23,8 @@ pub mod voc;
 
 pub use classify::{ClassAccuracy, Classification, ClassificationReport};
 pub use coco::CocoReport;
-pub use confusion::ConfusionMatrix;
-pub use curve::{PrCurve, PrPoint};
+pub use confusion::{Confusion, ConfusionMatrix};
+pub use curve::{PrCurve, PrPoint, mean_precision_recall};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, IouThreshold};
 pub use per_class::ClassAp;

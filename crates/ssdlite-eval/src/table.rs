@@ -62,9 +62,43 @@ pub(crate) fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
+/// `part / whole` in whole percent, where only 0 is "0%" and only all of it "100%".
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    match ratio(part, whole) {
+        None => NONE.to_owned(),
+        Some(share) if share > 0.0 && share < 0.005 => "<1%".to_owned(),
+        Some(share) if share < 1.0 && share >= 0.995 => ">99%".to_owned(),
+        Some(share) => format!("{:.0}%", share * 100.0),
+    }
+}
+
+/// `text`, or its beginning with an ellipsis if it has more than `length`
+/// characters.
+pub(crate) fn cut(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    let beginning: String = text.chars().take(length.saturating_sub(1)).collect();
+    format!("{}…", beginning.trim_end())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_nothing_is_0_percent_and_only_everything_100() {
+        let texts = [(0, 7), (1, 1000), (1, 3), (999, 1000), (7, 7), (0, 0)];
+        let texts = texts.map(|(part, whole)| percent(part, whole));
+        assert_eq!(texts, ["0%", "<1%", "33%", ">99%", "100%", "-"]);
+    }
+
+    #[test]
+    fn what_is_cut_has_the_length_and_says_so() {
+        assert_eq!(cut("Äpfel", 5), "Äpfel");
+        assert_eq!(cut("Äpfel und Birnen", 7), "Äpfel…");
+        assert_eq!(cut("日本語の", 3), "日本…");
+    }
 
     #[test]
     fn columns_are_aligned_by_characters() {

@@ -1,7 +1,9 @@
 //! What holds for every detector and every set of images.
 
 use ssdlite_core::{ClassId, ClassNames, Detection, GroundTruth, PixelBox};
-use ssdlite_eval::{Evaluation, IouThreshold, PrCurve, VocMetric, VocReport};
+use ssdlite_eval::{
+    ConfusionMatrix, Evaluation, IouThreshold, PrCurve, VocMetric, VocReport, mean_precision_recall,
+};
 
 const METRICS: [VocMetric; 2] = [VocMetric::ElevenPoint, VocMetric::Area];
 const NAMES: [&str; 3] = ["cat", "dog", "yak"];
@@ -288,6 +290,120 @@ fn inclusive_pixels_are_read_as_exclusive_boxes() {
     assert_eq!(ap(0.3), Some(1.0));
     assert_eq!(ap(1.0 / 3.0), Some(1.0));
     assert_eq!(ap(0.34), Some(0.0));
+}
+
+/// A matrix of so many classes, from detections of class `a + a mod 3` in the places of
+/// objects of class `a`, as often as `a`; nothing is found of class 0.
+fn matrix_of(classes: u32) -> ConfusionMatrix {
+    let names = (0..classes).map(|class| format!("a class with the long name {class}"));
+    let mut evaluation = Evaluation::new(ClassNames::new(names).unwrap());
+    for class in 0..classes {
+        let place = [0.0, 0.0, 20.0, 30.0];
+        let found = detection((class + class % 3) % classes, 0.9, place);
+        let found = if class == 0 { vec![] } else { vec![found] };
+        for _ in 0..=class {
+            evaluation
+                .add_image(&[object(class, place)], &found)
+                .unwrap();
+        }
+    }
+    evaluation.confusion(0.3, IouThreshold::HALF).unwrap()
+}
+
+#[test]
+fn a_matrix_of_the_most_confused_keeps_all_counts_and_the_shares_of_its_rows() {
+    for classes in [1, 5, 6, 40] {
+        let matrix = matrix_of(classes);
+        let small = matrix.of_most_confused(5);
+        let sum = |matrix: &ConfusionMatrix| matrix.rows().flatten().sum::<u64>();
+        assert_eq!(sum(&small), sum(&matrix));
+        assert_eq!(small.labels().last().unwrap(), "background");
+        if classes <= 6 {
+            assert_eq!(small, matrix);
+            continue;
+        }
+        assert_eq!(small.labels().len(), 7);
+        assert_eq!(small.labels()[5], "35 other classes");
+        let kept = &small.labels()[..5];
+        let place = |label: &String| matrix.labels().iter().position(|known| known == label);
+        let places: Vec<usize> = kept.iter().filter_map(place).collect();
+        assert!(places.len() == 5 && places.is_sorted());
+        for (row, &truth) in places.iter().enumerate() {
+            assert_eq!(small.share(row, row), matrix.share(truth, truth));
+            for (column, &predicted) in places.iter().enumerate() {
+                assert_eq!(small.get(row, column), matrix.get(truth, predicted));
+            }
+        }
+        let mistakes = |label: usize| -> u64 {
+            let all = matrix.confusions().into_iter();
+            let of_label = all.filter(|one| one.truth == label || one.predicted == label);
+            of_label.map(|one| one.count).sum()
+        };
+        let others = (0..classes as usize).filter(|class| !places.contains(class));
+        let least = places.iter().map(|&class| mistakes(class)).min();
+        assert!(least >= others.map(mistakes).max());
+    }
+}
+
+#[test]
+fn a_small_matrix_prints_names_and_shares_on_both_sides() {
+    let text = matrix_of(3).to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("Rows: what there was."), "{text}");
+    assert!(lines[1].starts_with("true \\ predicted"), "{text}");
+    for column in ["0 a class with…", "1 a class with…", "3 background"] {
+        assert!(lines[1].contains(column), "{text}");
+    }
+    assert!(
+        lines[2].starts_with("0 a class with the long name 0 "),
+        "{text}"
+    );
+    assert!(lines[2].ends_with("1 100%"), "{text}");
+    assert_eq!(lines.len(), 6);
+    let lengths: Vec<usize> = lines[1..].iter().map(|line| line.chars().count()).collect();
+    assert!(lengths.iter().all(|length| *length == lengths[0]), "{text}");
+}
+
+#[test]
+fn a_large_matrix_prints_what_was_confused_most() {
+    let matrix = matrix_of(100);
+    let confusions = matrix.confusions();
+    assert!(confusions.is_sorted_by_key(|one| std::cmp::Reverse(one.count)));
+    let text = matrix.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    let all = confusions.len();
+    assert!(lines[0].contains(&format!("The 20 most frequent of {all} confusions")));
+    assert_eq!(lines.len(), 22);
+    assert!(lines[2].contains("long name 98"), "{text}");
+    assert!(lines[2].ends_with("99   100%"), "{text}");
+}
+
+#[test]
+fn the_mean_curve_falls_and_is_the_curve_of_a_single_class() {
+    let found = [
+        detection(0, 0.9, [0.0, 0.0, 20.0, 30.0]),
+        detection(0, 0.8, [500.0, 0.0, 520.0, 30.0]),
+        detection(0, 0.7, [50.0, 0.0, 70.0, 30.0]),
+    ];
+    let cats = [
+        object(0, [0.0, 0.0, 20.0, 30.0]),
+        object(0, [50.0, 0.0, 70.0, 30.0]),
+        object(0, [90.0, 0.0, 110.0, 30.0]),
+    ];
+    let mean = |objects: &[GroundTruth]| {
+        let curves = one_image(objects, &found).precision_recall(IouThreshold::HALF);
+        mean_precision_recall(&curves)
+    };
+    let one = mean(&cats);
+    assert_eq!((one.len(), one[0], one[100]), (101, (0.0, 1.0), (1.0, 0.0)));
+    assert!(one.is_sorted_by(|(_, a), (_, b)| a >= b));
+    assert_eq!((one[33].1, one[34].1, one[67].1), (1.0, 2.0 / 3.0, 0.0));
+    // A second class of which nothing is found halves it; one without objects
+    // doesn't count.
+    let dog = object(1, [300.0, 0.0, 320.0, 30.0]);
+    let both = mean(&[&cats[..], &[dog]].concat());
+    assert!(both.iter().zip(&one).all(|(two, one)| two.1 == one.1 / 2.0));
+    assert!(mean(&[]).is_empty());
 }
 
 #[test]

@@ -91,12 +91,20 @@ impl TextStyle {
 #[derive(Debug)]
 pub struct Canvas<'a> {
     image: &'a mut RgbImage,
+    /// The texts so far, each with the area of its line: what a layout's laws
+    /// are told in.
+    #[cfg(test)]
+    pub(crate) texts: Vec<(String, PixelBox)>,
 }
 
 impl<'a> Canvas<'a> {
     /// A canvas over the pixels of `image`.
     pub fn new(image: &'a mut RgbImage) -> Self {
-        Self { image }
+        Self {
+            image,
+            #[cfg(test)]
+            texts: Vec::new(),
+        }
     }
 
     /// The image's width, in pixels.
@@ -192,6 +200,25 @@ impl<'a> Canvas<'a> {
             Align::Middle => -length / 2.0,
             Align::End => -length,
         };
+        #[cfg(test)]
+        if !text.is_empty() {
+            let half = style.height / 2.0;
+            let area = match style.direction {
+                Direction::Right => PixelBox::new(
+                    at.x + start,
+                    at.y - half,
+                    at.x + start + length,
+                    at.y + half,
+                ),
+                Direction::Up => PixelBox::new(
+                    at.x - half,
+                    at.y - start - length,
+                    at.x + half,
+                    at.y - start,
+                ),
+            };
+            self.texts.push((text.to_owned(), area));
+        }
         let baseline = FONT.as_scaled(PxScale::from(style.height)).ascent() - style.height / 2.0;
         // Whole pixels across the line keep horizontal strokes sharp.
         let (along, across) = match style.direction {

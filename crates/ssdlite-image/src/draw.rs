@@ -3,7 +3,7 @@
 use ssdlite_core::{ClassId, ClassNames, Detection, GroundTruth, ImageSize, PixelBox};
 
 use crate::canvas::{Canvas, Point, TextStyle, text_length, text_that_fits};
-use crate::color::{BLACK, color_of_class, text_color_on};
+use crate::color::{BLACK, WHITE, color_of_class, text_color_on};
 use crate::resize::Resizer;
 use crate::rgb::{Rgb, RgbImage};
 
@@ -117,6 +117,30 @@ fn draw_tag(canvas: &mut Canvas<'_>, item: &LabelledBox, text_height: f32, line:
     );
 }
 
+/// Two images side by side, as if they were one, with a heading above each.
+///
+/// # Panics
+/// If an image has no pixel.
+pub fn pair(images: [&RgbImage; 2], headings: [&str; 2]) -> RgbImage {
+    const GAP: u32 = 2;
+    const HEADING: u32 = 22;
+    let [left, right] = images;
+    let size = ImageSize::new(
+        left.width() + GAP + right.width(),
+        HEADING + left.height().max(right.height()),
+    );
+    let mut sheet = RgbImage::filled(size, BACKDROP);
+    let starts = [0, left.width() + GAP];
+    for ((image, heading), start) in images.into_iter().zip(headings).zip(starts) {
+        sheet.paste(image, start, HEADING);
+        let height = HEADING as f32 - 6.0;
+        let text = text_that_fits(heading, height, image.width() as f32 - 8.0);
+        let at = Point::new(start as f32 + 4.0, HEADING as f32 / 2.0);
+        Canvas::new(&mut sheet).text(&text, at, TextStyle::new(height, WHITE));
+    }
+    sheet
+}
+
 /// Images side by side, row by row, each scaled into the middle of a cell
 /// with its shape kept.
 ///
@@ -156,7 +180,7 @@ pub fn fitted(image: &RgbImage, size: ImageSize) -> RgbImage {
 }
 
 /// The largest size of the shape of `size` that fits into `cell`.
-fn size_inside(size: ImageSize, cell: ImageSize) -> ImageSize {
+pub fn size_inside(size: ImageSize, cell: ImageSize) -> ImageSize {
     let scale = (f64::from(cell.width) / f64::from(size.width))
         .min(f64::from(cell.height) / f64::from(size.height));
     let scaled = |side: u32, most: u32| ((f64::from(side) * scale).round() as u32).clamp(1, most);
@@ -246,6 +270,26 @@ mod tests {
             draw_boxes(&mut image, &[labelled(bbox, 1, "a very long name")]);
             assert!(changed(&image) > 0);
         }
+    }
+
+    #[test]
+    fn a_pair_holds_both_images_below_their_headings() {
+        let left = RgbImage::filled(ImageSize::new(60, 20), [250, 0, 0]);
+        let right = RgbImage::filled(ImageSize::new(40, 30), [0, 250, 0]);
+        let both = pair(
+            [&left, &right],
+            ["labelled", "a heading that is far too long"],
+        );
+        assert_eq!(both.size(), ImageSize::new(102, 52));
+        assert_eq!(both.pixel(0, 22), Some([250, 0, 0]));
+        assert_eq!(both.pixel(59, 41), Some([250, 0, 0]));
+        assert_eq!(both.pixel(62, 22), Some([0, 250, 0]));
+        assert_eq!(both.pixel(101, 51), Some([0, 250, 0]));
+        let light = |columns: std::ops::Range<u32>| {
+            let mut heading = (0..22).flat_map(|y| columns.clone().map(move |x| (x, y)));
+            heading.any(|(x, y)| both.pixel(x, y).is_some_and(|color| color[0] > 150))
+        };
+        assert!(light(0..60) && light(62..102) && !light(60..62));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 mod common;
 
 use common::part_of;
+use ssdlite_image::color::series_color;
 use ssdlite_image::plot::{
-    Bar, BarChart, Cell, Chart, Curve, CurveChart, MatrixChart, PANEL, Range, ScatterChart, sheet,
+    Bar, BarChart, Cell, Chart, Curve, CurveChart, MatrixChart, PANEL, Range, Rest, ScatterChart,
+    sheet,
 };
 use ssdlite_image::{ImageSize, RgbImage};
 
@@ -32,24 +34,27 @@ fn curves(points: &[&[(f64, f64)]]) -> CurveChart {
             .zip(points)
             .map(|(index, points)| Curve {
                 name: format!("curve {index}"),
+                value: String::new(),
+                color: series_color(index),
                 points: points.to_vec(),
             })
             .collect(),
+        rest: None,
     }
 }
 
-fn bars(values: &[f64]) -> BarChart {
+fn bars(counts: &[u64]) -> BarChart {
     BarChart {
         title: "Objects".into(),
-        y_label: "objects".into(),
-        places: 0,
         bars: (0..)
-            .zip(values)
-            .map(|(index, &value)| Bar {
+            .zip(counts)
+            .map(|(index, &count)| Bar {
                 name: format!("class {index}"),
-                value,
+                count,
+                color: series_color(index),
             })
             .collect(),
+        note: String::new(),
     }
 }
 
@@ -64,6 +69,7 @@ fn matrix(side: usize) -> MatrixChart {
         cells: (0..side * side)
             .map(|index| Cell {
                 text: index.to_string(),
+                note: "7 %".into(),
                 shade: index as f32 / (side * side) as f32,
             })
             .collect(),
@@ -96,8 +102,8 @@ fn each_curve_has_its_colour_and_its_place() {
 }
 
 #[test]
-fn higher_values_have_higher_bars() {
-    let image = panel_of(&bars(&[100.0, 25.0]));
+fn higher_counts_have_longer_bars() {
+    let image = panel_of(&bars(&[100, 25]));
     let (blue, orange) = (count(&image, BLUE), count(&image, ORANGE));
     assert!((3.8..4.2).contains(&(blue as f64 / orange as f64)));
 }
@@ -130,15 +136,22 @@ fn odd_data_are_drawn_without_a_panic_and_inside_their_panel() {
     let many: Vec<&[(f64, f64)]> = vec![&single; 200];
     let mut ranged = curves(&[&pairs, &single]);
     ranged.y_range = Some(Range::UNIT);
+    let mut with_rest = curves(&[&single]);
+    with_rest.rest = Some(Rest {
+        name: "the others".into(),
+        value: "-".into(),
+        curves: vec![pairs.clone(), Vec::new()],
+    });
     let mut charts: Vec<Box<dyn Chart>> = vec![
         Box::new(curves(&[])),
         Box::new(curves(&[&[]])),
         Box::new(curves(&[&single])),
         Box::new(curves(&many)),
         Box::new(ranged),
+        Box::new(with_rest),
         Box::new(bars(&[])),
-        Box::new(bars(&ODD)),
-        Box::new(bars(&[0.0; 500])),
+        Box::new(bars(&[0, 1, u64::MAX])),
+        Box::new(bars(&[0; 500])),
         Box::new(matrix(0)),
         Box::new(matrix(1)),
         Box::new(matrix(150)),
@@ -163,7 +176,7 @@ fn odd_data_are_drawn_without_a_panic_and_inside_their_panel() {
 
 #[test]
 fn panels_are_laid_out_in_rows() {
-    let (full, empty) = (bars(&[1.0]), bars(&[]));
+    let (full, empty) = (bars(&[1]), bars(&[]));
     let image = sheet(&[&full, &empty, &full], 2, PANEL);
     assert_eq!(
         image.size(),

@@ -12,8 +12,8 @@ use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::reading::coordinates;
 use crate::console;
+use crate::evaluation::SHOWN_SCORE;
 use crate::evaluation::detector::{evaluate, save};
-use crate::evaluation::{MOST_PRINTED_CLASSES, SHOWN_SCORE};
 use crate::models::{Purpose, load_detector};
 use crate::outcome::Outcome;
 use crate::output::findings::{warn_of, warn_of_reading};
@@ -104,9 +104,6 @@ impl EvalArgs {
             Metric::Coco => console::table(evaluation.coco()?)?,
         }
         console::table(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
-        if evaluation.classes().len() <= MOST_PRINTED_CLASSES {
-            console::table(evaluation.confusion(SHOWN_SCORE, IouThreshold::HALF)?)?;
-        }
-        Ok(())
+        console::table(evaluation.confusion(SHOWN_SCORE, IouThreshold::HALF)?)
     }
 }

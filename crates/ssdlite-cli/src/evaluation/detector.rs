@@ -70,7 +70,8 @@ pub(crate) fn save(evaluation: &Evaluation, folder: &Path) -> Result<()> {
         confusion: evaluation.confusion(SHOWN_SCORE, half)?,
     };
     save_report(folder, &numbers, &numbers.confusion)?;
-    let curves = charts::precision_recall(&evaluation.precision_recall(half));
+    let (curves, voc) = (evaluation.precision_recall(half), &numbers.voc);
+    let curves = charts::precision_recall(&curves, &voc.per_class, voc.map);
     Ok(encode::save(&folder.join("precision_recall.png"), &curves)?)
 }
 

@@ -22,9 +22,6 @@ use crate::output::charts;
 /// sees unless asked otherwise.
 pub(crate) const SHOWN_SCORE: f32 = 0.3;
 
-/// More classes than this make a confusion matrix that no terminal shows.
-pub(crate) const MOST_PRINTED_CLASSES: usize = 12;
-
 /// For one evaluation: nothing is kept for another.
 fn once_on_all_cores() -> EvaluationOptions {
     EvaluationOptions {

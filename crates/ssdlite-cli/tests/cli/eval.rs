@@ -30,8 +30,9 @@ fn every_metric_lists_the_classes_and_their_mean() {
         let ran = run(folder.path(), &args).exits(0);
         assert!(ran.stdout.starts_with(title), "{}", ran.stdout);
         for class in CLASSES {
-            // In the metric's table, that of rates and the confusion matrix.
-            assert_eq!(ran.stdout.matches(class).count(), 3, "{}", ran.stdout);
+            // In the metric's table, that of rates, and a row and a column of the
+            // confusion matrix.
+            assert_eq!(ran.stdout.matches(class).count(), 4, "{}", ran.stdout);
         }
         for word in ["mean ", "correct rate", "background"] {
             assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);

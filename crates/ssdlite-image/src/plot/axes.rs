@@ -9,11 +9,17 @@ use crate::canvas::{Align, Canvas, Point, text_length, text_that_fits};
 const TICK_ROOM: f32 = 55.0;
 const TICK_LENGTH: f32 = 5.0;
 
+/// Pixels between the frame and the numbers below it, so that the lowest number at
+/// its left has room.
+const BELOW: f32 = TEXT_HEIGHT / 2.0 + 1.0;
+
 /// What an axis covers. Its end is larger than its start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
     start: f64,
     end: f64,
+    /// Whether its numbers are counted, so that a tick between two means nothing.
+    counted: bool,
 }
 
 impl Range {
@@ -21,27 +27,42 @@ impl Range {
     pub const UNIT: Self = Self {
         start: 0.0,
         end: 1.0,
+        counted: false,
     };
 
     /// The smallest range of whole steps that holds all finite `values`; 0 to 1
     /// if there are none, and 1 wide around a single one.
     pub fn around(values: impl IntoIterator<Item = f64>) -> Self {
+        Self::around_values(values, false)
+    }
+
+    /// The same for numbers that are counted, as epochs are: all ticks are whole.
+    pub fn around_counted(values: impl IntoIterator<Item = f64>) -> Self {
+        Self::around_values(values, true)
+    }
+
+    fn around_values(values: impl IntoIterator<Item = f64>, counted: bool) -> Self {
         let finite = values.into_iter().filter(|value| value.is_finite());
         let bounds = finite.fold(None, |bounds: Option<(f64, f64)>, value| {
             let (start, end) = bounds.unwrap_or((value, value));
             Some((start.min(value), end.max(value)))
         });
         match bounds {
-            None => Self::UNIT,
+            None => Self {
+                counted,
+                ..Self::UNIT
+            },
             Some((start, end)) if end - start <= start.abs().max(end.abs()) * 1e-9 => Self {
                 start: start - 0.5,
                 end: start + 0.5,
+                counted,
             },
             Some((start, end)) => {
-                let step = step_for(end - start, 6.0);
+                let step = step_for(end - start, 6.0, counted);
                 Self {
                     start: (start / step).floor() * step,
                     end: (end / step).ceil() * step,
+                    counted,
                 }
             }
         }
@@ -55,7 +76,7 @@ impl Range {
     /// Round numbers inside the range, at most about `most` of them, and how
     /// many decimal places tell them apart.
     fn ticks(self, most: f64) -> (Vec<f64>, usize) {
-        let step = step_for(self.end - self.start, most.max(1.0));
+        let step = step_for(self.end - self.start, most.max(1.0), self.counted);
         let slack = step * 1e-6;
         let first = ((self.start - slack) / step).ceil();
         let count = ((self.end + slack) / step - first).floor().max(0.0) as u32;
@@ -69,14 +90,18 @@ impl Range {
 }
 
 /// The smallest of 1, 2, 2.5 and 5 times a power of ten that cuts `length`
-/// into at most `most` steps.
-fn step_for(length: f64, most: f64) -> f64 {
-    let raw = length / most;
+/// into at most `most` steps; a whole number if the length is `counted`.
+fn step_for(length: f64, most: f64, counted: bool) -> f64 {
+    let raw = if counted {
+        (length / most).max(1.0)
+    } else {
+        length / most
+    };
     let power = 10f64.powf(raw.log10().floor());
     let mantissa = raw / power;
     let rounded = [1.0, 2.0, 2.5, 5.0]
         .into_iter()
-        .find(|step| mantissa <= step + 1e-9);
+        .find(|step| mantissa <= step + 1e-9 && !(counted && (step * power).fract() > 0.0));
     rounded.unwrap_or(10.0) * power
 }
 
@@ -119,7 +144,7 @@ impl Axes<'_> {
             (area.x1 + label_room(self.y_label) + widest + TICK_LENGTH + 4.0).round(),
             (area.y1 + TEXT_HEIGHT / 2.0).round(),
             (area.x2 - MARGIN).round(),
-            (area.y2 - label_room(self.x_label) - TEXT_HEIGHT - TICK_LENGTH - 2.0).round(),
+            (area.y2 - label_room(self.x_label) - TEXT_HEIGHT - BELOW - 2.0).round(),
         );
         let plane = Plane {
             frame,
@@ -144,7 +169,7 @@ impl Axes<'_> {
                 1.0,
                 FAINT,
             );
-            let at = Point::new(x, frame.y2 + TICK_LENGTH + TEXT_HEIGHT / 2.0);
+            let at = Point::new(x, frame.y2 + BELOW + TEXT_HEIGHT / 2.0);
             canvas.text(
                 &tick_label(value, x_places),
                 at,
@@ -237,6 +262,21 @@ mod tests {
             let (ticks, _) = range.ticks(6.0);
             assert!((3..=8).contains(&ticks.len()), "{ticks:?}");
         }
+    }
+
+    #[test]
+    fn what_is_counted_has_whole_ticks() {
+        for last in (1..40).chain([99, 200, 1000, 12345]) {
+            let range = Range::around_counted((1..=last).map(f64::from));
+            for most in 1..12 {
+                let (ticks, places) = range.ticks(f64::from(most));
+                assert!(ticks.iter().all(|tick| tick.fract() == 0.0), "{ticks:?}");
+                assert!(!ticks.is_empty() && places == 0);
+                assert!(ticks.len() <= most as usize + 1, "{ticks:?}");
+            }
+        }
+        let (ticks, _) = Range::around_counted([]).ticks(5.0);
+        assert_eq!(ticks, [0.0, 1.0]);
     }
 
     #[test]

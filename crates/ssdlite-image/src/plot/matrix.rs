@@ -4,23 +4,35 @@ use ssdlite_core::{ImageSize, PixelBox};
 
 use super::axes::draw_axis_labels;
 use super::{
-    Chart, FAINT, MARGIN, TEXT_HEIGHT, TITLE_HEIGHT, draw_nothing, readable_height, text_style,
-    widest,
+    Chart, FAINT, MARGIN, PANEL, TEXT_HEIGHT, TITLE_HEIGHT, draw_nothing, lines_fit,
+    readable_height, text_style, widest,
 };
 use crate::canvas::{Align, Canvas, Point, TextStyle, text_that_fits};
 use crate::color::{WHITE, mix, text_color_on};
 use crate::rgb::Rgb;
 
+/// Height of the second line of a cell.
+const NOTE_HEIGHT: f32 = 12.0;
+
 const DARKEST: Rgb = [8, 64, 130];
 
-/// The share of the chart that names may take, in each direction.
+/// Pixels that names may take in each direction, and the share of the chart.
+const LONGEST_NAME: f32 = 220.0;
 const NAME_SHARE: f32 = 0.3;
+
+/// A cell's usual side, in pixels.
+const CELL: f32 = 56.0;
+
+/// Pixels between a name and the cells, and between two names side by side.
+const GAP: f32 = 6.0;
 
 /// A cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// What stands in it, if there is room.
     pub text: String,
+    /// What stands below the text, if there is room for both; may be empty.
+    pub note: String,
     /// How dark it is: 0 (white) to 1.
     pub shade: f32,
 }
@@ -43,21 +55,26 @@ pub struct MatrixChart {
 }
 
 impl MatrixChart {
-    /// A panel in which numbers of four digits can be read, as far as a sheet
+    /// A panel in which numbers of five digits can be read, as far as a sheet
     /// of 2400 pixels allows.
     pub fn panel(&self) -> ImageSize {
-        const CELL: f32 = 44.0;
-        const LEAST: f32 = 480.0;
         const MOST: f32 = 2400.0;
         let cells = |names: &[String]| names.len() as f32 * CELL;
-        let border = TEXT_HEIGHT + 2.0 * MARGIN + 20.0;
-        let width = cells(&self.columns) + widest(self.rows.iter()) + border;
-        let height = cells(&self.rows) + widest(self.columns.iter()) + border;
+        let names = |names| longest_name(names) + LABEL + GAP + 2.0 * MARGIN;
+        let width = cells(&self.columns) + names(&self.rows);
+        let height = cells(&self.rows) + names(&self.columns) + TITLE_HEIGHT + MARGIN;
         ImageSize::new(
-            width.clamp(LEAST, MOST) as u32,
-            (height + TITLE_HEIGHT + MARGIN).clamp(LEAST, MOST) as u32,
+            width.clamp(PANEL.width as f32, MOST) as u32,
+            height.clamp(PANEL.height as f32, MOST) as u32,
         )
     }
+}
+
+/// Pixels that the label of an axis takes.
+const LABEL: f32 = TEXT_HEIGHT + GAP;
+
+fn longest_name(names: &[String]) -> f32 {
+    widest(names.iter().map(String::as_str)).min(LONGEST_NAME)
 }
 
 impl Chart for MatrixChart {
@@ -69,20 +86,20 @@ impl Chart for MatrixChart {
         if self.rows.is_empty() || self.columns.is_empty() {
             return draw_nothing(canvas, area);
         }
-        let label = TEXT_HEIGHT + 6.0;
-        let row_room = widest(self.rows.iter()).min(area.width() * NAME_SHARE);
-        let inner_width = area.width() - label - row_room - 8.0;
-        let across = widest(self.columns.iter()) <= inner_width / self.columns.len() as f32;
+        let row_room = longest_name(&self.rows).min(area.width() * NAME_SHARE);
+        let inner_width = area.width() - LABEL - row_room - GAP;
+        let widest_column = widest(self.columns.iter().map(String::as_str));
+        let across = widest_column + GAP <= inner_width / self.columns.len() as f32;
         let column_room = if across {
             TEXT_HEIGHT
         } else {
-            widest(self.columns.iter()).min(area.height() * NAME_SHARE)
+            longest_name(&self.columns).min(area.height() * NAME_SHARE)
         };
         let frame = PixelBox::new(
             area.x2 - inner_width,
             area.y1,
             area.x2,
-            area.y2 - label - column_room - 8.0,
+            area.y2 - LABEL - column_room - GAP,
         );
         if !frame.is_valid() {
             return;
@@ -104,21 +121,21 @@ impl Chart for MatrixChart {
                 draw_cell(canvas, area, cell);
             }
         }
-        if height >= TEXT_HEIGHT * 0.9 {
+        if lines_fit(height) {
             for (index, name) in self.rows.iter().enumerate() {
                 let name = text_that_fits(name, TEXT_HEIGHT, row_room);
-                let at = Point::new(frame.x1 - 6.0, frame.y1 + (index as f32 + 0.5) * height);
+                let at = Point::new(frame.x1 - GAP, frame.y1 + (index as f32 + 0.5) * height);
                 canvas.text(&name, at, text_style().aligned(Align::End));
             }
         }
-        if across || width >= TEXT_HEIGHT * 0.9 {
+        if across || lines_fit(width) {
             for (index, name) in self.columns.iter().enumerate() {
                 let x = frame.x1 + (index as f32 + 0.5) * width;
                 let (at, room, style) = if across {
-                    let at = Point::new(x, frame.y2 + 5.0 + TEXT_HEIGHT / 2.0);
+                    let at = Point::new(x, frame.y2 + GAP + TEXT_HEIGHT / 2.0);
                     (at, width, text_style().aligned(Align::Middle))
                 } else {
-                    let at = Point::new(x, frame.y2 + 5.0);
+                    let at = Point::new(x, frame.y2 + GAP);
                     (at, column_room, text_style().aligned(Align::End).upwards())
                 };
                 canvas.text(&text_that_fits(name, TEXT_HEIGHT, room), at, style);
@@ -133,12 +150,23 @@ fn draw_cell(canvas: &mut Canvas<'_>, area: PixelBox, cell: Option<&Cell>) {
     let color = mix(WHITE, DARKEST, if shade.is_finite() { shade } else { 0.0 });
     canvas.fill(area, color, 1.0);
     let Some(cell) = cell else { return };
-    let Some(height) = readable_height(&cell.text, area.width() - 4.0) else {
+    let room = area.width() - 4.0;
+    let Some(height) = readable_height(&cell.text, room) else {
         return;
     };
-    if area.height() >= height {
-        let (x, y) = area.center();
-        let style = TextStyle::new(height, text_color_on(color));
-        canvas.text(&cell.text, Point::new(x, y), style.aligned(Align::Middle));
+    let (x, y) = area.center();
+    let color = text_color_on(color);
+    let mut write = |text: &str, height: f32, y: f32| {
+        let style = TextStyle::new(height, color).aligned(Align::Middle);
+        canvas.text(text, Point::new(x, y), style);
+    };
+    let note = readable_height(&cell.note, room).filter(|_| !cell.note.is_empty());
+    match note.map(|note| note.min(NOTE_HEIGHT)) {
+        Some(note) if area.height() >= height + note => {
+            write(&cell.text, height, y - note / 2.0);
+            write(&cell.note, note, y + height / 2.0);
+        }
+        _ if area.height() >= height => write(&cell.text, height, y),
+        _ => {}
     }
 }

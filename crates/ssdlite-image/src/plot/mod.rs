@@ -9,6 +9,8 @@ mod bars;
 mod curves;
 mod matrix;
 mod scatter;
+#[cfg(test)]
+mod tests;
 
 use ssdlite_core::{ImageSize, PixelBox};
 
@@ -18,7 +20,7 @@ use crate::rgb::{Rgb, RgbImage};
 
 pub use axes::Range;
 pub use bars::{Bar, BarChart};
-pub use curves::{Curve, CurveChart};
+pub use curves::{Curve, CurveChart, Rest};
 pub use matrix::{Cell, MatrixChart};
 pub use scatter::ScatterChart;
 
@@ -62,7 +64,11 @@ pub fn sheet(charts: &[&dyn Chart], columns: u32, panel: ImageSize) -> RgbImage 
 /// neighbour.
 fn draw_panel(chart: &dyn Chart, size: ImageSize) -> RgbImage {
     let mut image = RgbImage::filled(size, WHITE);
-    let mut canvas = Canvas::new(&mut image);
+    draw_on(&mut Canvas::new(&mut image), chart);
+    image
+}
+
+fn draw_on(canvas: &mut Canvas<'_>, chart: &dyn Chart) {
     let (width, height) = (canvas.width(), canvas.height());
     let title = text_that_fits(chart.title(), TITLE_HEIGHT, width - 2.0 * MARGIN);
     canvas.text(
@@ -73,9 +79,8 @@ fn draw_panel(chart: &dyn Chart, size: ImageSize) -> RgbImage {
     let top = 2.0 * MARGIN + TITLE_HEIGHT;
     let area = PixelBox::new(MARGIN, top, width - MARGIN, height - MARGIN);
     if area.is_valid() {
-        chart.draw(&mut canvas, area);
+        chart.draw(canvas, area);
     }
-    image
 }
 
 const fn text_style() -> TextStyle {
@@ -89,8 +94,13 @@ fn readable_height(text: &str, length: f32) -> Option<f32> {
     (height >= LEAST).then_some(height)
 }
 
+/// Whether lines of text that are so far apart don't touch.
+fn lines_fit(distance: f32) -> bool {
+    distance >= TEXT_HEIGHT
+}
+
 /// The length of the longest of `names`.
-fn widest<'a>(names: impl Iterator<Item = &'a String>) -> f32 {
+fn widest<'a>(names: impl Iterator<Item = &'a str>) -> f32 {
     names
         .map(|name| text_length(name, TEXT_HEIGHT))
         .fold(0.0, f32::max)

@@ -8,8 +8,8 @@ use ssdlite_core::{
 use ssdlite_data::DetectionSet;
 use ssdlite_data::loader::{ClassificationBatch, DetectionBatch, TargetEncoder};
 use ssdlite_image::decode::decode_file;
-use ssdlite_image::draw::grid;
-use ssdlite_image::{LabelledBox, Limits, RgbImage, draw_boxes};
+use ssdlite_image::draw::{fitted, grid, pair, size_inside};
+use ssdlite_image::{LabelledBox, Limits, Resizer, RgbImage, draw_boxes};
 use ssdlite_infer::Detector;
 
 use crate::error::Result;
@@ -18,8 +18,12 @@ use crate::error::Result;
 const SHOWN: usize = 16;
 const COLUMNS: u32 = 4;
 
-/// Side of an image in a grid, in pixels.
-const CELL: u32 = 320;
+/// Images in a grid of pairs, each with its labels and with what is found.
+const PAIRS: usize = 12;
+const PAIR_COLUMNS: u32 = 3;
+
+/// An image in a grid.
+const CELL: ImageSize = ImageSize::square(320);
 
 /// The first images of a batch with the boxes that its targets describe.
 pub(crate) fn grid_of_batch(
@@ -33,48 +37,76 @@ pub(crate) fn grid_of_batch(
     let regressions = batch.regression.chunks((boxes * BOX_NUMBERS).max(1));
     let drawn: Vec<RgbImage> = images
         .zip(labels.zip(regressions))
-        .map(|(mut image, (labels, regressions))| {
+        .map(|(image, (labels, regressions))| {
             let objects = objects_from_targets(labels, regressions, targets, batch.input);
-            draw_objects(&mut image, &objects, &info.classes);
-            image
+            drawn_in_cell(&image, &boxes_of_objects(&objects, &info.classes))
         })
         .collect();
-    grid_of(&drawn)
+    grid(&drawn, CELL, COLUMNS)
 }
 
-/// The first images of a classifier's batch.
+/// The first images of a classifier's batch, each with the name of its class.
 pub(crate) fn grid_of_inputs(batch: &ClassificationBatch, info: &ModelInfo) -> RgbImage {
     let images = inputs_as_images(&batch.pixels, batch.input, &info.preprocessing);
-    grid_of(&images.collect::<Vec<_>>())
+    let named: Vec<RgbImage> = images
+        .zip(&batch.labels)
+        .map(|(image, &label)| {
+            let class = ClassId::from_index(label as usize);
+            let whole = GroundTruth {
+                class,
+                bbox: PixelBox::new(0.0, 0.0, image.width() as f32, image.height() as f32),
+                difficult: false,
+            };
+            drawn_in_cell(&image, &boxes_of_objects(&[whole], &info.classes))
+        })
+        .collect();
+    grid(&named, CELL, COLUMNS)
 }
 
-/// The first images of a set with what a detector finds in them; none if
-/// none can be read.
+/// The first images of a set, each with its labels and beside it with what a detector
+/// finds in it; none if none can be read.
 pub(crate) fn grid_of_detections(
     set: &DetectionSet,
     detector: &Detector,
 ) -> Result<Option<RgbImage>> {
-    let mut images = Vec::new();
-    for image in set.images.iter().take(SHOWN) {
+    let mut pairs = Vec::new();
+    for image in set.images.iter().take(PAIRS) {
         // An image that can't be read was reported by the evaluation.
-        let Ok(mut image) = decode_file(&image.path, &Limits::default()) else {
+        let Ok(pixels) = decode_file(&image.path, &Limits::default()) else {
             continue;
         };
-        let found = detector.detect(&image)?;
+        let labelled = boxes_of_objects(&image.objects, &set.classes);
         // The most certain come last and lie on top.
-        let boxes: Vec<LabelledBox> = found
+        let found: Vec<LabelledBox> = detector
+            .detect(&pixels)?
             .iter()
             .rev()
             .map(|detection| LabelledBox::of_detection(detection, detector.classes()))
             .collect();
-        draw_boxes(&mut image, &boxes);
-        images.push(image);
+        let [labelled, found] =
+            [labelled, found].map(|boxes| fitted(&drawn_in_cell(&pixels, &boxes), CELL));
+        pairs.push(pair([&labelled, &found], ["labelled", "found"]));
     }
-    Ok((!images.is_empty()).then(|| grid_of(&images)))
+    let Some(first) = pairs.first() else {
+        return Ok(None);
+    };
+    Ok(Some(grid(&pairs, first.size(), PAIR_COLUMNS)))
 }
 
-fn grid_of(images: &[RgbImage]) -> RgbImage {
-    grid(images, ImageSize::square(CELL), COLUMNS)
+/// An image in the size that it has in a cell, with its boxes drawn there, so that
+/// their labels can be read.
+fn drawn_in_cell(image: &RgbImage, boxes: &[LabelledBox]) -> RgbImage {
+    let size = size_inside(image.size(), CELL);
+    let mut small = Resizer::new().stretch(image, size);
+    let boxes: Vec<LabelledBox> = boxes
+        .iter()
+        .map(|item| LabelledBox {
+            bbox: item.bbox.rescaled(image.size(), size),
+            ..item.clone()
+        })
+        .collect();
+    draw_boxes(&mut small, &boxes);
+    small
 }
 
 /// The images that a batch's normalised pixels were made from.
@@ -132,10 +164,9 @@ fn is_near(a: PixelBox, b: PixelBox) -> bool {
     pairs.into_iter().all(|(a, b)| (a - b).abs() < 0.5)
 }
 
-fn draw_objects(image: &mut RgbImage, objects: &[GroundTruth], classes: &ClassNames) {
-    let boxes = objects.iter();
-    let boxes: Vec<LabelledBox> = boxes
+fn boxes_of_objects(objects: &[GroundTruth], classes: &ClassNames) -> Vec<LabelledBox> {
+    let objects = objects.iter();
+    objects
         .map(|object| LabelledBox::of_ground_truth(object, classes))
-        .collect();
-    draw_boxes(image, &boxes);
+        .collect()
 }

@@ -11,7 +11,6 @@ use ssdlite_infer::Classifier;
 use ssdlite_train::division_from_info;
 
 use crate::console;
-use crate::evaluation::MOST_PRINTED_CLASSES;
 use crate::evaluation::classifier::{evaluate, save};
 use crate::models::run_options;
 use crate::outcome::Outcome;
@@ -55,9 +54,7 @@ impl ClassifierEvalArgs {
             console::json(&report)?;
         } else {
             console::table(&report)?;
-            if classifier.classes().len() <= MOST_PRINTED_CLASSES {
-                console::table(&report.confusion)?;
-            }
+            console::table(&report.confusion)?;
         }
         if let Some(folder) = &self.save {
             save(&report, folder)?;
