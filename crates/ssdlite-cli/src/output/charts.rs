@@ -1,6 +1,6 @@
 //! The charts of an evaluation.
 
-use ssdlite_eval::{ConfusionMatrix, PrCurve};
+use ssdlite_eval::{ConfusionMatrix, PrCurve, ScoreCurve, ScoreCurves};
 use ssdlite_image::plot::{Cell, Curve, CurveChart, MatrixChart, PANEL, Range, sheet};
 use ssdlite_image::{ImageSize, RgbImage};
 
@@ -27,6 +27,31 @@ pub(crate) fn precision_recall(curves: &[PrCurve]) -> RgbImage {
         x_range: Some(Range::UNIT),
         y_range: Some(Range::UNIT),
         curves: curves.iter().map(curve).collect(),
+    };
+    sheet(&[&chart], 1, PANEL)
+}
+
+/// F1 over the score: of all classes together, and a curve a class.
+pub(crate) fn f1(curves: &ScoreCurves) -> RgbImage {
+    let curve = |curve: &ScoreCurve| Curve {
+        name: curve.name.clone(),
+        points: curve
+            .hundredths()
+            .filter_map(|point| Some((point.score.into(), point.f1?)))
+            .collect(),
+    };
+    let classes = curves.per_class.iter().filter(|class| class.objects > 0);
+    let chart = CurveChart {
+        title: "F1 over the score at IoU 0.5".into(),
+        x_label: "score".into(),
+        y_label: "F1".into(),
+        x_range: Some(Range::UNIT),
+        y_range: Some(Range::UNIT),
+        curves: [&curves.all]
+            .into_iter()
+            .chain(classes)
+            .map(curve)
+            .collect(),
     };
     sheet(&[&chart], 1, PANEL)
 }
