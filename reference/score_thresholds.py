@@ -72,7 +72,7 @@ def suggestion(objects, found):
     threshold = next((r for r in rounded if lower < r <= upper), upper)
     threshold = min(max(threshold, 0.05), 0.9)
     detections, hits = counts(found, threshold)
-    if f1(objects, detections, hits) < 0.1:
+    if f1(objects, detections, hits) < 0.25:
         return None
     return [threshold, detections, hits]
 

@@ -1,6 +1,7 @@
 //! An evaluation in words: which metric, on what, and at which score.
 
 use ssdlite_data::split::Split;
+use ssdlite_eval::threshold::LEAST_F1;
 use ssdlite_eval::{ClassificationReport, ScoreCurve, ScorePoint, VocMetric, VocReport};
 
 use crate::console::counted;
@@ -45,9 +46,9 @@ pub(crate) fn top1_text(report: &ClassificationReport, split: Split) -> String {
 /// The score threshold that these images suggest, and why.
 pub(crate) fn suggestion_text(all: &ScoreCurve) -> String {
     let Some(found) = all.suggestion() else {
-        return "suggested score threshold: none, as F1 is below 0.1 at every score: the scores \
-                tell nothing"
-            .into();
+        return format!(
+            "suggested score threshold: none, as F1 does not reach {LEAST_F1} at any score"
+        );
     };
     format!(
         "suggested score threshold: {}, with {}; from {:.2} to {:.2} F1 is about as good as at \
@@ -71,8 +72,8 @@ pub(crate) fn model_threshold_text(all: &ScoreCurve, threshold: f32) -> String {
             rough_text(all)
         ),
         None => format!(
-            "no score tells objects from what is none, F1 is below 0.1 at each: the model's score \
-             threshold is {threshold}, and {} reach it",
+            "no score tells objects from what is none, as F1 does not reach {LEAST_F1} at any: the \
+             model's score threshold is {threshold}, and {} reach it",
             counted(point.detections as u64, "detection")
         ),
     }

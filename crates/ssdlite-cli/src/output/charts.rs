@@ -31,10 +31,20 @@ pub(crate) fn precision_recall(curves: &[PrCurve]) -> RgbImage {
     sheet(&[&chart], 1, PANEL)
 }
 
-/// F1 over the score: of all classes together, and a curve a class.
+/// F1 over the score: of all classes together, and a curve a class, with the
+/// thresholds that they suggest.
 pub(crate) fn f1(curves: &ScoreCurves) -> RgbImage {
+    let name = |curve: &ScoreCurve| match curve.suggestion().map(|found| found.point) {
+        Some(point) => format!(
+            "{} {:.2} at {}",
+            curve.name,
+            point.f1.unwrap_or_default(),
+            point.score
+        ),
+        None => curve.name.clone(),
+    };
     let curve = |curve: &ScoreCurve| Curve {
-        name: curve.name.clone(),
+        name: name(curve),
         points: curve
             .hundredths()
             .filter_map(|point| Some((point.score.into(), point.f1?)))

@@ -270,3 +270,34 @@ fn files_text(folder: &RunFolder) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_data::Overwrite;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_was_stopped_has_nothing_but_its_epochs_to_tell() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(parent.path().join("run"), Overwrite::Refuse).unwrap();
+        let outcome = Outcome {
+            end: End::Stopped,
+            epochs: 3,
+            best: Some(0.5),
+        };
+        let json = serde_json::to_value(end_json(&outcome, &folder, None)).unwrap();
+        let known = json.as_object().unwrap().iter();
+        let known: BTreeMap<&str, String> = known
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.as_str(), value.to_string()))
+            .collect();
+        let expected = [("end", "\"stopped\""), ("epochs", "3"), ("files", "[]")];
+        assert_eq!(
+            known,
+            expected
+                .map(|(name, value)| (name, value.to_owned()))
+                .into()
+        );
+    }
+}
