@@ -15,9 +15,10 @@ use ssdlite_train::{ClassifierConfig, DetectorConfig, End, RunFolder, Session, S
 
 use crate::args::config::{any_given, config_text};
 use crate::args::run::RunArgs;
-use crate::console::{self, counted};
+use crate::console;
 use crate::device::device_from_kind;
 use crate::outcome::{Outcome, UsageError};
+use crate::output::run_end::{self, BestModel};
 use crate::output::training_progress::TrainingProgress;
 use crate::signals::stop_on_signal;
 use crate::weights::{Store, TrainedOn, published_for};
@@ -151,7 +152,7 @@ impl RunArgs {
         task: Task,
         device: DeviceKind,
         train: impl FnOnce(&mut Session<'_>) -> ssdlite_train::Result<(ssdlite_train::Outcome, D)>,
-        evaluate: impl FnOnce(D, &RunFolder, &AtomicBool) -> Result<bool>,
+        evaluate: impl FnOnce(D, &RunFolder, &AtomicBool) -> Result<Option<BestModel>>,
     ) -> Result<Outcome> {
         let device = device_from_kind(device)?;
         let folder = match &self.resume {
@@ -177,13 +178,18 @@ impl RunArgs {
                 return Err(error.into());
             }
         };
-        if outcome.end != End::Stopped && !evaluate(data, &folder, &stop)? {
+        let best = match outcome.end {
+            End::Stopped => None,
+            End::Finished | End::OutOfPatience => evaluate(data, &folder, &stop)?,
+        };
+        if best.is_none() {
             outcome.end = End::Stopped;
         }
-        let outcome = say_end(&outcome, &folder, task);
-        match printed {
+        let ended = say_end(&outcome, &folder, task);
+        let told = run_end::tell(&outcome, &folder, best.as_ref(), self.json);
+        match printed.and(told) {
             Err(error) if !console::is_closed_pipe(&error) => Err(error),
-            _ => Ok(outcome),
+            _ => Ok(ended),
         }
     }
 
@@ -211,24 +217,12 @@ impl RunArgs {
 }
 
 fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> Outcome {
-    let best = match outcome.best {
-        Some(best) => format!(", best score {best:.3}"),
-        None => String::new(),
-    };
-    let path = folder.path().display();
-    let epochs = counted(u64::from(outcome.epochs), "epoch");
-    match outcome.end {
-        End::Stopped => {
-            let command = task.command();
-            console::note(&format!("stopped; `{command} --resume {path}` goes on"));
-            return Outcome::Failed;
-        }
-        End::OutOfPatience => console::note(&format!(
-            "no better score for a while: ended after {epochs}{best}"
-        )),
-        End::Finished => console::note(&format!("{epochs} done{best}")),
+    if outcome.end == End::Stopped {
+        let (command, path) = (task.command(), folder.path().display());
+        console::note(&format!("stopped; `{command} --resume {path}` goes on"));
+        return Outcome::Failed;
     }
-    console::note(&format!("model: {}", folder.best_model().display()));
+    console::note(&run_end::epochs_text(outcome));
     Outcome::Done
 }
 

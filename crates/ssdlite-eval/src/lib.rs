@@ -2,8 +2,8 @@
 //!
 //! An [`Evaluation`] takes the images of a data set one by one, each with its
 //! objects and what a detector found in it, and answers with VOC and COCO
-//! average precision, precision-recall curves, a confusion matrix and
-//! detection rates. A [`Classification`] does the same for class scores.
+//! average precision, precision-recall curves, a confusion matrix, detection
+//! rates and the score threshold that suits. A [`Classification`] does the same for class scores.
 //! Every report prints as an aligned table ([`std::fmt::Display`]) and
 //! serialises as JSON.
 //!
@@ -19,6 +19,7 @@ mod matching;
 pub mod per_class;
 pub mod rate;
 mod table;
+pub mod threshold;
 pub mod voc;
 
 pub use classify::{ClassAccuracy, Classification, ClassificationReport};
@@ -29,4 +30,5 @@ pub use error::{Error, Result};
 pub use evaluation::{Evaluation, IouThreshold};
 pub use per_class::ClassAp;
 pub use rate::{DetectionRates, Rates};
+pub use threshold::{ScoreCurve, ScoreCurves, ScorePoint, Suggestion};
 pub use voc::{VocMetric, VocReport};

@@ -1,11 +1,13 @@
-//! VOC and COCO average precision against golden numbers, which
-//! `reference/average_precision.py` makes from the same formula.
+//! VOC and COCO average precision, and score thresholds, against golden numbers,
+//! which `reference/average_precision.py` and `reference/score_thresholds.py` make
+//! from the same formula.
 
 use serde_json::Value;
 use ssdlite_core::{ClassId, ClassNames, Detection, GroundTruth, PixelBox};
-use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
+use ssdlite_eval::{Evaluation, IouThreshold, ScoreCurve, VocMetric};
 
 const GOLDEN: &str = include_str!("golden/average_precision.json");
+const THRESHOLDS: &str = include_str!("golden/score_thresholds.json");
 
 const CLASSES: u32 = 5;
 const WITHOUT_OBJECTS: u32 = 3;
@@ -92,8 +94,8 @@ fn evaluation(seed: u32) -> Evaluation {
     evaluation
 }
 
-fn cases() -> Vec<(Evaluation, Value)> {
-    let cases: Vec<Value> = serde_json::from_str(GOLDEN).unwrap();
+fn cases(golden: &str) -> Vec<(Evaluation, Value)> {
+    let cases: Vec<Value> = serde_json::from_str(golden).unwrap();
     assert!(!cases.is_empty());
     let seed = |case: &Value| u32::try_from(case["seed"].as_u64().unwrap()).unwrap();
     cases
@@ -114,7 +116,7 @@ fn assert_close(found: Option<f64>, golden: &Value, what: &str) {
 
 #[test]
 fn voc_agrees_with_the_devkit() {
-    for (evaluation, case) in cases() {
+    for (evaluation, case) in cases(GOLDEN) {
         for metric in [VocMetric::ElevenPoint, VocMetric::Area] {
             for iou in [0.5, 0.3] {
                 let report = evaluation.voc(metric, IouThreshold::new(iou).unwrap());
@@ -130,7 +132,7 @@ fn voc_agrees_with_the_devkit() {
 
 #[test]
 fn coco_agrees_with_pycocotools() {
-    for (evaluation, case) in cases() {
+    for (evaluation, case) in cases(GOLDEN) {
         let report = evaluation.coco().unwrap();
         let golden = &case["coco"];
         for (class, found) in report.per_class.iter().enumerate() {
@@ -154,4 +156,38 @@ fn coco_agrees_with_pycocotools() {
             assert_close(found, &golden[key], &format!("seed {} {key}", case["seed"]));
         }
     }
+}
+
+#[test]
+fn thresholds_agree_with_the_rule_written_down_again() {
+    for (evaluation, case) in cases(THRESHOLDS) {
+        let curves = evaluation.score_curves(IouThreshold::HALF, 0.0);
+        assert_eq!(case["objects"], curves.all.objects);
+        let tenths: Vec<[usize; 2]> = curves
+            .all
+            .tenths()
+            .map(|point| [point.detections, point.correct])
+            .collect();
+        assert_eq!(case["tenths"], serde_json::json!(tenths));
+        let golden = case["per_class"].as_array().unwrap();
+        assert_eq!(golden.len(), curves.per_class.len());
+        let classes = curves.per_class.iter().zip(golden);
+        for (curve, golden) in classes.chain([(&curves.all, &case["all"])]) {
+            let what = format!("seed {} {}", case["seed"], curve.name);
+            assert_threshold(curve, golden, &what);
+        }
+    }
+}
+
+fn assert_threshold(curve: &ScoreCurve, golden: &Value, what: &str) {
+    let found = curve.suggestion().map(|suggestion| suggestion.point);
+    let Some(found) = found else {
+        assert!(golden.is_null(), "{what}: {golden}");
+        return;
+    };
+    let score = golden[0].as_f64().unwrap_or(f64::NAN);
+    let apart = (f64::from(found.score) - score).abs();
+    assert!(apart < 1e-6, "{what}: {found:?}, {golden}");
+    assert_eq!(golden[1], found.detections, "{what}");
+    assert_eq!(golden[2], found.correct, "{what}");
 }

@@ -22,7 +22,7 @@ pub(crate) struct RunArgs {
     /// given here override it
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) config: Option<PathBuf>,
-    /// Print one JSON object an epoch
+    /// Print one JSON object an epoch, and one of how the run ended
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
@@ -18,8 +18,8 @@ use ssdlite_train::{End, OnCpu, RunData, RunFolder, Session, Start, train_detect
 
 use crate::args::post_processing::PostProcessingArgs;
 use crate::console;
-use crate::evaluation::SHOWN_SCORE;
 use crate::evaluation::detector::{evaluate, evaluate_run};
+use crate::evaluation::words::map_text;
 use crate::models::{Purpose, load_detector};
 use crate::outcome::Outcome;
 use crate::output::found::{Found, draw_found};
@@ -67,9 +67,11 @@ impl DemoArgs {
                 ..VocOptions::default()
             },
         )?;
-        draw_images(&Detector::load(&model)?, &test.set, folder)?;
+        let detector = Detector::load(&model)?;
+        draw_images(&detector, &test.set, folder)?;
         let (evaluation, failures) = evaluate(&evaluated, test.set)?;
-        console::table(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
+        let drawn = detector.post_processing().score_threshold;
+        console::table(evaluation.detection_rates(drawn, IouThreshold::HALF)?)?;
         let report = evaluation.voc(VocMetric::ElevenPoint, IouThreshold::HALF);
         console::table(&report)?;
         console::note(&format!(
@@ -77,8 +79,7 @@ impl DemoArgs {
             folder.display(),
             model.display()
         ));
-        let map = report.map.context("the sample has no objects")?;
-        console::text(format_args!("mAP (VOC07) {map:.3}"))?;
+        console::text(map_text(&report, Split::Test))?;
         Ok(Outcome::from_failures(failures))
     }
 }
@@ -109,7 +110,7 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
             stop: &stop,
         },
     )?;
-    if outcome.end != End::Stopped && !evaluate_run(&config, data, folder, &stop)? {
+    if outcome.end != End::Stopped && evaluate_run(&config, data, folder, &stop)?.is_none() {
         return Ok(End::Stopped);
     }
     Ok(outcome.end)

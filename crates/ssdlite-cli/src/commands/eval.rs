@@ -5,15 +5,19 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use ssdlite_core::Task;
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
-use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
+use ssdlite_eval::{Evaluation, IouThreshold, ScoreCurves, ScorePoint, VocMetric};
+use ssdlite_infer::Detector;
 
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::reading::coordinates;
 use crate::console;
 use crate::evaluation::SHOWN_SCORE;
 use crate::evaluation::detector::{evaluate, save};
+use crate::evaluation::words::{map_text, mean_text, point_text, suggestion_text};
 use crate::models::{Purpose, load_detector};
 use crate::outcome::Outcome;
 use crate::output::findings::{warn_of, warn_of_reading};
@@ -34,8 +38,8 @@ pub(crate) struct EvalArgs {
     /// Read boxes as counted from 0 with exclusive right and bottom edges
     #[arg(long)]
     voc_zero_based: bool,
-    /// Save precision-recall curves, the confusion matrix and all numbers in this
-    /// folder
+    /// Save precision-recall curves, F1 over the score, the confusion matrix and all
+    /// numbers in this folder
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
     /// Print one JSON object
@@ -80,30 +84,111 @@ impl EvalArgs {
             self.split
         );
         let (evaluation, failures) = evaluate(&detector, reading.set)?;
-        self.print(&evaluation)?;
+        let least_score = detector.post_processing().score_threshold;
+        let curves = evaluation.score_curves(IouThreshold::HALF, least_score);
+        // What is not let through to the evaluation is not known.
+        let own = own_threshold(&detector).filter(|&score| score >= least_score);
+        let own = own.map(|score| curves.all.at(score));
+        if self.json {
+            self.print_json(&evaluation, &curves, own)?;
+        } else {
+            self.print_text(&evaluation, &curves, own)?;
+        }
         if let Some(folder) = &self.save {
-            save(&evaluation, folder)?;
+            save(&evaluation, &curves, folder)?;
         }
         Ok(Outcome::from_failures(
             failures + reading.losses.images_skipped,
         ))
     }
 
-    fn print(&self, evaluation: &Evaluation) -> Result<()> {
+    fn print_json(
+        &self,
+        evaluation: &Evaluation,
+        curves: &ScoreCurves,
+        own: Option<ScorePoint>,
+    ) -> Result<()> {
         let voc = |metric| evaluation.voc(metric, IouThreshold::HALF);
-        if self.json {
-            return match self.metric {
-                Metric::Voc07 => console::json(&voc(VocMetric::ElevenPoint)),
-                Metric::Voc => console::json(&voc(VocMetric::Area)),
-                Metric::Coco => console::json(&evaluation.coco()?),
-            };
-        }
         match self.metric {
-            Metric::Voc07 => console::table(voc(VocMetric::ElevenPoint))?,
-            Metric::Voc => console::table(voc(VocMetric::Area))?,
-            Metric::Coco => console::table(evaluation.coco()?)?,
+            Metric::Voc07 => self.print_report(voc(VocMetric::ElevenPoint), curves, own),
+            Metric::Voc => self.print_report(voc(VocMetric::Area), curves, own),
+            Metric::Coco => self.print_report(evaluation.coco()?, curves, own),
         }
-        console::table(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
-        console::table(evaluation.confusion(SHOWN_SCORE, IouThreshold::HALF)?)
     }
+
+    fn print_report(
+        &self,
+        report: impl Serialize,
+        thresholds: &ScoreCurves,
+        model_threshold: Option<ScorePoint>,
+    ) -> Result<()> {
+        console::json(&EvaluationJson {
+            report,
+            split: self.split.name(),
+            model_threshold,
+            thresholds,
+        })
+    }
+
+    fn print_text(
+        &self,
+        evaluation: &Evaluation,
+        curves: &ScoreCurves,
+        own: Option<ScorePoint>,
+    ) -> Result<()> {
+        let (table, summary) = self.metric_texts(evaluation)?;
+        console::table(table)?;
+        console::table(evaluation.detection_rates(SHOWN_SCORE, IouThreshold::HALF)?)?;
+        console::table(evaluation.confusion(SHOWN_SCORE, IouThreshold::HALF)?)?;
+        console::table(curves)?;
+        console::text(summary)?;
+        if let Some(point) = own {
+            let score = point.score;
+            let words = point_text(&point);
+            console::text(format_args!(
+                "the model's own score threshold: {score}, with {words}"
+            ))?;
+        }
+        console::text(suggestion_text(&curves.all))
+    }
+
+    /// The metric's table, and its mean in words.
+    fn metric_texts(&self, evaluation: &Evaluation) -> Result<(String, String)> {
+        let voc = |metric| {
+            let report = evaluation.voc(metric, IouThreshold::HALF);
+            (report.to_string(), map_text(&report, self.split))
+        };
+        Ok(match self.metric {
+            Metric::Voc07 => voc(VocMetric::ElevenPoint),
+            Metric::Voc => voc(VocMetric::Area),
+            Metric::Coco => {
+                let report = evaluation.coco()?;
+                let counts = [report.images, report.objects];
+                let summary = mean_text("COCO", report.map, self.split, counts);
+                (report.to_string(), summary)
+            }
+        })
+    }
+}
+
+/// The score threshold in the model's file.
+fn own_threshold(detector: &Detector) -> Option<f32> {
+    match &detector.info().task {
+        Task::Detect(settings) => Some(settings.post_processing.score_threshold),
+        Task::Classify => None,
+    }
+}
+
+/// The answer of `--json`.
+#[derive(Serialize)]
+struct EvaluationJson<'a, R> {
+    /// The metric's: "metric", "map", "per_class", "images", "objects" and what else
+    /// it has.
+    #[serde(flatten)]
+    report: R,
+    split: &'static str,
+    /// All classes at the score threshold in the model's file; null if that is below
+    /// `--score`.
+    model_threshold: Option<ScorePoint>,
+    thresholds: &'a ScoreCurves,
 }

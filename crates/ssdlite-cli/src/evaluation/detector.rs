@@ -8,15 +8,18 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use serde::Serialize;
 use ssdlite_data::DetectionSet;
-use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
+use ssdlite_data::split::Split;
+use ssdlite_data::voc::VocFolder;
+use ssdlite_eval::{Evaluation, IouThreshold, ScoreCurves, VocMetric};
 use ssdlite_evaluate::DetectorEvaluator;
 use ssdlite_image::encode;
-use ssdlite_infer::{Detector, DetectorOptions};
+use ssdlite_infer::{Detector, DetectorOptions, ModelFile};
 use ssdlite_train::{DetectorConfig, RunData, RunFolder};
 
 use super::{SHOWN_SCORE, once_on_all_cores, save_report, until_done, until_stopped};
 use crate::models::run_options;
 use crate::output::charts;
+use crate::output::run_end::BestModel;
 
 /// Runs a detector on all images; returns how many could not be used as well.
 pub(crate) fn evaluate(detector: &Detector, set: DetectionSet) -> Result<(Evaluation, usize)> {
@@ -25,42 +28,67 @@ pub(crate) fn evaluate(detector: &Detector, set: DetectionSet) -> Result<(Evalua
 }
 
 /// Evaluates a run's best model on its validation set, if there is one, as
-/// the run itself did, and saves all of it in the run's folder. False if it was
+/// the run itself did, and saves all of it in the run's folder. None if it was
 /// stopped.
 pub(crate) fn evaluate_run(
     config: &DetectorConfig,
     data: RunData<DetectionSet>,
     run: &RunFolder,
     stop: &AtomicBool,
-) -> Result<bool> {
+) -> Result<Option<BestModel>> {
+    let model = ModelFile::read(&run.best_model())?;
+    let best = with_test(BestModel::new(model.info()), config);
     let Some(set) = data.validation.filter(|set| set.has_countable()) else {
-        return Ok(true);
+        return Ok(Some(best));
     };
+    let post_processing = config.evaluation.post_processing();
     let options = DetectorOptions {
         run: run_options(Some(NonZeroUsize::MIN)),
-        post_processing: Some(config.evaluation.post_processing()),
+        post_processing: Some(post_processing),
     };
-    let detector = Detector::load_with(run.best_model(), &options)?;
+    let detector = Detector::new(&model, &options)?;
     let evaluator = DetectorEvaluator::new(set, once_on_all_cores());
     let (evaluation, _) = until_stopped(stop, |watch| evaluator.evaluate(&detector, watch))?;
     let Some(evaluation) = evaluation else {
-        return Ok(false);
+        return Ok(None);
     };
-    save(&evaluation, &run.evaluation())?;
-    Ok(true)
+    let curves = evaluation.score_curves(IouThreshold::HALF, post_processing.score_threshold);
+    save(&evaluation, &curves, &run.evaluation())?;
+    let report = evaluation.voc(VocMetric::ElevenPoint, IouThreshold::HALF);
+    Ok(Some(best.with_detections(
+        &report,
+        &curves.all,
+        config.data.val_split,
+    )))
+}
+
+/// With the test split of the run's data, if there is one that it has not seen.
+fn with_test(best: BestModel, config: &DetectorConfig) -> BestModel {
+    let data = &config.data;
+    let is_seen = [data.train_split, data.val_split].contains(&Split::Test);
+    let folder = VocFolder::open(&data.path);
+    if is_seen || !folder.is_ok_and(|folder| folder.has_split(Split::Test)) {
+        return best;
+    }
+    let options = match data.voc_zero_based {
+        true => " --voc-zero-based",
+        false => "",
+    };
+    best.with_test(&data.path, options)
 }
 
 #[derive(Serialize)]
-struct AllNumbers<R, C, T, M> {
+struct AllNumbers<'a, R, C, T, M> {
     voc07: R,
     voc: R,
     coco: C,
     detection_rates: T,
     confusion: M,
+    thresholds: &'a ScoreCurves,
 }
 
-/// Writes `evaluation.json`, `precision_recall.png` and `confusion.png`.
-pub(crate) fn save(evaluation: &Evaluation, folder: &Path) -> Result<()> {
+/// Writes `evaluation.json`, `precision_recall.png`, `f1.png` and `confusion.png`.
+pub(crate) fn save(evaluation: &Evaluation, curves: &ScoreCurves, folder: &Path) -> Result<()> {
     let half = IouThreshold::HALF;
     let numbers = AllNumbers {
         voc07: evaluation.voc(VocMetric::ElevenPoint, half),
@@ -68,11 +96,13 @@ pub(crate) fn save(evaluation: &Evaluation, folder: &Path) -> Result<()> {
         coco: evaluation.coco()?,
         detection_rates: evaluation.detection_rates(SHOWN_SCORE, half)?,
         confusion: evaluation.confusion(SHOWN_SCORE, half)?,
+        thresholds: curves,
     };
     save_report(folder, &numbers, &numbers.confusion)?;
+    encode::save(&folder.join("f1.png"), &charts::f1(curves))?;
     let (curves, voc) = (evaluation.precision_recall(half), &numbers.voc);
-    let curves = charts::precision_recall(&curves, &voc.per_class, voc.map);
-    Ok(encode::save(&folder.join("precision_recall.png"), &curves)?)
+    let chart = charts::precision_recall(&curves, &voc.per_class, voc.map);
+    Ok(encode::save(&folder.join("precision_recall.png"), &chart)?)
 }
 
 #[cfg(test)]
@@ -103,10 +133,12 @@ mod tests {
         let numbers = run.evaluation().join("evaluation.json");
 
         let stopped = AtomicBool::new(true);
-        assert!(!evaluate_run(&config, data.clone(), &run, &stopped).unwrap());
+        let ended = evaluate_run(&config, data.clone(), &run, &stopped);
+        assert!(ended.unwrap().is_none());
         assert!(!numbers.exists());
         let going_on = AtomicBool::new(false);
-        assert!(evaluate_run(&config, data, &run, &going_on).unwrap());
+        let ended = evaluate_run(&config, data, &run, &going_on);
+        assert!(ended.unwrap().is_some());
         assert!(numbers.exists());
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod classifier;
 pub(crate) mod detector;
+pub(crate) mod words;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -18,8 +19,8 @@ use ssdlite_infer::all_cores;
 use crate::console;
 use crate::output::charts;
 
-/// Least score of the detections that rates and confusion count: what a user
-/// sees unless asked otherwise.
+/// Least score of the detections that rates and confusion count, the same for all
+/// models, whatever thresholds their files have.
 pub(crate) const SHOWN_SCORE: f32 = 0.3;
 
 /// For one evaluation: nothing is kept for another.

@@ -2,7 +2,9 @@
 
 use std::cmp::Ordering;
 
-use ssdlite_eval::{ClassAp, ConfusionMatrix, PrCurve, mean_precision_recall};
+use ssdlite_eval::{
+    ClassAp, ConfusionMatrix, PrCurve, ScoreCurve, ScoreCurves, mean_precision_recall,
+};
 use ssdlite_image::color::series_color;
 use ssdlite_image::plot::{Cell, Curve, CurveChart, MatrixChart, Range, Rest, sheet};
 use ssdlite_image::{ImageSize, Rgb, RgbImage};
@@ -10,8 +12,8 @@ use ssdlite_image::{ImageSize, Rgb, RgbImage};
 /// The size of the chart of curves in pixels, in which the legend has room for names.
 const CURVES: ImageSize = ImageSize::new(960, 600);
 
-/// The colour of the mean of all classes.
-const MEAN: Rgb = [20, 20, 24];
+/// The colour of all classes together.
+const ALL: Rgb = [20, 20, 24];
 
 /// Curves that can be told apart; of more classes, the worst and the best are shown so.
 const MOST_CURVES: usize = 14;
@@ -21,71 +23,127 @@ const BEST: usize = 4;
 /// Classes in a confusion matrix.
 const MOST_CLASSES: usize = 20;
 
+/// A class of a chart: its index, name, the number that ranks it, and its curve.
+struct ClassCurve {
+    class: usize,
+    name: String,
+    rank: Option<f64>,
+    /// What the legend says of the rank.
+    value: String,
+    points: Vec<(f64, f64)>,
+}
+
 /// Precision over recall, a curve a class and their mean, with the area under each.
 /// Of many classes the worst and the best have a name.
 ///
 /// `aps` are the classes' average precisions, in the order of `curves`, and `map`
 /// their mean.
 pub(crate) fn precision_recall(curves: &[PrCurve], aps: &[ClassAp], map: Option<f64>) -> RgbImage {
-    sheet(&[&chart_of_curves(curves, aps, map)], 1, CURVES)
+    sheet(&[&precision_recall_chart(curves, aps, map)], 1, CURVES)
 }
 
-/// A class by its index, its curve and its average precision.
-type ClassCurve<'a> = (usize, &'a PrCurve, Option<f64>);
-
-fn chart_of_curves(curves: &[PrCurve], aps: &[ClassAp], map: Option<f64>) -> CurveChart {
-    let classes: Vec<ClassCurve<'_>> = curves
-        .iter()
-        .zip(aps)
-        .enumerate()
-        .map(|(class, (curve, ap))| (class, curve, ap.ap))
-        .collect();
-    let (named, others) = if classes.len() <= MOST_CURVES {
-        (classes, Vec::new())
-    } else {
-        worst_and_best(classes)
-    };
+fn precision_recall_chart(curves: &[PrCurve], aps: &[ClassAp], map: Option<f64>) -> CurveChart {
+    let classes = curves.iter().zip(aps).enumerate();
+    let classes = classes.map(|(class, (curve, ap))| ClassCurve {
+        class,
+        name: curve.name.clone(),
+        rank: ap.ap,
+        value: ap_text(ap.ap),
+        points: (curve.points.iter())
+            .map(|point| (point.recall, point.precision))
+            .collect(),
+    });
     let mean = Curve {
         name: "mean of all classes".into(),
         value: ap_text(map),
-        color: MEAN,
+        color: ALL,
         points: mean_precision_recall(curves),
-    };
-    let of_class = |(class, curve, ap): ClassCurve<'_>| Curve {
-        name: curve.name.clone(),
-        value: ap_text(ap),
-        color: series_color(class),
-        points: points(curve),
     };
     CurveChart {
         title: "Precision and recall at IoU 0.5; AP is the area under the curve".into(),
         x_label: "recall".into(),
         y_label: "precision".into(),
-        x_range: Some(Range::UNIT),
-        y_range: Some(Range::UNIT),
-        curves: std::iter::once(mean)
-            .chain(named.into_iter().map(of_class))
-            .collect(),
-        rest: rest_of(&others),
+        ..chart_of_classes(mean, classes.collect(), "AP")
     }
 }
 
-fn points(curve: &PrCurve) -> Vec<(f64, f64)> {
-    let points = curve.points.iter();
-    points
-        .map(|point| (point.recall, point.precision))
-        .collect()
+/// F1 over the score: of all classes together, and a curve a class, with the
+/// thresholds that they suggest. Of many classes the worst and the best have a name.
+pub(crate) fn f1(curves: &ScoreCurves) -> RgbImage {
+    sheet(&[&f1_chart(curves)], 1, CURVES)
+}
+
+fn f1_chart(curves: &ScoreCurves) -> CurveChart {
+    let points = |curve: &ScoreCurve| {
+        let points = curve.hundredths();
+        points
+            .filter_map(|point| Some((point.score.into(), point.f1?)))
+            .collect()
+    };
+    let best = |curve: &ScoreCurve| curve.suggestion().and_then(|found| found.point.f1);
+    let value = |curve: &ScoreCurve| match curve.suggestion().map(|found| found.point) {
+        Some(point) => format!("{:.2} at {}", point.f1.unwrap_or_default(), point.score),
+        None => "none".into(),
+    };
+    let with_objects = curves.per_class.iter().enumerate();
+    let with_objects = with_objects.filter(|(_, curve)| curve.objects > 0);
+    let classes = with_objects.map(|(class, curve)| ClassCurve {
+        class,
+        name: curve.name.clone(),
+        rank: Some(best(curve).unwrap_or_default()),
+        value: value(curve),
+        points: points(curve),
+    });
+    let all = Curve {
+        name: curves.all.name.clone(),
+        value: value(&curves.all),
+        color: ALL,
+        points: points(&curves.all),
+    };
+    CurveChart {
+        title: "F1 over the score at IoU 0.5; the greatest, and where".into(),
+        x_label: "score".into(),
+        y_label: "F1".into(),
+        ..chart_of_classes(all, classes.collect(), "F1")
+    }
+}
+
+/// A chart of all classes together and of each, without titles; `what` ranks the classes.
+fn chart_of_classes(all: Curve, classes: Vec<ClassCurve>, what: &str) -> CurveChart {
+    let (named, others) = if classes.len() <= MOST_CURVES {
+        (classes, Vec::new())
+    } else {
+        worst_and_best(classes)
+    };
+    let rest = rest_of(others, what);
+    let of_class = |class: ClassCurve| Curve {
+        color: series_color(class.class),
+        name: class.name,
+        value: class.value,
+        points: class.points,
+    };
+    CurveChart {
+        title: String::new(),
+        x_label: String::new(),
+        y_label: String::new(),
+        x_range: Some(Range::UNIT),
+        y_range: Some(Range::UNIT),
+        curves: std::iter::once(all)
+            .chain(named.into_iter().map(of_class))
+            .collect(),
+        rest,
+    }
 }
 
 fn ap_text(ap: Option<f64>) -> String {
     ap.map_or_else(|| "no objects".into(), |ap| format!("AP {ap:.3}"))
 }
 
-/// The classes of the lowest and of the highest average precision, the lowest first,
-/// and those between. Classes without objects have none and are left out.
-fn worst_and_best(mut classes: Vec<ClassCurve<'_>>) -> (Vec<ClassCurve<'_>>, Vec<ClassCurve<'_>>) {
-    classes.retain(|(_, _, ap)| ap.is_some());
-    classes.sort_by(|(_, _, a), (_, _, b)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
+/// The classes of the lowest and of the highest rank, the lowest first, and those
+/// between. Classes without a rank are left out.
+fn worst_and_best(mut classes: Vec<ClassCurve>) -> (Vec<ClassCurve>, Vec<ClassCurve>) {
+    classes.retain(|class| class.rank.is_some());
+    classes.sort_by(|a, b| a.rank.partial_cmp(&b.rank).unwrap_or(Ordering::Equal));
     if classes.len() <= MOST_CURVES {
         return (classes, Vec::new());
     }
@@ -93,15 +151,13 @@ fn worst_and_best(mut classes: Vec<ClassCurve<'_>>) -> (Vec<ClassCurve<'_>>, Vec
     (classes, between)
 }
 
-/// What the legend says of classes in the order of their average precision.
-fn rest_of(classes: &[ClassCurve<'_>]) -> Option<Rest> {
-    let (_, _, least) = classes.first()?;
-    let (_, _, most) = classes.last()?;
-    let (least, most) = ((*least)?, (*most)?);
+/// What the legend says of classes in the order of their rank.
+fn rest_of(classes: Vec<ClassCurve>, what: &str) -> Option<Rest> {
+    let (least, most) = (classes.first()?.rank?, classes.last()?.rank?);
     Some(Rest {
         name: format!("{} more classes", classes.len()),
-        value: format!("AP {least:.3} to {most:.3}"),
-        curves: classes.iter().map(|(_, curve, _)| points(curve)).collect(),
+        value: format!("{what} {least:.3} to {most:.3}"),
+        curves: classes.into_iter().map(|class| class.points).collect(),
     })
 }
 
@@ -177,7 +233,7 @@ mod tests {
                 (curve, ap)
             })
             .unzip();
-        chart_of_curves(&curves, &aps, Some(0.5))
+        precision_recall_chart(&curves, &aps, Some(0.5))
     }
 
     #[test]

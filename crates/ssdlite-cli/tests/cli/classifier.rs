@@ -36,7 +36,22 @@ fn the_configuration_repeats_the_run_and_options_override_it() {
     let folder = tempfile::tempdir().unwrap();
     let config = text(&classifier_run().join("config.toml"));
     let args = ["classifier", "train", "--config", &config];
-    run(folder.path(), &args).exits(0);
+    let ran = run(folder.path(), &args).exits(0);
+    let summary = ran.stdout.lines().next().unwrap_or_default();
+    let words = " on val: 10 images, epoch ";
+    assert!(summary.starts_with("top-1 accuracy "), "{summary}");
+    assert!(summary.contains(words), "{summary}");
+    let model = "runs/classifier-1/best.safetensors";
+    for command in [
+        format!("ssdlite classifier predict {model} PHOTOS"),
+        format!(
+            "ssdlite classifier eval {model} {} --split test",
+            classification_data().display()
+        ),
+    ] {
+        let mut lines = ran.stderr.lines();
+        assert!(lines.any(|line| line.trim() == command), "{}", ran.stderr);
+    }
     let again = folder.path().join("runs/classifier-1");
     assert_eq!(losses(&again), losses(classifier_run()));
     let more = ["--seed", "9", "--epochs", "1"];
@@ -176,6 +191,7 @@ fn accuracy_is_told_by_class_with_a_confusion_matrix() {
         "images: 10",
         "accuracy",
         "Rows: what there was",
+        " on test: 10 images\n",
     ] {
         assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
     }

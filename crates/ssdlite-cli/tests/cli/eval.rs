@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use ssdlite_core::Task;
+use ssdlite_infer::ModelFile;
+
 use crate::harness::{copy_folder, run};
 use crate::shared::{CLASSES, classifier, detection_data, detector, text};
 
@@ -30,13 +33,19 @@ fn every_metric_lists_the_classes_and_their_mean() {
         let ran = run(folder.path(), &args).exits(0);
         assert!(ran.stdout.starts_with(title), "{}", ran.stdout);
         for class in CLASSES {
-            // In the metric's table, that of rates, and a row and a column of the
-            // confusion matrix.
-            assert_eq!(ran.stdout.matches(class).count(), 4, "{}", ran.stdout);
+            // In the metric's table, that of rates, that of thresholds, and a row and a
+            // column of the confusion matrix.
+            assert_eq!(ran.stdout.matches(class).count(), 5, "{}", ran.stdout);
         }
         for word in ["mean ", "correct rate", "background"] {
             assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
         }
+        let summary = format!("on test: 5 images, {} objects", test_objects());
+        let line = ran.stdout.lines().find(|line| line.contains(&summary));
+        assert!(
+            line.is_some_and(|line| line.starts_with("mAP (")),
+            "{line:?}"
+        );
 
         let json = run(folder.path(), &[&args[..], &["--json"]].concat()).exits(0);
         let [report] = json.json().try_into().unwrap();
@@ -60,7 +69,7 @@ fn charts_and_numbers_are_saved() {
     ];
     run(folder.path(), &args).exits(0);
     let saved = folder.path().join("a/b");
-    for name in ["precision_recall.png", "confusion.png"] {
+    for name in ["precision_recall.png", "f1.png", "confusion.png"] {
         let image = fs::read(saved.join(name)).unwrap();
         assert!(image.starts_with(b"\x89PNG"), "{name}");
     }
@@ -75,6 +84,91 @@ fn charts_and_numbers_are_saved() {
     let rates = &numbers["detection_rates"]["all"];
     let count = |key: &str| rates[key].as_u64().unwrap();
     assert_eq!(count("correct") + count("missed"), count("objects"));
+}
+
+#[test]
+fn precision_recall_and_f1_are_told_over_the_score() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (detector(), text(detection_data()));
+    let args = ["eval", &model, &data, "--split", "train"];
+    let ran = run(folder.path(), &args).exits(0);
+    let table = ran.stdout.split("All classes over the score").nth(1);
+    let table = table.expect("a table over the score");
+    for words in ["\n0.1 ", "\n0.9 ", "precision", "recall", "F1", "\nall "] {
+        assert!(table.contains(words), "{words}: {table}");
+    }
+    for words in [
+        "\nthe model's own score threshold: ",
+        "\nsuggested score threshold: ",
+    ] {
+        assert!(table.contains(words), "{words}: {table}");
+    }
+
+    let of = |more: &[&str]| {
+        let ran = run(folder.path(), &[&args[..], &["--json"], more].concat()).exits(0);
+        let [report] = ran.json().try_into().unwrap();
+        report
+    };
+    let report = of(&["--save", "saved"]);
+    assert_eq!(report["split"], "train");
+    let thresholds = &report["thresholds"];
+    let names = thresholds["per_class"].as_array().unwrap().iter();
+    assert!(
+        names
+            .map(|class| class["name"].as_str().unwrap())
+            .eq(CLASSES)
+    );
+    assert_eq!(thresholds["all"]["objects"], report["objects"]);
+    let points = thresholds["all"]["points"].as_array().unwrap();
+    assert_eq!(points.len(), 9);
+    for point in points.iter().chain([&report["model_threshold"]]) {
+        let number = |key: &str| point[key].as_f64().unwrap_or_default();
+        let objects = report["objects"].as_f64().unwrap();
+        let f1 = 2.0 * number("correct") / (number("detections") + objects);
+        assert!((number("f1") - f1).abs() < 1e-9, "{point}");
+        assert!((number("recall") - number("correct") / objects).abs() < 1e-9);
+    }
+    let saved = fs::read(folder.path().join("saved/evaluation.json")).unwrap();
+    let saved: serde_json::Value = serde_json::from_slice(&saved).unwrap();
+    assert_eq!(saved["thresholds"], *thresholds);
+
+    // Of what is not let through nothing is said.
+    let half = of(&["--score", "0.95"]);
+    assert_eq!(half["thresholds"]["all"]["points"], serde_json::json!([]));
+    assert!(half["model_threshold"].is_null(), "{half}");
+}
+
+/// The score threshold in a model's file changes what is shown, not how good the model
+/// is.
+#[test]
+fn a_models_own_threshold_does_not_change_its_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(detection_data());
+    let model = ModelFile::read(detector().as_ref()).unwrap();
+    let (mut info, state) = model.into_parts();
+    let Task::Detect(settings) = &mut info.task else {
+        panic!("no detector");
+    };
+    settings.post_processing.score_threshold = 0.77;
+    let other = ModelFile::new(info, state).unwrap();
+    other
+        .write(&folder.path().join("other.safetensors"))
+        .unwrap();
+    let of = |model: &str| {
+        let ran = run(folder.path(), &["eval", model, &data, "--json"]).exits(0);
+        let [mut report] = ran.json().try_into().unwrap();
+        let own = report["model_threshold"].take();
+        (report, own["score"].as_f64().unwrap())
+    };
+    let (report, own) = of("other.safetensors");
+    assert!((own - 0.77).abs() < 1e-6, "{own}");
+    assert_eq!(report, of(&detector()).0);
+    let inspected = run(folder.path(), &["inspect", "other.safetensors"]).exits(0);
+    assert!(
+        inspected.stdout.contains("score 0.77, "),
+        "{}",
+        inspected.stdout
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::harness::{Ran, command, copy_folder, files_below, losses, run};
-use crate::shared::{TINY, detection_data, detector_run, text};
+use crate::shared::{CLASSES, TINY, detection_data, detector_run, text};
 
 #[test]
 fn a_run_leaves_its_configuration_course_models_and_checkpoints() {
@@ -49,10 +49,62 @@ fn the_run_folders_configuration_repeats_the_run() {
         assert!(read(&again) == read(detector_run()), "{name}");
     }
     let epochs = ran.json();
-    assert_eq!(epochs.len(), 2);
+    assert_eq!(epochs.len(), 3);
     assert_eq!(epochs[1]["epoch"], 2);
     for key in ["classification_loss", "regression_loss", "lr", "score"] {
         assert!(epochs[1][key].is_f64(), "{key}: {}", epochs[1]);
+    }
+    let end = &epochs[2];
+    assert_eq!(end["end"], "finished");
+    assert_eq!(end["epochs"], 2);
+    assert_eq!(end["metric"], "map_voc07");
+    assert_eq!((&end["split"], &end["images"]), (&"val".into(), &2.into()));
+    let best = end["best_epoch"].as_u64().unwrap();
+    assert_eq!(end["score"], epochs[best as usize - 1]["score"]);
+    assert!(end["score_threshold"].as_f64().unwrap() >= 0.05);
+    assert_eq!(end["per_class"].as_object().unwrap().len(), 5);
+    assert_eq!(end["model"], "runs/again/best.safetensors");
+    for file in end["files"].as_array().unwrap() {
+        let file = folder.path().join(file.as_str().unwrap());
+        assert!(file.is_file(), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_run_ends_with_its_metric_its_classes_its_files_and_the_next_command() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(detection_data(), &folder.path().join("my set"));
+    let args = ["train", "my set", "--epochs", "1", "--runs", "my runs"];
+    let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(0);
+    let (first, table) = ran.stdout.split_once('\n').unwrap();
+    assert!(first.starts_with("mAP (VOC07) 0."), "{first}");
+    assert!(first.contains(" on val: 2 images, "), "{first}");
+    assert!(first.ends_with(" objects, epoch 1"), "{first}");
+    for class in CLASSES {
+        assert_eq!(table.matches(class).count(), 1, "{table}");
+    }
+    assert!(table.contains("score threshold"), "{table}");
+    for (name, words) in [
+        ("best.safetensors", "the best model"),
+        ("results.png", "losses and scores"),
+        ("eval/f1.png", "F1 over the score"),
+        ("eval/confusion.png", "which class"),
+    ] {
+        let mut lines = ran.stderr.lines();
+        let line = lines.find(|line| line.trim_start().starts_with(name));
+        assert!(
+            line.is_some_and(|line| line.contains(words)),
+            "{}",
+            ran.stderr
+        );
+    }
+    let model = "'my runs/detector-1/best.safetensors'";
+    for command in [
+        format!("ssdlite detect {model} PHOTOS --save found"),
+        format!("ssdlite eval {model} 'my set' --split test"),
+    ] {
+        let mut lines = ran.stderr.lines();
+        assert!(lines.any(|line| line.trim() == command), "{}", ran.stderr);
     }
 }
 
@@ -308,6 +360,15 @@ fn a_set_with_nothing_but_a_train_list_is_learnt() {
         ran.stderr
     );
     assert!(folder.path().join("runs/run/best.safetensors").exists());
+    let words = "its score threshold is the usual 0.3";
+    assert!(ran.stdout.contains(words), "{}", ran.stdout);
+    assert!(!ran.stderr.contains("--split test"), "{}", ran.stderr);
+    let inspected = run(folder.path(), &["inspect", "runs/run/best.safetensors"]).exits(0);
+    assert!(
+        inspected.stdout.contains("score 0.3, "),
+        "{}",
+        inspected.stdout
+    );
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::harness::{Ran, run};
+use crate::harness::{Ran, copy_folder, run};
+use crate::shared::{CLASSES, TINY, detection_data};
 
 fn train(folder: &Path, config: &str, command: &[&str]) -> Ran {
     let sample = [
@@ -54,13 +55,66 @@ fn a_runs_evaluation_is_that_of_its_saved_detector() {
         assert_eq!(kept(folder)[option]["map"], found, "{option}");
     }
     let inspected = run(folder, &["inspect", "runs/run/last.safetensors"]).exits(0);
-    let settings = "score 0.3, NMS at IoU 0.6, 300 candidates a class, 250 detections an image";
+    let settings = "NMS at IoU 0.6, 300 candidates a class, 250 detections an image";
     assert!(inspected.stdout.contains(settings), "{}", inspected.stdout);
     // What the run was evaluated with makes a difference.
     let usual = ["--nms", "0.45", "--max-detections", "300", "--json"];
     let eval = ["eval", "runs/run/last.safetensors", "set", "--split", "val"];
     let json = run(folder, &[&eval[..], &usual].concat()).exits(0).json();
     assert_ne!(json[0]["map"], kept(folder)["voc07"]["map"]);
+}
+
+/// Two classes alone, background and "thing": their scores begin near 0.5.
+#[test]
+fn a_runs_models_have_the_threshold_that_their_evaluation_suggests() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    copy_folder(detection_data(), &folder.join("set"));
+    for entry in std::fs::read_dir(folder.join("set/Annotations")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut xml = std::fs::read_to_string(&path).unwrap();
+        for class in CLASSES {
+            xml = xml.replace(&format!("<name>{class}</name>"), "<name>thing</name>");
+        }
+        std::fs::write(&path, xml).unwrap();
+    }
+    let args = ["train", "set", "--epochs", "3", "--name", "run", "--json"];
+    let ran = run(folder, &[&args[..], &TINY].concat()).exits(0);
+    let end = ran.json().pop().expect("an end");
+    let stored = |name: &str| {
+        let inspected = run(folder, &["inspect", name, "--json"]).exits(0).json();
+        let post_processing = &inspected[0]["task"]["detect"]["post_processing"];
+        post_processing["score_threshold"]
+            .as_f64()
+            .expect("a threshold")
+    };
+    let own = stored("runs/run/best.safetensors");
+    assert_eq!(end["score_threshold"], own);
+    let all = &kept(folder)["thresholds"]["all"];
+    assert_eq!(end["suggested"], all["suggested"]);
+    assert_ne!(own, 0.3);
+    for name in ["best", "last"] {
+        let name = format!("runs/run/{name}.safetensors");
+        let eval = ["eval", &name, "set", "--split", "val", "--json"];
+        let report = run(folder, &eval).exits(0).json().remove(0);
+        let point = &report["model_threshold"];
+        assert_eq!(point["score"], stored(&name));
+        match report["thresholds"]["all"]["suggested"]["score"].as_f64() {
+            Some(score) => assert_eq!(point["score"], score),
+            // Above all scores, of which none tells anything.
+            None => assert_eq!(point["detections"], 0, "{point}"),
+        }
+    }
+    // What is found without an option is what reaches it.
+    let detect = ["detect", "runs/run/best.safetensors", "set/JPEGImages"];
+    for image in run(folder, &[&detect[..], &["--json"]].concat())
+        .exits(0)
+        .json()
+    {
+        for found in image["detections"].as_array().expect("detections") {
+            assert!(found["score"].as_f64().unwrap() >= own - 1e-6, "{found}");
+        }
+    }
 }
 
 #[test]

@@ -132,7 +132,8 @@ impl DetectorEvaluationOptions {
     }
 
     /// What a model of the run goes by when nothing else is asked for: the
-    /// same, but with the usual score, as its detections are looked at.
+    /// same, but with the usual score, as its detections are looked at, until an
+    /// evaluation suggests another.
     pub fn model_post_processing(&self) -> PostProcessing {
         PostProcessing {
             score_threshold: PostProcessing::default().score_threshold,

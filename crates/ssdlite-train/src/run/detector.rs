@@ -182,7 +182,8 @@ impl Task for DetectorTask {
         };
         let detector = detector_on_one_thread(model, Some(self.post_processing))?;
         let evaluation = watched(run, |watch| evaluator.evaluate(&detector, watch))?;
-        Ok(evaluation.as_ref().map(Validation::from_detections))
+        let least_score = self.post_processing.score_threshold;
+        Ok(evaluation.map(|found| Validation::from_detections(&found, least_score)))
     }
 
     fn draw_best(&self, model: &ModelFile, folder: &RunFolder) -> Result<()> {

@@ -30,10 +30,11 @@ const FILES: [&str; 8] = [
 const FOLDERS: [&str; 2] = ["checkpoints", "eval"];
 
 /// What `eval` holds.
-const EVALUATION_FILES: [&str; 4] = [
+const EVALUATION_FILES: [&str; 5] = [
     "best.txt",
     "confusion.png",
     "evaluation.json",
+    "f1.png",
     "precision_recall.png",
 ];
 

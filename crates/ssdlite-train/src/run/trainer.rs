@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ssdlite_core::Task as ModelTask;
 use ssdlite_core::random::Rng;
 use ssdlite_data::loader::Batches;
 use ssdlite_image::encode::save;
@@ -300,9 +301,10 @@ impl<T: Task> Trainer<'_, '_, T> {
             is_best = self
                 .progress
                 .judge(validation.as_ref().and_then(Validation::score));
-            self.save_models(&averaged, validation.as_ref(), is_best)?;
+            let model = self.with_findings(averaged, validation.as_ref())?;
+            self.save_models(&model, is_best)?;
             if is_best {
-                self.task.draw_best(&averaged, self.run.folder)?;
+                self.task.draw_best(&model, self.run.folder)?;
                 if let Some(found) = &validation {
                     let path = self.run.folder.best_evaluation();
                     write_file(&path, found.text.as_bytes())?;
@@ -316,19 +318,26 @@ impl<T: Task> Trainer<'_, '_, T> {
         Ok(true)
     }
 
-    fn save_models(
+    /// A model with what its evaluation found, and the threshold taken from it.
+    fn with_findings(
         &self,
-        averaged: &ModelFile,
+        averaged: ModelFile,
         validation: Option<&Validation>,
-        is_best: bool,
-    ) -> Result<()> {
-        let mut info = averaged.info().clone();
+    ) -> Result<ModelFile> {
+        let (mut info, state) = averaged.into_parts();
         let epoch = self.progress.epochs_done + 1;
         info.training.insert("epoch".into(), epoch.to_string());
         for (name, score) in validation.into_iter().flat_map(|found| &found.scores) {
             info.metrics.insert(name.clone(), *score);
         }
-        let model = ModelFile::new(info, averaged.state().clone())?;
+        let threshold = validation.and_then(|found| found.score_threshold);
+        if let (ModelTask::Detect(settings), Some(threshold)) = (&mut info.task, threshold) {
+            settings.post_processing.score_threshold = threshold;
+        }
+        Ok(ModelFile::new(info, state)?)
+    }
+
+    fn save_models(&self, model: &ModelFile, is_best: bool) -> Result<()> {
         model.write(&self.run.folder.last_model())?;
         if is_best {
             model.write(&self.run.folder.best_model())?;

@@ -12,6 +12,7 @@ use ssdlite_train::division_from_info;
 
 use crate::console;
 use crate::evaluation::classifier::{evaluate, save};
+use crate::evaluation::words::top1_text;
 use crate::models::run_options;
 use crate::outcome::Outcome;
 use crate::output::findings::{warn_of, warn_of_reading};
@@ -55,6 +56,7 @@ impl ClassifierEvalArgs {
         } else {
             console::table(&report)?;
             console::table(&report.confusion)?;
+            console::text(top1_text(&report, self.split))?;
         }
         if let Some(folder) = &self.save {
             save(&report, folder)?;

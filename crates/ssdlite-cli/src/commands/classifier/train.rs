@@ -33,7 +33,7 @@ impl ClassifierTrainArgs {
                 let data = RunData::of_classifier(&config, session.observer)?;
                 Ok((train_classifier(&config, &data, &start, session)?, data))
             },
-            evaluate_run,
+            |data, folder, stop| evaluate_run(&config, data, folder, stop),
         )
     }
 }
