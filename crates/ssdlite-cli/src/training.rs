@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssdlite_core::Variant;
 use ssdlite_data::Overwrite;
-use ssdlite_train::config::{DeviceKind, Weights};
+use ssdlite_train::config::{DeviceKind, TrainingOptions, Weights};
 use ssdlite_train::{ClassifierConfig, DetectorConfig, End, RunFolder, Session, Start};
 
-use crate::args::config::{any_given, config_text};
+use crate::args::config::{config_text, given_options};
 use crate::args::run::RunArgs;
 use crate::console::{self, counted};
 use crate::device::device_from_kind;
@@ -24,6 +24,9 @@ use crate::weights::{Store, TrainedOn, published_for};
 
 /// A run's configuration in its folder.
 const CONFIG: &str = "config.toml";
+
+/// The option that may stand beside `--resume`.
+const EPOCHS: &str = "--epochs";
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +76,14 @@ impl RunArgs {
         let Some(run) = &self.resume else {
             return config_text::<C>(self.config.as_deref(), options);
         };
-        if any_given(options)? {
-            return Err(UsageError(
-                "a resumed run keeps its options: --resume goes without others".into(),
-            )
+        let mut others = given_options(options)?;
+        others.retain(|option| option != EPOCHS);
+        if !others.is_empty() {
+            return Err(UsageError(format!(
+                "{} can't stand beside --resume: a resumed run keeps its options, and {EPOCHS} \
+                 alone prolongs it",
+                others.join(", ")
+            ))
             .into());
         }
         Ok(RunFolder::read_config(run)?)
@@ -128,7 +135,7 @@ impl RunArgs {
         }
         let trained_on = match weights {
             Weights::None => return Ok(Start::Random),
-            Weights::File(path) => return Ok(Start::Weights(path.clone())),
+            Weights::File(path) => return Ok(Start::Weights(RunFolder::model_of(path)?)),
             Weights::Imagenet => TrainedOn::ImageNet,
             Weights::Coco => TrainedOn::Coco,
         };
@@ -142,6 +149,23 @@ impl RunArgs {
         Ok(Start::Weights(
             Store::from_environment()?.fetch(&published)?,
         ))
+    }
+
+    /// The start of a run that goes on to `epochs`, where they were asked for, which its
+    /// options then say.
+    pub(crate) fn prolong(
+        &self,
+        start: Start,
+        epochs: Option<u32>,
+        training: &mut TrainingOptions,
+    ) -> Start {
+        match epochs {
+            Some(epochs) if start == Start::Resume => {
+                training.epochs = epochs;
+                Start::Prolong
+            }
+            _ => start,
+        }
     }
 
     /// A run with the evaluation of its best model, which tells whether it got to
@@ -173,14 +197,20 @@ impl RunArgs {
                 let path = folder.path().to_owned();
                 // With the lock goes its file.
                 drop(folder);
-                remove_if_empty(&path);
+                if self.resume.is_none() {
+                    remove_if_empty(&path);
+                }
                 return Err(error.into());
             }
         };
         if outcome.end != End::Stopped && !evaluate(data, &folder, &stop)? {
             outcome.end = End::Stopped;
         }
+        let took_no_step = outcome.steps == 0 && outcome.end != End::Stopped;
         let outcome = say_end(&outcome, &folder, task);
+        if took_no_step {
+            say_way_on(&folder, task);
+        }
         match printed {
             Err(error) if !console::is_closed_pipe(&error) => Err(error),
             _ => Ok(outcome),
@@ -189,9 +219,6 @@ impl RunArgs {
 
     fn new_folder(&self, task: Task) -> Result<PathBuf> {
         if let Some(name) = &self.name {
-            if name.is_empty() {
-                return Err(UsageError("--name: expected a name, found none".into()).into());
-            }
             return Ok(self.runs.join(name));
         }
         let runs = &self.runs;
@@ -230,6 +257,14 @@ fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> 
     }
     console::note(&format!("model: {}", folder.best_model().display()));
     Outcome::Done
+}
+
+/// Tells how a run that was asked to go on and had nothing left to do can.
+fn say_way_on(folder: &RunFolder, task: Task) {
+    let (command, path) = (task.command(), folder.path().display());
+    console::note(&format!(
+        "this run had ended before: `{command} --resume {path} {EPOCHS} N` goes on to more epochs"
+    ));
 }
 
 /// Removes the folder of a run that failed before it wrote anything.
