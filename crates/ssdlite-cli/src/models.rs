@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ssdlite_core::{PostProcessing, Task};
 use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
+use ssdlite_serve::Model;
 
+use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
 use crate::outcome::UsageError;
 
@@ -46,6 +48,14 @@ pub(crate) fn load_detector(
         post_processing: Some(post_processing),
     };
     Detector::new(&file, &options).with_context(|| path.display().to_string())
+}
+
+/// Reads a detector that the server gives to clients.
+pub(crate) fn load_served(model: &ModelArg, threads: NonZeroUsize) -> Result<Model> {
+    Ok(Model {
+        name: model.name(),
+        ..Model::load(&model.file()?, threads)?
+    })
 }
 
 pub(crate) fn run_options(threads: Option<NonZeroUsize>) -> RunOptions {

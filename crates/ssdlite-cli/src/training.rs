@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssdlite_core::Variant;
 use ssdlite_data::Overwrite;
-use ssdlite_train::config::{DeviceKind, Weights};
+use ssdlite_train::config::{DeviceKind, TrainingOptions, Weights};
 use ssdlite_train::{ClassifierConfig, DetectorConfig, End, RunFolder, Session, Start};
 
-use crate::args::config::{any_given, config_text};
+use crate::args::config::{config_text, given_options};
 use crate::args::run::RunArgs;
 use crate::console;
 use crate::device::device_from_kind;
@@ -25,6 +25,9 @@ use crate::weights::{Store, TrainedOn, published_for};
 
 /// A run's configuration in its folder.
 const CONFIG: &str = "config.toml";
+
+/// The option that may stand beside `--resume`.
+const EPOCHS: &str = "--epochs";
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +77,14 @@ impl RunArgs {
         let Some(run) = &self.resume else {
             return config_text::<C>(self.config.as_deref(), options);
         };
-        if any_given(options)? {
-            return Err(UsageError(
-                "a resumed run keeps its options: --resume goes without others".into(),
-            )
+        let mut others = given_options(options)?;
+        others.retain(|option| option != EPOCHS);
+        if !others.is_empty() {
+            return Err(UsageError(format!(
+                "{} can't stand beside --resume: a resumed run keeps its options, and {EPOCHS} \
+                 alone prolongs it",
+                others.join(", ")
+            ))
             .into());
         }
         Ok(RunFolder::read_config(run)?)
@@ -129,7 +136,7 @@ impl RunArgs {
         }
         let trained_on = match weights {
             Weights::None => return Ok(Start::Random),
-            Weights::File(path) => return Ok(Start::Weights(path.clone())),
+            Weights::File(path) => return Ok(Start::Weights(RunFolder::model_of(path)?)),
             Weights::Imagenet => TrainedOn::ImageNet,
             Weights::Coco => TrainedOn::Coco,
         };
@@ -143,6 +150,23 @@ impl RunArgs {
         Ok(Start::Weights(
             Store::from_environment()?.fetch(&published)?,
         ))
+    }
+
+    /// The start of a run that goes on to `epochs`, where they were asked for, which its
+    /// options then say.
+    pub(crate) fn prolong(
+        &self,
+        start: Start,
+        epochs: Option<u32>,
+        training: &mut TrainingOptions,
+    ) -> Start {
+        match epochs {
+            Some(epochs) if start == Start::Resume => {
+                training.epochs = epochs;
+                Start::Prolong
+            }
+            _ => start,
+        }
     }
 
     /// A run with the evaluation of its best model, which tells whether it got to
@@ -174,7 +198,9 @@ impl RunArgs {
                 let path = folder.path().to_owned();
                 // With the lock goes its file.
                 drop(folder);
-                remove_if_empty(&path);
+                if self.resume.is_none() {
+                    remove_if_empty(&path);
+                }
                 return Err(error.into());
             }
         };
@@ -185,8 +211,12 @@ impl RunArgs {
         if best.is_none() {
             outcome.end = End::Stopped;
         }
+        let took_no_step = outcome.steps == 0 && outcome.end != End::Stopped;
         let ended = say_end(&outcome, &folder, task);
         let told = run_end::tell(&outcome, &folder, best.as_ref(), self.json);
+        if took_no_step {
+            say_way_on(&folder, task);
+        }
         match printed.and(told) {
             Err(error) if !console::is_closed_pipe(&error) => Err(error),
             _ => Ok(ended),
@@ -195,9 +225,6 @@ impl RunArgs {
 
     fn new_folder(&self, task: Task) -> Result<PathBuf> {
         if let Some(name) = &self.name {
-            if name.is_empty() {
-                return Err(UsageError("--name: expected a name, found none".into()).into());
-            }
             return Ok(self.runs.join(name));
         }
         let runs = &self.runs;
@@ -224,6 +251,14 @@ fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> 
     }
     console::note(&run_end::epochs_text(outcome));
     Outcome::Done
+}
+
+/// Tells how a run that was asked to go on and had nothing left to do can.
+fn say_way_on(folder: &RunFolder, task: Task) {
+    let (command, path) = (task.command(), folder.path().display());
+    console::note(&format!(
+        "this run had ended before: `{command} --resume {path} {EPOCHS} N` goes on to more epochs"
+    ));
 }
 
 /// Removes the folder of a run that failed before it wrote anything.

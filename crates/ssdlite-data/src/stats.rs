@@ -94,6 +94,12 @@ impl Placed {
     fn relative_side(&self) -> f32 {
         self.fractions.area().sqrt()
     }
+
+    /// Whether some default box overlaps it with an IoU of at least [`MATCH_IOU`].
+    fn is_matchable(&self, default_boxes: &DefaultBoxes) -> bool {
+        let mut boxes = default_boxes.corners().iter();
+        boxes.any(|default| default.iou(&self.fractions) >= MATCH_IOU)
+    }
 }
 
 impl DetectionStats {
@@ -117,6 +123,24 @@ impl DetectionStats {
             classes,
         }
     }
+}
+
+/// The numbers of the classes of a split that have objects, of which no default box
+/// overlaps any with an IoU of [`MATCH_IOU`] or more.
+pub fn unmatched_classes(set: &DetectionSet, default_boxes: &DefaultBoxes) -> Vec<ClassStats> {
+    let placed = placed_boxes(set);
+    let mut is_matched = vec![false; set.classes.len()];
+    let mut is_shown = is_matched.clone();
+    for placed in &placed {
+        let class = placed.class.index();
+        is_shown[class] = true;
+        is_matched[class] = is_matched[class] || placed.is_matchable(default_boxes);
+    }
+    let placed = [placed];
+    (set.classes.ids().zip(set.classes.iter()))
+        .filter(|(class, _)| is_shown[class.index()] && !is_matched[class.index()])
+        .map(|(class, name)| class_stats(class, name, &placed, default_boxes))
+        .collect()
 }
 
 fn placed_boxes(set: &DetectionSet) -> Vec<Placed> {
@@ -158,10 +182,10 @@ fn class_stats(
     let all: Vec<&Placed> = (placed.iter().flatten())
         .filter(|placed| placed.class == class)
         .collect();
-    let is_matchable = |placed: &&&Placed| {
-        (default_boxes.corners().iter()).any(|default| default.iou(&placed.fractions) >= MATCH_IOU)
-    };
-    let matchable = all.iter().filter(is_matchable).count();
+    let matchable = all
+        .iter()
+        .filter(|placed| placed.is_matchable(default_boxes));
+    let matchable = matchable.count();
     ClassStats {
         class: name.to_owned(),
         objects: placed.iter().map(of_class).collect(),

@@ -72,6 +72,10 @@ fn wgpu(interface: WgpuBackend) -> Result<Device> {
 }
 
 impl TrainingDevice for Gpu {
+    fn step_bytes(&self, _: &Graph, _: &TensorLayout, _: StepOptions) -> Result<u64> {
+        Ok(0)
+    }
+
     fn step(
         &self,
         graph: &Graph,

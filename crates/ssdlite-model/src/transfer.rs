@@ -38,34 +38,37 @@ pub fn detector_state_from_classifier(
 /// occur; of such the first counts.
 ///
 /// Returns the heads' tensors, for [`StateDict::insert`] into what is loaded
-/// then, and the names that were found. Heads that don't have the shape that
-/// `from` asks for are left out.
+/// then. Heads that don't have the shape that `from` asks for are left out.
 pub fn head_rows_by_class(
     source: &StateDict,
     from: &[&str],
     initial: &StateDict,
     to: &ClassNames,
     network: &Graph,
-) -> (StateDict, Vec<String>) {
+) -> StateDict {
     let rows: Vec<Option<usize>> = std::iter::once(Some(0))
         .chain(to.iter().map(|name| {
             let index = from.iter().position(|&known| known == name)?;
             Some(index + 1)
         }))
         .collect();
-    let found = to.iter().zip(&rows[1..]).filter(|(_, row)| row.is_some());
-    let found = found.map(|(name, _)| name.to_owned()).collect();
+    let tensors = class_head_keys(network).into_iter().filter_map(|key| {
+        let tensor = merge_rows(source.get(&key)?, from.len() + 1, initial.get(&key)?, &rows)?;
+        Some((key, tensor))
+    });
+    tensors.collect()
+}
+
+/// The keys of the tensors that tell classes apart: of a detector's classification heads,
+/// of a classifier's last layer.
+pub fn class_head_keys(network: &Graph) -> Vec<String> {
     let outputs = network.outputs();
     let heads = outputs.filter(|(_, output)| output.kind == OutputKind::Logits);
     let keys = heads.flat_map(|(node, _)| &node.inputs).flat_map(|&id| {
         let key = &network.node(id).key;
         [format!("{key}.weight"), format!("{key}.bias")]
     });
-    let tensors = keys.filter_map(|key| {
-        let tensor = merge_rows(source.get(&key)?, from.len() + 1, initial.get(&key)?, &rows)?;
-        Some((key, tensor))
-    });
-    (tensors.collect(), found)
+    keys.collect()
 }
 
 /// How many classes the outputs of a state dict tell apart, a detector's background

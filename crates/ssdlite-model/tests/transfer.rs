@@ -131,8 +131,7 @@ fn classes_of_the_same_name_keep_their_rows() {
         .iter()
         .map(|(key, tensor)| (key.to_owned(), negated(tensor)))
         .collect();
-    let (heads, found) = head_rows_by_class(&source, &from, &initial, &to, &network);
-    assert_eq!(found, ["dog", "cat"]);
+    let heads = head_rows_by_class(&source, &from, &initial, &to, &network);
     assert_eq!(heads.len(), 12);
     // Background, dog, eel, cat; rows of the source count its background.
     let rows = [Some(0), Some(3), None, Some(1)];

@@ -25,8 +25,9 @@ pub enum Error {
     /// The loss or its gradient stopped being a number. The parameters are
     /// those from before the step.
     #[error(
-        "step {step}: expected a finite {what}, found {value}; the batch holds {}",
-        list(images)
+        "step {step}: expected a finite {what}, found {value}; {cause}; if that changes nothing, \
+         look at the batch's images: {}",
+        first_of(images)
     )]
     NotFinite {
         /// The step, counted from 1 over all epochs.
@@ -35,6 +36,8 @@ pub enum Error {
         what: &'static str,
         /// What it came to.
         value: f64,
+        /// What is most likely wrong, and what to try.
+        cause: String,
         /// The files that the batch was made of.
         images: Vec<PathBuf>,
     },
@@ -90,10 +93,14 @@ impl Error {
     }
 }
 
-fn list(images: &[PathBuf]) -> String {
-    let names: Vec<String> = images
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+/// The most images that a message names.
+const NAMED_IMAGES: usize = 3;
+
+fn first_of(images: &[PathBuf]) -> String {
+    let named = images.iter().take(NAMED_IMAGES);
+    let mut names: Vec<String> = named.map(|path| path.display().to_string()).collect();
+    if images.len() > NAMED_IMAGES {
+        names.push(format!("and {} more", images.len() - NAMED_IMAGES));
+    }
     names.join(", ")
 }

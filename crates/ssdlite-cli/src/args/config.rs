@@ -41,11 +41,15 @@ fn text_from_value(value: &toml::Value) -> String {
     }
 }
 
-/// Whether any option was given.
-pub(crate) fn any_given(options: &impl Serialize) -> Result<bool> {
+/// The options that were given, as a user writes them.
+pub(crate) fn given_options(options: &impl Serialize) -> Result<Vec<String>> {
     let sections = toml_table(options)?;
-    let is_empty = |section: &toml::Value| section.as_table().is_some_and(toml::Table::is_empty);
-    Ok(!sections.values().all(is_empty))
+    let keys = sections.values().filter_map(toml::Value::as_table);
+    let names = keys.flat_map(toml::Table::keys).map(|key| match &**key {
+        "path" => "DATA".to_owned(),
+        key => format!("--{key}"),
+    });
+    Ok(names.collect())
 }
 
 fn toml_table(options: &impl Serialize) -> Result<toml::Table> {

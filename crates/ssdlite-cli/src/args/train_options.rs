@@ -163,6 +163,13 @@ pub(crate) struct DetectorTaskArgs {
     evaluation: DetectorEvaluationArgs,
 }
 
+impl DetectorTaskArgs {
+    /// The epochs that were asked for.
+    pub(crate) fn epochs(&self) -> Option<u32> {
+        self.training.epochs
+    }
+}
+
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
@@ -262,6 +269,13 @@ pub(crate) struct ClassifierTaskArgs {
     loss: ClassifierLossArgs,
     #[command(flatten)]
     evaluation: ClassifierEvaluationArgs,
+}
+
+impl ClassifierTaskArgs {
+    /// The epochs that were asked for.
+    pub(crate) fn epochs(&self) -> Option<u32> {
+        self.training.epochs
+    }
 }
 
 #[derive(Args, Serialize)]

@@ -12,6 +12,7 @@ use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_eval::{Evaluation, IouThreshold, ScoreCurves, ScorePoint, VocMetric};
 use ssdlite_infer::Detector;
 
+use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::reading::coordinates;
 use crate::console;
@@ -24,8 +25,8 @@ use crate::output::findings::{warn_of, warn_of_reading};
 
 #[derive(Args)]
 pub(crate) struct EvalArgs {
-    /// A detector's model file
-    model: PathBuf,
+    /// A detector's model file, or a run's folder for its best model
+    model: ModelArg,
     /// A folder of images with boxes (Annotations, ImageSets, JPEGImages)
     data: PathBuf,
     /// train, val, trainval or test
@@ -60,7 +61,7 @@ impl EvalArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         // Images, not layers, are shared out among threads.
         let detector = load_detector(
-            &self.model,
+            &self.model.file()?,
             &self.post_processing,
             Purpose::Evaluate,
             Some(NonZeroUsize::MIN),

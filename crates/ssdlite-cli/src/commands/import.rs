@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Task, Variant};
 use ssdlite_model::{ModelFile, StateDict, WeightsKind, output_count, read_weights};
 
+use crate::args::model::ModelArg;
 use crate::args::reading::{ListOf, class_names_from_file};
 use crate::console::{self, counted};
 use crate::outcome::Outcome;
@@ -87,7 +88,8 @@ enum Tail {
 }
 
 impl ImportArgs {
-    pub(crate) fn run(self) -> Result<Outcome> {
+    pub(crate) fn run(mut self) -> Result<Outcome> {
+        self.file = ModelArg::from(&*self.file).file()?;
         if let (Ok(from), Ok(to)) = (self.file.canonicalize(), self.out.canonicalize())
             && from == to
         {

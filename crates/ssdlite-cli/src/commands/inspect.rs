@@ -1,7 +1,7 @@
 //! `inspect`: what a model file holds.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
@@ -12,13 +12,14 @@ use ssdlite_core::unit::ConvKind;
 use ssdlite_core::{Fit, MapSize, ModelInfo, Suppression, Task};
 use ssdlite_model::ModelFile;
 
+use crate::args::model::ModelArg;
 use crate::console::{self, cell};
 use crate::outcome::Outcome;
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// A model file
-    model: PathBuf,
+    /// A model file, or a run's folder for its best model
+    model: ModelArg,
     /// Also list every layer
     #[arg(long)]
     layers: bool,
@@ -40,10 +41,11 @@ struct Inspection<'a> {
 
 impl InspectArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let (info, _) = ModelFile::read(&self.model)?.into_parts();
+        let model = self.model.file()?;
+        let (info, _) = ModelFile::read(&model)?.into_parts();
         let inspection = Inspection {
-            model: &self.model,
-            file_bytes: std::fs::metadata(&self.model)?.len(),
+            model: &model,
+            file_bytes: std::fs::metadata(&model)?.len(),
             parameters: parameter_count(&info.tensors()),
             macs: info.macs(),
             feature_maps: info.graph().feature_maps(info.input()),

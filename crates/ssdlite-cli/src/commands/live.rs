@@ -2,23 +2,24 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use clap::Args;
 use ssdlite_media::{LiveInput, Source};
-use ssdlite_serve::{Model, ServerOptions};
+use ssdlite_serve::ServerOptions;
 
+use crate::args::model::ModelArg;
 use crate::args::server::ServerArgs;
 use crate::console;
+use crate::models::load_served;
 use crate::outcome::Outcome;
 use crate::server::run_server;
 
 #[derive(Args)]
 pub(crate) struct LiveArgs {
-    /// A detector's model file
-    model: PathBuf,
+    /// A detector's model file, or a run's folder for its best model
+    model: ModelArg,
     /// A camera (`0`, `/dev/video0`, `camera:NAME`), a video file or a stream
     /// (`rtsp://`, `http://`); the page offers this machine's cameras and the
     /// browser's in any case
@@ -38,7 +39,7 @@ impl LiveArgs {
             None => None,
         };
         // A live image comes soonest when all threads work on it.
-        let model = Model::load(&self.model, self.server.threads())?;
+        let model = load_served(&self.model, self.server.threads())?;
         let options = ServerOptions {
             source,
             workers: NonZeroUsize::MIN,

@@ -9,14 +9,16 @@ use clap::Args;
 use ssdlite_serve::{Model, ServerOptions};
 
 use crate::args::server::ServerArgs;
+use crate::models::load_served;
 use crate::outcome::{Outcome, UsageError};
 use crate::server::run_server;
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
     /// Detectors' model files, each known by its name without the ending, or
-    /// by another that is put before it: `cars=runs/cars/best.safetensors`; the
-    /// first answers where a request names none
+    /// runs' folders, each known by its name, for their best models; another name
+    /// may be put before it: `cars=runs/first`; the first answers where a request
+    /// names none
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<OsString>,
     #[command(flatten)]
@@ -47,9 +49,9 @@ fn load(argument: &OsStr) -> Result<Model> {
         .into()),
         (Some(name), path) => Ok(Model {
             name: name.to_owned(),
-            ..Model::load(path, threads)?
+            ..load_served(&path.into(), threads)?
         }),
-        (None, path) => Ok(Model::load(path, threads)?),
+        (None, path) => load_served(&path.into(), threads),
     }
 }
 

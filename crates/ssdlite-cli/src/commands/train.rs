@@ -22,10 +22,13 @@ impl TrainArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         let text = self.run.config_text::<DetectorConfig>(&self.options)?;
         let config = DetectorConfig::from_toml(&text);
-        let config = self.run.checked(config, &text, Task::Detector)?;
+        let mut config = self.run.checked(config, &text, Task::Detector)?;
         self.run.expect_data(&config.data.path)?;
         let model = &config.model;
         let start = self.run.start(model.backbone, &model.weights)?;
+        let start = self
+            .run
+            .prolong(start, self.options.epochs(), &mut config.training);
         self.run.train(
             Task::Detector,
             config.training.device,

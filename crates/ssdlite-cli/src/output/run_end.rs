@@ -285,6 +285,7 @@ mod tests {
             end: End::Stopped,
             epochs: 3,
             best: Some(0.5),
+            steps: 30,
         };
         let json = serde_json::to_value(end_json(&outcome, &folder, None)).unwrap();
         let known = json.as_object().unwrap().iter();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ssdlite_train::{EpochReport, Losses, Observer, RunStarted, StepReport, Validation};
+use ssdlite_train::{EpochReport, Losses, Observer, Prolonged, RunStarted, StepReport, Validation};
 
 use crate::console::{self, counted};
 
@@ -71,6 +71,9 @@ impl Observer for TrainingProgress {
         ));
         if run.steps_done > 0 {
             self.line(&format!("going on after step {}", run.steps_done));
+        }
+        if let Some(prolonged) = &run.prolonged {
+            self.line(&prolonged_text(prolonged, run.epochs));
         }
         self.bar.set_length(run.steps_per_epoch);
     }
@@ -141,6 +144,22 @@ fn losses_text(losses: &Losses) -> String {
         ),
         None => format!("loss {:.3}", losses.total()),
     }
+}
+
+fn prolonged_text(prolonged: &Prolonged, epochs: u32) -> String {
+    let Prolonged {
+        epochs_done,
+        lr_before,
+        lr,
+    } = prolonged;
+    let before = match lr_before {
+        Some(before) => format!("from {before:.2e} at the end of epoch {epochs_done} to"),
+        None => "to".into(),
+    };
+    format!(
+        "{} from now on: the learning rate is that of a run of so many, and goes {before} {lr:.2e}",
+        counted(u64::from(epochs), "epoch")
+    )
 }
 
 fn duration_text(duration: Duration) -> String {

@@ -14,6 +14,7 @@ mod import;
 mod live;
 mod media;
 mod pytorch;
+mod runs;
 mod shared;
 mod stop;
 mod train;

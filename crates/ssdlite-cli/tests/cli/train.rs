@@ -410,8 +410,16 @@ fn a_loss_that_is_no_number_ends_the_run_and_names_the_images() {
     let error = ran.stderr.lines().last().unwrap();
     assert!(error.contains("expected a finite"), "{}", ran.stderr);
     let images = error.matches("JPEGImages").count();
-    assert_eq!(images, 4, "{error}");
-    assert!(folder.path().join("runs/wild/config.toml").exists());
+    assert_eq!(images, 3, "{error}");
+    for words in ["--lr 0.002 and --clip-norm 10", "and 1 more"] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    // It doesn't hold its name.
+    let args = ["train", &data, "--epochs", "1", "--name", "wild"];
+    run(folder.path(), &[&args[..], &TINY].concat()).exits(0);
+    let ran = run(folder.path(), &[&args[..], &TINY].concat()).exits(1);
+    let words = "found a run in it: go on with it by `--resume runs/wild`";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
 }
 
 #[test]
@@ -423,7 +431,13 @@ fn resuming_takes_a_run_and_no_other_options() {
         &["train", "--resume", &finished, "--lr", "0.1"],
     )
     .exits(2);
-    assert!(ran.stderr.contains("--resume"), "{}", ran.stderr);
+    let words = "--lr can't stand beside --resume";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    let args = ["train", "set", "--resume", &finished, "--batch", "3"];
+    let more = ["--epochs", "9", "--mirror", "0"];
+    let ran = run(folder.path(), &[&args[..], &more].concat()).exits(2);
+    let words = "--mirror, DATA, --batch can't stand";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
     let ran = run(folder.path(), &["train", "--resume", "runs/none"]).exits(1);
     assert!(ran.stderr.contains("runs/none"), "{}", ran.stderr);
     let other = ["classifier", "train", "--resume", &finished];

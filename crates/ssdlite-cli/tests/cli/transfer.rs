@@ -31,6 +31,17 @@ fn a_frozen_backbone_stays_that_of_the_classifier() {
     let said = train(folder.path(), &text(detection_data()), &weights);
     assert!(said.contains("tensors loaded"), "{said}");
     assert!(said.contains("kept their first values"), "{said}");
+    let parts = said.lines().find_map(|line| line.strip_prefix("by part: "));
+    let parts: Vec<&str> = parts.unwrap().split(", ").collect();
+    let [backbone, extra, heads] = parts[..] else {
+        panic!("{said}");
+    };
+    let (taken, all) = backbone.split_once(" of ").unwrap();
+    assert_eq!(taken, format!("backbone {all}"));
+    assert!(extra.starts_with("extra blocks 0 of "), "{extra}");
+    assert!(heads.starts_with("heads 0 of "), "{heads}");
+    let words = "the file is a classifier's: all but the backbone begins anew";
+    assert!(said.contains(words), "{said}");
     let from = model(&classifier_run().join("best.safetensors"));
     let to = model(&folder.path().join("runs/run/last.safetensors"));
     let stem = "0.0.weight";
@@ -66,7 +77,10 @@ fn a_detector_with_other_classes_keeps_the_heads_of_those_it_knows() {
     let options = ["--weights", &detector(), "--lr", "1e-9", "--ema", "0"];
     let said = train(folder.path(), "set", &options);
     assert!(
-        said.contains("heads taken over for: book, leaf, mug\n"),
+        said.contains(
+            "class heads taken over by name; classes in both: book, leaf, mug; here alone: zebra; \
+             in the file alone: apple, key\n"
+        ),
         "{said}"
     );
     let from = model(&detector_run().join("best.safetensors"));
@@ -101,7 +115,10 @@ fn a_pytorch_detector_of_coco_gives_what_fits() {
     );
     // COCO knows apples and books.
     assert!(
-        said.contains("heads taken over for: apple, book\n"),
+        said.contains(
+            "class heads taken over by name; classes in both: apple, book; here alone: key, leaf, \
+             mug; in the file alone: person, "
+        ),
         "{said}"
     );
     assert!(!said.contains("kept their first values"), "{said}");
@@ -119,14 +136,39 @@ fn a_classifier_with_other_classes_keeps_all_but_its_last_layer() {
     let args = ["classifier", "train", "set", "--weights", &weights];
     let more = ["--epochs", "1", "--name", "run", "--freeze", "backbone"];
     let ran = run(folder.path(), &[&args[..], &more, &TINY].concat()).exits(0);
-    let last = "2 kept their first values: expected f32[4,";
-    assert!(ran.stderr.contains(last), "{}", ran.stderr);
+    for words in [
+        "2 kept their first values: expected f32[4,",
+        "last layer begun anew; classes in both: apple, book, key, mug; here alone: none; in the \
+         file alone: leaf",
+    ] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
     let from = model(&classifier_run().join("best.safetensors"));
     let to = model(&folder.path().join("runs/run/last.safetensors"));
     assert!(to.info().classes.iter().eq(["apple", "book", "key", "mug"]));
     let stem = "features.0.0.weight";
     assert!(from.numbers(stem).is_some());
     assert_eq!(from.numbers(stem), to.numbers(stem));
+}
+
+#[test]
+fn a_detector_that_shares_no_class_gives_all_but_its_class_heads() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    copy_folder(detection_data(), &set);
+    for entry in fs::read_dir(set.join("Annotations")).unwrap() {
+        let path = entry.unwrap().path();
+        let xml = fs::read_to_string(&path).unwrap();
+        fs::write(path, xml.replace("<name>", "<name>wild ")).unwrap();
+    }
+    // A run's folder stands for its best model.
+    let said = train(folder.path(), "set", &["--weights", &text(detector_run())]);
+    for words in [
+        "classes in both: none; here alone: wild apple, wild book",
+        "in the file alone: apple, book, key, leaf, mug\n",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 }
 
 #[test]

@@ -111,6 +111,11 @@ impl<B: Send + 'static> Loader<B> {
         })
     }
 
+    /// The threads that make batches.
+    pub fn workers(&self) -> usize {
+        self.options.workers
+    }
+
     /// The number of batches of every epoch.
     pub fn batches_per_epoch(&self) -> usize {
         batches_per_epoch(self.recipe.samples(), self.options.batch_size)

@@ -57,6 +57,10 @@ pub(crate) struct Progress {
     pub(crate) best: Option<f64>,
     /// The epoch that had it; 0 before the first evaluation.
     pub(crate) best_epoch: u32,
+    /// The epoch from which patience counts: the last one before the run was prolonged.
+    /// Unknown in older files, whose runs were not.
+    #[serde(default)]
+    pub(crate) patience_from: u32,
     /// The completed epochs.
     pub(crate) rows: Vec<EpochRow>,
 }
@@ -95,11 +99,14 @@ impl Progress {
         is_better
     }
 
-    /// Epochs since the best one; none before the first evaluation.
+    /// Epochs since the best one, or since the run was prolonged; none before the first
+    /// evaluation.
     pub(crate) fn epochs_without_better(&self) -> u32 {
         match self.best_epoch {
             0 => 0,
-            best => self.epochs_done.saturating_sub(best),
+            best => self
+                .epochs_done
+                .saturating_sub(best.max(self.patience_from)),
         }
     }
 

@@ -129,6 +129,10 @@ impl Task for ClassifierTask {
         &self.loader
     }
 
+    fn cached_bytes(&self) -> u64 {
+        0
+    }
+
     fn info(&self) -> &ModelInfo {
         &self.info
     }

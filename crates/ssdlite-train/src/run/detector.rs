@@ -18,8 +18,9 @@ use ssdlite_model::ModelFile;
 
 use super::run_folder::RunFolder;
 use super::session::{Outcome, Session, Start};
-use super::task::{Task, evaluation_options, loader_options, training_notes, watched};
+use super::task::{Task, cache_bytes, evaluation_options, loader_options, training_notes, watched};
 use super::trainer::{Plan, train};
+use super::unmatched::tell_unmatched;
 use super::{RunData, Validation, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};
@@ -41,6 +42,7 @@ pub fn train_detector(
 ) -> Result<Outcome> {
     config.validate()?;
     let task = DetectorTask::new(config, data)?;
+    tell_unmatched(&task.set, &task.targets.default_boxes, run.observer);
     let plan = Plan {
         training: &config.training,
         evaluate_every: config.evaluation.every,
@@ -89,6 +91,8 @@ struct DetectorTask {
     set: Arc<DetectionSet>,
     loader: Loader<DetectionBatch>,
     targets: TargetEncoder,
+    /// The most bytes of decoded images that are kept of a split.
+    cache_bytes: u64,
     info: ModelInfo,
     loss: MultiboxLoss,
     post_processing: PostProcessing,
@@ -124,6 +128,7 @@ impl DetectorTask {
             set: Arc::clone(&data.training),
             loader: Loader::for_detection(recipe, options)?,
             targets,
+            cache_bytes: cache_bytes(&config.loader),
             info,
             loss: MultiboxLoss {
                 negative_ratio: config.loss.negative_ratio,
@@ -141,6 +146,16 @@ impl Task for DetectorTask {
 
     fn loader(&self) -> &Loader<DetectionBatch> {
         &self.loader
+    }
+
+    fn cached_bytes(&self) -> u64 {
+        let validation = self.validation.iter().map(|(set, _)| set);
+        let sets = std::iter::once(&self.set).chain(validation);
+        let decoded = sets.map(|set| {
+            let pixels = set.images.iter().map(|image| image.size.pixels());
+            pixels.sum::<u64>().saturating_mul(3).min(self.cache_bytes)
+        });
+        decoded.sum()
     }
 
     fn info(&self) -> &ModelInfo {

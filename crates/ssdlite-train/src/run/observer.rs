@@ -50,6 +50,19 @@ pub struct RunStarted {
     pub steps_done: u64,
     /// What was taken over from given weights, if there were any.
     pub weights: Option<String>,
+    /// How the run that is resumed is prolonged, if it is.
+    pub prolonged: Option<Prolonged>,
+}
+
+/// A run that goes on to another number of epochs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prolonged {
+    /// Epochs that are done.
+    pub epochs_done: u32,
+    /// The learning rate of the heads at the end of the last of them, if there is one.
+    pub lr_before: Option<f64>,
+    /// The learning rate of the heads in the next step.
+    pub lr: f64,
 }
 
 /// A step of a run.

@@ -15,19 +15,31 @@ use super::checkpoint::steps_from_name;
 use crate::config::read_config;
 use crate::error::{Error, Result};
 
+/// What a run's folder is known by.
+const CONFIG: &str = "config.toml";
+
+const BEST_MODEL: &str = "best.safetensors";
+
 /// All that a run writes into its folder, besides the folders.
 const FILES: [&str; 8] = [
-    "config.toml",
+    CONFIG,
     "results.csv",
     "results.png",
     "labels.png",
     "train_batch0.jpg",
     "val_batch0_pred.jpg",
     "last.safetensors",
-    "best.safetensors",
+    BEST_MODEL,
 ];
 
-const FOLDERS: [&str; 2] = ["checkpoints", "eval"];
+const CHECKPOINTS: &str = "checkpoints";
+
+const EVALUATION: &str = "eval";
+
+const FOLDERS: [&str; 2] = [CHECKPOINTS, EVALUATION];
+
+/// What a run writes before its first checkpoint.
+const BEFORE_CHECKPOINT: [&str; 3] = [CONFIG, "labels.png", "train_batch0.jpg"];
 
 /// What `eval` holds.
 const EVALUATION_FILES: [&str; 5] = [
@@ -52,10 +64,11 @@ pub struct RunFolder {
 
 impl RunFolder {
     /// Makes the folder of a new run. An earlier run's files are removed where
-    /// that is allowed; files of any other name stay.
+    /// that is allowed, or where it ended before its first step was kept; files of any
+    /// other name stay.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] if the folder holds anything and overwriting
+    /// [`Error::InvalidRequest`] if the folder holds anything else and overwriting
     /// is refused, or if a process works on a run there; [`Error::Io`].
     pub fn create(path: impl Into<PathBuf>, overwrite: Overwrite) -> Result<Self> {
         let path = path.into();
@@ -98,7 +111,37 @@ impl RunFolder {
     /// [`Error::InvalidRequest`] if `path` is no run's folder; [`Error::Io`].
     pub fn read_config(path: &Path) -> Result<String> {
         expect_run(path)?;
-        read_config(&path.join("config.toml"))
+        read_config(&path.join(CONFIG))
+    }
+
+    /// The model file that a path of a user's stands for: the file itself, or the best
+    /// model of the run in a folder.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a folder that is no run's, or of a run that has no
+    /// model yet; [`Error::Io`].
+    pub fn model_of(path: &Path) -> Result<PathBuf> {
+        if !path.is_dir() {
+            return Ok(path.to_owned());
+        }
+        let found = path.display();
+        if !path.join(CONFIG).exists() {
+            let hint = match runs_in(path)? {
+                Some(run) => format!("runs in it: name one of them, such as {}", run.display()),
+                None => format!("a folder without a {CONFIG}"),
+            };
+            return Err(Error::InvalidRequest(format!(
+                "{found}: expected a model file or a run's folder, found {hint}"
+            )));
+        }
+        let model = path.join(BEST_MODEL);
+        if model.exists() {
+            return Ok(model);
+        }
+        Err(Error::InvalidRequest(format!(
+            "{found}: this run has no model yet, as none of its epochs has been evaluated: wait \
+             for the first evaluation, or go on with it by `--resume {found}`"
+        )))
     }
 
     /// Why nothing keeps another process from the run, where that is so: a file
@@ -150,7 +193,7 @@ impl RunFolder {
 
     /// Everything needed to repeat the run.
     pub fn config(&self) -> PathBuf {
-        self.path.join("config.toml")
+        self.path.join(CONFIG)
     }
 
     /// A row for each epoch.
@@ -186,17 +229,17 @@ impl RunFolder {
 
     /// The model with the best score.
     pub fn best_model(&self) -> PathBuf {
-        self.path.join("best.safetensors")
+        self.path.join(BEST_MODEL)
     }
 
     /// What a stopped run goes on from.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// What is known of the best model on the validation split.
     pub fn evaluation(&self) -> PathBuf {
-        self.path.join("eval")
+        self.path.join(EVALUATION)
     }
 
     /// The best model's scores on the validation split, class by class.
@@ -211,7 +254,7 @@ fn expect_run(path: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => "there is nothing of this name",
         Err(error) => return Err(Error::io(path, error)),
         Ok(found) if !found.is_dir() => "found a file",
-        Ok(_) if !path.join("config.toml").exists() => "found no config.toml in it",
+        Ok(_) if !path.join(CONFIG).exists() => "found no config.toml in it",
         Ok(_) => return Ok(()),
     };
     Err(Error::InvalidRequest(format!(
@@ -220,31 +263,82 @@ fn expect_run(path: &Path) -> Result<()> {
     )))
 }
 
-/// Checks that nothing would be lost in a folder.
-fn expect_unused(path: &Path) -> Result<()> {
-    let io_error = |source| Error::io(path, source);
-    for entry in fs::read_dir(path).map_err(io_error)? {
-        let entry = entry.map_err(io_error)?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let leftover = target_from_temporary(&name);
-        // What is left of a run that was killed before it wrote a file.
-        let is_ours = name == LOCK
-            || leftover.is_some_and(|target| FILES.contains(&target))
-            || FOLDERS.contains(&&*name) && is_empty(&entry.path());
-        if !is_ours {
-            return Err(Error::InvalidRequest(format!(
-                "{}: expected a new or empty folder, found files in it: resume that run or choose \
-                 another name",
-                path.display()
-            )));
+/// A run that is in a folder of runs.
+fn runs_in(folder: &Path) -> Result<Option<PathBuf>> {
+    let io_error = |source| Error::io(folder, source);
+    let mut runs = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io_error)? {
+        let path = entry.map_err(io_error)?.path();
+        if path.join(CONFIG).is_file() {
+            runs.push(path);
         }
+    }
+    Ok(runs.into_iter().min())
+}
+
+/// Checks that nothing would be lost in a folder: it has nothing but files of a run
+/// that did not come to keep a step.
+fn expect_unused(path: &Path) -> Result<()> {
+    let inner = names_in(path)?;
+    let checkpoints = names_in(&path.join(CHECKPOINTS))?;
+    let evaluation = names_in(&path.join(EVALUATION))?;
+    let is_of_run = |name: &str| {
+        let is_named = name == LOCK || FOLDERS.contains(&name);
+        is_named || is_ours(name, |target| FILES.contains(&target))
+    };
+    let is_checkpoint = |name: &str| is_ours(name, |target| steps_from_name(target).is_some());
+    let is_of_evaluation = |name: &str| is_ours(name, |target| EVALUATION_FILES.contains(&target));
+    let is_foreign = !inner.iter().all(|name| is_of_run(name))
+        || !checkpoints.iter().all(|name| is_checkpoint(name))
+        || !evaluation.iter().all(|name| is_of_evaluation(name));
+    let refused = |found: &str| {
+        Err(Error::InvalidRequest(format!(
+            "{}: expected a new or empty folder, found {found}",
+            path.display()
+        )))
+    };
+    let is_there = |name: &str| inner.iter().any(|found| found == name);
+    if is_foreign && !is_there(CONFIG) {
+        return refused("files in it: choose another name");
+    }
+    // The first checkpoint stays beside the second: where it is alone, no epoch was
+    // complete.
+    let is_begun = match checkpoints
+        .iter()
+        .filter_map(|name| steps_from_name(name))
+        .max()
+    {
+        Some(steps) => steps > 0,
+        None => FILES
+            .iter()
+            .any(|name| is_there(name) && !BEFORE_CHECKPOINT.contains(name)),
+    };
+    if is_foreign || is_begun {
+        return refused(&format!(
+            "a run in it: go on with it by `--resume {}`, or choose another name",
+            path.display()
+        ));
     }
     Ok(())
 }
 
-fn is_empty(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+/// The names of what is in a folder; none of one that isn't there.
+fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let io_error = |source| Error::io(folder, source);
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io_error)?,
+    };
+    let name = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.map_err(io_error)?;
+        Ok(entry.file_name().to_string_lossy().into_owned())
+    };
+    entries.map(name).collect()
+}
+
+/// Whether a file of this name is a run's, or was left half written by one.
+fn is_ours(name: &str, is_target: impl Fn(&str) -> bool) -> bool {
+    is_target(name) || target_from_temporary(name).is_some_and(is_target)
 }
 
 /// Takes a folder for this process, where the file system knows how.
@@ -295,6 +389,56 @@ mod tests {
         assert_eq!(fs::read_dir(folder.checkpoints()).unwrap().count(), 0);
         assert_eq!(fs::read(path.join("notes.txt")).unwrap(), b"mine");
     }
+    #[test]
+    fn a_run_that_kept_no_step_gives_its_name_away() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        let create = || RunFolder::create(&path, Overwrite::Refuse);
+        let write = |name: &str| fs::write(path.join(name), b"old").unwrap();
+        let failed = [CONFIG, "labels.png", "train_batch0.jpg"];
+        let first = "checkpoints/step-0000000000.safetensors";
+        for more in [&[][..], &[first], &[first, BEST_MODEL, "eval/best.txt"]] {
+            drop(create().unwrap());
+            failed.iter().chain(more).for_each(|name| write(name));
+            let folder = create().unwrap();
+            assert!(!folder.config().exists() && !path.join(first).exists());
+        }
+        // Whatever else is there stays.
+        for kept in [
+            "checkpoints/step-0000000003.safetensors",
+            "checkpoints/mine.safetensors",
+            "eval/mine.txt",
+            "notes.txt",
+            "results.csv",
+        ] {
+            drop(create().unwrap());
+            failed.iter().for_each(|name| write(name));
+            write(kept);
+            let refused = create().unwrap_err().to_string();
+            assert!(refused.contains("--resume"), "{kept}: {refused}");
+            assert_eq!(fs::read(path.join(kept)).unwrap(), b"old");
+            assert_eq!(fs::read(path.join(CONFIG)).unwrap(), b"old");
+            fs::remove_file(path.join(kept)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_runs_folder_stands_for_its_best_model() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("runs/first");
+        let words = |path: &Path| RunFolder::model_of(path).unwrap_err().to_string();
+        let file = parent.path().join("absent.safetensors");
+        assert_eq!(RunFolder::model_of(&file).unwrap(), file);
+        let folder = RunFolder::create(&path, Overwrite::Refuse).unwrap();
+        assert!(words(&path).contains("without a config.toml"));
+        write_file(&folder.config(), b"").unwrap();
+        assert!(words(&path).contains("no model yet"), "{}", words(&path));
+        let runs = words(path.parent().unwrap());
+        assert!(runs.contains("such as") && runs.contains("first"), "{runs}");
+        write_file(&folder.best_model(), b"").unwrap();
+        assert_eq!(RunFolder::model_of(&path).unwrap(), folder.best_model());
+    }
+
     #[test]
     fn one_process_at_a_time_has_a_run() {
         let parent = tempfile::tempdir().unwrap();

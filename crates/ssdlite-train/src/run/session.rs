@@ -30,6 +30,10 @@ pub enum Start {
     Weights(PathBuf),
     /// Where the run in the folder stopped.
     Resume,
+    /// Where the run in the folder stopped or ended, to the configuration's number of
+    /// epochs, which is another than the run's. From there on the learning rate is
+    /// that of a run of so many epochs, and patience counts anew.
+    Prolong,
 }
 
 /// Why a run ended.
@@ -52,4 +56,6 @@ pub struct Outcome {
     pub epochs: u32,
     /// The best score, if there was an evaluation.
     pub best: Option<f64>,
+    /// Steps taken since it began or went on.
+    pub steps: u64,
 }

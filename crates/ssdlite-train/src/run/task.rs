@@ -67,6 +67,10 @@ pub(super) trait Task {
 
     fn loader(&self) -> &Loader<Self::Batch>;
 
+    /// Bytes of the decoded images that are kept from epoch to epoch, as far as the sizes
+    /// of the images are known.
+    fn cached_bytes(&self) -> u64;
+
     /// What the network's file says about it, but for training and metrics.
     fn info(&self) -> &ModelInfo;
 
@@ -138,7 +142,7 @@ pub(super) fn evaluation_options(
     })
 }
 
-fn cache_bytes(loader: &config::LoaderOptions) -> u64 {
+pub(super) fn cache_bytes(loader: &config::LoaderOptions) -> u64 {
     loader.cache.saturating_mul(1 << 20)
 }
 

@@ -15,7 +15,10 @@ use ssdlite_image::encode::save;
 use ssdlite_model::ModelFile;
 
 use super::checkpoint::{self, DataMark, Machine, Place, Progress};
-use super::observer::{EpochReport, RunStarted, StepReport};
+use super::divergence;
+use super::memory::Sizes;
+use super::observer::{EpochReport, Prolonged, RunStarted, StepReport};
+use super::prolong::prolong;
 use super::results::{EpochRow, csv_from_rows};
 use super::run_folder::write_file;
 use super::session::{End, Outcome, Session, Start};
@@ -23,6 +26,7 @@ use super::task::{Samples, Task};
 use super::{Validation, charts};
 use crate::config::TrainingOptions;
 use crate::error::{Error, Result};
+use crate::memory::MachineMemory;
 use crate::step::{
     Batch, Cpu, Losses, Parameters, Schedule, StepOptions, TensorLayout, TrainingStep,
     random_values, values_from_file,
@@ -71,7 +75,9 @@ pub(super) fn train<T: Task>(
             let (values, report) = values_from_file(task.info(), &layout, path, training.seed)?;
             (values, Some(report))
         }
-        Start::Random | Start::Resume => (random_values(&layout, training.seed), None),
+        Start::Random | Start::Resume | Start::Prolong => {
+            (random_values(&layout, training.seed), None)
+        }
     };
     let cpu = Cpu::new(threads_from_option(training.threads)?)?;
     let options = StepOptions {
@@ -80,6 +86,7 @@ pub(super) fn train<T: Task>(
         momentum: task.momentum(),
         objective: task.objective(),
     };
+    expect_memory(task, training, &layout, run, options)?;
     let step = run.device.step(&graph, &layout, options, &cpu)?;
     let mut parameters = Parameters::new(layout, values)?;
     let steps_per_epoch = task.loader().batches_per_epoch() as u64;
@@ -87,8 +94,8 @@ pub(super) fn train<T: Task>(
     let names = names.iter().map(String::as_str);
     let data = DataMark::new(&task.info().classes, names, steps_per_epoch);
     let machine = Machine::of(&cpu);
-    let progress = match start {
-        Start::Resume => go_on(run, &mut parameters, &data, &machine)?,
+    let mut progress = match start {
+        Start::Resume | Start::Prolong => go_on(run, &mut parameters, &data, &machine)?,
         Start::Random | Start::Weights(_) => {
             // Images that can't be read end the run before it leaves a file.
             draw_data(task, run)?;
@@ -96,8 +103,16 @@ pub(super) fn train<T: Task>(
             Progress::default()
         }
     };
+    let schedule = training.schedule(steps_per_epoch);
+    let prolonged = match start {
+        Start::Prolong => {
+            let factor = schedule.factor(progress.steps_done);
+            Some(prolong(run.folder, &plan, &mut progress, factor)?)
+        }
+        _ => None,
+    };
     let trainer = Trainer {
-        schedule: training.schedule(steps_per_epoch),
+        schedule,
         task,
         plan,
         run,
@@ -113,7 +128,35 @@ pub(super) fn train<T: Task>(
     if *start != Start::Resume {
         trainer.save_checkpoint()?;
     }
-    trainer.train(weights)
+    trainer.train(weights, prolonged)
+}
+
+/// Checks that the run fits into the machine's memory, where that is known.
+fn expect_memory<T: Task>(
+    task: &T,
+    training: &TrainingOptions,
+    layout: &TensorLayout,
+    run: &mut Session<'_>,
+    options: StepOptions,
+) -> Result<()> {
+    let Some(machine) = MachineMemory::of_this_machine() else {
+        return Ok(());
+    };
+    let info = task.info();
+    let sizes = Sizes {
+        batch: training.batch,
+        input: info.preprocessing.size,
+        default_boxes: info.default_boxes().map_or(0, |boxes| boxes.len()),
+        tensors: layout.len(),
+        step_bytes: run.device.step_bytes(&info.graph(), layout, options)?,
+        cached_bytes: task.cached_bytes(),
+        workers: task.loader().workers(),
+        threads: threads_from_option(training.threads)?.get(),
+    };
+    if let Some(told) = sizes.check(machine)? {
+        run.observer.warning(&told);
+    }
+    Ok(())
 }
 
 /// Draws what there is to learn from.
@@ -155,8 +198,9 @@ enum Epoch {
 
 impl<T: Task> Trainer<'_, '_, T> {
     /// Trains until the end.
-    fn train(mut self, weights: Option<String>) -> Result<Outcome> {
-        self.report_start(weights);
+    fn train(mut self, weights: Option<String>, prolonged: Option<Prolonged>) -> Result<Outcome> {
+        let steps_before = self.progress.steps_done;
+        self.report_start(weights, prolonged);
         let mut end = End::Finished;
         while self.progress.epochs_done < self.plan.training.epochs {
             if self.is_out_of_patience() {
@@ -174,10 +218,11 @@ impl<T: Task> Trainer<'_, '_, T> {
             end,
             epochs: self.progress.epochs_done,
             best: self.progress.best,
+            steps: self.progress.steps_done - steps_before,
         })
     }
 
-    fn report_start(&mut self, weights: Option<String>) {
+    fn report_start(&mut self, weights: Option<String>, prolonged: Option<Prolonged>) {
         let info = self.task.info();
         self.run.observer.started(&RunStarted {
             training_images: self.plan.training_images,
@@ -188,6 +233,7 @@ impl<T: Task> Trainer<'_, '_, T> {
             steps_per_epoch: self.data.steps_per_epoch,
             steps_done: self.progress.steps_done,
             weights,
+            prolonged,
         });
     }
 
@@ -241,6 +287,7 @@ impl<T: Task> Trainer<'_, '_, T> {
                     step: step + 1,
                     what,
                     value,
+                    cause: divergence::likely_cause(training, self.schedule.factor(step)),
                     images: samples.map(|&sample| self.task.path(sample)).collect(),
                 });
             }

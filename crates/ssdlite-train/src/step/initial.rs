@@ -11,6 +11,7 @@ use ssdlite_model::{
 
 use super::TensorLayout;
 use super::parameters::{fill, state_dict};
+use super::taken_over::{ClassHeads, counts_by_part};
 use crate::error::{Error, Result};
 
 /// Deviation of the weights of a linear layer: torchvision's `mobilenetv3.py`.
@@ -160,7 +161,7 @@ pub(crate) fn values_from_file(
     let mut source = Source::read(path, &info.backbone)?;
     let notes = std::mem::take(&mut source.notes);
     let from_classifier = source.is_classifier();
-    let mut found = Vec::new();
+    let file_classes = source.classes.clone();
     let state = match (&info.task, from_classifier) {
         (Task::Classify, true) => source.state,
         (Task::Classify, false) => {
@@ -175,41 +176,46 @@ pub(crate) fn values_from_file(
         }
         (Task::Detect(_), false) => {
             let initial = state_dict(layout, &values);
-            let (state, same) = source.with_heads_for(&info.classes, &initial, &graph);
-            found = same;
-            state
+            source.with_heads_for(&info.classes, &initial, &graph)
         }
     };
     let fitting = state.select_fitting(&graph.tensors());
     let (fitting, report) =
         fitting.map_err(|error| Error::WeightsMismatch(format!("{}: {error}", path.display())))?;
     fill(&mut values, layout, &fitting);
-    let mut text = [notes, vec![report.to_string()]].concat().join("\n");
-    if !found.is_empty() {
-        text += &format!("\nheads taken over for: {}", found.join(", "));
-    }
-    Ok((values, text))
+    let heads = ClassHeads {
+        heads: match info.task {
+            Task::Detect(_) => "class heads",
+            Task::Classify => "last layer",
+        },
+        from: file_classes.as_ref(),
+        to: &info.classes,
+        by_name: matches!(info.task, Task::Detect(_)),
+    };
+    let is_backbone_alone = from_classifier && matches!(info.task, Task::Detect(_));
+    let classes = if is_backbone_alone {
+        "the file is a classifier's: all but the backbone begins anew".to_owned()
+    } else {
+        heads.text(&graph, &report)
+    };
+    let told = vec![report.to_string(), counts_by_part(&graph, &report), classes];
+    Ok((values, [notes, told].concat().join("\n")))
 }
 
 impl Source {
     /// A detector's tensors with heads for other classes, as far as those have
-    /// the same names, which are returned.
-    fn with_heads_for(
-        self,
-        classes: &ClassNames,
-        initial: &StateDict,
-        graph: &Graph,
-    ) -> (StateDict, Vec<String>) {
+    /// the same names.
+    fn with_heads_for(self, classes: &ClassNames, initial: &StateDict, graph: &Graph) -> StateDict {
         let mut state = self.state;
         let Some(from) = self.classes.filter(|from| from != classes) else {
-            return (state, Vec::new());
+            return state;
         };
         let names: Vec<&str> = from.iter().collect();
-        let (rows, same) = head_rows_by_class(&state, &names, initial, classes, graph);
+        let rows = head_rows_by_class(&state, &names, initial, classes, graph);
         for (key, tensor) in rows.iter() {
             state.insert(key.to_owned(), tensor.clone());
         }
-        (state, same)
+        state
     }
 }
 

@@ -14,6 +14,7 @@ mod parameters;
 mod plan;
 mod schedule;
 mod statistics;
+mod taken_over;
 mod tensors;
 
 use std::num::NonZeroUsize;
@@ -131,6 +132,14 @@ impl Cpu {
 
 /// What training steps run on.
 pub trait TrainingDevice {
+    /// Bytes of this machine's memory that a step takes besides its tensors and its
+    /// batches; 0 for a device with a memory of its own.
+    ///
+    /// # Errors
+    /// As [`TrainingDevice::step`].
+    fn step_bytes(&self, graph: &Graph, layout: &TensorLayout, options: StepOptions)
+    -> Result<u64>;
+
     /// A step of a network whose tensors lie as `layout` says. Losses, and
     /// whatever else the device leaves to the processor, run on `cpu`.
     ///
@@ -151,6 +160,15 @@ pub trait TrainingDevice {
 pub struct OnCpu;
 
 impl TrainingDevice for OnCpu {
+    fn step_bytes(
+        &self,
+        graph: &Graph,
+        layout: &TensorLayout,
+        options: StepOptions,
+    ) -> Result<u64> {
+        StepPlan::bytes(graph, layout, options)
+    }
+
     fn step(
         &self,
         graph: &Graph,

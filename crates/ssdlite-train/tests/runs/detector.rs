@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
@@ -66,6 +67,71 @@ fn a_resumed_run_is_the_uninterrupted_one_to_the_bit() {
             End::Finished
         };
         assert_eq!(outcome.end, expected);
+        losses.extend(notes.losses);
+    }
+    assert_eq!(losses, whole.losses);
+    let read = |folder: &Path, name: &str| fs::read(folder.join(name)).unwrap();
+    for name in ["last.safetensors", "best.safetensors", "config.toml"] {
+        assert!(read(&straight, name) == read(&stopped, name), "{name}");
+    }
+}
+
+/// The numbers of a column of a run's results.
+fn column(run: &Path, name: &str) -> Vec<f64> {
+    let csv = fs::read_to_string(run.join("results.csv")).unwrap();
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let heading = lines.next().unwrap();
+    let place = heading.iter().position(|&found| found == name).unwrap();
+    lines.map(|cells| cells[place].parse().unwrap()).collect()
+}
+
+#[test]
+fn a_finished_run_is_prolonged_and_can_be_stopped_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    config.evaluation.every = 1;
+    let (straight, stopped) = (
+        parent.path().join("straight"),
+        parent.path().join("stopped"),
+    );
+    for path in [&straight, &stopped] {
+        train(&config, path, &Start::Random, &mut Notes::default()).unwrap();
+    }
+    let rates = column(&straight, "lr");
+
+    let written = fs::read(straight.join("config.toml")).unwrap();
+    let mut notes = Notes::default();
+    let error = train(&config, &straight, &Start::Prolong, &mut notes).unwrap_err();
+    assert!(matches!(error, Error::Config(_)), "{error}");
+    let words = "training.epochs: expected more than the 2 that";
+    assert!(error.to_string().contains(words), "{error}");
+    assert!(error.to_string().ends_with("found 2"), "{error}");
+    assert_eq!(fs::read(straight.join("config.toml")).unwrap(), written);
+
+    config.training.epochs = 4;
+    let mut whole = Notes::default();
+    let outcome = train(&config, &straight, &Start::Prolong, &mut whole).unwrap();
+    let expected = (End::Finished, 4, 6);
+    assert_eq!((outcome.end, outcome.epochs, outcome.steps), expected);
+    let text = fs::read_to_string(straight.join("config.toml")).unwrap();
+    assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+    let prolonged = whole.prolonged.unwrap();
+    assert_eq!(prolonged.epochs_done, 2);
+    assert_eq!(prolonged.lr_before, Some(rates[1]));
+    // As in a run that had four epochs from the start.
+    let schedule = config.training.schedule(3);
+    let rate = |step| config.training.lr * schedule.factor(step);
+    assert_eq!(prolonged.lr, rate(6));
+    assert!(prolonged.lr > rates[1]);
+    let expected = [rates[0], rates[1], rate(8), rate(11)];
+    for (found, expected) in column(&straight, "lr").iter().zip(expected) {
+        assert!((found / expected - 1.0).abs() < 1e-5, "{found} {expected}");
+    }
+
+    let mut losses = Vec::new();
+    for (start, steps) in [(Start::Prolong, 8), (Start::Resume, 99)] {
+        let mut notes = Notes::stopping_after(steps);
+        train(&config, &stopped, &start, &mut notes).unwrap();
         losses.extend(notes.losses);
     }
     assert_eq!(losses, whole.losses);
@@ -216,7 +282,50 @@ fn a_loss_that_is_no_number_names_the_images() {
     };
     assert!(*step > 1);
     assert_eq!(images.len(), 4);
-    assert!(error.to_string().contains("sample_000"), "{error}");
+    let text = error.to_string();
+    let cause = text.find("the learning rate").unwrap();
+    let named = text.find("sample_000").unwrap();
+    assert!(cause < named && text.ends_with("and 1 more"), "{text}");
+    // Nothing of it holds the name.
+    config.training.lr = 1e-3;
+    config.training.epochs = 1;
+    train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();
+}
+
+/// Other systems don't tell how much memory they have.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_that_no_memory_holds_is_refused_with_one_that_fits() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    config.training.batch = 4096;
+    config.model.width = 1.0;
+    config.model.size = 1024;
+    let path = parent.path().join("run");
+    let error = run(
+        &path,
+        &Start::Random,
+        &mut Notes::default(),
+        |start, session| {
+            let mut data = RunData::of_detector(&config, session.observer)?;
+            let set = Arc::make_mut(&mut data.training);
+            let images = set.images.iter().cycle().take(4096).cloned().collect();
+            set.images = images;
+            train_detector(&config, &data, start, session)
+        },
+    );
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::Config(_)), "{error}");
+    let text = error.to_string();
+    for words in [
+        "4096 images of 1024x1024",
+        "GiB of memory",
+        "of which there are",
+        "smaller",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!path.join("config.toml").exists());
 }
 
 #[test]
@@ -235,8 +344,23 @@ fn patience_ends_a_run_that_does_not_get_better() {
     // To resume it changes nothing.
     let mut notes = Notes::default();
     let resumed = train(&config, &path, &Start::Resume, &mut notes).unwrap();
-    assert_eq!(resumed, outcome);
+    assert_eq!(
+        resumed,
+        Outcome {
+            steps: 0,
+            ..outcome
+        }
+    );
     assert!(notes.losses.is_empty());
+
+    // Prolonged, it has as much patience again, also when it is stopped meanwhile.
+    config.training.epochs = 20;
+    let mut notes = Notes::stopping_after(u64::from(resumed.epochs) * 3 + 1);
+    let prolonged = train(&config, &path, &Start::Prolong, &mut notes).unwrap();
+    assert_eq!((prolonged.end, prolonged.steps), (End::Stopped, 1));
+    let ended = train(&config, &path, &Start::Resume, &mut Notes::default()).unwrap();
+    assert_eq!(ended.end, End::OutOfPatience);
+    assert_eq!(ended.epochs, resumed.epochs + 2);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ssdlite_data::Overwrite;
-use ssdlite_train::{Observer, OnCpu, Outcome, Result, RunFolder, Session, Start, StepReport};
+use ssdlite_train::{
+    Observer, OnCpu, Outcome, Prolonged, Result, RunFolder, RunStarted, Session, Start, StepReport,
+};
 
 /// Writes down what it hears, and stops the run after a number of steps.
 #[derive(Default)]
@@ -12,6 +14,7 @@ pub(crate) struct Notes {
     /// Classification and regression loss of each step, to the bit.
     pub(crate) losses: Vec<(u64, Option<u64>)>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) prolonged: Option<Prolonged>,
     pub(crate) stop_after: Option<u64>,
     pub(crate) stop: AtomicBool,
 }
@@ -28,11 +31,16 @@ impl Notes {
 struct Listener<'a> {
     losses: &'a mut Vec<(u64, Option<u64>)>,
     warnings: &'a mut Vec<String>,
+    prolonged: &'a mut Option<Prolonged>,
     stop_after: Option<u64>,
     stop: &'a AtomicBool,
 }
 
 impl Observer for Listener<'_> {
+    fn started(&mut self, run: &RunStarted) {
+        *self.prolonged = run.prolonged;
+    }
+
     fn step(&mut self, step: &StepReport) {
         let losses = step.losses;
         let bits = (
@@ -58,12 +66,13 @@ pub(crate) fn run(
     train: impl FnOnce(&Start, &mut Session<'_>) -> Result<Outcome>,
 ) -> Result<Outcome> {
     let folder = match start {
-        Start::Resume => RunFolder::open(path)?,
+        Start::Resume | Start::Prolong => RunFolder::open(path)?,
         _ => RunFolder::create(path, Overwrite::Refuse)?,
     };
     let Notes {
         losses,
         warnings,
+        prolonged,
         stop_after,
         stop,
     } = notes;
@@ -71,6 +80,7 @@ pub(crate) fn run(
     let mut listener = Listener {
         losses,
         warnings,
+        prolonged,
         stop_after: *stop_after,
         stop,
     };

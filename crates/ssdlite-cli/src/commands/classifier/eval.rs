@@ -10,6 +10,7 @@ use ssdlite_data::split::Split;
 use ssdlite_infer::Classifier;
 use ssdlite_train::division_from_info;
 
+use crate::args::model::ModelArg;
 use crate::console;
 use crate::evaluation::classifier::{evaluate, save};
 use crate::evaluation::words::top1_text;
@@ -19,8 +20,8 @@ use crate::output::findings::{warn_of, warn_of_reading};
 
 #[derive(Args)]
 pub(crate) struct ClassifierEvalArgs {
-    /// A classifier's model file
-    model: PathBuf,
+    /// A classifier's model file, or a run's folder for its best model
+    model: ModelArg,
     /// A folder of images in class folders, under train, val and test, or alone and
     /// then divided at random as the model's was
     data: PathBuf,
@@ -39,7 +40,7 @@ impl ClassifierEvalArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         // Images, not layers, are shared out among threads.
         let options = run_options(Some(NonZeroUsize::MIN));
-        let classifier = Classifier::load_with(&self.model, &options)?;
+        let classifier = Classifier::load_with(self.model.file()?, &options)?;
         let folder = ImageFolder::open(&self.data)?;
         warn_of(folder.findings());
         let reading = folder.read(

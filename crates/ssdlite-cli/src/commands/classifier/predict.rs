@@ -11,6 +11,7 @@ use ssdlite_image::Limits;
 use ssdlite_infer::Classifier;
 use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
+use crate::args::model::ModelArg;
 use crate::args::threads::threads;
 use crate::console;
 use crate::models::run_options;
@@ -18,8 +19,8 @@ use crate::outcome::{Outcome, for_each_input, told_files};
 
 #[derive(Args)]
 pub(crate) struct PredictArgs {
-    /// A classifier's model file
-    model: PathBuf,
+    /// A classifier's model file, or a run's folder for its best model
+    model: ModelArg,
     /// Images, folders or patterns
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<OsString>,
@@ -48,7 +49,7 @@ struct ScoreJson<'a> {
 
 impl PredictArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let classifier = Classifier::load_with(&self.model, &run_options(self.threads))?;
+        let classifier = Classifier::load_with(self.model.file()?, &run_options(self.threads))?;
         for_each_input(&self.images, image_files, |path| {
             self.predict(&classifier, &path)?;
             Ok(Outcome::Done)

@@ -22,10 +22,13 @@ impl ClassifierTrainArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         let text = self.run.config_text::<ClassifierConfig>(&self.options)?;
         let config = ClassifierConfig::from_toml(&text);
-        let config = self.run.checked(config, &text, Task::Classifier)?;
+        let mut config = self.run.checked(config, &text, Task::Classifier)?;
         self.run.expect_data(&config.data.path)?;
         let model = &config.model;
         let start = self.run.start(model.backbone, &model.weights)?;
+        let start = self
+            .run
+            .prolong(start, self.options.epochs(), &mut config.training);
         self.run.train(
             Task::Classifier,
             config.training.device,

@@ -15,6 +15,7 @@ use ssdlite_infer::Detector;
 use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
 use self::video::{VideoTask, settings_to_track};
+use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::stall::StallArgs;
 use crate::args::threads::threads;
@@ -27,8 +28,8 @@ use crate::signals::stop_on_signal;
 
 #[derive(Args)]
 pub(crate) struct DetectArgs {
-    /// A detector's model file
-    model: PathBuf,
+    /// A detector's model file, or a run's folder for its best model
+    model: ModelArg,
     /// Images, videos, folders, patterns such as `photos/*.jpg`, a camera (`0`,
     /// `/dev/video0`, `camera:NAME`) or a stream (`rtsp://`, `http://`); all but
     /// images need the program `ffmpeg`, and cameras and streams that give a
@@ -66,7 +67,7 @@ enum Input {
 impl DetectArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         let mut detector = load_detector(
-            &self.model,
+            &self.model.file()?,
             &self.post_processing,
             Purpose::Show,
             self.threads,

@@ -101,6 +101,18 @@ impl StepPlan {
         })
     }
 
+    /// Bytes that a plan takes, which it is not made for: those of its arena, and of the
+    /// outputs with their gradients.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], as [`Self::new`].
+    pub fn bytes(graph: &Graph, layout: &TensorLayout, options: StepOptions) -> Result<u64> {
+        let built = build::build(graph, layout, options)?;
+        let outputs: usize = built.outputs.iter().sum();
+        let numbers = (built.places.len() as u64).saturating_add(2 * outputs as u64);
+        Ok(numbers.saturating_mul(size_of::<f32>() as u64))
+    }
+
     /// The network's outputs for a batch of `pixels`,
     /// `[images, height, width, 3]`, in the order of the graph: each
     /// `[images, rows, numbers]`. Running statistics of parts that train are

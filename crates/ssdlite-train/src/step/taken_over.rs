@@ -1,0 +1,87 @@
+//! What a network took over from a file of weights, in words.
+
+use ssdlite_core::{ClassNames, Graph, Part};
+use ssdlite_model::{LoadReport, class_head_keys};
+
+/// The most names of classes that a message lists.
+const LISTED_CLASSES: usize = 8;
+
+/// A part of a network by the name that people read.
+const fn name_of_part(part: Part) -> &'static str {
+    match part {
+        Part::Backbone => "backbone",
+        Part::Extra => "extra blocks",
+        Part::Neck => "neck",
+        Part::Head => "heads",
+    }
+}
+
+/// How many tensors of each part of a network were filled.
+pub(super) fn counts_by_part(graph: &Graph, report: &LoadReport) -> String {
+    let tensors = graph.tensors();
+    let parts = [Part::Backbone, Part::Extra, Part::Neck, Part::Head];
+    let counts = parts.into_iter().filter_map(|part| {
+        let of_part = tensors.iter().filter(|spec| spec.part == part);
+        let all = of_part.clone().count();
+        let taken = of_part.filter(|spec| report.loaded.contains(&spec.key));
+        (all > 0).then(|| format!("{} {} of {all}", name_of_part(part), taken.count()))
+    });
+    let counts: Vec<String> = counts.collect();
+    format!("by part: {}", counts.join(", "))
+}
+
+/// What became of the tensors that tell classes apart, which are called `heads`: those
+/// of a file whose classes are `from`, if it says, in a network whose classes are `to`.
+pub(super) struct ClassHeads<'a> {
+    pub(super) heads: &'static str,
+    pub(super) from: Option<&'a ClassNames>,
+    pub(super) to: &'a ClassNames,
+    /// Whether each class of the same name has its rows, and no others.
+    pub(super) by_name: bool,
+}
+
+impl ClassHeads<'_> {
+    pub(super) fn text(&self, graph: &Graph, report: &LoadReport) -> String {
+        let keys = class_head_keys(graph);
+        let taken = keys.iter().all(|key| report.loaded.contains(key));
+        let Self { heads, to, .. } = *self;
+        let as_a_whole = if taken {
+            "taken over as they stand"
+        } else {
+            "begun anew"
+        };
+        let Some(from) = self.from else {
+            return format!("{heads} {as_a_whole}: the file names no classes");
+        };
+        if from == to {
+            return format!("{heads} {as_a_whole}: the classes are the file's");
+        }
+        let is_in = |names: &ClassNames, name: &str| names.iter().any(|known| known == name);
+        let (same, new): (Vec<&str>, Vec<&str>) = to.iter().partition(|name| is_in(from, name));
+        let unused: Vec<&str> = from.iter().filter(|name| !is_in(to, name)).collect();
+        let fate = if taken && self.by_name {
+            "taken over by name"
+        } else {
+            as_a_whole
+        };
+        let lists = [
+            ("in both", same),
+            ("here alone", new),
+            ("in the file alone", unused),
+        ]
+        .map(|(what, names)| format!("{what}: {}", listed(&names)));
+        format!("{heads} {fate}; classes {}", lists.join("; "))
+    }
+}
+
+/// The first of many names.
+fn listed(names: &[&str]) -> String {
+    if names.is_empty() {
+        return "none".into();
+    }
+    let shown = names[..names.len().min(LISTED_CLASSES)].join(", ");
+    match names.len().saturating_sub(LISTED_CLASSES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
