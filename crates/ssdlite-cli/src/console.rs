@@ -106,6 +106,20 @@ pub(crate) fn note(message: &str) {
     to_stderr(message);
 }
 
+/// Shows the user a picture of block characters, dark on light whatever the
+/// terminal's own colours are.
+pub(crate) fn picture(rows: &[String]) {
+    /// Black on white by their numbers in the colours that no theme changes.
+    const DARK_ON_LIGHT: &str = "\u{1b}[38;5;16;48;5;231m";
+    const AS_BEFORE: &str = "\u{1b}[0m";
+    let mut stderr = io::stderr().lock();
+    for row in rows {
+        let row = escaped(row, |_| false);
+        // Nobody is left to see it where standard error is closed.
+        writeln!(stderr, "{DARK_ON_LIGHT}{row}{AS_BEFORE}").ok();
+    }
+}
+
 /// Tells the user what was not as it should be, while the work goes on.
 pub(crate) fn warning(message: &str) {
     to_stderr(&format!("warning: {message}"));

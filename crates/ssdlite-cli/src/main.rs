@@ -5,6 +5,7 @@
 //! several commands have are in [`args`], what they print and save in
 //! [`output`]. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod addresses;
 mod args;
 mod commands;
 mod console;
@@ -13,6 +14,7 @@ mod evaluation;
 mod models;
 mod outcome;
 mod output;
+mod qr;
 mod server;
 mod signals;
 mod training;

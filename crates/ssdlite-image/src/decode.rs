@@ -34,6 +34,9 @@ use crate::{jpeg, png};
 /// to: a compressed chunk can grow a thousandfold.
 const PNG_METADATA_BYTES: u64 = 16 << 20;
 
+/// Pixels.
+const MEGAPIXEL: u64 = 1_000_000;
+
 /// The largest image that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -62,6 +65,19 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Those of [`Limits::default`] with so many million pixels in all.
+    pub fn with_megapixels(megapixels: u32) -> Self {
+        Self {
+            max_pixels: u64::from(megapixels) * MEGAPIXEL,
+            ..Self::default()
+        }
+    }
+
+    /// Whether an image of this size has more pixels than are allowed in all.
+    pub fn has_too_many_pixels(&self, size: ImageSize) -> bool {
+        size.pixels() > self.max_pixels
+    }
+
     /// Refuses images of no pixel or too many.
     ///
     /// # Errors
@@ -78,11 +94,12 @@ impl Limits {
                 self.max_width, self.max_height
             )));
         }
-        if size.pixels() > self.max_pixels {
+        if self.has_too_many_pixels(size) {
+            let megapixels = |pixels: u64| pixels as f64 / MEGAPIXEL as f64;
             return Err(Error::OverLimit(format!(
-                "expected at most {} pixels, found {size}, which are {}",
-                self.max_pixels,
-                size.pixels()
+                "expected at most {} megapixels, found {size}, which are {:.1}",
+                megapixels(self.max_pixels),
+                megapixels(size.pixels())
             )));
         }
         Ok(())

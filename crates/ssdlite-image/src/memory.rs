@@ -28,7 +28,7 @@ struct State {
 }
 
 impl Default for DecodeMemory {
-    /// 1 GiB: twenty photos of 12 megapixels, or four progressive ones of 40.
+    /// 1 GiB: twenty photos of 12 megapixels, or four progressive ones of 48.
     fn default() -> Self {
         Self::new(1 << 30)
     }
@@ -54,6 +54,25 @@ impl DecodeMemory {
     /// Those of [`decode`](crate::decode::decode).
     pub fn decode(&self, bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
         decode_in_room(bytes, limits, |needed| self.take(needed))
+    }
+
+    /// What `work` makes of an image that is decoded as soon as there is room.
+    /// Until it is done the room that the image itself takes is held.
+    ///
+    /// # Errors
+    /// Those of [`decode`](crate::decode::decode).
+    pub fn with_decoded<T>(
+        &self,
+        bytes: &[u8],
+        limits: &Limits,
+        work: impl FnOnce(RgbImage) -> T,
+    ) -> Result<T> {
+        let mut room = None;
+        let image = decode_in_room(bytes, limits, |needed| room = Some(self.take(needed)))?;
+        if let Some(room) = &mut room {
+            room.shrink_to(image.pixels().len() as u64);
+        }
+        Ok(work(image))
     }
 
     /// [`decode_file`](crate::decode::decode_file) as soon as there is room.
@@ -95,10 +114,19 @@ struct Room<'a> {
     bytes: u64,
 }
 
+impl Room<'_> {
+    /// Gives back what it has more than so many bytes.
+    fn shrink_to(&mut self, bytes: u64) {
+        let more = self.bytes.saturating_sub(bytes);
+        self.bytes -= more;
+        self.memory.lock().free += more;
+        self.memory.changed.notify_all();
+    }
+}
+
 impl Drop for Room<'_> {
     fn drop(&mut self) {
-        self.memory.lock().free += self.bytes;
-        self.memory.changed.notify_all();
+        self.shrink_to(0);
     }
 }
 
@@ -107,7 +135,10 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread;
 
+    use ssdlite_core::ImageSize;
+
     use super::*;
+    use crate::encode::jpeg_from_image;
 
     #[test]
     fn what_is_taken_at_once_never_exceeds_the_memory() {
@@ -130,6 +161,22 @@ mod tests {
         });
         assert_eq!(most.into_inner(), 100);
         assert_eq!(memory.lock().free, 100);
+    }
+
+    #[test]
+    fn an_image_holds_its_room_until_it_is_done_with() {
+        let image = RgbImage::filled(ImageSize::new(61, 37), [9, 8, 7]);
+        let file = jpeg_from_image(&image, 90).unwrap();
+        let memory = DecodeMemory::new(1 << 20);
+        let free = memory.with_decoded(&file, &Limits::default(), |image| {
+            assert_eq!(image.size(), ImageSize::new(61, 37));
+            memory.lock().free
+        });
+        assert_eq!(free.unwrap(), (1 << 20) - 61 * 37 * 3);
+        assert_eq!(memory.lock().free, 1 << 20);
+        let cut = &file[..file.len() / 2];
+        assert!((memory.with_decoded(cut, &Limits::default(), |_| ())).is_err());
+        assert_eq!(memory.lock().free, 1 << 20);
     }
 
     #[test]

@@ -56,8 +56,26 @@ impl Detector {
     /// # Errors
     /// [`Error::Malformed`] if the network's outputs are not finite.
     pub fn detect(&self, image: &RgbImage) -> Result<Vec<Detection>> {
+        self.detect_with(image, &self.task.post_processing)
+    }
+
+    /// [`Self::detect`] with other settings for this image.
+    ///
+    /// # Errors
+    /// As [`Self::detect`]; [`Error::Malformed`] or [`Error::OverLimit`] for
+    /// settings that are no sound numbers.
+    pub fn detect_with(
+        &self,
+        image: &RgbImage,
+        settings: &PostProcessing,
+    ) -> Result<Vec<Detection>> {
+        settings.validate()?;
         self.engine.run(image, |outputs| {
-            self.detections(&outputs.logits, &outputs.regressions, image.size())
+            let outputs = RawOutputs {
+                logits: &outputs.logits,
+                regressions: &outputs.regressions,
+            };
+            self.detections(outputs, settings, image.size())
         })
     }
 
@@ -96,21 +114,20 @@ impl Detector {
         outputs: &DetectorOutputs,
         image: ImageSize,
     ) -> Result<Vec<Detection>> {
-        self.detections(&outputs.logits, &outputs.regressions, image)
+        let outputs = RawOutputs {
+            logits: &outputs.logits,
+            regressions: &outputs.regressions,
+        };
+        self.detections(outputs, &self.task.post_processing, image)
     }
 
     fn detections(
         &self,
-        logits: &[f32],
-        regressions: &[f32],
+        outputs: RawOutputs<'_>,
+        settings: &PostProcessing,
         image: ImageSize,
     ) -> Result<Vec<Detection>> {
-        let outputs = RawOutputs {
-            logits,
-            regressions,
-        };
         let (boxes, coder) = (&self.task.default_boxes, &self.task.coder);
-        let settings = &self.task.post_processing;
         Ok(detections_from_outputs(
             outputs, boxes, coder, settings, image,
         )?)

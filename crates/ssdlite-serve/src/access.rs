@@ -1,7 +1,8 @@
 //! Who may ask.
 //!
 //! A token comes as `Authorization: Bearer TOKEN`, or from a browser as a
-//! cookie, which `/?token=TOKEN` sets. Browsers let pages of any site send
+//! cookie, which `/?token=TOKEN` sets, and so does the form that asks a person
+//! for it. Browsers let pages of any site send
 //! requests and open WebSockets to this server: whatever comes from a page must
 //! come from a page of our own. A site can also make its own name point here,
 //! and ask as if it were ours; a server without a token therefore answers only
@@ -11,7 +12,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, header};
 
 use crate::options::Access;
 use crate::refusal::Refusal;
@@ -97,16 +98,48 @@ impl Gate {
             .is_some_and(|own| own.eq_ignore_ascii_case(name))
     }
 
-    /// The cookie for a page that was asked for with the right `?token=`.
-    pub(crate) fn cookie_for(&self, uri: &Uri) -> Option<String> {
-        let token = self.token()?;
-        let query = uri.query()?;
+    /// What a browser gave as `token=`, in an address or a form.
+    pub(crate) fn entry(&self, query: &str) -> Entry {
         let given = query
             .split('&')
-            .find_map(|part| part.strip_prefix("token="))?;
-        is_equal(given, token)
-            .then(|| format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"))
+            .find_map(|part| part.strip_prefix("token="));
+        match (self.token(), given) {
+            // A browser writes the spaces around a word that was pasted as `+`.
+            (Some(token), Some(given)) if is_equal(given.trim_matches('+'), token) => Entry::Right(
+                format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"),
+            ),
+            (Some(_), Some(_)) => Entry::Wrong,
+            _ => Entry::None,
+        }
     }
+}
+
+/// What a browser gave to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    None,
+    Wrong,
+    /// The token, for which it gets this cookie.
+    Right(String),
+}
+
+/// The cookie that has a browser forget the one it has.
+pub(crate) const NO_COOKIE: &str = "ssdlite_token=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0";
+
+/// Whether a browser remembers a token, right or wrong.
+pub(crate) fn has_cookie(headers: &HeaderMap) -> bool {
+    cookies(headers).next().is_some()
+}
+
+/// The tokens that a browser remembers.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter_map(|(name, value)| (name == COOKIE).then_some(value))
 }
 
 /// What this machine calls itself, where it says so.
@@ -125,16 +158,7 @@ fn has_token(headers: &HeaderMap, token: &str) -> bool {
         .is_some_and(|(scheme, given)| {
             scheme.eq_ignore_ascii_case("Bearer") && is_equal(given.trim(), token)
         });
-    let cookie = || {
-        headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .any(|(name, value)| name == COOKIE && is_equal(value, token))
-    };
-    bearer || cookie()
+    bearer || cookies(headers).any(|value| is_equal(value, token))
 }
 
 /// Takes as long for a token that is nearly right as for any other.
@@ -251,9 +275,12 @@ mod tests {
             let answer = gate.check(&headers(&[host.clone(), wrong]));
             assert_eq!(answer, Err(Refusal::Unauthorized));
         }
-        let cookie = |uri: &str| gate.cookie_for(&uri.parse().unwrap());
-        assert!(cookie("/?a=1&token=s3cret-token").is_some());
-        assert!(cookie("/?token=s3cret").is_none());
-        assert!(cookie("/").is_none());
+        for right in ["a=1&token=s3cret-token", "token=+s3cret-token+"] {
+            assert!(matches!(gate.entry(right), Entry::Right(_)), "{right}");
+        }
+        assert_eq!(gate.entry("token=s3cret"), Entry::Wrong);
+        assert_eq!(gate.entry("token="), Entry::Wrong);
+        assert_eq!(gate.entry("a=1"), Entry::None);
+        assert!(NO_COOKIE.starts_with(COOKIE));
     }
 }

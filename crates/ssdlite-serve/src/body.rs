@@ -10,9 +10,11 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
 use hyper::body::{Frame, SizeHint};
+use tokio::time::Instant;
 
 use crate::connections::Place;
 use crate::form::{self, Part};
+use crate::options::{LEAST_BODY_RATE, Limits};
 use crate::refusal::Refusal;
 use crate::share::Claim;
 use crate::state::AppState;
@@ -50,19 +52,12 @@ impl Received {
             .memory
             .claim(place.claim.client, 0)
             .ok_or(Refusal::Full)?;
-        let limit = state.limits.body_bytes;
-        let bytes = read(body, limit, &room, place);
         let bytes = tokio::select! {
             biased;
             () = room.lost() => Err(Refusal::TooSlow(
                 "others need the memory that this body took, and it came more slowly".into(),
             )),
-            read = tokio::time::timeout(state.limits.body_time, bytes) => {
-                read.unwrap_or_else(|_| Err(Refusal::TooSlow(format!(
-                    "the body did not arrive within {} s",
-                    state.limits.body_time.as_secs_f32()
-                ))))
-            }
+            read = read(body, &state.limits, &room, place) => read,
         }?;
         place.claim.work();
         room.work();
@@ -73,11 +68,11 @@ impl Received {
         })
     }
 
-    /// The image: the body, or the one file of a form.
-    pub(crate) fn into_image(self) -> Result<Bytes, Refusal> {
+    /// The images, at least one: the body, or the files of a form in their order.
+    pub(crate) fn into_images(self) -> Result<Vec<Bytes>, Refusal> {
         match self.content_type() {
-            Some(kind) if kind.starts_with("multipart/") => image_of(self.into_parts()?),
-            _ => Ok(self.bytes),
+            Some(kind) if kind.starts_with("multipart/") => images_of(self.into_parts()?),
+            _ => Ok(vec![self.bytes]),
         }
     }
 
@@ -152,11 +147,10 @@ fn other_coding(headers: &HeaderMap, name: HeaderName, read: &str) -> Option<Str
         .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(read))
 }
 
-/// The one file of a form that has nothing else.
-fn image_of(parts: Vec<Part>) -> Result<Bytes, Refusal> {
-    let mut image: Option<Part> = None;
+/// The files of a form that has nothing else.
+fn images_of(parts: Vec<Part>) -> Result<Vec<Bytes>, Refusal> {
+    let mut images = Vec::new();
     for part in parts {
-        let shown = part.file_name.as_ref().unwrap_or(&part.name);
         let is_binary =
             |kind: &String| kind.starts_with("image/") || kind == "application/octet-stream";
         let is_image = part.file_name.is_some()
@@ -164,27 +158,35 @@ fn image_of(parts: Vec<Part>) -> Result<Bytes, Refusal> {
             || part.content_type.as_ref().is_some_and(is_binary);
         if !is_image {
             return Err(Refusal::Malformed(format!(
-                "expected a form with one file, found the field `{}` too; `model` and `score` \
-                 stand behind the `?` of the address",
+                "expected a form of image files, found the field `{}` too; `model`, `score`, \
+                 `nms` and `max_detections` stand behind the `?` of the address",
                 part.name
             )));
         }
-        if image.is_some() {
-            return Err(Refusal::Malformed(format!(
-                "expected one image a request, found a second file `{shown}`"
-            )));
-        }
-        image = Some(part);
+        images.push(part.bytes);
     }
-    image
-        .map(|part| part.bytes)
-        .ok_or_else(|| Refusal::Malformed("expected a form with a file, found none".into()))
+    if images.is_empty() {
+        return Err(Refusal::Malformed(
+            "expected a form with a file, found none".into(),
+        ));
+    }
+    Ok(images)
 }
 
 /// Reads a body to its end. Memory for it is taken in growing steps, at most up
 /// to the length that is stated or allowed.
-async fn read(mut body: Body, limit: usize, room: &Claim, place: &Place) -> Result<Bytes, Refusal> {
-    let too_long = || Refusal::TooLong(format!("expected a body of at most {limit} bytes"));
+async fn read(
+    mut body: Body,
+    limits: &Limits,
+    room: &Claim,
+    place: &Place,
+) -> Result<Bytes, Refusal> {
+    let limit = limits.body_bytes;
+    let too_long = || {
+        Refusal::TooLong(format!(
+            "expected a body of at most {limit} bytes, all files of a form together"
+        ))
+    };
     let stated = body.size_hint();
     if stated.lower() > limit as u64 {
         return Err(too_long());
@@ -207,7 +209,8 @@ async fn read(mut body: Body, limit: usize, room: &Claim, place: &Place) -> Resu
     // Who can't have the first step is not to send any of it.
     reserve(&mut bytes, most.min(1))?;
     let mut used_at = 0;
-    while let Some(frame) = next_frame(&mut body).await {
+    let end = Instant::now() + limits.body_time;
+    while let Some(frame) = timely_frame(&mut body, end, bytes.len(), limits).await? {
         let frame = frame.map_err(|error| {
             Refusal::Malformed(format!("the body can't be read to its end: {error}"))
         })?;
@@ -227,6 +230,24 @@ async fn read(mut body: Body, limit: usize, room: &Claim, place: &Place) -> Resu
         }
     }
     Ok(bytes.into())
+}
+
+/// What comes next of a body of which so much has come, if it comes in time.
+async fn timely_frame(
+    body: &mut Body,
+    end: Instant,
+    came: usize,
+    limits: &Limits,
+) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, Refusal> {
+    let more = Duration::from_secs_f64(came as f64 / f64::from(LEAST_BODY_RATE));
+    let frame = tokio::time::timeout_at(end + more, next_frame(body));
+    frame.await.map_err(|_| {
+        Refusal::TooSlow(format!(
+            "the body did not arrive within {} s, and a second more for each {} KiB of it",
+            limits.body_time.as_secs_f32(),
+            LEAST_BODY_RATE >> 10
+        ))
+    })
 }
 
 async fn next_frame(body: &mut Body) -> Option<Result<Frame<Bytes>, axum::Error>> {

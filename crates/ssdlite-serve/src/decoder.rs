@@ -1,6 +1,7 @@
 //! Decodes images within the limits of the server.
 
-use ssdlite_image::{DecodeMemory, Limits, RgbImage};
+use ssdlite_image::decode::header;
+use ssdlite_image::{DecodeMemory, Error, Limits, RgbImage};
 
 use crate::refusal::Refusal;
 
@@ -18,9 +19,26 @@ impl Decoder {
         }
     }
 
-    /// Decodes an image file as soon as there is memory for it.
-    pub(crate) fn decode(&self, file: &[u8]) -> Result<RgbImage, Refusal> {
-        let decoded = self.memory.decode(file, &self.limits);
-        decoded.map_err(|error| Refusal::Unusable(error.to_string()))
+    /// What `work` makes of an image file, which is decoded as soon as there is
+    /// memory for it and holds that until then.
+    pub(crate) fn with_decoded<T>(
+        &self,
+        file: &[u8],
+        work: impl FnOnce(RgbImage) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.memory
+            .with_decoded(file, &self.limits, work)
+            .unwrap_or_else(|error| Err(self.refusal(file, &error)))
+    }
+
+    fn refusal(&self, file: &[u8], error: &Error) -> Refusal {
+        let is_too_large =
+            header(file).is_ok_and(|header| self.limits.has_too_many_pixels(header.stored));
+        Refusal::Unusable(match error {
+            Error::OverLimit(message) if is_too_large => {
+                format!("{message}; who starts the server can allow more with --max-megapixels")
+            }
+            error => error.to_string(),
+        })
     }
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 /// Why a server can't start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,14 @@ pub enum Error {
     /// A source of frames can't be used.
     #[error("{0}")]
     Media(#[from] ssdlite_media::Error),
+    /// Frames can't be kept in the folder that is meant for them.
+    #[error("{}: {reason}", folder.display())]
+    Keep {
+        /// The folder.
+        folder: PathBuf,
+        /// What was expected and found, or what the operating system said.
+        reason: String,
+    },
     /// The address can't be listened on.
     #[error("{address}: {source}")]
     Listen {

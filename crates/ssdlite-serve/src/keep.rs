@@ -1,17 +1,21 @@
 //! Frames that are kept as training data: a VOC folder that labelImg opens.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+use std::{fs, io};
 
 use ssdlite_core::{ClassNames, ImageSize, PixelBox};
+use ssdlite_data::DataFolder;
 use ssdlite_data::voc::{VocAnnotation, VocObject, VocWriter};
+use ssdlite_files::{NewFile, words_of};
 use ssdlite_image::encode::jpeg_from_image;
-use ssdlite_image::{Format, decode};
+use ssdlite_image::{Format, Header, RgbImage, decode};
 
 use crate::answer::{KeptFrame, KeptObject};
 use crate::decoder::Decoder;
+use crate::error::Error;
 use crate::refusal::Refusal;
 
 /// The quality of images that have to be written anew.
@@ -19,6 +23,13 @@ const KEPT_QUALITY: u8 = 95;
 
 /// The most objects of a frame.
 const MAX_OBJECTS: usize = 1000;
+
+/// The name of a file that is never there: it is made without one, and removed.
+const PROBE: &str = "probe";
+
+/// Folders of VOC data.
+const ANNOTATIONS: &str = "Annotations";
+const IMAGES: &str = "JPEGImages";
 
 /// What was kept.
 pub(crate) struct Kept {
@@ -35,11 +46,19 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self {
-            writer: Mutex::new(VocWriter::new(&folder)),
-            folder,
-            counter: AtomicU32::new(0),
+    /// Makes the folder if it is not there, and tries whether it can be written.
+    ///
+    /// # Errors
+    /// [`Error::Keep`] for what is no folder, can't be made or written, or holds
+    /// or is in a data set of another form.
+    pub(crate) fn new(folder: PathBuf) -> Result<Self, Error> {
+        match usable(&folder) {
+            Ok(()) => Ok(Self {
+                writer: Mutex::new(VocWriter::new(&folder)),
+                folder,
+                counter: AtomicU32::new(0),
+            }),
+            Err(reason) => Err(Error::Keep { folder, reason }),
         }
     }
 
@@ -59,9 +78,20 @@ impl Keeper {
         classes: &ClassNames,
         decoder: &Decoder,
     ) -> Result<Kept, Refusal> {
-        let unusable = |error: ssdlite_image::Error| Refusal::Unusable(error.to_string());
         let header = decode::header(file).map_err(unusable)?;
-        let image = decoder.decode(file)?;
+        decoder.with_decoded(file, |image| {
+            self.keep_decoded(file, &header, &image, frame, classes)
+        })
+    }
+
+    fn keep_decoded(
+        &self,
+        file: &[u8],
+        header: &Header,
+        image: &RgbImage,
+        frame: &KeptFrame,
+        classes: &ClassNames,
+    ) -> Result<Kept, Refusal> {
         let size = ImageSize::new(frame.width, frame.height);
         if image.size() != size {
             return Err(Refusal::Unusable(format!(
@@ -75,7 +105,7 @@ impl Keeper {
             Format::Png if !header.is_turned() => ("png", file.to_vec()),
             _ => (
                 "jpg",
-                jpeg_from_image(&image, KEPT_QUALITY).map_err(unusable)?,
+                jpeg_from_image(image, KEPT_QUALITY).map_err(unusable)?,
             ),
         };
         let id = self.new_id();
@@ -102,6 +132,62 @@ impl Keeper {
         let number = self.counter.fetch_add(1, Relaxed);
         format!("kept_{}_{number}", now.as_millis())
     }
+}
+
+/// Refuses a folder in which no frames can be kept as VOC data.
+fn usable(folder: &Path) -> Result<(), String> {
+    if folder.exists() && !folder.is_dir() {
+        return Err("expected a folder for kept frames, found a file".into());
+    }
+    if let Some(set) = yolo_set_around(folder) {
+        return Err(format!(
+            "expected a folder for VOC data, found one in the YOLO set {}: give a folder outside \
+             of it",
+            set.display()
+        ));
+    }
+    let other = match DataFolder::open(folder) {
+        Ok(DataFolder::Voc(_)) if !has_vocs_folders(folder) => "annotations in another layout",
+        Ok(DataFolder::Images(_)) => "images in class folders",
+        Err(ssdlite_data::Error::Unsupported(_)) => "labels of another form",
+        // It has no data yet, or VOC's.
+        _ => "",
+    };
+    if !other.is_empty() {
+        return Err(format!(
+            "expected a new folder or one of VOC data ({ANNOTATIONS}, {IMAGES}), found {other}: \
+             give another folder"
+        ));
+    }
+    let cannot = |error: io::Error| format!("frames can't be kept there: {}", words_of(&error));
+    fs::create_dir_all(folder).map_err(cannot)?;
+    NewFile::create(&folder.join(PROBE))
+        .map(drop)
+        .map_err(cannot)
+}
+
+fn has_vocs_folders(folder: &Path) -> bool {
+    [ANNOTATIONS, IMAGES]
+        .iter()
+        .any(|name| folder.join(name).is_dir())
+}
+
+/// The folder, or one that it is in, that has images and labels as YOLO's tools
+/// lay them out.
+fn yolo_set_around(folder: &Path) -> Option<PathBuf> {
+    let folder = std::path::absolute(folder).ok()?;
+    let mut around = folder.ancestors();
+    let set = around.find(|set| {
+        let has_both = ["images", "labels"]
+            .iter()
+            .all(|name| set.join(name).is_dir());
+        has_both || set.join("data.yaml").is_file()
+    });
+    set.map(Path::to_owned)
+}
+
+fn unusable(error: ssdlite_image::Error) -> Refusal {
+    Refusal::Unusable(error.to_string())
 }
 
 /// The objects of known classes, clipped to the image.

@@ -9,11 +9,13 @@
 //! It listens and never connects; it prints nothing and never exits. TLS is
 //! left to a proxy in front of it.
 
+mod accept;
 mod access;
 mod answer;
 mod body;
 mod connections;
 mod decoder;
+mod detect;
 pub mod error;
 mod extract;
 mod feed;
@@ -33,5 +35,5 @@ mod workers;
 
 pub use error::{Error, Result};
 pub use model::{Detect, LEAST_SCORE, Model};
-pub use options::{Access, DEFAULT_PORT, Limits, Log, ServerOptions};
+pub use options::{Access, DEFAULT_PORT, LEAST_BODY_RATE, Limits, Log, ServerOptions};
 pub use server::Server;

@@ -19,12 +19,27 @@ pub trait Detect: Send + Sync {
     /// What the model is.
     fn info(&self) -> &ModelInfo;
 
-    /// The objects in an image whose score is [`LEAST_SCORE`] or more, best
-    /// first, in its pixels.
+    /// Which boxes become detections unless a request says otherwise; the least
+    /// score is [`LEAST_SCORE`].
+    fn post_processing(&self) -> PostProcessing;
+
+    /// The objects in an image by these settings, best first, in its pixels.
     ///
     /// # Errors
     /// A message if the detector is broken.
-    fn detect(&self, image: &RgbImage) -> std::result::Result<Vec<Detection>, String>;
+    fn detect_with(
+        &self,
+        image: &RgbImage,
+        settings: &PostProcessing,
+    ) -> std::result::Result<Vec<Detection>, String>;
+
+    /// The objects by the detector's own settings.
+    ///
+    /// # Errors
+    /// As [`Self::detect_with`].
+    fn detect(&self, image: &RgbImage) -> std::result::Result<Vec<Detection>, String> {
+        self.detect_with(image, &self.post_processing())
+    }
 }
 
 impl Detect for Detector {
@@ -32,8 +47,17 @@ impl Detect for Detector {
         self.info()
     }
 
-    fn detect(&self, image: &RgbImage) -> std::result::Result<Vec<Detection>, String> {
-        self.detect(image).map_err(|error| error.to_string())
+    fn post_processing(&self) -> PostProcessing {
+        *self.post_processing()
+    }
+
+    fn detect_with(
+        &self,
+        image: &RgbImage,
+        settings: &PostProcessing,
+    ) -> std::result::Result<Vec<Detection>, String> {
+        self.detect_with(image, settings)
+            .map_err(|error| error.to_string())
     }
 }
 

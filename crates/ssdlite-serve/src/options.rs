@@ -16,6 +16,10 @@ use crate::model::Model;
 /// The port unless another is asked for.
 pub const DEFAULT_PORT: u16 = 8765;
 
+/// The bytes of a body that have to come in a second once its time is over: a
+/// photo of 25 MB needs 20 Mbit/s to come within 15 s, and a phone may have less.
+pub const LEAST_BODY_RATE: u32 = 256 << 10;
+
 /// Takes lines for people.
 pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -47,7 +51,8 @@ pub struct Limits {
     /// The most connections at once, WebSockets among them. One on which
     /// nothing happens gives way to a new one.
     pub connections: usize,
-    /// How long a request's body may take to arrive.
+    /// How long a request's body may take to arrive, and a second more for each
+    /// [`LEAST_BODY_RATE`] bytes of it that came.
     pub body_time: Duration,
     /// How long an image may take from its arrival to its answer.
     pub answer_time: Duration,
@@ -56,17 +61,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 20 MiB a body and 192 MiB for all; 40 megapixels an image; 128 images
-    /// waiting, 512 connections; 15 s to send a body, 30 s to an answer, 30 s
-    /// of silence.
+    /// 96 MiB a body and 192 MiB for all, so that two of the longest fit; images
+    /// as large as everywhere else; 128 images waiting, 512 connections; 15 s to
+    /// send a body, 30 s to an answer, 30 s of silence.
     fn default() -> Self {
         Self {
-            body_bytes: 20 << 20,
+            body_bytes: 96 << 20,
             memory_bytes: 192 << 20,
-            image: ImageLimits {
-                max_pixels: 40_000_000,
-                ..ImageLimits::default()
-            },
+            image: ImageLimits::default(),
             queue: 128,
             // Many systems let a process have 1024 files open, and it needs others.
             connections: 512,

@@ -1,8 +1,9 @@
 //! The page's files, which are part of the program.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::access::NO_COOKIE;
 use crate::extract::Named;
 use crate::refusal::Refusal;
 
@@ -17,8 +18,10 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 
                       form-action 'self'";
 
 /// The files under `/page/`, with their types.
-const ASSETS: [(&str, &str, &str); 9] = [
+const ASSETS: [(&str, &str, &str); 11] = [
     ("style.css", CSS, include_str!("../page/style.css")),
+    ("text.css", CSS, include_str!("../page/text.css")),
+    ("docs.js", SCRIPT, include_str!("../page/docs.js")),
     ("icon.svg", SVG, include_str!("../page/icon.svg")),
     ("main.js", SCRIPT, include_str!("../page/main.js")),
     ("api.js", SCRIPT, include_str!("../page/api.js")),
@@ -37,7 +40,7 @@ pub(crate) async fn asset(Named(name): Named) -> Result<Response, Refusal> {
     ASSETS
         .iter()
         .find(|(known, ..)| *known == name)
-        .map(|(_, kind, text)| file(kind, text))
+        .map(|(_, kind, text)| file(kind, *text))
         .ok_or_else(|| Refusal::Unknown(format!("the page has no file `{name}`")))
 }
 
@@ -45,14 +48,51 @@ pub(crate) async fn openapi() -> Response {
     file("application/json", include_str!("../page/openapi.json"))
 }
 
-/// Asks a person for the token.
-pub(crate) fn token_form() -> Response {
-    let mut response = file(HTML, include_str!("../page/token.html"));
+pub(crate) async fn docs() -> Response {
+    file(HTML, include_str!("../page/docs.html"))
+}
+
+/// Why a person is asked for the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// None was given.
+    Needed,
+    /// The one that was given is wrong.
+    Wrong,
+    /// The one that the browser remembers is not the server's any more.
+    Outdated,
+}
+
+/// Asks a person for the token. What the browser remembers of a wrong one is
+/// removed.
+pub(crate) fn token_form(asking: Asking) -> Response {
+    let (kind, words) = match asking {
+        Asking::Needed => ("needed", "This server lets in who has its token."),
+        Asking::Wrong => (
+            "wrong",
+            "That is not this server’s token. Mind capital and small letters, and copy all of it.",
+        ),
+        Asking::Outdated => (
+            "outdated",
+            "The token that this browser had is not this server’s any more: it was started with \
+             another one.",
+        ),
+    };
+    let text = include_str!("../page/token.html");
+    let text = text.replace("{kind}", kind).replace("{words}", words);
+    let mut response = file(HTML, text);
     *response.status_mut() = StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    // Without a referrer a form says that it comes from nowhere.
+    let own = HeaderValue::from_static("same-origin");
+    headers.insert(header::REFERRER_POLICY, own);
+    let challenge = HeaderValue::from_static("Bearer");
+    headers.insert(header::WWW_AUTHENTICATE, challenge);
+    headers.insert(header::SET_COOKIE, HeaderValue::from_static(NO_COOKIE));
     response
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response {
+fn file(kind: &'static str, text: impl IntoResponse) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),

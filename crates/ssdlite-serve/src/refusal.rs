@@ -24,6 +24,8 @@ pub(crate) enum Refusal {
     Unknown(String),
     /// 405: its path takes other methods.
     WrongMethod,
+    /// 406: its answer is wanted in a form that there is none of.
+    NotAcceptable(String),
     /// 408: its body came too slowly, or more slowly than others.
     TooSlow(String),
     /// 413: its body is too long.
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unknown(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unread(..) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -89,6 +92,7 @@ impl Refusal {
             Self::Malformed(message)
             | Self::Forbidden(message)
             | Self::Unknown(message)
+            | Self::NotAcceptable(message)
             | Self::TooSlow(message)
             | Self::TooLong(message)
             | Self::Unread(_, _, message)

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,14 +18,16 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, KeptFrame};
+use crate::access::{Entry, has_cookie};
+use crate::answer::KeptFrame;
 use crate::body::{Received, linger};
 use crate::connections::Place;
+use crate::detect::detect;
 use crate::extract::{Asked, Named, Nothing};
 use crate::form::Part;
 use crate::keep::Kept;
 use crate::model::Model;
-use crate::page;
+use crate::page::{self, Asking};
 use crate::refusal::Refusal;
 use crate::sockets;
 use crate::state::AppState;
@@ -39,16 +41,19 @@ type Shared = State<Arc<AppState>>;
 
 /// All paths.
 pub(crate) fn router(state: Arc<AppState>) -> Router {
+    // The page's files are the same everywhere: the form that asks for the token
+    // wants some of them.
     let open = Router::new()
         .route(
             "/v2/health/live",
             get(async || Json(json!({ "live": true }))),
         )
         .route("/v2/health/ready", get(ready))
+        .route("/page/{file}", get(page::asset))
         .method_not_allowed_fallback(async || Refusal::WrongMethod);
     Router::new()
         .route("/", get(page::index))
-        .route("/page/{file}", get(page::asset))
+        .route("/docs", get(page::docs))
         .route("/openapi.json", get(page::openapi))
         .route("/metrics", get(metrics))
         .route("/v1/models", get(models))
@@ -69,20 +74,47 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .with_state(state)
 }
 
+/// The paths that people open: without a token they are asked for it.
+const PAGES: [&str; 2] = ["/", "/docs"];
+
+/// The most bytes of the form with the token.
+const MAX_TOKEN_BYTES: usize = 4 << 10;
+
 /// Lets those in who may ask.
 async fn guard(State(state): Shared, request: Request, next: Next) -> Response {
-    let is_page = request.uri().path() == "/";
-    if is_page && let Some(cookie) = state.gate.cookie_for(request.uri()) {
-        let headers = [
-            (header::SET_COOKIE, cookie),
-            (header::LOCATION, "/".to_owned()),
-        ];
-        return (StatusCode::SEE_OTHER, headers).into_response();
+    let path = request.uri().path().to_owned();
+    if !PAGES.contains(&path.as_str()) || state.gate.token().is_none() {
+        return match state.gate.check(request.headers()) {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        };
     }
-    match state.gate.check(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(Refusal::Unauthorized) if is_page => page::token_form().into_response(),
-        Err(refusal) => refusal.into_response(),
+    let checked = state.gate.check(request.headers());
+    if let Err(refusal @ Refusal::Forbidden(_)) = checked {
+        return refusal.into_response();
+    }
+    let is_form = request.method() == Method::POST;
+    let has_cookie = has_cookie(request.headers());
+    let (entry, request) = if is_form {
+        let (parts, body) = request.into_parts();
+        let body = tokio::time::timeout(state.limits.body_time, to_bytes(body, MAX_TOKEN_BYTES));
+        // What is no form gives no token.
+        let body = body.await.ok().and_then(Result::ok).unwrap_or_default();
+        let entry = state.gate.entry(&String::from_utf8_lossy(&body));
+        (entry, Request::from_parts(parts, Body::empty()))
+    } else {
+        let query = request.uri().query().unwrap_or_default();
+        (state.gate.entry(query), request)
+    };
+    match entry {
+        Entry::Right(cookie) => {
+            let headers = [(header::SET_COOKIE, cookie), (header::LOCATION, path)];
+            (StatusCode::SEE_OTHER, headers).into_response()
+        }
+        Entry::Wrong if is_form || checked.is_err() => page::token_form(Asking::Wrong),
+        _ if checked.is_ok() => next.run(request).await,
+        _ if has_cookie => page::token_form(Asking::Outdated),
+        _ => page::token_form(Asking::Needed),
     }
 }
 
@@ -99,39 +131,6 @@ async fn count(State(state): Shared, request: Request, next: Next) -> Response {
 async fn metrics(State(state): Shared) -> impl IntoResponse {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (kind, state.metrics.text(state.workers.waiting()))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DetectQuery {
-    model: Option<String>,
-    score: Option<String>,
-}
-
-async fn detect(
-    State(state): Shared,
-    Asked(query): Asked<DetectQuery>,
-    Extension(place): Extension<Place>,
-    request: Request,
-) -> Answered<Response> {
-    state.check_open()?;
-    // Nobody is to send an image for which there is no place.
-    state.workers.check_place(place.claim.client)?;
-    let model = state.model(query.model.as_deref())?;
-    let score = match &query.score {
-        Some(text) => score_from(text)?,
-        None => model.score_threshold,
-    };
-    let body = Received::receive(&state, &place, request).await?;
-    let room = body.room.clone();
-    let found = state.detect(&model, body.into_image()?, room).await?;
-    Ok(Json(Answer::new(&model, &found, score)).into_response())
-}
-
-fn score_from(text: &str) -> Answered<f32> {
-    let score = text.parse().ok();
-    let score = score.filter(|score| (0.0..=1.0).contains(score));
-    score.ok_or_else(|| Refusal::Malformed(format!("expected a score of 0 to 1, found `{text}`")))
 }
 
 #[derive(Deserialize)]

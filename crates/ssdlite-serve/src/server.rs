@@ -49,10 +49,12 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for options that don't fit together,
+    /// [`Error::Keep`] for a folder in which no frames can be kept,
     /// [`Error::Listen`] for an address that can't be had, [`Error::Threads`]
     /// where the system refuses them.
     pub fn bind(options: ServerOptions, log: Log) -> Result<Self> {
         options.check()?;
+        let keeper = options.keep.map(Keeper::new).transpose()?;
         let address = options.address;
         let listen = |source| Error::Listen { address, source };
         let listener = StdListener::bind(address).map_err(listen)?;
@@ -71,7 +73,7 @@ impl Server {
                 Arc::clone(&metrics),
                 log,
             )),
-            keeper: options.keep.map(Keeper::new),
+            keeper,
             keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)),
             metrics,
             limits,
@@ -96,16 +98,26 @@ impl Server {
     /// The page's address for a browser of this machine, with the token if
     /// there is one.
     pub fn page_address(&self) -> String {
-        let mut address = self.address;
+        self.link(self.page_ip(), "/")
+    }
+
+    /// The address of [`Self::page_address`].
+    pub fn page_ip(&self) -> IpAddr {
         // A server on every address has none of its own.
-        match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
+        match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
         }
+    }
+
+    /// The link to one of the server's pages, `/` or `/docs`, under an address of
+    /// this machine, with the token if there is one.
+    pub fn link(&self, ip: IpAddr, page: &str) -> String {
+        let address = SocketAddr::new(ip, self.address.port());
         match self.state.gate.token() {
-            Some(token) => format!("http://{address}/?token={token}"),
-            None => format!("http://{address}/"),
+            Some(token) => format!("http://{address}{page}?token={token}"),
+            None => format!("http://{address}{page}"),
         }
     }
 

@@ -32,6 +32,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
+use crate::accept::Form;
 use crate::answer::Answer;
 use crate::body::STEP_BYTES;
 use crate::connections::Place;
@@ -41,6 +42,7 @@ use crate::model::{LEAST_SCORE, Model};
 use crate::refusal::Refusal;
 use crate::share::{Claim, Shared};
 use crate::state::{AppState, told_to_stop};
+use crate::workers::Wanted;
 
 /// Frames that are sent and not yet drawn.
 const UNDER_WAY: usize = 2;
@@ -345,7 +347,9 @@ async fn answer_frames(
 async fn answer_frame(state: &AppState, model: &Arc<Model>, bytes: Bytes, room: Claim) -> String {
     let found = if room.grow_to(bytes.len()) {
         room.work();
-        state.detect(model, bytes, Arc::new(room)).await
+        let wanted = Wanted::of(model, Form::Json);
+        let found = state.detect_in_all(model, vec![bytes], Arc::new(room), wanted);
+        found.await.and_then(|mut found| found.remove(0))
     } else {
         Err(Refusal::Full)
     };

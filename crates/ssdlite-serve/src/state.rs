@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::body::Bytes;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
 
 use crate::access::Gate;
 use crate::decoder::Decoder;
@@ -15,7 +16,7 @@ use crate::model::Model;
 use crate::options::Limits;
 use crate::refusal::Refusal;
 use crate::share::{Claim, Shared};
-use crate::workers::{Found, Workers};
+use crate::workers::{Found, Wanted, Workers};
 
 /// What all requests share.
 pub(crate) struct AppState {
@@ -76,22 +77,29 @@ impl AppState {
             .map_err(|error| Refusal::Broken(error.to_string()))
     }
 
-    /// Finds the objects in an image file, for which there is room in memory.
-    pub(crate) async fn detect(
+    /// Finds the objects in image files, for which there is room in memory: what
+    /// came of each, in their order. Refused if there is no place for all.
+    pub(crate) async fn detect_in_all(
         &self,
         model: &Arc<Model>,
-        bytes: Bytes,
+        images: Vec<Bytes>,
         room: Arc<Claim>,
-    ) -> Result<Found, Refusal> {
-        let answer = self.workers.submit(Arc::clone(model), bytes, room)?;
-        match tokio::time::timeout(self.limits.answer_time, answer).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(_)) => Err(Refusal::ending()),
-            Err(_) => Err(Refusal::Unavailable(format!(
-                "no answer within {} s",
-                self.limits.answer_time.as_secs_f32()
-            ))),
+        wanted: Wanted,
+    ) -> Result<Vec<Result<Found, Refusal>>, Refusal> {
+        let end = Instant::now() + self.limits.answer_time;
+        let waiting = self.workers.submit(model, images, &room, wanted)?;
+        let mut all = Vec::with_capacity(waiting.len());
+        for answer in waiting {
+            all.push(match timeout_at(end, answer).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(_)) => Err(Refusal::ending()),
+                Err(_) => Err(Refusal::Unavailable(format!(
+                    "no answer within {} s",
+                    self.limits.answer_time.as_secs_f32()
+                ))),
+            });
         }
+        Ok(all)
     }
 
     /// Refuses what comes after the server was told to end. What came before is

@@ -1,7 +1,8 @@
 //! The threads that decode and detect, and the bounded queue before them.
 //!
 //! When the queue is full, a client that has fewer images in it than another
-//! takes the last place of that one.
+//! takes the last place of that one. Each image of a request counts as one, and
+//! a request has places for all of its images or for none.
 //!
 //! Requests do not share a batch: on a CPU the engine's work grows in step
 //! with the images, so waiting for others would only add delay.
@@ -10,16 +11,19 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use ssdlite_core::{Detection, ImageSize};
+use ssdlite_core::{Detection, ImageSize, PostProcessing};
+use ssdlite_image::encode::{IMAGE_QUALITY, jpeg_from_image};
+use ssdlite_image::{LabelledBox, RgbImage, draw_boxes};
 use tokio::sync::oneshot;
 
+use crate::accept::Form;
 use crate::decoder::Decoder;
 use crate::error::Error;
 use crate::metrics::{Metrics, Times};
-use crate::model::{Detect, Model};
+use crate::model::Model;
 use crate::refusal::Refusal;
 use crate::share::{Claim, Client};
 
@@ -29,17 +33,44 @@ pub(crate) struct Found {
     /// The image's size as shown.
     pub(crate) size: ImageSize,
     pub(crate) detections: Vec<Detection>,
+    /// The image with its boxes as a JPEG; empty unless it was wanted.
+    pub(crate) picture: Vec<u8>,
     pub(crate) times: Times,
+}
+
+/// What a request wants to know of its images.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// Which boxes become detections.
+    pub(crate) post_processing: PostProcessing,
+    /// The least score of those that are told or drawn.
+    pub(crate) least_score: f32,
+    pub(crate) form: Form,
+}
+
+impl Wanted {
+    /// What a model's own settings say.
+    pub(crate) fn of(model: &Model, form: Form) -> Self {
+        Self {
+            post_processing: model.detector.post_processing(),
+            least_score: model.score_threshold,
+            form,
+        }
+    }
 }
 
 struct Job {
     model: Arc<Model>,
     bytes: Bytes,
+    wanted: Wanted,
     /// What the bytes take of the memory, and whose they are.
     room: Arc<Claim>,
     queued: Instant,
     answer: oneshot::Sender<Result<Found, Refusal>>,
 }
+
+/// Waits for what is found in an image.
+pub(crate) type Waiting = oneshot::Receiver<Result<Found, Refusal>>;
 
 struct Queue {
     state: Mutex<QueueState>,
@@ -93,37 +124,45 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Queues an image; an error at once if there is no place. Letting go of
-    /// the receiver takes the image out again.
+    /// Queues images; an error at once if there is no place for all of them.
+    /// Letting go of a receiver takes its image out again.
     pub(crate) fn submit(
         &self,
-        model: Arc<Model>,
-        bytes: Bytes,
-        room: Arc<Claim>,
-    ) -> Result<oneshot::Receiver<Result<Found, Refusal>>, Refusal> {
-        let (answer, receiver) = oneshot::channel();
+        model: &Arc<Model>,
+        images: Vec<Bytes>,
+        room: &Arc<Claim>,
+        wanted: Wanted,
+    ) -> Result<Vec<Waiting>, Refusal> {
         let mut state = self.queue.lock();
-        if let Some(last) = self.queue.find_place(&mut state, room.client)? {
+        let going = self.queue.places(&mut state, room.client, images.len())?;
+        for place in going {
             // The client may have gone away meanwhile.
-            let job = state.jobs.remove(last);
+            let job = state.jobs.remove(place);
             let _ = job.map(|job| job.answer.send(Err(Refusal::Full)));
         }
-        state.jobs.push_back(Job {
-            model,
-            bytes,
-            room,
-            queued: Instant::now(),
-            answer,
-        });
+        let queued = Instant::now();
+        let mut waiting = Vec::with_capacity(images.len());
+        for bytes in images {
+            let (answer, receiver) = oneshot::channel();
+            waiting.push(receiver);
+            state.jobs.push_back(Job {
+                model: Arc::clone(model),
+                bytes,
+                wanted,
+                room: Arc::clone(room),
+                queued,
+                answer,
+            });
+        }
         drop(state);
-        self.queue.changed.notify_one();
-        Ok(receiver)
+        self.queue.changed.notify_all();
+        Ok(waiting)
     }
 
     /// Refuses if there is no place for an image of this client.
     pub(crate) fn check_place(&self, client: Client) -> Result<(), Refusal> {
         let mut state = self.queue.lock();
-        self.queue.find_place(&mut state, client).map(drop)
+        self.queue.places(&mut state, client, 1).map(drop)
     }
 
     /// The images that wait.
@@ -147,27 +186,43 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses if there is no place for an image of this client. Gives the image
-    /// that has to go for it, if one has to.
-    fn find_place(&self, state: &mut QueueState, client: Client) -> Result<Option<usize>, Refusal> {
-        if state.jobs.len() >= self.length {
+    /// Refuses if there are no places for so many images of this client. Gives
+    /// the places of the images that have to go for them, the last first.
+    fn places(
+        &self,
+        state: &mut QueueState,
+        client: Client,
+        images: usize,
+    ) -> Result<Vec<usize>, Refusal> {
+        if state.jobs.len() + images > self.length {
             // Those who went away still stand in the queue.
             state.jobs.retain(|job| !job.answer.is_closed());
         }
-        if state.jobs.len() < self.length {
-            return Ok(None);
-        }
+        let free = self.length.saturating_sub(state.jobs.len());
         let mut counts: HashMap<Client, usize> = HashMap::new();
         for job in &state.jobs {
             *counts.entry(job.room.client).or_default() += 1;
         }
-        let own = counts.get(&client).copied().unwrap_or(0);
-        let most = counts.values().copied().max().unwrap_or(0);
-        if most <= own + 1 {
-            return Err(Refusal::Full);
+        let mut own = counts.get(&client).copied().unwrap_or(0) + free.min(images);
+        let mut going = Vec::new();
+        for _ in free..images {
+            let most = counts.values().copied().max().unwrap_or(0);
+            if most <= own + 1 {
+                return Err(Refusal::Full);
+            }
+            let is_greedy = |(place, job): &(usize, &Job)| {
+                counts[&job.room.client] == most && !going.contains(place)
+            };
+            let last = state.jobs.iter().enumerate().rev().find(is_greedy);
+            let (place, job) = last.ok_or(Refusal::Full)?;
+            counts
+                .entry(job.room.client)
+                .and_modify(|count| *count -= 1);
+            going.push(place);
+            own += 1;
         }
-        let is_greedy = |job: &Job| counts[&job.room.client] == most;
-        Ok(state.jobs.iter().rposition(is_greedy))
+        going.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(going)
     }
 
     /// The next image that somebody waits for; none when it is time to end.
@@ -193,7 +248,10 @@ fn work(queue: &Queue, decoder: &Decoder, metrics: &Metrics) {
         let waited = job.queued.elapsed();
         // One bad image must not take the thread from all the others.
         let found = catch_unwind(AssertUnwindSafe(|| {
-            found_in(job.model.detector.as_ref(), &job.bytes, decoder)
+            let start = Instant::now();
+            decoder.with_decoded(&job.bytes, |image| {
+                found_in(image, &job.model, &job.wanted, start.elapsed())
+            })
         }));
         let found = found.unwrap_or_else(|_| Err(broken()));
         let found = found.map(|mut found| {
@@ -210,19 +268,47 @@ fn broken() -> Refusal {
     Refusal::Broken("the detector failed on this image".into())
 }
 
-fn found_in(detector: &dyn Detect, bytes: &[u8], decoder: &Decoder) -> Result<Found, Refusal> {
+fn found_in(
+    mut image: RgbImage,
+    model: &Model,
+    wanted: &Wanted,
+    decoded: Duration,
+) -> Result<Found, Refusal> {
     let start = Instant::now();
-    let image = decoder.decode(bytes)?;
-    let decoded = start.elapsed();
-    let start = Instant::now();
-    let detections = detector.detect(&image).map_err(Refusal::Broken)?;
+    let detections = model.detector.detect_with(&image, &wanted.post_processing);
+    let detections = detections.map_err(Refusal::Broken)?;
+    let detected = start.elapsed();
+    let picture = match wanted.form {
+        Form::Json => Vec::new(),
+        Form::Picture => picture(&mut image, &detections, model, wanted.least_score)?,
+    };
     Ok(Found {
         size: image.size(),
         detections,
+        picture,
         times: Times {
             decoded,
-            detected: start.elapsed(),
+            detected,
             ..Times::default()
         },
     })
+}
+
+/// A JPEG of the image with the boxes that reach the least score, the surest over
+/// the others.
+fn picture(
+    image: &mut RgbImage,
+    detections: &[Detection],
+    model: &Model,
+    least_score: f32,
+) -> Result<Vec<u8>, Refusal> {
+    let shown = detections
+        .iter()
+        .filter(|detection| detection.score >= least_score);
+    let boxes: Vec<_> = shown
+        .rev()
+        .map(|detection| LabelledBox::of_detection(detection, model.classes()))
+        .collect();
+    draw_boxes(image, &boxes);
+    jpeg_from_image(image, IMAGE_QUALITY).map_err(|error| Refusal::Unusable(error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! Options that several commands have.
 
 pub(crate) mod config;
+pub(crate) mod limits;
 pub(crate) mod model;
 pub(crate) mod network;
 pub(crate) mod post_processing;

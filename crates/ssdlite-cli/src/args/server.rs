@@ -9,8 +9,9 @@ use anyhow::Result;
 use clap::Args;
 use ssdlite_infer::all_cores;
 use ssdlite_media::LiveOptions;
-use ssdlite_serve::{Access, DEFAULT_PORT, Model, ServerOptions};
+use ssdlite_serve::{Access, DEFAULT_PORT, Limits, Model, ServerOptions};
 
+use super::limits::LimitArgs;
 use super::stall::StallArgs;
 use super::threads::threads;
 use crate::outcome::UsageError;
@@ -32,13 +33,15 @@ pub(crate) struct ServerArgs {
     /// machine, as without it
     #[arg(long)]
     no_auth: bool,
-    /// Folder for the frames that people keep, as VOC data to train on; without
-    /// it none can be kept
+    /// Folder for the frames that people keep, as VOC data to train on: a new one,
+    /// or one of VOC data; without it none can be kept
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Threads, 1 to 256 [default: all cores]
     #[arg(long, value_parser = threads)]
     threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    limits: LimitArgs,
     #[command(flatten)]
     stall: StallArgs,
 }
@@ -64,6 +67,10 @@ impl ServerArgs {
             },
             keep: self.keep,
             live,
+            limits: Limits {
+                image: self.limits.limits(),
+                ..Limits::default()
+            },
             ..ServerOptions::new(models)
         })
     }

@@ -53,7 +53,6 @@ fn the_token_opens_and_a_wrong_one_does_not() {
 #[test]
 fn a_browser_gets_a_cookie_for_the_token() {
     let server = with_token();
-    assert_eq!(get(server.address, "/?token=wrong-token").status, 401);
     let answer = get(server.address, &format!("/?token={TOKEN}"));
     assert_eq!(answer.status, 303);
     assert_eq!(answer.header("location"), Some("/"));
@@ -62,6 +61,74 @@ fn a_browser_gets_a_cookie_for_the_token() {
     let cookie = cookie.split(';').next().unwrap();
     let page = send(server.address, "GET /", &[("Cookie", cookie)], b"");
     assert_eq!(page.status, 200);
+}
+
+/// The reason for which a form asks for the token.
+fn asked_for(answer: &crate::client::Answer) -> String {
+    assert_eq!(answer.status, 401);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    // Nothing wrong stays in the browser.
+    assert!(answer.header("set-cookie").unwrap().ends_with("Max-Age=0"));
+    let text = answer.text();
+    let (_, rest) = text.split_once("data-kind=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn the_form_says_why_it_asks_for_the_token() {
+    let server = with_token();
+    for page in ["/", "/docs"] {
+        let asked = |headers: &[(&str, &str)], address: &str| {
+            asked_for(&send(
+                server.address,
+                &format!("GET {address}"),
+                headers,
+                b"",
+            ))
+        };
+        assert_eq!(asked(&[], page), "needed");
+        assert_eq!(asked(&[], &format!("{page}?token=wrong-token")), "wrong");
+        let cookie = [("Cookie", "ssdlite_token=of-yesterday")];
+        assert_eq!(asked(&cookie, page), "outdated");
+
+        let line = format!("POST {page}");
+        for body in ["token=wrong-token", "token="] {
+            let answer = send(server.address, &line, &[], body.as_bytes());
+            assert_eq!(asked_for(&answer), "wrong", "{body}");
+            assert!(!answer.text().contains("wrong-token"));
+        }
+        let endless = vec![b'a'; 100_000];
+        assert_eq!(
+            asked_for(&send(server.address, &line, &[], &endless)),
+            "needed"
+        );
+        let body = format!("token=+{TOKEN}+");
+        let right = send(server.address, &line, &[], body.as_bytes());
+        assert_eq!((right.status, right.header("location")), (303, Some(page)));
+        let cookie = right.header("set-cookie").unwrap();
+        let cookie = cookie.split(';').next().unwrap();
+        // A link with a wrong token shuts out nobody who is in.
+        for address in [page.to_owned(), format!("{page}?token=wrong-token")] {
+            let line = format!("GET {address}");
+            let opened = send(server.address, &line, &[("Cookie", cookie)], b"");
+            assert_eq!(opened.status, 200, "{address}");
+        }
+        let foreign = [("Origin", "http://elsewhere.example")];
+        assert_eq!(
+            send(server.address, &line, &foreign, body.as_bytes()).status,
+            403
+        );
+    }
+    for file in ["style.css", "text.css", "icon.svg"] {
+        let path = format!("/page/{file}");
+        assert_eq!(get(server.address, &path).status, 200, "{file}");
+    }
+    let open = Running::colors();
+    assert_eq!(post(open.address, "/", b"token=any").status, 405);
+    assert_eq!(get(open.address, "/docs").status, 200);
 }
 
 #[test]

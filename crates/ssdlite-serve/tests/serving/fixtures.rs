@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use ssdlite_core::{
-    ClassId, ClassNames, Detection, ImageSize, MobileNetV3, ModelInfo, PixelBox, Variant,
+    ClassId, ClassNames, Detection, ImageSize, MobileNetV3, ModelInfo, PixelBox, PostProcessing,
+    Suppression, Variant,
 };
 use ssdlite_image::RgbImage;
 use ssdlite_image::encode::{jpeg_from_image, png_from_image};
-use ssdlite_serve::{Detect, Model, Server, ServerOptions};
+use ssdlite_serve::{Detect, LEAST_SCORE, Model, Server, ServerOptions};
 
 use crate::ffmpeg::ffmpeg;
 
@@ -26,6 +27,13 @@ const BRIGHT: u8 = 150;
 fn info() -> ModelInfo {
     let classes = ClassNames::new(["red", "green"]).unwrap();
     ModelInfo::detector(MobileNetV3::new(Variant::Small), classes, 320)
+}
+
+fn own_settings() -> PostProcessing {
+    PostProcessing {
+        score_threshold: LEAST_SCORE,
+        ..PostProcessing::default()
+    }
 }
 
 impl ColorDetector {
@@ -54,7 +62,15 @@ impl Detect for ColorDetector {
         &self.0
     }
 
-    fn detect(&self, image: &RgbImage) -> Result<Vec<Detection>, String> {
+    fn post_processing(&self) -> PostProcessing {
+        own_settings()
+    }
+
+    fn detect_with(
+        &self,
+        image: &RgbImage,
+        settings: &PostProcessing,
+    ) -> Result<Vec<Detection>, String> {
         let found = [(0, 0.9), (1, 0.4)]
             .into_iter()
             .filter_map(|(class, score)| {
@@ -62,7 +78,42 @@ impl Detect for ColorDetector {
                 let class = ClassId(class);
                 Some(Detection { class, score, bbox })
             });
-        Ok(found.collect())
+        Ok(found.take(settings.max_detections).collect())
+    }
+}
+
+/// Tells its settings by the right and the bottom edge of a box.
+pub(crate) struct TellingDetector(ModelInfo);
+
+impl TellingDetector {
+    pub(crate) fn new() -> Self {
+        Self(info())
+    }
+}
+
+impl Detect for TellingDetector {
+    fn info(&self) -> &ModelInfo {
+        &self.0
+    }
+
+    fn post_processing(&self) -> PostProcessing {
+        own_settings()
+    }
+
+    fn detect_with(
+        &self,
+        _: &RgbImage,
+        settings: &PostProcessing,
+    ) -> Result<Vec<Detection>, String> {
+        let Suppression::Hard { max_iou } = settings.suppression else {
+            return Err("expected hard suppression".into());
+        };
+        let bbox = PixelBox::new(0.0, 0.0, max_iou, settings.max_detections as f32);
+        Ok(vec![Detection {
+            class: ClassId(0),
+            score: 0.9,
+            bbox,
+        }])
     }
 }
 
@@ -92,7 +143,11 @@ impl Detect for WaitingDetector {
         &self.info
     }
 
-    fn detect(&self, _: &RgbImage) -> Result<Vec<Detection>, String> {
+    fn post_processing(&self) -> PostProcessing {
+        own_settings()
+    }
+
+    fn detect_with(&self, _: &RgbImage, _: &PostProcessing) -> Result<Vec<Detection>, String> {
         // At the test's end nobody listens or speaks any more.
         let _ = self.begun.lock().unwrap().send(());
         let _ = self.go.lock().unwrap().recv();
@@ -114,7 +169,11 @@ impl Detect for PanickingDetector {
         &self.0
     }
 
-    fn detect(&self, _: &RgbImage) -> Result<Vec<Detection>, String> {
+    fn post_processing(&self) -> PostProcessing {
+        own_settings()
+    }
+
+    fn detect_with(&self, _: &RgbImage, _: &PostProcessing) -> Result<Vec<Detection>, String> {
         panic!("as the test wants it");
     }
 }

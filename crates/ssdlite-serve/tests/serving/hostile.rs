@@ -66,6 +66,7 @@ fn a_small_file_of_a_huge_image_is_refused_by_its_header() {
         "{}",
         reason(&answer)
     );
+    assert!(reason(&answer).contains("120 megapixels"));
     assert_works(&server);
 }
 
@@ -404,6 +405,8 @@ fn every_refusal_is_json() {
         ("POST /v1/detect?score=0.1&score=0.9", 400),
         ("POST /v1/detect?scores=0.1", 400),
         ("POST /v1/detect?score=", 400),
+        ("POST /v1/detect?nms=2", 400),
+        ("POST /v1/detect?max_detections=-1", 400),
         ("POST /v1/keep?score=0.5", 400),
         ("GET /v1/models?model=colors", 400),
         ("GET /v1/sources?a=1", 400),

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use ssdlite_core::{ClassId, ImageSize, PixelBox};
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_image::RgbImage;
+use ssdlite_serve::{Error, Server};
 
 use crate::client::{Answer, get, multipart, send};
 use crate::fixtures::{ColorDetector, Running, jpeg, model, options, png, two_objects};
@@ -180,7 +182,7 @@ fn each_part_has_to_be_there_once_and_no_other() {
     let answer = send(server.address, "POST /v1/keep", &[], image.2);
     assert_eq!(answer.status, 415);
     assert_eq!(answer.header("accept"), Some("multipart/form-data"));
-    assert!(!root.exists());
+    assert!(fs::read_dir(&root).unwrap().next().is_none());
 }
 
 #[test]
@@ -237,5 +239,67 @@ fn what_does_not_fit_is_not_kept() {
         let answer = keep(&server, image, &frame);
         assert_eq!(answer.status, status, "{frame}: {}", answer.text());
     }
-    assert!(!root.exists());
+    assert!(fs::read_dir(&root).unwrap().next().is_none());
+}
+
+#[test]
+fn a_folder_in_which_nothing_can_be_kept_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let make = |file: &str, bytes: &[u8]| {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let picture = png(&two_objects());
+    make("file", b"");
+    make("yolo/images/a.png", &picture);
+    make("yolo/labels/a.txt", b"0 0.5 0.5 0.2 0.2\n");
+    make(
+        "coco/instances.json",
+        b"{\"images\": [], \"annotations\": []}",
+    );
+    make("classes/cat/a.png", &picture);
+    make("classes/dog/b.png", &picture);
+    make("beside/a.png", &picture);
+    make("beside/a.xml", b"<annotation></annotation>");
+    make("photos/a.png", &picture);
+    make("voc/Annotations/.keep", b"");
+    let start = |name: &str| {
+        let mut options = options(vec![model("colors", ColorDetector::new())]);
+        options.keep = Some(root.join(name));
+        Server::bind(options, Arc::new(|_| {})).map(drop)
+    };
+    for (name, expected) in [
+        ("file", "found a file"),
+        ("file/inside", "can't be kept there"),
+        ("yolo", "YOLO"),
+        ("yolo/new", "YOLO"),
+        ("yolo/images/new", "YOLO"),
+        ("coco", "labels of another form"),
+        ("classes", "class folders"),
+        ("beside", "another layout"),
+    ] {
+        let before = files_in(root);
+        let error = start(name).unwrap_err();
+        assert!(matches!(error, Error::Keep { .. }), "{error}");
+        let said = error.to_string();
+        assert!(said.contains(expected) && said.contains(name), "{said}");
+        assert_eq!(files_in(root), before, "{name}");
+    }
+    for name in ["new/inner", "photos", "voc", "voc/Annotations"] {
+        start(name).unwrap();
+        assert!(root.join(name).is_dir());
+    }
+    assert_eq!(fs::read_dir(root.join("new/inner")).unwrap().count(), 0);
+}
+
+/// The number of files and folders in a folder and those in it.
+fn files_in(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).unwrap();
+    let count = |path: std::path::PathBuf| match path.is_dir() {
+        true => 1 + files_in(&path),
+        false => 1,
+    };
+    entries.map(|entry| count(entry.unwrap().path())).sum()
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod access;
+mod answers;
 mod browser;
 mod client;
 mod delay;
@@ -15,4 +16,5 @@ mod fixtures;
 mod hostile;
 mod keeping;
 mod load;
+mod pages;
 mod sockets;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
-use ssdlite_image::Limits;
 use ssdlite_infer::Classifier;
 use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
+use crate::args::limits::LimitArgs;
 use crate::args::model::ModelArg;
 use crate::args::threads::threads;
 use crate::console;
@@ -33,6 +33,8 @@ pub(crate) struct PredictArgs {
     /// Print one JSON object an image; in names, what is not UTF-8 is replaced
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 #[derive(Serialize)]
@@ -57,7 +59,7 @@ impl PredictArgs {
     }
 
     fn predict(&self, classifier: &Classifier, path: &Path) -> Result<()> {
-        let image = ssdlite_image::decode::decode_file(path, &Limits::default())?;
+        let image = self.limits.decode(path)?;
         let name = path.to_string_lossy();
         let top = classifier
             .top(&image, self.top)

@@ -15,6 +15,7 @@ use ssdlite_infer::Detector;
 use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
 use self::video::{VideoTask, settings_to_track};
+use crate::args::limits::LimitArgs;
 use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::stall::StallArgs;
@@ -51,6 +52,8 @@ pub(crate) struct DetectArgs {
     /// Threads, 1 to 256 [default: all cores]
     #[arg(long, value_parser = threads)]
     threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    limits: LimitArgs,
     #[command(flatten)]
     stall: StallArgs,
     #[command(flatten)]
@@ -108,7 +111,7 @@ impl DetectArgs {
         path: &Path,
         folder: Option<&mut SaveFolder>,
     ) -> Result<Outcome> {
-        let mut image = ssdlite_image::decode::decode_file(path, &Default::default())?;
+        let mut image = self.limits.decode(path)?;
         let name = path.to_string_lossy();
         let detections = detector.detect(&image).with_context(|| name.to_string())?;
         let shown = detections
