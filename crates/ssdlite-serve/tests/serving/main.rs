@@ -15,4 +15,5 @@ mod fixtures;
 mod hostile;
 mod keeping;
 mod load;
+mod page;
 mod sockets;
