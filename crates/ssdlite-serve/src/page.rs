@@ -17,9 +17,10 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 
                       form-action 'self'";
 
 /// The files under `/page/`, with their types.
-const ASSETS: [(&str, &str, &str); 16] = [
+const ASSETS: [(&str, &str, &str); 17] = [
     ("style.css", CSS, include_str!("../page/style.css")),
     ("icon.svg", SVG, include_str!("../page/icon.svg")),
+    ("line.js", SCRIPT, include_str!("../page/line.js")),
     ("main.js", SCRIPT, include_str!("../page/main.js")),
     ("api.js", SCRIPT, include_str!("../page/api.js")),
     ("freshness.js", SCRIPT, include_str!("../page/freshness.js")),
