@@ -287,17 +287,41 @@ fn a_full_screen_shows_the_stage_with_state_and_counts() {
         browser.wait_until(&visible("#pause"));
         for hidden in [".bar", "#panel"] {
             assert_eq!(browser.evaluate(&visible(hidden)), json!(false), "{hidden}");
+            let inert = format!("document.querySelector({hidden:?}).inert");
+            assert_eq!(browser.evaluate(&inert), json!(true), "{hidden}");
         }
         page.screenshot(&format!("full-{width}.png"));
         let browser = &mut page.browser;
         browser.press("Escape", 27);
         browser.wait_until("!document.querySelector('#stage').matches('.full')");
+        assert_eq!(
+            browser.evaluate("document.querySelector('#panel').inert"),
+            json!(false)
+        );
         browser.click("#full-screen");
         browser.wait_until("document.querySelector('#stage').matches('.full')");
         browser.click("#full-screen");
         browser.wait_until("!document.querySelector('#stage').matches('.full')");
         page.check_nothing_went_wrong();
     }
+}
+
+#[test]
+fn without_a_full_screen_the_stage_fills_the_window() {
+    let Some(mut page) = Page::open() else { return };
+    page.browser.resize(PHONE.0, PHONE.1);
+    page.browser
+        .evaluate("Element.prototype.requestFullscreen = undefined");
+    page.watch_camera();
+    page.browser.click("#full-screen");
+    page.browser
+        .wait_until("document.querySelector('#stage').matches('.full')");
+    let fills = "document.querySelector('#stage').getBoundingClientRect().height === innerHeight";
+    assert_eq!(page.browser.evaluate(fills), json!(true));
+    page.browser.press("Escape", 27);
+    page.browser
+        .wait_until("!document.querySelector('#stage').matches('.full')");
+    page.check_nothing_went_wrong();
 }
 
 fn two_models() -> Vec<Model> {
