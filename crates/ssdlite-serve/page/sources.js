@@ -2,41 +2,44 @@
 //   show({ image, bitmap, width, height, detections, stages, delay, skipped })
 // for each frame, `image` being a Blob of the image as it was detected in,
 // and state(kind, text) with "live", "wait", "bad" or "idle".
-// It has stop() and setPaused(paused).
+// It has stop() and setPaused(paused). An image stays, all others move.
 
-import { detect, socketTo } from "./api.js";
+import { detect } from "./api.js";
+import { openLine } from "./line.js";
 
 const FRAME_QUALITY = 0.85;
 const LONGEST_SIDE = 1280;
-const RECONNECT_MS = [500, 1000, 2000, 4000, 8000];
+const LOOK_AGAIN_MS = 40;
 
 // One of the server's sources: notes and JPEGs over a WebSocket.
 export function serverSource({ id, model, show, state }) {
-  let socket;
   let stopped = false;
   let paused = false;
-  let tries = 0;
-  let timer;
-  let owed = 0;
+  // The connections that a frame came from which was not drawn, each time.
+  let owed = [];
   let failure;
 
-  function connect() {
-    state("wait", "Connecting…");
-    owed = 0;
-    failure = undefined;
-    socket = socketTo("/v1/live", { source: id, model });
-    socket.onmessage = ({ data }) =>
-      typeof data === "string" ? onStatus(JSON.parse(data)) : onFrame(data);
-    socket.onclose = () => {
-      if (stopped) return;
-      const pause = RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)];
-      state("bad", `${failure ?? "Connection lost"}; trying again in ${pause / 1000} s`);
-      timer = setTimeout(connect, pause);
-    };
+  const line = openLine("/v1/live", { source: id, model }, {
+    opening() {
+      state("wait", "Connecting…");
+      owed = [];
+      failure = undefined;
+    },
+    received: (data, from) =>
+      (typeof data === "string" ? onStatus(JSON.parse(data)) : onFrame(data, from)),
+    opened() {},
+    lost: (reason, seconds) => state("bad", `${failure ?? reason}; trying again in ${seconds} s`),
+  });
+
+  function answer(from) {
+    if (from.readyState === WebSocket.OPEN) from.send("drawn");
   }
 
   function onStatus(status) {
-    if (status.state === "playing") state("live", "Live");
+    if (status.state === "playing") {
+      line.expect();
+      state("live", "Live");
+    }
     if (status.state === "opening") state("wait", "Opening the source…");
     if (status.state === "lost") {
       state("bad", `${status.reason}; trying again in ${status.retry_seconds} s`);
@@ -45,10 +48,10 @@ export function serverSource({ id, model, show, state }) {
     if (status.state === "failed") failure = status.reason;
   }
 
-  async function onFrame(data) {
-    tries = 0;
+  async function onFrame(data, from) {
+    line.works();
+    if (!paused) line.expect();
     const arrived = performance.now();
-    const from = socket;
     const length = new DataView(data).getUint32(0, true);
     const note = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
     const image = new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" });
@@ -66,23 +69,20 @@ export function serverSource({ id, model, show, state }) {
       delay: wait + detect + encode + performance.now() - arrived,
     });
     await draw;
-    if (paused) owed += 1;
-    else if (from.readyState === WebSocket.OPEN) from.send("drawn");
+    if (paused) owed.push(from);
+    else answer(from);
   }
 
-  connect();
   return {
     setPaused(value) {
       paused = value;
-      if (paused) return;
-      for (; owed > 0; owed -= 1) {
-        if (socket.readyState === WebSocket.OPEN) socket.send("drawn");
-      }
+      if (paused) return line.expectNothing();
+      if (owed.length) line.expect();
+      owed.splice(0).forEach(answer);
     },
     stop() {
       stopped = true;
-      clearTimeout(timer);
-      socket.close();
+      line.end();
     },
   };
 }
@@ -92,57 +92,62 @@ export function serverSource({ id, model, show, state }) {
 function videoSource({ video, model, show, state, onStop, isLive }) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
-  let socket;
   let stopped = false;
   let paused = false;
-  let tries = 0;
   let timer;
   let sent;
+  let seen = 0;
 
-  function connect() {
-    socket = socketTo("/v1/camera", { model });
-    socket.onopen = () => {
-      tries = 0;
+  const line = openLine("/v1/camera", { model }, {
+    opening() {},
+    opened() {
+      line.works();
       state("live", isLive ? "Live" : "Playing");
       sendSoon();
-    };
-    socket.onmessage = ({ data }) => onAnswer(JSON.parse(data));
-    socket.onclose = () => {
-      if (stopped) return;
+    },
+    received: (data) => onAnswer(JSON.parse(data)),
+    lost(reason, seconds) {
       sent = undefined;
-      const pause = RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)];
-      state("bad", `Connection lost; trying again in ${pause / 1000} s`);
-      timer = setTimeout(connect, pause);
-    };
-  }
+      state("bad", `${reason}; trying again in ${seconds} s`);
+    },
+  });
+
+  // Frames that the video has had so far: it moves when there are more.
+  const frames = () => video.getVideoPlaybackQuality().totalVideoFrames;
 
   // Waits for a frame that is newer than the last one sent.
   function sendSoon() {
     if (stopped || paused || sent) return;
-    const next = () => void sendFrame();
-    if (video.requestVideoFrameCallback && !video.paused) video.requestVideoFrameCallback(next);
-    else setTimeout(next, 40);
+    // A page that nobody sees is not called for a frame.
+    if (video.requestVideoFrameCallback && !document.hidden) {
+      video.requestVideoFrameCallback(() => void sendFrame());
+    } else {
+      timer = setTimeout(() => (frames() > seen ? sendFrame() : sendSoon()), LOOK_AGAIN_MS);
+    }
   }
 
   async function sendFrame() {
-    if (stopped || paused || sent || socket.readyState !== WebSocket.OPEN) return;
+    if (stopped || paused || sent || !line.isOpen) return;
     if (!video.videoWidth) return sendSoon();
     const start = performance.now();
     const scale = Math.min(1, LONGEST_SIDE / Math.max(video.videoWidth, video.videoHeight));
     canvas.width = Math.round(video.videoWidth * scale);
     canvas.height = Math.round(video.videoHeight * scale);
     context.drawImage(video, 0, 0, canvas.width, canvas.height);
+    seen = frames();
     sent = { start };
     const [image, bitmap] = await Promise.all([
       new Promise((done) => canvas.toBlob(done, "image/jpeg", FRAME_QUALITY)),
       createImageBitmap(canvas),
     ]);
-    if (stopped || !image || socket.readyState !== WebSocket.OPEN) {
+    if (stopped || !image || !line.isOpen) {
+      bitmap.close();
       sent = undefined;
       return;
     }
     sent = { start, image, bitmap, encoded: performance.now() };
-    socket.send(image);
+    line.socket.send(image);
+    line.expect();
   }
 
   function onAnswer(answer) {
@@ -171,7 +176,7 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
     sendSoon();
   }
 
-  connect();
+  document.addEventListener("visibilitychange", sendSoon);
   return {
     setPaused(value) {
       paused = value;
@@ -181,7 +186,8 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
     stop() {
       stopped = true;
       clearTimeout(timer);
-      socket.close();
+      document.removeEventListener("visibilitychange", sendSoon);
+      line.end();
       video.pause();
       onStop();
     },
@@ -202,17 +208,18 @@ export async function cameraSource(options) {
   video.muted = true;
   video.srcObject = stream;
   await video.play();
+  stream.getTracks()[0].addEventListener("ended", () => options.state("bad", "The camera has stopped"));
   const onStop = () => stream.getTracks().forEach((track) => track.stop());
   return videoSource({ ...options, video, onStop, isLive: true });
 }
 
-// A video file that was dropped or opened.
-export async function videoFileSource({ file, ...options }) {
+// A video file that was dropped or opened. At its end it begins again, unless
+// `ended()` says that another file follows.
+export async function videoFileSource({ file, ended, ...options }) {
   const address = URL.createObjectURL(file);
   const video = document.createElement("video");
   video.playsInline = true;
   video.muted = true;
-  video.loop = true;
   video.src = address;
   try {
     await video.play();
@@ -220,6 +227,9 @@ export async function videoFileSource({ file, ...options }) {
     URL.revokeObjectURL(address);
     throw new Error(`${file.name}: the browser can’t play this video.`);
   }
+  video.addEventListener("ended", () => {
+    if (!ended()) void video.play();
+  });
   const onStop = () => URL.revokeObjectURL(address);
   return videoSource({ ...options, video, onStop, isLive: false });
 }

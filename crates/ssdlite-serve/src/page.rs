@@ -18,18 +18,30 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 
                       form-action 'self'";
 
 /// The files under `/page/`, with their types.
-const ASSETS: [(&str, &str, &str); 11] = [
+const ASSETS: [(&str, &str, &str); 19] = [
     ("style.css", CSS, include_str!("../page/style.css")),
     ("text.css", CSS, include_str!("../page/text.css")),
     ("docs.js", SCRIPT, include_str!("../page/docs.js")),
     ("icon.svg", SVG, include_str!("../page/icon.svg")),
+    ("line.js", SCRIPT, include_str!("../page/line.js")),
     ("main.js", SCRIPT, include_str!("../page/main.js")),
     ("api.js", SCRIPT, include_str!("../page/api.js")),
-    ("sources.js", SCRIPT, include_str!("../page/sources.js")),
-    ("view.js", SCRIPT, include_str!("../page/view.js")),
-    ("colors.js", SCRIPT, include_str!("../page/colors.js")),
+    ("freshness.js", SCRIPT, include_str!("../page/freshness.js")),
+    (
+        "fullscreen.js",
+        SCRIPT,
+        include_str!("../page/fullscreen.js"),
+    ),
+    ("keys.js", SCRIPT, include_str!("../page/keys.js")),
     ("panel.js", SCRIPT, include_str!("../page/panel.js")),
+    ("player.js", SCRIPT, include_str!("../page/player.js")),
+    ("queue.js", SCRIPT, include_str!("../page/queue.js")),
+    ("saving.js", SCRIPT, include_str!("../page/saving.js")),
+    ("settings.js", SCRIPT, include_str!("../page/settings.js")),
+    ("sources.js", SCRIPT, include_str!("../page/sources.js")),
     ("stats.js", SCRIPT, include_str!("../page/stats.js")),
+    ("status.js", SCRIPT, include_str!("../page/status.js")),
+    ("view.js", SCRIPT, include_str!("../page/view.js")),
 ];
 
 pub(crate) async fn index() -> Response {

@@ -19,14 +19,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::{Entry, has_cookie};
-use crate::answer::KeptFrame;
+use crate::answer::{KeptFrame, ListedModels};
 use crate::body::{Received, linger};
 use crate::connections::Place;
 use crate::detect::detect;
 use crate::extract::{Asked, Named, Nothing};
 use crate::form::Part;
 use crate::keep::Kept;
-use crate::model::Model;
 use crate::page::{self, Asking};
 use crate::refusal::Refusal;
 use crate::sockets;
@@ -204,18 +203,9 @@ fn only_parts<const N: usize>(parts: Vec<Part>, names: [&str; N]) -> Answered<[B
     Ok(found.map(Option::unwrap_or_default))
 }
 
-async fn models(State(state): Shared, _: Asked<Nothing>) -> Json<Value> {
-    let described = |model: &Arc<Model>| {
-        let classes: Vec<&str> = model.classes().iter().collect();
-        json!({
-            "name": model.name,
-            "classes": classes,
-            "score": model.score_threshold,
-            "input": { "width": model.input().width, "height": model.input().height },
-        })
-    };
-    let models: Vec<Value> = state.models.iter().map(described).collect();
-    Json(json!({ "models": models }))
+async fn models(State(state): Shared, _: Asked<Nothing>) -> Response {
+    let models: Vec<_> = state.models.iter().map(|model| model.listed()).collect();
+    Json(ListedModels { models }).into_response()
 }
 
 async fn sources(State(state): Shared, _: Asked<Nothing>) -> Answered<Json<Value>> {

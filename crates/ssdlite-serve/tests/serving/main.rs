@@ -16,5 +16,6 @@ mod fixtures;
 mod hostile;
 mod keeping;
 mod load;
+mod page;
 mod pages;
 mod sockets;
