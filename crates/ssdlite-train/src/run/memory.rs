@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn sizes_without_measure_do_not_overflow() {
-        let mut huge = sizes(usize::MAX);
+        let mut huge = sizes(1);
+        huge.batch = usize::MAX;
         huge.step_bytes = u64::MAX;
         huge.cached_bytes = u64::MAX;
         let machine = MachineMemory { limit: 1, free: 1 };
