@@ -17,6 +17,9 @@ const INFERENCE_PART: u64 = 4;
 /// Bytes of what a detector's default box should say: a class and four numbers.
 const TARGET_BYTES: u64 = 20;
 
+/// The least part of the memory that is told as one.
+const LEAST_TOLD_PART: u64 = 20;
+
 /// The share of the memory that is proposed to be used.
 const USABLE_SHARE: f64 = 0.8;
 
@@ -86,13 +89,18 @@ impl Sizes {
         if bytes <= machine.free {
             return Ok(None);
         }
+        let kept = match self.cached_bytes {
+            small if small < bytes / LEAST_TOLD_PART => String::new(),
+            kept => format!(
+                ", {} of it for decoded images that are kept",
+                gibibytes(kept)
+            ),
+        };
         let needed = format!(
-            "batches of {} images of {} pixels take about {} of memory, {} of it for decoded \
-             images that are kept (--cache)",
+            "batches of {} images of {} pixels take about {} of memory{kept}",
             self.batch,
             self.input,
-            gibibytes(bytes),
-            gibibytes(self.cached_bytes)
+            gibibytes(bytes)
         );
         let usable = (machine.limit as f64 * USABLE_SHARE) as u64;
         let way_out = match self.batch_for(usable) {
@@ -169,7 +177,8 @@ mod tests {
 
     #[test]
     fn sizes_without_measure_do_not_overflow() {
-        let mut huge = sizes(usize::MAX);
+        let mut huge = sizes(1);
+        huge.batch = usize::MAX;
         huge.step_bytes = u64::MAX;
         huge.cached_bytes = u64::MAX;
         let machine = MachineMemory { limit: 1, free: 1 };

@@ -4,7 +4,7 @@ use ssdlite_core::FractionBox;
 use ssdlite_core::default_boxes::DefaultBoxes;
 use ssdlite_core::matcher::MATCH_IOU;
 use ssdlite_data::DetectionSet;
-use ssdlite_data::stats::{ClassStats, unmatched_classes};
+use ssdlite_data::stats::{ClassStats, Spread, unmatched_classes};
 
 use super::observer::Observer;
 
@@ -26,11 +26,7 @@ pub(super) fn tell_unmatched(
 /// which is matched can cover.
 fn text(stats: &ClassStats, least_area: f32) -> String {
     let objects: usize = stats.objects.iter().sum();
-    let spread = |spread: Option<ssdlite_data::stats::Spread>, digits: usize| {
-        spread.map_or_else(String::new, |found| {
-            format!("{:.digits$} to {:.digits$}", found.min, found.max)
-        })
-    };
+    let ending = if objects == 1 { "" } else { "s" };
     let is_small = (stats.relative_side).is_some_and(|side| side.median.powi(2) < least_area);
     let advice = if is_small {
         format!(
@@ -44,12 +40,22 @@ fn text(stats: &ClassStats, least_area: f32) -> String {
             .into()
     };
     format!(
-        "the class {}: no default box overlaps any of its {objects} objects ({} pixels wide, {} \
+        "the class {}: no default box overlaps any of its {objects} object{ending} ({} pixels wide, {} \
          high) with an IoU of {MATCH_IOU} or more, so that it will be found badly: {advice}",
         stats.class,
-        spread(stats.width, 0),
-        spread(stats.height, 0),
+        range_text(stats.width),
+        range_text(stats.height),
     )
+}
+
+/// Pixels from the least to the most.
+fn range_text(found: Option<Spread>) -> String {
+    let whole = found.map(|found| (found.min.round(), found.max.round()));
+    match whole {
+        None => "-".into(),
+        Some((min, max)) if min == max => min.to_string(),
+        Some((min, max)) => format!("{min} to {max}"),
+    }
 }
 
 #[cfg(test)]
@@ -102,8 +108,7 @@ mod tests {
         };
         for words in [
             "class seed",
-            "any of its 1 objects",
-            "12 to 12 pixels",
+            "any of its 1 object (12 pixels wide",
             "2.0 %",
             "cut",
         ] {

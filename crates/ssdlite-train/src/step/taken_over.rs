@@ -59,10 +59,10 @@ impl ClassHeads<'_> {
         let is_in = |names: &ClassNames, name: &str| names.iter().any(|known| known == name);
         let (same, new): (Vec<&str>, Vec<&str>) = to.iter().partition(|name| is_in(from, name));
         let unused: Vec<&str> = from.iter().filter(|name| !is_in(to, name)).collect();
-        let fate = if taken && self.by_name {
-            "taken over by name"
-        } else {
-            as_a_whole
+        let fate = match (taken && self.by_name, same.is_empty()) {
+            (true, false) => "taken over by name",
+            (true, true) => "begun anew but for the background",
+            (false, _) => as_a_whole,
         };
         let lists = [
             ("in both", same),

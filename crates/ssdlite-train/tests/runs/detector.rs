@@ -97,7 +97,8 @@ fn a_finished_run_is_prolonged_and_can_be_stopped_again() {
     for path in [&straight, &stopped] {
         train(&config, path, &Start::Random, &mut Notes::default()).unwrap();
     }
-    let rates = column(&straight, "lr");
+    let shorter = config.training.schedule(3);
+    let before = [2, 5].map(|step| config.training.lr * shorter.factor(step));
 
     let written = fs::read(straight.join("config.toml")).unwrap();
     let mut notes = Notes::default();
@@ -117,15 +118,15 @@ fn a_finished_run_is_prolonged_and_can_be_stopped_again() {
     assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
     let prolonged = whole.prolonged.unwrap();
     assert_eq!(prolonged.epochs_done, 2);
-    assert_eq!(prolonged.lr_before, Some(rates[1]));
+    assert_eq!(prolonged.lr_before, Some(before[1]));
     // As in a run that had four epochs from the start.
     let schedule = config.training.schedule(3);
     let rate = |step| config.training.lr * schedule.factor(step);
     assert_eq!(prolonged.lr, rate(6));
-    assert!(prolonged.lr > rates[1]);
-    let expected = [rates[0], rates[1], rate(8), rate(11)];
+    assert!(prolonged.lr > before[1]);
+    let expected = [before[0], before[1], rate(8), rate(11)];
     for (found, expected) in column(&straight, "lr").iter().zip(expected) {
-        assert!((found / expected - 1.0).abs() < 1e-5, "{found} {expected}");
+        assert!((found / expected - 1.0).abs() < 1e-3, "{found} {expected}");
     }
 
     let mut losses = Vec::new();
