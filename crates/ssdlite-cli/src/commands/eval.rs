@@ -147,7 +147,7 @@ impl EvalArgs {
             let score = point.score;
             let words = point_text(&point);
             console::text(format_args!(
-                "the model's own score threshold: {score}, with {words}"
+                "the model's own score threshold: {score}, {words}"
             ))?;
         }
         console::text(suggestion_text(&curves.all))

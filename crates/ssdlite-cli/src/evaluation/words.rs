@@ -51,7 +51,7 @@ pub(crate) fn suggestion_text(all: &ScoreCurve) -> String {
         );
     };
     format!(
-        "suggested score threshold: {}, with {}; from {:.2} to {:.2} F1 is about as good as at \
+        "suggested score threshold: {}, {}; from {:.2} to {:.2} F1 is about as good as at \
          its best, {:.3}{}",
         found.point.score,
         point_text(&found.point),
@@ -67,7 +67,7 @@ pub(crate) fn model_threshold_text(all: &ScoreCurve, threshold: f32) -> String {
     let point = all.at(threshold);
     match all.suggestion() {
         Some(_) => format!(
-            "score threshold {threshold}, kept in the model: {}{}",
+            "score threshold {threshold}, kept in the model, {}{}",
             point_text(&point),
             rough_text(all)
         ),
@@ -79,10 +79,13 @@ pub(crate) fn model_threshold_text(all: &ScoreCurve, threshold: f32) -> String {
     }
 }
 
-/// Such as `precision 0.810, recall 0.750, F1 0.779`.
+/// Such as `with precision 0.810, recall 0.750, F1 0.779`.
 pub(crate) fn point_text(point: &ScorePoint) -> String {
+    if point.detections == 0 {
+        return "which no detection reaches".into();
+    }
     format!(
-        "precision {}, recall {}, F1 {}",
+        "with precision {}, recall {}, F1 {}",
         share(point.precision),
         share(point.recall),
         share(point.f1)
