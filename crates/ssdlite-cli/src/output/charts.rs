@@ -10,8 +10,8 @@ use ssdlite_image::{ImageSize, Rgb, RgbImage};
 /// The size of the chart of curves in pixels, in which the legend has room for names.
 const CURVES: ImageSize = ImageSize::new(960, 600);
 
-/// The colour of the mean of all classes.
-const MEAN: Rgb = [20, 20, 24];
+/// The colour of all classes together.
+const ALL: Rgb = [20, 20, 24];
 
 /// Curves that can be told apart; of more classes, the worst and the best are shown so.
 const MOST_CURVES: usize = 14;
@@ -21,87 +21,92 @@ const BEST: usize = 4;
 /// Classes in a confusion matrix.
 const MOST_CLASSES: usize = 20;
 
+/// A class among the curves of all.
+struct ClassCurve {
+    name: String,
+    /// What the legend says behind the name.
+    value: String,
+    /// By what classes are put in order, 0 to 1; `None` where it is not known.
+    quality: Option<f64>,
+    points: Vec<(f64, f64)>,
+}
+
 /// Precision over recall, a curve a class and their mean, with the area under each.
 /// Of many classes the worst and the best have a name.
 ///
 /// `aps` are the classes' average precisions, in the order of `curves`, and `map`
 /// their mean.
 pub(crate) fn precision_recall(curves: &[PrCurve], aps: &[ClassAp], map: Option<f64>) -> RgbImage {
-    sheet(&[&chart_of_curves(curves, aps, map)], 1, CURVES)
-}
-
-/// A class by its index, its curve and its average precision.
-type ClassCurve<'a> = (usize, &'a PrCurve, Option<f64>);
-
-fn chart_of_curves(curves: &[PrCurve], aps: &[ClassAp], map: Option<f64>) -> CurveChart {
-    let classes: Vec<ClassCurve<'_>> = curves
-        .iter()
-        .zip(aps)
-        .enumerate()
-        .map(|(class, (curve, ap))| (class, curve, ap.ap))
-        .collect();
-    let (named, others) = if classes.len() <= MOST_CURVES {
-        (classes, Vec::new())
-    } else {
-        worst_and_best(classes)
-    };
+    let ap_text =
+        |ap: Option<f64>| ap.map_or_else(|| "no objects".into(), |ap| format!("AP {ap:.3}"));
+    let classes = curves.iter().zip(aps).map(|(curve, ap)| ClassCurve {
+        name: curve.name.clone(),
+        value: ap_text(ap.ap),
+        quality: ap.ap,
+        points: curve
+            .points
+            .iter()
+            .map(|point| (point.recall, point.precision))
+            .collect(),
+    });
     let mean = Curve {
         name: "mean of all classes".into(),
         value: ap_text(map),
-        color: MEAN,
+        color: ALL,
         points: mean_precision_recall(curves),
     };
-    let of_class = |(class, curve, ap): ClassCurve<'_>| Curve {
-        name: curve.name.clone(),
-        value: ap_text(ap),
-        color: series_color(class),
-        points: points(curve),
-    };
-    CurveChart {
+    let (curves, rest) = told_apart("AP", mean, classes.collect());
+    let chart = CurveChart {
         title: "Precision and recall at IoU 0.5; AP is the area under the curve".into(),
         x_label: "recall".into(),
         y_label: "precision".into(),
         x_range: Some(Range::UNIT),
         y_range: Some(Range::UNIT),
-        curves: std::iter::once(mean)
-            .chain(named.into_iter().map(of_class))
-            .collect(),
-        rest: rest_of(&others),
+        curves,
+        rest,
+    };
+    sheet(&[&chart], 1, CURVES)
+}
+
+/// The curve of all classes and those of each, in the colours of their boxes. Of many
+/// classes the worst and the best stay, the worst first, and the others become the
+/// rest, of which the legend says between which qualities they are. Classes of unknown
+/// quality are left out then.
+fn told_apart(quality: &str, all: Curve, classes: Vec<ClassCurve>) -> (Vec<Curve>, Option<Rest>) {
+    let mut classes: Vec<(Rgb, ClassCurve)> = classes
+        .into_iter()
+        .enumerate()
+        .map(|(class, curve)| (series_color(class), curve))
+        .collect();
+    let mut rest = None;
+    if classes.len() > MOST_CURVES {
+        classes.retain(|(_, curve)| curve.quality.is_some());
+        classes.sort_by(|(_, a), (_, b)| {
+            let order = a.quality.partial_cmp(&b.quality);
+            order.unwrap_or(Ordering::Equal)
+        });
     }
-}
-
-fn points(curve: &PrCurve) -> Vec<(f64, f64)> {
-    let points = curve.points.iter();
-    points
-        .map(|point| (point.recall, point.precision))
-        .collect()
-}
-
-fn ap_text(ap: Option<f64>) -> String {
-    ap.map_or_else(|| "no objects".into(), |ap| format!("AP {ap:.3}"))
-}
-
-/// The classes of the lowest and of the highest average precision, the lowest first,
-/// and those between. Classes without objects have none and are left out.
-fn worst_and_best(mut classes: Vec<ClassCurve<'_>>) -> (Vec<ClassCurve<'_>>, Vec<ClassCurve<'_>>) {
-    classes.retain(|(_, _, ap)| ap.is_some());
-    classes.sort_by(|(_, _, a), (_, _, b)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
-    if classes.len() <= MOST_CURVES {
-        return (classes, Vec::new());
+    if classes.len() > MOST_CURVES {
+        let between = classes.drain(WORST..classes.len() - BEST);
+        rest = rest_of(quality, between.map(|(_, curve)| curve).collect());
     }
-    let between = classes.drain(WORST..classes.len() - BEST).collect();
-    (classes, between)
+    let named = classes.into_iter().map(|(color, curve)| Curve {
+        name: curve.name,
+        value: curve.value,
+        color,
+        points: curve.points,
+    });
+    (std::iter::once(all).chain(named).collect(), rest)
 }
 
-/// What the legend says of classes in the order of their average precision.
-fn rest_of(classes: &[ClassCurve<'_>]) -> Option<Rest> {
-    let (_, _, least) = classes.first()?;
-    let (_, _, most) = classes.last()?;
-    let (least, most) = ((*least)?, (*most)?);
+/// What the legend says of classes in the order of their quality.
+fn rest_of(quality: &str, classes: Vec<ClassCurve>) -> Option<Rest> {
+    let least = classes.first()?.quality?;
+    let most = classes.last()?.quality?;
     Some(Rest {
         name: format!("{} more classes", classes.len()),
-        value: format!("AP {least:.3} to {most:.3}"),
-        curves: classes.iter().map(|(_, curve, _)| points(curve)).collect(),
+        value: format!("{quality} {least:.3} to {most:.3}"),
+        curves: classes.into_iter().map(|class| class.points).collect(),
     })
 }
 
@@ -141,78 +146,57 @@ pub(crate) fn confusion(matrix: &ConfusionMatrix) -> RgbImage {
 
 #[cfg(test)]
 mod tests {
-    use ssdlite_eval::PrPoint;
-
     use super::*;
 
-    /// Classes of which the `n`-th has the average precision `n / count`, but for the
-    /// last, which has no objects.
-    fn chart(count: usize) -> CurveChart {
-        let with_objects = |class: usize| class + 1 < count || count == 1;
-        let names = (0..count).map(|class| format!("class {class}"));
-        let (curves, aps): (Vec<_>, Vec<_>) = names
-            .enumerate()
-            .map(|(class, name)| {
-                let share = class as f64 / count as f64;
-                let points = vec![PrPoint {
-                    score: 0.5,
-                    precision: 1.0,
-                    recall: share,
-                }];
-                let curve = PrCurve {
-                    name: name.clone(),
-                    objects: usize::from(with_objects(class)),
-                    points: if with_objects(class) {
-                        points
-                    } else {
-                        Vec::new()
-                    },
-                };
-                let ap = ClassAp {
-                    name,
-                    objects: curve.objects,
-                    detections: 1,
-                    ap: with_objects(class).then_some(share),
-                };
-                (curve, ap)
-            })
-            .unzip();
-        chart_of_curves(&curves, &aps, Some(0.5))
+    /// Classes of which the `n`-th has the quality `n / count`, but for the last, which
+    /// has none.
+    fn curves(count: usize) -> (Vec<Curve>, Option<Rest>) {
+        let class = |class: usize| {
+            let quality = class as f64 / count as f64;
+            ClassCurve {
+                name: format!("class {class}"),
+                value: format!("AP {quality:.2}"),
+                quality: (class + 1 < count).then_some(quality),
+                points: vec![(0.0, quality)],
+            }
+        };
+        let all = Curve {
+            name: "all".into(),
+            value: String::new(),
+            color: ALL,
+            points: Vec::new(),
+        };
+        told_apart("AP", all, (0..count).map(class).collect())
     }
 
     #[test]
-    fn the_legend_names_the_mean_and_all_of_a_few_classes() {
-        for count in [1, 3, MOST_CURVES] {
-            let chart = chart(count);
-            assert_eq!(chart.curves.len(), count + 1);
-            assert!(chart.rest.is_none());
-            assert_eq!(chart.curves[0].name, "mean of all classes");
-            assert_eq!(chart.curves[0].value, "AP 0.500");
-            assert_eq!(chart.curves[1].value, "AP 0.000");
-            assert_eq!(chart.curves[1].color, series_color(0));
+    fn a_few_classes_are_all_named_in_their_order() {
+        for count in [0, 1, 3, MOST_CURVES] {
+            let (curves, rest) = curves(count);
+            assert_eq!((curves.len(), rest), (count + 1, None));
+            assert_eq!(curves[0].name, "all");
+            for (class, curve) in curves[1..].iter().enumerate() {
+                assert_eq!(curve.name, format!("class {class}"));
+                assert_eq!(curve.color, series_color(class));
+            }
         }
-        assert_eq!(chart(3).curves[3].value, "no objects");
     }
 
     #[test]
     fn of_many_classes_the_worst_and_the_best_are_named() {
-        let chart = chart(100);
-        let names: Vec<&str> = chart
-            .curves
-            .iter()
-            .map(|curve| curve.name.as_str())
-            .collect();
+        let (curves, rest) = curves(100);
+        let names: Vec<&str> = curves.iter().map(|curve| curve.name.as_str()).collect();
         assert_eq!(names.len(), 1 + WORST + BEST);
-        assert_eq!(names[1..3], ["class 0", "class 1"]);
+        assert_eq!(names[..3], ["all", "class 0", "class 1"]);
         assert_eq!(
             names[1 + WORST..],
             ["class 95", "class 96", "class 97", "class 98"]
         );
-        let rest = chart.rest.unwrap();
+        // A class keeps its colour, which is that of its boxes.
+        assert_eq!(curves[1 + WORST].color, series_color(95));
+        let rest = rest.unwrap();
         assert_eq!(rest.name, "87 more classes");
         assert_eq!(rest.value, "AP 0.080 to 0.940");
         assert_eq!(rest.curves.len(), 87);
-        // A class keeps its colour, which is that of its boxes.
-        assert_eq!(chart.curves[1 + WORST].color, series_color(95));
     }
 }
