@@ -67,7 +67,7 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     match ratio(part, whole) {
         None => NONE.to_owned(),
         Some(share) if share > 0.0 && share < 0.005 => "<1%".to_owned(),
-        Some(share) if share < 1.0 && share >= 0.995 => ">99%".to_owned(),
+        Some(share) if (0.995..1.0).contains(&share) => ">99%".to_owned(),
         Some(share) => format!("{:.0}%", share * 100.0),
     }
 }

@@ -23,13 +23,13 @@ const BEST: usize = 4;
 /// Classes in a confusion matrix.
 const MOST_CLASSES: usize = 20;
 
-/// A class of a chart: its index, name, the number that ranks it, and its curve.
+/// A class among the curves of all.
 struct ClassCurve {
-    class: usize,
     name: String,
-    rank: Option<f64>,
-    /// What the legend says of the rank.
+    /// What the legend says behind the name.
     value: String,
+    /// By what classes are put in order, 0 to 1; `None` where it is not known.
+    quality: Option<f64>,
     points: Vec<(f64, f64)>,
 }
 
@@ -39,17 +39,15 @@ struct ClassCurve {
 /// `aps` are the classes' average precisions, in the order of `curves`, and `map`
 /// their mean.
 pub(crate) fn precision_recall(curves: &[PrCurve], aps: &[ClassAp], map: Option<f64>) -> RgbImage {
-    sheet(&[&precision_recall_chart(curves, aps, map)], 1, CURVES)
-}
-
-fn precision_recall_chart(curves: &[PrCurve], aps: &[ClassAp], map: Option<f64>) -> CurveChart {
-    let classes = curves.iter().zip(aps).enumerate();
-    let classes = classes.map(|(class, (curve, ap))| ClassCurve {
-        class,
+    let ap_text =
+        |ap: Option<f64>| ap.map_or_else(|| "no objects".into(), |ap| format!("AP {ap:.3}"));
+    let classes = curves.iter().zip(aps).map(|(curve, ap)| ClassCurve {
         name: curve.name.clone(),
-        rank: ap.ap,
         value: ap_text(ap.ap),
-        points: (curve.points.iter())
+        quality: ap.ap,
+        points: curve
+            .points
+            .iter()
             .map(|point| (point.recall, point.precision))
             .collect(),
     });
@@ -59,39 +57,40 @@ fn precision_recall_chart(curves: &[PrCurve], aps: &[ClassAp], map: Option<f64>)
         color: ALL,
         points: mean_precision_recall(curves),
     };
-    CurveChart {
+    let (curves, rest) = told_apart("AP", mean, classes.collect());
+    let chart = CurveChart {
         title: "Precision and recall at IoU 0.5; AP is the area under the curve".into(),
         x_label: "recall".into(),
         y_label: "precision".into(),
-        ..chart_of_classes(mean, classes.collect(), "AP")
-    }
+        x_range: Some(Range::UNIT),
+        y_range: Some(Range::UNIT),
+        curves,
+        rest,
+    };
+    sheet(&[&chart], 1, CURVES)
 }
 
-/// F1 over the score: of all classes together, and a curve a class, with the
-/// thresholds that they suggest. Of many classes the worst and the best have a name.
+/// F1 over the score: of all classes together, and a curve a class, with the greatest
+/// and the threshold that it suggests. Of many classes the worst and the best have a
+/// name.
 pub(crate) fn f1(curves: &ScoreCurves) -> RgbImage {
-    sheet(&[&f1_chart(curves)], 1, CURVES)
-}
-
-fn f1_chart(curves: &ScoreCurves) -> CurveChart {
+    let best = |curve: &ScoreCurve| curve.suggestion().map(|found| found.point);
+    let value = |curve: &ScoreCurve| match best(curve) {
+        Some(point) => format!("{:.2} at {}", point.f1.unwrap_or_default(), point.score),
+        None if curve.objects == 0 => "no objects".into(),
+        None => "no threshold".into(),
+    };
     let points = |curve: &ScoreCurve| {
         let points = curve.hundredths();
         points
             .filter_map(|point| Some((point.score.into(), point.f1?)))
             .collect()
     };
-    let best = |curve: &ScoreCurve| curve.suggestion().and_then(|found| found.point.f1);
-    let value = |curve: &ScoreCurve| match curve.suggestion().map(|found| found.point) {
-        Some(point) => format!("{:.2} at {}", point.f1.unwrap_or_default(), point.score),
-        None => "none".into(),
-    };
-    let with_objects = curves.per_class.iter().enumerate();
-    let with_objects = with_objects.filter(|(_, curve)| curve.objects > 0);
-    let classes = with_objects.map(|(class, curve)| ClassCurve {
-        class,
+    let classes = curves.per_class.iter().map(|curve| ClassCurve {
         name: curve.name.clone(),
-        rank: Some(best(curve).unwrap_or_default()),
         value: value(curve),
+        quality: (curve.objects > 0)
+            .then(|| best(curve).and_then(|point| point.f1).unwrap_or_default()),
         points: points(curve),
     });
     let all = Curve {
@@ -100,63 +99,57 @@ fn f1_chart(curves: &ScoreCurves) -> CurveChart {
         color: ALL,
         points: points(&curves.all),
     };
-    CurveChart {
-        title: "F1 over the score at IoU 0.5; the greatest, and where".into(),
+    let (curves, rest) = told_apart("F1", all, classes.collect());
+    let chart = CurveChart {
+        title: "F1 over the score at IoU 0.5: the greatest, and where".into(),
         x_label: "score".into(),
         y_label: "F1".into(),
-        ..chart_of_classes(all, classes.collect(), "F1")
-    }
-}
-
-/// A chart of all classes together and of each, without titles; `what` ranks the classes.
-fn chart_of_classes(all: Curve, classes: Vec<ClassCurve>, what: &str) -> CurveChart {
-    let (named, others) = if classes.len() <= MOST_CURVES {
-        (classes, Vec::new())
-    } else {
-        worst_and_best(classes)
-    };
-    let rest = rest_of(others, what);
-    let of_class = |class: ClassCurve| Curve {
-        color: series_color(class.class),
-        name: class.name,
-        value: class.value,
-        points: class.points,
-    };
-    CurveChart {
-        title: String::new(),
-        x_label: String::new(),
-        y_label: String::new(),
         x_range: Some(Range::UNIT),
         y_range: Some(Range::UNIT),
-        curves: std::iter::once(all)
-            .chain(named.into_iter().map(of_class))
-            .collect(),
+        curves,
         rest,
+    };
+    sheet(&[&chart], 1, CURVES)
+}
+
+/// The curve of all classes and those of each, in the colours of their boxes. Of many
+/// classes the worst and the best stay, the worst first, and the others become the
+/// rest, of which the legend says between which qualities they are. Classes of unknown
+/// quality are left out then.
+fn told_apart(quality: &str, all: Curve, classes: Vec<ClassCurve>) -> (Vec<Curve>, Option<Rest>) {
+    let mut classes: Vec<(Rgb, ClassCurve)> = classes
+        .into_iter()
+        .enumerate()
+        .map(|(class, curve)| (series_color(class), curve))
+        .collect();
+    let mut rest = None;
+    if classes.len() > MOST_CURVES {
+        classes.retain(|(_, curve)| curve.quality.is_some());
+        classes.sort_by(|(_, a), (_, b)| {
+            let order = a.quality.partial_cmp(&b.quality);
+            order.unwrap_or(Ordering::Equal)
+        });
     }
-}
-
-fn ap_text(ap: Option<f64>) -> String {
-    ap.map_or_else(|| "no objects".into(), |ap| format!("AP {ap:.3}"))
-}
-
-/// The classes of the lowest and of the highest rank, the lowest first, and those
-/// between. Classes without a rank are left out.
-fn worst_and_best(mut classes: Vec<ClassCurve>) -> (Vec<ClassCurve>, Vec<ClassCurve>) {
-    classes.retain(|class| class.rank.is_some());
-    classes.sort_by(|a, b| a.rank.partial_cmp(&b.rank).unwrap_or(Ordering::Equal));
-    if classes.len() <= MOST_CURVES {
-        return (classes, Vec::new());
+    if classes.len() > MOST_CURVES {
+        let between = classes.drain(WORST..classes.len() - BEST);
+        rest = rest_of(quality, between.map(|(_, curve)| curve).collect());
     }
-    let between = classes.drain(WORST..classes.len() - BEST).collect();
-    (classes, between)
+    let named = classes.into_iter().map(|(color, curve)| Curve {
+        name: curve.name,
+        value: curve.value,
+        color,
+        points: curve.points,
+    });
+    (std::iter::once(all).chain(named).collect(), rest)
 }
 
-/// What the legend says of classes in the order of their rank.
-fn rest_of(classes: Vec<ClassCurve>, what: &str) -> Option<Rest> {
-    let (least, most) = (classes.first()?.rank?, classes.last()?.rank?);
+/// What the legend says of classes in the order of their quality.
+fn rest_of(quality: &str, classes: Vec<ClassCurve>) -> Option<Rest> {
+    let least = classes.first()?.quality?;
+    let most = classes.last()?.quality?;
     Some(Rest {
         name: format!("{} more classes", classes.len()),
-        value: format!("{what} {least:.3} to {most:.3}"),
+        value: format!("{quality} {least:.3} to {most:.3}"),
         curves: classes.into_iter().map(|class| class.points).collect(),
     })
 }
@@ -197,78 +190,57 @@ pub(crate) fn confusion(matrix: &ConfusionMatrix) -> RgbImage {
 
 #[cfg(test)]
 mod tests {
-    use ssdlite_eval::PrPoint;
-
     use super::*;
 
-    /// Classes of which the `n`-th has the average precision `n / count`, but for the
-    /// last, which has no objects.
-    fn chart(count: usize) -> CurveChart {
-        let with_objects = |class: usize| class + 1 < count || count == 1;
-        let names = (0..count).map(|class| format!("class {class}"));
-        let (curves, aps): (Vec<_>, Vec<_>) = names
-            .enumerate()
-            .map(|(class, name)| {
-                let share = class as f64 / count as f64;
-                let points = vec![PrPoint {
-                    score: 0.5,
-                    precision: 1.0,
-                    recall: share,
-                }];
-                let curve = PrCurve {
-                    name: name.clone(),
-                    objects: usize::from(with_objects(class)),
-                    points: if with_objects(class) {
-                        points
-                    } else {
-                        Vec::new()
-                    },
-                };
-                let ap = ClassAp {
-                    name,
-                    objects: curve.objects,
-                    detections: 1,
-                    ap: with_objects(class).then_some(share),
-                };
-                (curve, ap)
-            })
-            .unzip();
-        precision_recall_chart(&curves, &aps, Some(0.5))
+    /// Classes of which the `n`-th has the quality `n / count`, but for the last, which
+    /// has none.
+    fn curves(count: usize) -> (Vec<Curve>, Option<Rest>) {
+        let class = |class: usize| {
+            let quality = class as f64 / count as f64;
+            ClassCurve {
+                name: format!("class {class}"),
+                value: format!("AP {quality:.2}"),
+                quality: (class + 1 < count).then_some(quality),
+                points: vec![(0.0, quality)],
+            }
+        };
+        let all = Curve {
+            name: "all".into(),
+            value: String::new(),
+            color: ALL,
+            points: Vec::new(),
+        };
+        told_apart("AP", all, (0..count).map(class).collect())
     }
 
     #[test]
-    fn the_legend_names_the_mean_and_all_of_a_few_classes() {
-        for count in [1, 3, MOST_CURVES] {
-            let chart = chart(count);
-            assert_eq!(chart.curves.len(), count + 1);
-            assert!(chart.rest.is_none());
-            assert_eq!(chart.curves[0].name, "mean of all classes");
-            assert_eq!(chart.curves[0].value, "AP 0.500");
-            assert_eq!(chart.curves[1].value, "AP 0.000");
-            assert_eq!(chart.curves[1].color, series_color(0));
+    fn a_few_classes_are_all_named_in_their_order() {
+        for count in [0, 1, 3, MOST_CURVES] {
+            let (curves, rest) = curves(count);
+            assert_eq!((curves.len(), rest), (count + 1, None));
+            assert_eq!(curves[0].name, "all");
+            for (class, curve) in curves[1..].iter().enumerate() {
+                assert_eq!(curve.name, format!("class {class}"));
+                assert_eq!(curve.color, series_color(class));
+            }
         }
-        assert_eq!(chart(3).curves[3].value, "no objects");
     }
 
     #[test]
     fn of_many_classes_the_worst_and_the_best_are_named() {
-        let chart = chart(100);
-        let names: Vec<&str> = chart
-            .curves
-            .iter()
-            .map(|curve| curve.name.as_str())
-            .collect();
+        let (curves, rest) = curves(100);
+        let names: Vec<&str> = curves.iter().map(|curve| curve.name.as_str()).collect();
         assert_eq!(names.len(), 1 + WORST + BEST);
-        assert_eq!(names[1..3], ["class 0", "class 1"]);
+        assert_eq!(names[..3], ["all", "class 0", "class 1"]);
         assert_eq!(
             names[1 + WORST..],
             ["class 95", "class 96", "class 97", "class 98"]
         );
-        let rest = chart.rest.unwrap();
+        // A class keeps its colour, which is that of its boxes.
+        assert_eq!(curves[1 + WORST].color, series_color(95));
+        let rest = rest.unwrap();
         assert_eq!(rest.name, "87 more classes");
         assert_eq!(rest.value, "AP 0.080 to 0.940");
         assert_eq!(rest.curves.len(), 87);
-        // A class keeps its colour, which is that of its boxes.
-        assert_eq!(chart.curves[1 + WORST].color, series_color(95));
     }
 }
