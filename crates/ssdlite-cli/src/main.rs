@@ -13,6 +13,7 @@ mod evaluation;
 mod models;
 mod outcome;
 mod output;
+mod paths;
 mod server;
 mod signals;
 mod training;
@@ -93,3 +94,6 @@ fn answer() -> Result<ExitCode> {
         Outcome::Failed => ExitCode::FAILURE,
     })
 }
+
+#[cfg(test)]
+mod tests;

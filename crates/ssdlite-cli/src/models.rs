@@ -8,7 +8,7 @@ use ssdlite_core::{PostProcessing, Task};
 use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
 
 use crate::args::post_processing::PostProcessingArgs;
-use crate::outcome::UsageError;
+use crate::paths::expect_there;
 
 /// What detections are for, unless an option says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(crate) fn load_detector(
     purpose: Purpose,
     threads: Option<NonZeroUsize>,
 ) -> Result<Detector> {
+    expect_there(path)?;
     let file = ModelFile::read(path)?;
     let Task::Detect(settings) = &file.info().task else {
         anyhow::bail!(
@@ -38,9 +39,6 @@ pub(crate) fn load_detector(
         usual.score_threshold = PostProcessing::EVALUATION_SCORE_THRESHOLD;
     }
     let post_processing = args.over(usual);
-    // The model's own were checked when it was read.
-    let checked = post_processing.validate();
-    checked.map_err(|error| UsageError(error.to_string()))?;
     let options = DetectorOptions {
         run: run_options(threads),
         post_processing: Some(post_processing),

@@ -61,6 +61,33 @@ impl Detector {
         })
     }
 
+    /// The objects in an image as [`Self::detect`] gives them, and where there are
+    /// none the best box that falls short of the least score, if one reaches
+    /// [`PostProcessing::EVALUATION_SCORE_THRESHOLD`].
+    ///
+    /// # Errors
+    /// As [`Self::detect`].
+    pub fn detect_or_nearest(
+        &self,
+        image: &RgbImage,
+    ) -> Result<(Vec<Detection>, Option<Detection>)> {
+        self.engine.run(image, |outputs| {
+            let (logits, regressions) = (&outputs.logits, &outputs.regressions);
+            let detections = self.detections(logits, regressions, image.size())?;
+            if !detections.is_empty() {
+                return Ok((detections, None));
+            }
+            let best_alone = PostProcessing {
+                score_threshold: PostProcessing::EVALUATION_SCORE_THRESHOLD,
+                candidates_per_class: 1,
+                max_detections: 1,
+                ..self.task.post_processing
+            };
+            let best = self.detections_by(&best_alone, logits, regressions, image.size())?;
+            Ok((detections, best.into_iter().next()))
+        })
+    }
+
     /// The objects in each of several images of any sizes. Threads take
     /// images instead of sharing each one; the results are those of
     /// [`Self::detect`].
@@ -105,12 +132,21 @@ impl Detector {
         regressions: &[f32],
         image: ImageSize,
     ) -> Result<Vec<Detection>> {
+        self.detections_by(&self.task.post_processing, logits, regressions, image)
+    }
+
+    fn detections_by(
+        &self,
+        settings: &PostProcessing,
+        logits: &[f32],
+        regressions: &[f32],
+        image: ImageSize,
+    ) -> Result<Vec<Detection>> {
         let outputs = RawOutputs {
             logits,
             regressions,
         };
         let (boxes, coder) = (&self.task.default_boxes, &self.task.coder);
-        let settings = &self.task.post_processing;
         Ok(detections_from_outputs(
             outputs, boxes, coder, settings, image,
         )?)

@@ -2,10 +2,12 @@
 
 pub(crate) mod config;
 pub(crate) mod network;
+pub(crate) mod number;
 pub(crate) mod post_processing;
 pub(crate) mod reading;
 pub(crate) mod run;
 pub(crate) mod server;
+pub(crate) mod split;
 pub(crate) mod stall;
 pub(crate) mod threads;
 pub(crate) mod train_options;

@@ -13,7 +13,12 @@ pub(crate) struct RunArgs {
     #[arg(long, conflicts_with = "resume")]
     pub(crate) name: Option<OsString>,
     /// Folder of all runs
-    #[arg(long, value_name = "DIR", default_value = "runs")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "runs",
+        conflicts_with = "resume"
+    )]
     pub(crate) runs: PathBuf,
     /// Go on with a run that was stopped, in its folder and with its options
     #[arg(long, value_name = "RUN")]

@@ -11,12 +11,15 @@ use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
 
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::reading::coordinates;
+use crate::args::split::split;
 use crate::console;
 use crate::evaluation::detector::{evaluate, save};
 use crate::evaluation::{MOST_PRINTED_CLASSES, SHOWN_SCORE};
 use crate::models::{Purpose, load_detector};
 use crate::outcome::Outcome;
 use crate::output::findings::{warn_of, warn_of_reading};
+use crate::paths::expect_folder_there;
+use crate::signals::finish_writing;
 
 #[derive(Args)]
 pub(crate) struct EvalArgs {
@@ -24,8 +27,8 @@ pub(crate) struct EvalArgs {
     model: PathBuf,
     /// A folder of images with boxes (Annotations, ImageSets, JPEGImages)
     data: PathBuf,
-    /// train, val, trainval or test
-    #[arg(long, default_value_t = Split::Test)]
+    /// Which part of the data
+    #[arg(long, default_value_t = Split::Test, value_parser = split())]
     split: Split,
     /// Average precision: of VOC 2007 (11 points), of VOC since 2010 (area), or of
     /// COCO (IoU 0.5 to 0.95)
@@ -61,6 +64,7 @@ impl EvalArgs {
             Purpose::Evaluate,
             Some(NonZeroUsize::MIN),
         )?;
+        expect_folder_there(&self.data)?;
         let folder = VocFolder::open(&self.data)?;
         warn_of(folder.findings());
         let reading = folder.read(
@@ -82,6 +86,7 @@ impl EvalArgs {
         let (evaluation, failures) = evaluate(&detector, reading.set)?;
         self.print(&evaluation)?;
         if let Some(folder) = &self.save {
+            finish_writing()?;
             save(&evaluation, folder)?;
         }
         Ok(Outcome::from_failures(

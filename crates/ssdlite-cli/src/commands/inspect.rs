@@ -12,8 +12,9 @@ use ssdlite_core::unit::ConvKind;
 use ssdlite_core::{Fit, MapSize, ModelInfo, Suppression, Task};
 use ssdlite_model::ModelFile;
 
-use crate::console::{self, cell};
+use crate::console::{self, cell, counted};
 use crate::outcome::Outcome;
+use crate::paths::expect_there;
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {
@@ -40,6 +41,7 @@ struct Inspection<'a> {
 
 impl InspectArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
+        expect_there(&self.model)?;
         let (info, _) = ModelFile::read(&self.model)?.into_parts();
         let inspection = Inspection {
             model: &self.model,
@@ -100,8 +102,10 @@ impl Inspection<'_> {
             lines.add(
                 "post-processing",
                 format_args!(
-                    "score {}, {suppression}, {} candidates a class, {} detections an image",
-                    post.score_threshold, post.candidates_per_class, post.max_detections
+                    "score {}, {suppression}, {} a class, {} an image",
+                    post.score_threshold,
+                    counted(post.candidates_per_class, "candidate"),
+                    counted(post.max_detections, "detection")
                 ),
             );
         }

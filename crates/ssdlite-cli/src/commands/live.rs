@@ -7,12 +7,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use clap::Args;
-use ssdlite_media::{LiveInput, Source};
+use ssdlite_media::LiveInput;
 use ssdlite_serve::{Model, ServerOptions};
 
 use crate::args::server::ServerArgs;
 use crate::console;
 use crate::outcome::Outcome;
+use crate::paths::{expect_there, source_from_argument};
 use crate::server::run_server;
 
 #[derive(Args)]
@@ -34,9 +35,10 @@ impl LiveArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         self.server.check()?;
         let source = match &self.source {
-            Some(argument) => Some(LiveInput::from_source(Source::parse(argument)?)?),
+            Some(argument) => Some(LiveInput::from_source(source_from_argument(argument)?)?),
             None => None,
         };
+        expect_there(&self.model)?;
         // A live image comes soonest when all threads work on it.
         let model = Model::load(&self.model, self.server.threads())?;
         let options = ServerOptions {

@@ -10,6 +10,7 @@ use ssdlite_serve::{Model, ServerOptions};
 
 use crate::args::server::ServerArgs;
 use crate::outcome::{Outcome, UsageError};
+use crate::paths::expect_there;
 use crate::server::run_server;
 
 #[derive(Args)]
@@ -45,11 +46,17 @@ fn load(argument: &OsStr) -> Result<Model> {
             argument.display()
         ))
         .into()),
-        (Some(name), path) => Ok(Model {
-            name: name.to_owned(),
-            ..Model::load(path, threads)?
-        }),
-        (None, path) => Ok(Model::load(path, threads)?),
+        (name, path) => {
+            expect_there(path)?;
+            let model = Model::load(path, threads)?;
+            Ok(match name {
+                Some(name) => Model {
+                    name: name.to_owned(),
+                    ..model
+                },
+                None => model,
+            })
+        }
     }
 }
 

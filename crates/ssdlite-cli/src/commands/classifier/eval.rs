@@ -10,12 +10,15 @@ use ssdlite_data::split::Split;
 use ssdlite_infer::Classifier;
 use ssdlite_train::division_from_info;
 
+use crate::args::split::split;
 use crate::console;
 use crate::evaluation::MOST_PRINTED_CLASSES;
 use crate::evaluation::classifier::{evaluate, save};
 use crate::models::run_options;
 use crate::outcome::Outcome;
 use crate::output::findings::{warn_of, warn_of_reading};
+use crate::paths::{expect_folder_there, expect_there};
+use crate::signals::finish_writing;
 
 #[derive(Args)]
 pub(crate) struct ClassifierEvalArgs {
@@ -24,8 +27,8 @@ pub(crate) struct ClassifierEvalArgs {
     /// A folder of images in class folders, under train, val and test, or alone and
     /// then divided at random as the model's was
     data: PathBuf,
-    /// train, val, trainval or test
-    #[arg(long, default_value_t = Split::Test)]
+    /// Which part of the data
+    #[arg(long, default_value_t = Split::Test, value_parser = split())]
     split: Split,
     /// Save the confusion matrix and all numbers in this folder
     #[arg(long, value_name = "DIR")]
@@ -39,7 +42,9 @@ impl ClassifierEvalArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         // Images, not layers, are shared out among threads.
         let options = run_options(Some(NonZeroUsize::MIN));
+        expect_there(&self.model)?;
         let classifier = Classifier::load_with(&self.model, &options)?;
+        expect_folder_there(&self.data)?;
         let folder = ImageFolder::open(&self.data)?;
         warn_of(folder.findings());
         let reading = folder.read(
@@ -60,6 +65,7 @@ impl ClassifierEvalArgs {
             }
         }
         if let Some(folder) = &self.save {
+            finish_writing()?;
             save(&report, folder)?;
         }
         Ok(Outcome::from_failures(
