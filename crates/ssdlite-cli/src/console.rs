@@ -12,6 +12,7 @@ use std::panic::PanicHookInfo;
 
 use anyhow::Result;
 use serde::Serialize;
+pub(crate) use ssdlite_files::counted;
 use ssdlite_files::words_of;
 use ssdlite_image::error::text_of_panic;
 
@@ -93,12 +94,6 @@ fn escaped(text: &str, kept: impl Fn(char) -> bool) -> Cow<'_, str> {
 /// A text as what one cell of a table can hold.
 pub(crate) fn cell(text: &str) -> String {
     escaped(text, |_| false).replace('\t', "\\t")
-}
-
-/// A count with its noun, such as `1 epoch` or `2 epochs`.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{ending}")
 }
 
 /// Tells the user what is going on.

@@ -14,6 +14,7 @@ mod evaluation;
 mod models;
 mod outcome;
 mod output;
+mod paths;
 mod qr;
 mod server;
 mod signals;
@@ -95,3 +96,6 @@ fn answer() -> Result<ExitCode> {
         Outcome::Failed => ExitCode::FAILURE,
     })
 }
+
+#[cfg(test)]
+mod tests;

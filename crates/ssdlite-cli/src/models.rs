@@ -10,7 +10,6 @@ use ssdlite_serve::Model;
 
 use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
-use crate::outcome::UsageError;
 
 /// What detections are for, unless an option says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +39,6 @@ pub(crate) fn load_detector(
         usual.score_threshold = PostProcessing::EVALUATION_SCORE_THRESHOLD;
     }
     let post_processing = args.over(usual);
-    // The model's own were checked when it was read.
-    let checked = post_processing.validate();
-    checked.map_err(|error| UsageError(error.to_string()))?;
     let options = DetectorOptions {
         run: run_options(threads),
         post_processing: Some(post_processing),

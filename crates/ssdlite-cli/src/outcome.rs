@@ -43,29 +43,33 @@ pub(crate) fn told_files(found: FoundFiles) -> impl Iterator<Item = Result<Media
     found.files.into_iter().map(Ok).chain(errors)
 }
 
-/// Does `work` on every input that the arguments name. One that can't be used,
-/// or found, is told and counted and the others go on; work that ends as failed ends all.
-pub(crate) fn for_each_input<I>(
+/// The inputs that all arguments name, and why others can't be used.
+pub(crate) fn inputs_of_all<I>(
     arguments: &[OsString],
     inputs_of: impl Fn(&OsStr) -> Result<Vec<Result<I>>>,
+) -> Vec<Result<I>> {
+    let inputs = |argument: &OsString| match inputs_of(argument) {
+        Ok(inputs) => inputs,
+        Err(error) => vec![Err(error)],
+    };
+    arguments.iter().flat_map(inputs).collect()
+}
+
+/// Does `work` on every input. One that can't be used, or found, is told and counted
+/// and the others go on; work that ends as failed ends all.
+pub(crate) fn for_each_input<I>(
+    inputs: Vec<Result<I>>,
     mut work: impl FnMut(I) -> Result<Outcome>,
 ) -> Result<Outcome> {
     let mut failures = 0;
-    let mut fail = |error| {
-        console::failure(&error);
-        failures += 1;
-    };
-    for argument in arguments {
-        let inputs = inputs_of(argument).unwrap_or_else(|error| {
-            fail(error);
-            Vec::new()
-        });
-        for input in inputs {
-            match input.and_then(&mut work) {
-                Ok(Outcome::Done) => {}
-                Ok(Outcome::Failed) => return Ok(Outcome::Failed),
-                Err(error) if console::is_unprinted(&error) => return Err(error),
-                Err(error) => fail(error),
+    for input in inputs {
+        match input.and_then(&mut work) {
+            Ok(Outcome::Done) => {}
+            Ok(Outcome::Failed) => return Ok(Outcome::Failed),
+            Err(error) if console::is_unprinted(&error) => return Err(error),
+            Err(error) => {
+                console::failure(&error);
+                failures += 1;
             }
         }
     }

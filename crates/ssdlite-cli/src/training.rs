@@ -10,16 +10,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssdlite_core::Variant;
 use ssdlite_data::Overwrite;
-use ssdlite_train::config::{DeviceKind, TrainingOptions, Weights};
+use ssdlite_train::config::{DeviceKind, Ignored, TrainingOptions, Weights};
 use ssdlite_train::{ClassifierConfig, DetectorConfig, End, RunFolder, Session, Start};
 
-use crate::args::config::{config_text, given_options};
+use crate::args::config::{blamed, config_text, expect_effect, given_options};
+use crate::args::model::ModelArg;
 use crate::args::run::RunArgs;
 use crate::console;
 use crate::device::device_from_kind;
 use crate::outcome::{Outcome, UsageError};
 use crate::output::run_end::{self, BestModel};
 use crate::output::training_progress::TrainingProgress;
+use crate::paths::{expect_folder_there, expect_there};
 use crate::signals::stop_on_signal;
 use crate::weights::{Store, TrainedOn, published_for};
 
@@ -75,6 +77,7 @@ impl RunArgs {
         options: &impl Serialize,
     ) -> Result<String> {
         let Some(run) = &self.resume else {
+            self.config.as_deref().map_or(Ok(()), expect_there)?;
             return config_text::<C>(self.config.as_deref(), options);
         };
         let mut others = given_options(options)?;
@@ -87,6 +90,7 @@ impl RunArgs {
             ))
             .into());
         }
+        expect_there(run)?;
         Ok(RunFolder::read_config(run)?)
     }
 
@@ -99,8 +103,7 @@ impl RunArgs {
         task: Task,
     ) -> Result<C> {
         let origin = match (&self.resume, &self.config) {
-            (None, None) => return Ok(config?),
-            (None, Some(file)) => format!("{} with the options given", file.display()),
+            (None, _) => return Ok(config?),
             (Some(run), _) if config.is_err() && task.other().reads(text) => {
                 let (run, other) = (run.display(), task.other());
                 let (name, command) = (other.name(), other.command());
@@ -114,13 +117,35 @@ impl RunArgs {
         config.context(origin)
     }
 
+    /// What went wrong in a run of these options, told of the option or of the file's
+    /// line that is to blame.
+    pub(crate) fn blamed(&self, error: anyhow::Error, options: &impl Serialize) -> anyhow::Error {
+        match self.resume {
+            Some(_) => error,
+            None => blamed(error, self.config.as_deref(), options),
+        }
+    }
+
+    /// Refuses options and keys of the file that the others make idle.
+    pub(crate) fn expect_effect(
+        &self,
+        ignored: &[Ignored],
+        defaults: &impl Serialize,
+        options: &impl Serialize,
+    ) -> Result<()> {
+        match self.resume {
+            Some(_) => Ok(()),
+            None => expect_effect(ignored, defaults, self.config.as_deref(), options),
+        }
+    }
+
     /// Checks that there is a data folder, before anything is fetched or made.
     pub(crate) fn expect_data(&self, folder: &Path) -> Result<()> {
         let Err(fault) = ssdlite_data::expect_folder(folder) else {
             return Ok(());
         };
         match &self.resume {
-            None => Err(fault.into()),
+            None => expect_folder_there(folder).and(Err(fault.into())),
             Some(run) => anyhow::bail!(
                 "{}: {fault}; put it back, or change `path` in the \
                  section [data]",
@@ -136,7 +161,11 @@ impl RunArgs {
         }
         let trained_on = match weights {
             Weights::None => return Ok(Start::Random),
-            Weights::File(path) => return Ok(Start::Weights(RunFolder::model_of(path)?)),
+            Weights::File(path) => {
+                let expected = "weights: expected `imagenet`, `coco`, `none`, a file or a run";
+                let file = ModelArg::from(&**path).file().context(expected)?;
+                return Ok(Start::Weights(file));
+            }
             Weights::Imagenet => TrainedOn::ImageNet,
             Weights::Coco => TrainedOn::Coco,
         };

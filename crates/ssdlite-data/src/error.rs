@@ -24,6 +24,9 @@ pub enum Error {
     /// There is no folder where data should be.
     #[error("{}: the folder does not exist", .0.display())]
     NoSuchFolder(PathBuf),
+    /// What was to be written was not finished, as it was asked to stop.
+    #[error("stopped before it was finished")]
+    Stopped,
     /// A thread of the batch loader could not be started or panicked: a fault
     /// of the machine or of this program.
     #[error("loader: {0}")]

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 use ssdlite_core::ClassNames;
+use ssdlite_files::counted;
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::confusable_detection;
 
@@ -204,8 +205,10 @@ impl fmt::Display for Losses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} images skipped, {} objects skipped, {} objects clipped",
-            self.images_skipped, self.objects_skipped, self.objects_clipped
+            "{} skipped, {} skipped, {} clipped",
+            counted(self.images_skipped, "image"),
+            counted(self.objects_skipped, "object"),
+            counted(self.objects_clipped, "object")
         )
     }
 }
@@ -247,7 +250,11 @@ impl FileFindings {
     pub(crate) fn into_findings(self, file: &str) -> Vec<Finding> {
         let (errors, warnings) = (self.more_errors, self.more_warnings);
         let mut findings = self.told;
-        let message = format!("and {errors} errors and {warnings} warnings more of this file");
+        let message = format!(
+            "and {} and {} more of this file",
+            counted(errors, "error"),
+            counted(warnings, "warning")
+        );
         match (errors, warnings) {
             (0, 0) => {}
             (0, _) => findings.push(Finding::warning(file, FindingKind::MoreFindings, message)),
@@ -273,7 +280,10 @@ pub(crate) fn because_of(findings: &[Finding]) -> String {
     match (told.is_empty(), first.len() - told.len()) {
         (true, _) => String::new(),
         (false, 0) => format!(": {}", told.join("; ")),
-        (false, more) => format!(": {}; and {more} files more", told.join("; ")),
+        (false, more) => {
+            let more = counted(more, "file");
+            format!(": {}; and {more} more", told.join("; "))
+        }
     }
 }
 

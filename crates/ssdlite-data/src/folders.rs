@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ssdlite_core::{ClassId, ClassNames};
+use ssdlite_files::counted;
 use ssdlite_image::{DecodeMemory, format_from_name};
 
 use crate::check::CheckReport;
@@ -383,7 +384,8 @@ fn beside_splits(splits: &BTreeMap<Split, String>, tree: &Tree) -> Vec<Finding> 
             findings.push(match images {
                 0 => Finding::warning(name, kind, format!("is not read: {expected}")),
                 _ => {
-                    let message = format!("holds {images} images that are not read: {expected}");
+                    let message =
+                        format!("holds {} not read: {expected}", counted(images, "image"));
                     Finding::error(name, kind, message)
                 }
             });
@@ -391,7 +393,10 @@ fn beside_splits(splits: &BTreeMap<Split, String>, tree: &Tree) -> Vec<Finding> 
     }
     let images = tree.directly_in("").images;
     if images > 0 {
-        let message = format!("holds {images} images outside of class folders, which are not read");
+        let message = format!(
+            "holds {} outside of class folders, not read",
+            counted(images, "image")
+        );
         findings.push(Finding::error(".", FindingKind::NotRead, message));
     }
     findings
@@ -435,8 +440,8 @@ fn unknown_class(place: String, name: &str, classes: &ClassNames, images: usize)
         Err(fault) => Finding::error(place, FindingKind::InvalidClass, fault.to_string()),
         Ok(_) => {
             let message = format!(
-                "expected one of {} classes, which {} is not; its images are skipped",
-                classes.len(),
+                "expected one of {}, which {} is not; its images are skipped",
+                counted(classes.len(), "class"),
                 quoted(name)
             );
             Finding::error(place, FindingKind::UnknownClass, message)

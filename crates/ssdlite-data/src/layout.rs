@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ssdlite_files::counted;
+
 use crate::error::{Error, Result};
 use crate::files::read_start;
 use crate::finding::{Finding, FindingKind, quoted};
@@ -332,8 +334,9 @@ impl BoxLayout {
         let places = self.places();
         let finding = |(folder, (images, annotations)): (&str, (usize, usize))| {
             let message = format!(
-                "holds {images} images and {annotations} annotations that are not read: expected \
-                 {places}"
+                "holds {} and {} that are not read: expected {places}",
+                counted(images, "image"),
+                counted(annotations, "annotation")
             );
             match annotations {
                 0 => Finding::warning(shown(folder), FindingKind::NotRead, message),

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use clutter::is_clutter;
 pub use leftovers::{remove_leftovers, remove_leftovers_of, target_from_temporary};
 pub use lock::{LockFile, Locked};
-pub use words::words_of;
+pub use words::{counted, words_of};
 
 /// Makes the temporary names of one process differ; it means nothing else.
 static COUNTER: AtomicU64 = AtomicU64::new(0);

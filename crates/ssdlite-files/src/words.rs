@@ -1,6 +1,19 @@
-//! What the operating system says, in a user's words.
+//! Words of messages for people: counts, and what the operating system says.
 
 use std::io;
+
+/// A count with its noun, such as `1 epoch` or `2 epochs`; the plural is the noun with
+/// an `s`, or `es` behind an `s`.
+pub fn counted(count: impl TryInto<u64>, noun: &str) -> String {
+    // Nothing is counted that is more than all bytes of all disks.
+    let count = count.try_into().unwrap_or(u64::MAX);
+    let ending = match count {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{count} {noun}{ending}")
+}
 
 /// A message for a user, without the system's number.
 pub fn words_of(error: &io::Error) -> String {
@@ -21,6 +34,14 @@ pub fn words_of(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!(counted(1_usize, "object"), "1 object");
+        assert_eq!(counted(0_usize, "object"), "0 objects");
+        assert_eq!(counted(2_u64, "class"), "2 classes");
+        assert_eq!(counted(1_u32, "class"), "1 class");
+    }
 
     #[test]
     fn the_systems_numbers_are_left_out() {

@@ -19,10 +19,10 @@ use crate::plan::LayerInfo;
 const WARM_UP_RUNS: usize = 5;
 
 /// The most runs: the time of each is kept.
-const MOST_RUNS: usize = 1_000_000;
+pub const MOST_RUNS: usize = 1_000_000;
 
 /// The most images of a run.
-const MOST_IMAGES: usize = 4096;
+pub const MOST_IMAGES: usize = 4096;
 
 /// How long each measurement of the machine's peak takes at least, and how
 /// many there are.

@@ -79,6 +79,37 @@ impl Detector {
         })
     }
 
+    /// The objects in an image as [`Self::detect`] gives them, and where there are
+    /// none the best box that falls short of the least score, if one reaches
+    /// [`PostProcessing::EVALUATION_SCORE_THRESHOLD`].
+    ///
+    /// # Errors
+    /// As [`Self::detect`].
+    pub fn detect_or_nearest(
+        &self,
+        image: &RgbImage,
+    ) -> Result<(Vec<Detection>, Option<Detection>)> {
+        self.engine.run(image, |outputs| {
+            let outputs = RawOutputs {
+                logits: &outputs.logits,
+                regressions: &outputs.regressions,
+            };
+            let settings = &self.task.post_processing;
+            let detections = self.detections(outputs, settings, image.size())?;
+            if !detections.is_empty() {
+                return Ok((detections, None));
+            }
+            let best_alone = PostProcessing {
+                score_threshold: PostProcessing::EVALUATION_SCORE_THRESHOLD,
+                candidates_per_class: 1,
+                max_detections: 1,
+                ..*settings
+            };
+            let best = self.detections(outputs, &best_alone, image.size())?;
+            Ok((detections, best.into_iter().next()))
+        })
+    }
+
     /// The objects in each of several images of any sizes. Threads take
     /// images instead of sharing each one; the results are those of
     /// [`Self::detect`].

@@ -28,7 +28,9 @@ pub mod writer;
 pub use camera::{Camera, ListedCamera, cameras};
 pub use error::{Error, Result};
 pub use frame::Frame;
-pub use live::{AtEnd, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, LiveStatus};
+pub use live::{
+    AtEnd, AtStart, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, LiveStatus,
+};
 pub use source::{FoundFiles, MediaFile, MediaKind, Source};
 pub use track::{TrackId, Tracker, TrackerOptions};
 pub use video::{VideoFrames, VideoInfo, video_info};

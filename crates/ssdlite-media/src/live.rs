@@ -10,7 +10,6 @@
 //! recording, which has an end ([`AtEnd`]).
 
 use std::ffi::OsString;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -55,9 +54,17 @@ pub struct LiveOptions {
     pub longest_pause: Duration,
     /// What is done with a file behind an address.
     pub at_end: AtEnd,
-    /// How often a source that gives no frame at first is tried before that
-    /// counts as its end; for ever if none.
-    pub first_tries: Option<NonZeroU64>,
+    /// What is done with a source whose first opening brings no frame.
+    pub at_start: AtStart,
+}
+
+/// What a [`LiveSource`] does when its first opening brings no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtStart {
+    /// It is opened again like one that was lost later.
+    Retry,
+    /// That is its end.
+    Stop,
 }
 
 /// What a [`LiveSource`] does with a file behind an address, which has an end.
@@ -85,7 +92,7 @@ impl Default for LiveOptions {
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
             at_end: AtEnd::Repeat,
-            first_tries: None,
+            at_start: AtStart::Retry,
         }
     }
 }
@@ -122,7 +129,7 @@ pub struct LiveStatus {
 /// The latest frame of a camera or a stream.
 ///
 /// It never ends, also not while the source is lost, but for a file with
-/// [`AtEnd::Stop`] and for one that used up its [`LiveOptions::first_tries`].
+/// [`AtEnd::Stop`] and for one that gave no frame with [`AtStart::Stop`].
 /// Dropping it ends the child process.
 pub struct LiveSource {
     shared: Arc<Shared>,
@@ -396,14 +403,13 @@ fn supervise(shared: &Shared, ffmpeg: &Ffmpeg, arguments: &[OsString], options: 
         if frames > frames_before {
             pause = options.first_pause;
         }
-        let tries = losses + 1;
-        if frames == 0 && options.first_tries.is_some_and(|most| tries >= most.get()) {
-            let damage = Some(format!("no frame came in {tries} tries: {reason}"));
+        if frames == 0 && options.at_start == AtStart::Stop {
+            let damage = Some(format!("can't be opened: {reason}"));
             shared.change(|slot| slot.end = Some(LiveEnd { damage }));
             return;
         }
         shared.change(|slot| {
-            slot.status.losses = tries;
+            slot.status.losses = losses + 1;
             slot.status.state = LiveState::Lost {
                 reason,
                 retry_in: pause,

@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
+use ssdlite_files::counted;
 use ssdlite_image::ImageSize;
 
 use crate::error::{Error, Result};
@@ -135,7 +136,8 @@ impl VideoFrames {
         Some(Error::Malformed(if index == 0 {
             format!("{path}: expected a video, found none: {reason}")
         } else {
-            format!("{path}: the video is damaged, {index} frames could be read: {reason}")
+            let frames = counted(index, "frame");
+            format!("{path}: the video is damaged, {frames} could be read: {reason}")
         }))
     }
 }
@@ -168,8 +170,8 @@ impl Iterator for VideoFrames {
             }
             Err(error) => {
                 self.decoder = None;
-                let (path, index) = (self.path.display(), self.index);
-                let told = format!("{path}: {index} frames could be read, then: {error}");
+                let (path, frames) = (self.path.display(), counted(self.index, "frame"));
+                let told = format!("{path}: {frames} could be read, then: {error}");
                 Some(Err(match error {
                     Error::OverLimit(_) => Error::OverLimit(told),
                     _ => Error::Malformed(told),

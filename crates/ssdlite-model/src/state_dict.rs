@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use ssdlite_core::{TensorRole, TensorSpec};
+use ssdlite_files::counted;
 
 use crate::error::{Error, Result};
 use crate::safetensors::{RawNumbers, RawTensor, describe};
@@ -172,8 +173,8 @@ impl StateDict {
         if !faults.is_empty() {
             let faults = faults.join("; ");
             return Err(Error::WeightsMismatch(format!(
-                "expected the {} tensors of the network, found {}: {faults}",
-                specs.len(),
+                "expected the {} of the network, found {}: {faults}",
+                counted(specs.len(), "tensor"),
                 self.len()
             )));
         }
@@ -196,7 +197,8 @@ impl StateDict {
             let first = first.map(|spec| format!("expected {} for {}", expected(spec), spec.key));
             let example = report.different.first().cloned().or(first);
             return Err(Error::WeightsMismatch(format!(
-                "the weights are another network's, {fit} of {found} tensors fit: {}",
+                "the weights are another network's, {fit} of {} fit: {}",
+                counted(found, "tensor"),
                 example.unwrap_or_default()
             )));
         }
@@ -328,7 +330,7 @@ pub struct LoadReport {
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tensors loaded", self.loaded.len())?;
+        write!(f, "{} loaded", counted(self.loaded.len(), "tensor"))?;
         for (name, keys, list) in [
             (
                 "kept their first values, missing in the weights",

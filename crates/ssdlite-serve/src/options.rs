@@ -35,6 +35,23 @@ pub enum Access {
     Open,
 }
 
+impl Access {
+    /// Whoever has this token.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a token that is too short, or that an address
+    /// can't hold.
+    pub fn from_token(token: &str) -> Result<Self> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if token.len() >= MIN_TOKEN_BYTES && token.bytes().all(fits) {
+            return Ok(Self::Token(token.to_owned()));
+        }
+        Err(Error::InvalidRequest(format!(
+            "expected a token of at least {MIN_TOKEN_BYTES} letters, digits or `-._~`"
+        )))
+    }
+}
+
 /// What a server refuses to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -131,15 +148,7 @@ impl ServerOptions {
             ));
         }
         if let Access::Token(token) = &self.access {
-            let is_sound = token.len() >= MIN_TOKEN_BYTES
-                && token
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
-            if !is_sound {
-                return refuse(format!(
-                    "expected a token of at least {MIN_TOKEN_BYTES} letters, digits or `-._~`"
-                ));
-            }
+            Access::from_token(token)?;
         }
         if self.workers > MOST_THREADS {
             return refuse(format!(

@@ -34,7 +34,7 @@ const OBJECTS: usize = 2;
 const MOST_IMAGES: usize = 4096;
 
 /// The most steps: the time of each is kept.
-const MOST_STEPS: usize = 1_000_000;
+pub const MOST_STEPS: usize = 1_000_000;
 
 /// The most numbers of a batch: 1 GiB.
 const MOST_NUMBERS: usize = 1 << 28;

@@ -12,6 +12,14 @@ pub enum Error {
     /// An option of the run is wrong; the message names it.
     #[error("{0}")]
     Config(String),
+    /// The value of one key of the configuration is wrong.
+    #[error("{key}: {fault}")]
+    Setting {
+        /// Section and key, such as `training.lr`.
+        key: &'static str,
+        /// What was expected and what was found.
+        fault: String,
+    },
     /// A file that was read breaks its own format.
     #[error("{0}")]
     Malformed(String),

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use ssdlite_train::RunFolder;
 
+use crate::paths::expect_there;
+
 /// A model file, or a training run's folder, which stands for its best model.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelArg(PathBuf);
@@ -26,8 +28,10 @@ impl ModelArg {
     /// The model file. A fault of a file is found when it is read.
     ///
     /// # Errors
-    /// For a folder that is no run's, or of a run that has no model yet.
+    /// For a path at which nothing is, a folder that is no run's, or of a run that has
+    /// no model yet.
     pub(crate) fn file(&self) -> Result<PathBuf> {
+        expect_there(&self.0)?;
         Ok(RunFolder::model_of(&self.0)?)
     }
 

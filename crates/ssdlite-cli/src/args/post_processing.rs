@@ -1,7 +1,10 @@
 //! Options of the commands that run a detector.
 
 use clap::Args;
+use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::{PostProcessing, Suppression};
+
+use super::number::{positive, probability, whole};
 
 /// Which boxes become detections.
 #[derive(Args, Default)]
@@ -9,6 +12,8 @@ use ssdlite_core::{PostProcessing, Suppression};
 pub(crate) struct PostProcessingArgs {
     #[arg(
         long,
+        visible_alias = "conf",
+        value_parser = probability,
         help = format!(
             "Least score of a detection, 0 to 1 [default: as the model says, usually {}; {} to \
              evaluate]",
@@ -20,6 +25,7 @@ pub(crate) struct PostProcessingArgs {
     #[arg(
         long,
         value_name = "IOU",
+        value_parser = probability,
         conflicts_with = "soft_nms",
         help = format!(
             "IoU above which the worse of two boxes of a class goes [default: as the model says, \
@@ -30,10 +36,11 @@ pub(crate) struct PostProcessingArgs {
     nms: Option<f32>,
     /// Lower the score of overlapping boxes instead of dropping them, with this
     /// sigma
-    #[arg(long, value_name = "SIGMA")]
+    #[arg(long, value_name = "SIGMA", value_parser = positive)]
     soft_nms: Option<f32>,
     #[arg(
         long,
+        value_parser = whole(1..=MOST_BOXES),
         help = format!(
             "Most boxes a class that compete [default: as the model says, usually {}]",
             PostProcessing::default().candidates_per_class
@@ -42,6 +49,7 @@ pub(crate) struct PostProcessingArgs {
     candidates: Option<usize>,
     #[arg(
         long,
+        value_parser = whole(1..=MOST_BOXES),
         help = format!(
             "Most detections an image [default: as the model says, usually {}]",
             PostProcessing::default().max_detections

@@ -10,6 +10,9 @@ use ssdlite_data::folders::ImageFolderOptions;
 use ssdlite_data::voc::{Coordinates, VocOptions, text_from_bytes};
 use ssdlite_files::read_bounded;
 
+use crate::outcome::UsageError;
+use crate::paths::{expect_folder_there, expect_there};
+
 /// How a data folder is read.
 #[derive(Args)]
 pub(crate) struct ReadingArgs {
@@ -25,6 +28,12 @@ pub(crate) struct ReadingArgs {
 }
 
 impl ReadingArgs {
+    /// Refuses a folder or a list that is not there.
+    pub(crate) fn expect_there(&self) -> Result<()> {
+        expect_folder_there(&self.data)?;
+        self.classes.as_deref().map_or(Ok(()), expect_there)
+    }
+
     fn class_names(&self, of: ListOf) -> Result<Option<ClassNames>> {
         let names = |path| class_names_from_file(path, of);
         self.classes.as_deref().map(names).transpose()
@@ -38,11 +47,21 @@ impl ReadingArgs {
     }
 
     pub(crate) fn folder_options(&self) -> Result<ImageFolderOptions> {
+        if self.voc_zero_based {
+            return Err(no_boxes("--voc-zero-based", &self.data));
+        }
         Ok(ImageFolderOptions {
             classes: self.class_names(ListOf::Images)?,
             ..ImageFolderOptions::default()
         })
     }
+}
+
+/// The error about an option for boxes where there are none.
+pub(crate) fn no_boxes(option: &str, data: &Path) -> anyhow::Error {
+    let data = data.display();
+    let fault = format!("{option}: {data} holds class folders without boxes, which it is for");
+    UsageError(fault).into()
 }
 
 /// What the option `--voc-zero-based` and the key of its name stand for.

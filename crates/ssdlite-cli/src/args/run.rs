@@ -42,7 +42,12 @@ pub(crate) struct RunArgs {
     #[arg(long, conflicts_with = "resume", value_parser = run_name())]
     pub(crate) name: Option<OsString>,
     /// Folder of all runs
-    #[arg(long, value_name = "DIR", default_value = "runs")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "runs",
+        conflicts_with = "resume"
+    )]
     pub(crate) runs: PathBuf,
     /// Go on with a run that was stopped, in its folder and with its options; with
     /// --epochs also one that is finished, to more epochs than it has done

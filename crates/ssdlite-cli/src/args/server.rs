@@ -12,6 +12,7 @@ use ssdlite_media::LiveOptions;
 use ssdlite_serve::{Access, DEFAULT_PORT, Limits, Model, ServerOptions};
 
 use super::limits::LimitArgs;
+use super::number::whole;
 use super::stall::StallArgs;
 use super::threads::threads;
 use crate::outcome::UsageError;
@@ -24,11 +25,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
     /// Port to listen on; 0 picks a free one
-    #[arg(long, default_value_t = DEFAULT_PORT, value_parser = port)]
+    #[arg(long, default_value_t = DEFAULT_PORT, value_parser = whole(0..=u16::MAX))]
     port: u16,
     /// Let in who shows this token: 8 or more letters, digits or `-._~`
-    #[arg(long, conflicts_with = "no_auth")]
-    token: Option<String>,
+    #[arg(long, conflicts_with = "no_auth", value_parser = Access::from_token)]
+    token: Option<Access>,
     /// Let in everybody who reaches the address; on 127.0.0.1 that is this
     /// machine, as without it
     #[arg(long)]
@@ -55,13 +56,13 @@ impl ServerArgs {
     /// Options of a server of these models.
     pub(crate) fn options(self, models: Vec<Model>) -> Result<ServerOptions> {
         let live = LiveOptions {
-            stall: self.stall.duration()?,
+            stall: self.stall.duration(),
             ..LiveOptions::default()
         };
         Ok(ServerOptions {
             address: SocketAddr::new(self.host, self.port),
             access: match self.token {
-                Some(token) => Access::Token(token),
+                Some(access) => access,
                 None if self.no_auth => Access::Open,
                 None => Access::LocalOnly,
             },
@@ -78,7 +79,6 @@ impl ServerArgs {
     /// Refuses an address that lets others in without a word on whom, before
     /// models are read.
     pub(crate) fn check(&self) -> Result<()> {
-        self.stall.duration()?;
         if self.host.is_loopback() || self.token.is_some() || self.no_auth {
             return Ok(());
         }
@@ -89,9 +89,4 @@ impl ServerArgs {
         ))
         .into())
     }
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    let expected = |_| format!("expected a whole number of 0 to {}", u16::MAX);
-    text.parse().map_err(expected)
 }

@@ -8,10 +8,12 @@ use std::ffi::OsString;
 use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Arg, Args};
 use serde::Serialize;
+use ssdlite_data::split::Split;
 use ssdlite_train::{ClassifierConfig, DetectorConfig};
 
 use super::config::show_defaults;
 use super::network::{BackboneArg, DeviceArg};
+use super::split::split;
 
 /// Reads a path or a text that `config.toml` keeps, in UTF-8 as it is.
 fn kept_text() -> impl TypedValueParser<Value = String> {
@@ -187,11 +189,11 @@ struct DetectorDataArgs {
     #[arg(long)]
     voc_zero_based: Option<bool>,
     /// The split to learn from
-    #[arg(long, value_name = "SPLIT")]
-    train_split: Option<String>,
+    #[arg(long, value_parser = split())]
+    train_split: Option<Split>,
     /// The split that picks the best weights
-    #[arg(long, value_name = "SPLIT")]
-    val_split: Option<String>,
+    #[arg(long, value_parser = split())]
+    val_split: Option<Split>,
     /// Learn objects marked difficult too
     #[arg(long)]
     train_difficult: Option<bool>,
@@ -238,7 +240,7 @@ struct DetectorEvaluationArgs {
     #[arg(long, value_name = "EPOCHS")]
     every: Option<u32>,
     /// Least score of a detection that counts
-    #[arg(long)]
+    #[arg(long, visible_alias = "conf")]
     score: Option<f32>,
     /// IoU above which the worse of two boxes of a class goes
     #[arg(long, value_name = "IOU")]

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
-use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
+use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample_until};
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_data::{DetectionSet, Overwrite};
@@ -43,13 +44,14 @@ pub(crate) struct DemoArgs {}
 impl DemoArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         let folder = Path::new(FOLDER);
+        let stop = stop_on_signal("stopping after this step")?;
         let data = folder.join("data");
         if !data.exists() {
             console::note(&format!("rendering sample data in {}", data.display()));
-            write_detection_sample(&data, &DetectionSampleOptions::default())?;
+            write_detection_sample_until(&data, &DetectionSampleOptions::default(), &stop)?;
         }
         let run = RunFolder::create(folder.join("run"), Overwrite::Allow)?;
-        if train(&data, &run)? == End::Stopped {
+        if train(&data, &run, &stop)? == End::Stopped {
             let run = run.path().display();
             console::note(&format!(
                 "stopped; `ssdlite train --resume {run}` goes on with the training"
@@ -85,7 +87,7 @@ impl DemoArgs {
 }
 
 /// Trains Small from scratch, as small and as short as the sample allows.
-fn train(data: &Path, folder: &RunFolder) -> Result<End> {
+fn train(data: &Path, folder: &RunFolder, stop: &AtomicBool) -> Result<End> {
     let mut config = DetectorConfig::new(data);
     config.model.size = 192;
     config.training.epochs = 80;
@@ -97,7 +99,6 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
     config.augment.zoom_out = 0.0;
     config.evaluation.every = 10;
     let mut progress = TrainingProgress::new(folder.path(), false);
-    let stop = stop_on_signal("stopping after this step")?;
     let data = RunData::of_detector(&config, &mut progress)?;
     let outcome = train_detector(
         &config,
@@ -107,10 +108,10 @@ fn train(data: &Path, folder: &RunFolder) -> Result<End> {
             folder,
             device: &OnCpu,
             observer: &mut progress,
-            stop: &stop,
+            stop,
         },
     )?;
-    if outcome.end != End::Stopped && evaluate_run(&config, data, folder, &stop)?.is_none() {
+    if outcome.end != End::Stopped && evaluate_run(&config, data, folder, stop)?.is_none() {
         return Ok(End::Stopped);
     }
     Ok(outcome.end)

@@ -15,6 +15,7 @@ use ssdlite_infer::Detector;
 use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::reading::coordinates;
+use crate::args::split::split;
 use crate::console;
 use crate::evaluation::SHOWN_SCORE;
 use crate::evaluation::detector::{evaluate, save};
@@ -22,6 +23,8 @@ use crate::evaluation::words::{map_text, mean_text, point_text, suggestion_text}
 use crate::models::{Purpose, load_detector};
 use crate::outcome::Outcome;
 use crate::output::findings::{warn_of, warn_of_reading};
+use crate::paths::expect_folder_there;
+use crate::signals::finish_writing;
 
 #[derive(Args)]
 pub(crate) struct EvalArgs {
@@ -29,8 +32,8 @@ pub(crate) struct EvalArgs {
     model: ModelArg,
     /// A folder of images with boxes (Annotations, ImageSets, JPEGImages)
     data: PathBuf,
-    /// train, val, trainval or test
-    #[arg(long, default_value_t = Split::Test)]
+    /// Which part of the data
+    #[arg(long, default_value_t = Split::Test, value_parser = split())]
     split: Split,
     /// Average precision: of VOC 2007 (11 points), of VOC since 2010 (area), or of
     /// COCO (IoU 0.5 to 0.95)
@@ -66,6 +69,7 @@ impl EvalArgs {
             Purpose::Evaluate,
             Some(NonZeroUsize::MIN),
         )?;
+        expect_folder_there(&self.data)?;
         let folder = VocFolder::open(&self.data)?;
         warn_of(folder.findings());
         let reading = folder.read(
@@ -96,6 +100,7 @@ impl EvalArgs {
             self.print_text(&evaluation, &curves, own)?;
         }
         if let Some(folder) = &self.save {
+            finish_writing()?;
             save(&evaluation, &curves, folder)?;
         }
         Ok(Outcome::from_failures(

@@ -1,17 +1,22 @@
 //! `import`: a PyTorch or safetensors file of torchvision's networks becomes a model
 //! file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo, Task, Variant};
+use ssdlite_files::remove_leftovers_of;
 use ssdlite_model::{ModelFile, StateDict, WeightsKind, output_count, read_weights};
 
 use crate::args::model::ModelArg;
+use crate::args::number::whole;
 use crate::args::reading::{ListOf, class_names_from_file};
 use crate::console::{self, counted};
 use crate::outcome::Outcome;
+use crate::paths::expect_there;
+use crate::signals::finish_writing;
 
 #[derive(Args)]
 pub(crate) struct ImportArgs {
@@ -28,6 +33,7 @@ pub(crate) struct ImportArgs {
     #[arg(
         long,
         value_name = "PIXELS",
+        value_parser = whole(MIN_INPUT_SIDE..=MAX_INPUT_SIDE),
         help = format!(
             "Side of its square input in pixels [default: {CLASSIFIER_SIDE} for classifiers, \
              {DETECTOR_SIDE} for detectors]"
@@ -123,6 +129,8 @@ impl ImportArgs {
         if !passed_over.is_empty() {
             console::note(&format!("{file}: {}", not_of_the_network(&passed_over)));
         }
+        finish_writing()?;
+        remove_leftovers_of(&self.out);
         model.write(&self.out)?;
         let info = model.info();
         let network = match &info.task {
@@ -130,10 +138,10 @@ impl ImportArgs {
             Task::Detect(_) => "detector",
         };
         console::note(&format!(
-            "{}: {} {network} with {} classes",
+            "{}: {} {network} with {}",
             self.out.display(),
             info.backbone.variant.name(),
-            classes.len()
+            counted(classes.len(), "class")
         ));
         Ok(Outcome::Done)
     }
@@ -151,7 +159,7 @@ impl ImportArgs {
                 "{} holds another network: expected tensors such as {}, found {} such as {found:?}",
                 self.file.display(),
                 spec.key,
-                counted(passed_over.len() as u64, "other")
+                counted(passed_over.len(), "other")
             );
         }
         let selected = state.select_fitting(&specs);
@@ -199,14 +207,15 @@ impl ImportArgs {
     }
 
     fn class_names(&self) -> Result<ClassNames> {
-        match self.classes.as_str() {
-            "imagenet" => Ok(ClassNames::imagenet()),
-            "coco" => Ok(ClassNames::coco()),
-            path if self.arch.is_detector() => {
-                class_names_from_file(path.as_ref(), ListOf::Objects)
-            }
-            path => class_names_from_file(path.as_ref(), ListOf::Images),
-        }
+        let of = match (self.classes.as_str(), self.arch.is_detector()) {
+            ("imagenet", _) => return Ok(ClassNames::imagenet()),
+            ("coco", _) => return Ok(ClassNames::coco()),
+            (_, true) => ListOf::Objects,
+            (_, false) => ListOf::Images,
+        };
+        let path = Path::new(&self.classes);
+        expect_there(path).context("--classes: expected `imagenet`, `coco` or a file")?;
+        class_names_from_file(path, of)
     }
 }
 
@@ -225,6 +234,6 @@ fn not_of_the_network(names: &[String]) -> String {
     };
     format!(
         "{} that are none of the network's were left out: {listed}{more}",
-        counted(names.len() as u64, "tensor")
+        counted(names.len(), "tensor")
     )
 }

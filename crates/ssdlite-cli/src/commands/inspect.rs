@@ -13,7 +13,7 @@ use ssdlite_core::{Fit, MapSize, ModelInfo, Suppression, Task};
 use ssdlite_model::ModelFile;
 
 use crate::args::model::ModelArg;
-use crate::console::{self, cell};
+use crate::console::{self, cell, counted};
 use crate::outcome::Outcome;
 
 #[derive(Args)]
@@ -102,8 +102,10 @@ impl Inspection<'_> {
             lines.add(
                 "post-processing",
                 format_args!(
-                    "score {}, {suppression}, {} candidates a class, {} detections an image",
-                    post.score_threshold, post.candidates_per_class, post.max_detections
+                    "score {}, {suppression}, {} a class, {} an image",
+                    post.score_threshold,
+                    counted(post.candidates_per_class, "candidate"),
+                    counted(post.max_detections, "detection")
                 ),
             );
         }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use clap::Args;
-use ssdlite_media::{LiveInput, Source};
+use ssdlite_media::LiveInput;
 use ssdlite_serve::ServerOptions;
 
 use crate::args::model::ModelArg;
@@ -14,6 +14,7 @@ use crate::args::server::ServerArgs;
 use crate::console;
 use crate::models::load_served;
 use crate::outcome::Outcome;
+use crate::paths::source_from_argument;
 use crate::server::run_server;
 
 #[derive(Args)]
@@ -35,7 +36,7 @@ impl LiveArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         self.server.check()?;
         let source = match &self.source {
-            Some(argument) => Some(LiveInput::from_source(Source::parse(argument)?)?),
+            Some(argument) => Some(LiveInput::from_source(source_from_argument(argument)?)?),
             None => None,
         };
         // A live image comes soonest when all threads work on it.

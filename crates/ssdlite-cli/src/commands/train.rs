@@ -20,9 +20,16 @@ pub(crate) struct TrainArgs {
 
 impl TrainArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
+        let outcome = self.train();
+        outcome.map_err(|error| self.run.blamed(error, &self.options))
+    }
+
+    fn train(&self) -> Result<Outcome> {
         let text = self.run.config_text::<DetectorConfig>(&self.options)?;
         let config = DetectorConfig::from_toml(&text);
         let mut config = self.run.checked(config, &text, Task::Detector)?;
+        let usual = DetectorConfig::new("");
+        (self.run).expect_effect(&config.ignored(), &usual, &self.options)?;
         self.run.expect_data(&config.data.path)?;
         let model = &config.model;
         let start = self.run.start(model.backbone, &model.weights)?;

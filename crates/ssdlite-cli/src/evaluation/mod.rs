@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use ssdlite_eval::ConfusionMatrix;
 use ssdlite_evaluate::{EvaluationOptions, Watch};
-use ssdlite_files::write_atomically;
+use ssdlite_files::{remove_leftovers, write_atomically};
 use ssdlite_image::encode;
 use ssdlite_infer::all_cores;
 
@@ -60,6 +60,10 @@ fn until_stopped<T>(
 fn save_report(folder: &Path, numbers: &impl Serialize, confusion: &ConfusionMatrix) -> Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("can't make the folder {}", folder.display()))?;
+    // What earlier ones left that were killed.
+    remove_leftovers(folder, |name| {
+        name == "evaluation.json" || name.ends_with(".png")
+    });
     let chart = charts::confusion(confusion);
     encode::save(&folder.join("confusion.png"), &chart)?;
     let json = serde_json::to_vec_pretty(numbers)?;

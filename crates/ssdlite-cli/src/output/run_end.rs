@@ -227,7 +227,7 @@ fn end_json<'a>(outcome: &Outcome, folder: &RunFolder, best: Option<&'a BestMode
 
 /// Says after how many epochs a run ended.
 pub(crate) fn epochs_text(outcome: &Outcome) -> String {
-    let epochs = counted(outcome.epochs.into(), "epoch");
+    let epochs = counted(u64::from(outcome.epochs), "epoch");
     match outcome.end {
         End::OutOfPatience => format!("no better score for a while: ended after {epochs}"),
         End::Finished | End::Stopped => format!("{epochs} done"),

@@ -4,7 +4,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use ssdlite_files::remove_leftovers;
 use ssdlite_image::RgbImage;
+
+/// Endings of what is saved.
+const ENDINGS: [&str; 3] = [".jpg", ".mp4", ".jsonl"];
 
 /// A folder for annotated images and videos.
 pub(crate) struct SaveFolder {
@@ -16,10 +20,19 @@ impl SaveFolder {
     pub(crate) fn new(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
+        // What earlier ones left that were killed.
+        remove_leftovers(folder, |name| {
+            ENDINGS.iter().any(|ending| name.ends_with(ending))
+        });
         Ok(Self {
             folder: folder.to_owned(),
             taken: HashSet::new(),
         })
+    }
+
+    /// The folder, if anything was saved in it.
+    pub(crate) fn if_used(&self) -> Option<&Path> {
+        (!self.taken.is_empty()).then_some(&*self.folder)
     }
 
     /// Saves an image as JPEG under the name of the file that it came from.

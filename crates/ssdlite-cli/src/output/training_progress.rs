@@ -62,9 +62,9 @@ impl Observer for TrainingProgress {
             None => "none to evaluate".into(),
         };
         self.line(&format!(
-            "{} images to learn from, {validation}; {} classes; {} trained parameters; {} of {}",
-            run.training_images,
-            run.classes.len(),
+            "{} to learn from, {validation}; {}; {} trained parameters; {} of {}",
+            counted(run.training_images, "image"),
+            counted(run.classes.len(), "class"),
             run.trained_parameters,
             counted(u64::from(run.epochs), "epoch"),
             counted(run.steps_per_epoch, "step")
@@ -162,14 +162,17 @@ fn prolonged_text(prolonged: &Prolonged, epochs: u32) -> String {
     )
 }
 
-fn duration_text(duration: Duration) -> String {
+/// A duration in the unit that suits it.
+pub(crate) fn duration_text(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds >= 3600 {
         format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60)
     } else if seconds >= 60 {
         format!("{}m{:02}s", seconds / 60, seconds % 60)
-    } else {
+    } else if seconds >= 1 {
         format!("{:.1}s", duration.as_secs_f64())
+    } else {
+        format!("{}ms", duration.as_millis())
     }
 }
 
@@ -180,6 +183,7 @@ mod tests {
     #[test]
     fn durations_are_short_to_read() {
         let text = |millis| duration_text(Duration::from_millis(millis));
+        assert_eq!(text(350), "350ms");
         assert_eq!(text(1_250), "1.2s");
         assert_eq!(text(61_000), "1m01s");
         assert_eq!(text(3_725_000), "1h02m");

@@ -1,7 +1,6 @@
 //! Progress through a video or a live source, on standard error.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -37,11 +36,6 @@ impl VideoProgress {
     /// Prints without a bar in between.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.suspend(print)
-    }
-
-    /// The time since the start.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.0.elapsed()
     }
 }
 

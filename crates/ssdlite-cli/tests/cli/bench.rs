@@ -84,7 +84,8 @@ fn numbers_beyond_all_limits_are_refused() {
     let train = [["--steps", &most], ["--steps", "0"]];
     for (command, own) in [("infer", infer), ("train", train)] {
         for option in common.iter().chain(&own) {
-            let ran = bench(&[&[command], option]).exits(1);
+            let ran = bench(&[&[command], option]).exits(2);
+            assert!(ran.stderr.contains(option[0]), "{}", ran.stderr);
             assert!(
                 ran.stderr.contains("expected"),
                 "{option:?}: {}",

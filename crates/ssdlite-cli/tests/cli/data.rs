@@ -124,7 +124,7 @@ fn split_refuses_to_overwrite_unless_forced() {
         folder.path(),
         &["data", "split", "set", "--trainval", "1.5", "--force"],
     )
-    .exits(1);
+    .exits(2);
     assert_eq!(fs::read_to_string(&list).unwrap(), ids);
 }
 
@@ -324,6 +324,34 @@ fn every_command_says_what_is_wrong_with_a_folder() {
         let said = "YOLO labels (`train/labels/a.txt`), which are not read yet";
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
     }
+    let coco = folder.path().join("coco");
+    fs::create_dir_all(coco.join("images")).unwrap();
+    fs::write(coco.join("images/a.jpg"), "x").unwrap();
+    let labels = r#"{"images": [], "annotations": [], "categories": []}"#;
+    fs::write(coco.join("instances.json"), labels).unwrap();
+    for ran in every_command(folder.path(), "coco") {
+        let said = "COCO labels (`instances.json`), which are not read yet";
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn images_with_their_xml_beside_them_are_a_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let flat = folder.path().join("flat");
+    fs::create_dir(&flat).unwrap();
+    for (place, ending) in [("Annotations", "xml"), ("JPEGImages", "jpg")] {
+        for number in 0..10 {
+            let name = format!("sample_{number:05}.{ending}");
+            fs::copy(detection_data().join(place).join(&name), flat.join(&name)).unwrap();
+        }
+    }
+    let run = |args: &[&str]| run(folder.path(), args).exits(0);
+    run(&["data", "split", "flat"]);
+    run(&["data", "check", "flat"]);
+    run(&["eval", &detector(), "flat"]);
+    let train = ["train", "flat", "--epochs", "1", "--name", "run"];
+    run(&[&train[..], &TINY].concat());
 }
 
 fn rename_class(set: &Path, from: &str, to: &str) {
@@ -369,7 +397,7 @@ fn what_split_writes_the_other_commands_accept() {
             folder.path(),
             &["data", "split", "data", "--force", "--train", "1"],
         )
-        .exits(1);
+        .exits(2);
         run(folder.path(), &["data", "check", "data"]).exits(0);
     }
 }

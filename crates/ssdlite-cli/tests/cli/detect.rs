@@ -6,7 +6,9 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::ffmpeg::has_ffmpeg;
 use crate::harness::{Ran, command, files_below, run};
+use crate::media::free_port;
 use crate::shared::{CLASSES, classifier, detection_data, detector};
 
 /// Lets a hardly trained network find something.
@@ -158,7 +160,7 @@ fn what_a_folder_holds_is_used_or_named() {
     }
     let ran = detect(folder.path(), &["photos", "--json"]).exits(0);
     assert_eq!(images(&ran), ["photos/sample_00000.jpg"]);
-    assert_eq!(ran.stderr, "");
+    assert_eq!(notes(&ran).len(), 1, "{}", ran.stderr);
 
     write("notes.dat", b"what is this?");
     fs::create_dir(folder.path().join("photos/more")).unwrap();
@@ -317,4 +319,100 @@ fn the_models_own_settings_can_be_overridden() {
     let both = ["--nms", "0.5", "--soft-nms", "0.5"];
     let args = [&["detect", &model, "photos"][..], &both].concat();
     run(folder.path(), &args).exits(2);
+}
+
+/// `detect` with another least score.
+fn detect_at(folder: &Path, score: &str, sources: &[&str]) -> Ran {
+    let model = detector();
+    let args = ["detect", model.as_str(), "--conf", score];
+    run(folder, &[&args[..], sources].concat())
+}
+
+/// The lines of a call's standard error.
+fn notes(ran: &Ran) -> Vec<&str> {
+    ran.stderr.lines().collect()
+}
+
+#[test]
+fn it_ends_with_what_was_found_and_where_it_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 3);
+    for json in [&[][..], &["--json"]] {
+        let args = ["photos", "--save", "out"];
+        let ran = detect(folder.path(), &[&args[..], json].concat()).exits(0);
+        let [counts, saved] = notes(&ran)[..] else {
+            panic!("{}", ran.stderr);
+        };
+        assert!(counts.starts_with("3 images, 3 with objects ("), "{counts}");
+        assert!(counts.ends_with(" images/s"), "{counts}");
+        assert_eq!(saved, "saved in out");
+        assert!(!ran.stdout.contains("images/s"), "{}", ran.stdout);
+    }
+    // Of what failed nothing is counted.
+    let ran = detect(folder.path(), &["absent.jpg"]).exits(1);
+    assert!(!ran.stderr.contains("image,"), "{}", ran.stderr);
+}
+
+#[test]
+fn where_nothing_is_sure_enough_the_best_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 2);
+    let ran = detect_at(folder.path(), "1", &["photos"]).exits(0);
+    let [counts, best] = notes(&ran)[..] else {
+        panic!("{}", ran.stderr);
+    };
+    assert!(counts.contains("0 with objects (0 objects)"), "{counts}");
+    let (_, enough) = best.split_once("--score ").unwrap();
+    let enough = enough.strip_suffix(" shows").unwrap();
+    let shown = detect_at(folder.path(), enough, &["photos"]).exits(0);
+    assert!(!shown.stderr.contains("no score"), "{}", shown.stderr);
+    let named = best.split_once("(").unwrap().1;
+    let (class, image) = named.split_once(" in ").unwrap();
+    let image = image.split_once(')').unwrap().0;
+    let all: Vec<&str> = shown.stdout.lines().collect();
+    let at = all.iter().position(|line| line.starts_with(image)).unwrap();
+    assert!(all[at + 1].trim().starts_with(class), "{}", shown.stdout);
+}
+
+#[test]
+fn one_object_is_no_plural() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 1);
+    let options = ["photos", "--max-detections", "1"];
+    let ran = detect(folder.path(), &options).exits(0);
+    let first = ran.stdout.lines().next().unwrap();
+    assert!(first.ends_with(": 1 object"), "{first}");
+    let counts = "1 image, 1 with objects (1 object)";
+    assert!(ran.stderr.starts_with(counts), "{}", ran.stderr);
+}
+
+#[test]
+fn what_killed_ones_left_is_removed_from_the_folder_of_what_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 1);
+    let out = folder.path().join("out");
+    fs::create_dir(&out).unwrap();
+    for name in ["b.jpg.7-0.tmp", "c.mp4.7-1.part.mp4", "notes.7-1.tmp"] {
+        fs::write(out.join(name), b"half").unwrap();
+    }
+    detect(folder.path(), &["photos", "--save", "out"]).exits(0);
+    let names: Vec<_> = files_below(&out).into_keys().collect();
+    if cfg!(unix) {
+        assert_eq!(names, ["notes.7-1.tmp", "sample_00000.jpg"]);
+    }
+}
+
+#[test]
+fn a_camera_that_is_not_there_ends_it_at_once() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("http://127.0.0.1:{}/live", free_port());
+    let ran = detect(folder.path(), &[&address]).exits(1);
+    let told = format!("error: {address}: can't be opened: ");
+    assert!(ran.stderr.starts_with(&told), "{}", ran.stderr);
+    for (words, count) in [("--retry goes on trying", 1), ("trying again", 0)] {
+        assert_eq!(ran.stderr.matches(words).count(), count, "{}", ran.stderr);
+    }
 }

@@ -10,6 +10,7 @@ mod eval;
 #[path = "../../../ssdlite-media/tests/videos/ffmpeg.rs"]
 mod ffmpeg;
 mod harness;
+mod ignored;
 mod import;
 mod live;
 mod media;

@@ -15,6 +15,7 @@ mod signals {
     use std::process::{Child, Command, Stdio};
 
     use crate::harness::{Ran, command, files_below, losses, run};
+    use crate::media::wait_until;
     use crate::shared::{TINY, detection_data, text};
 
     const EPOCHS: &str = "4";
@@ -125,6 +126,36 @@ mod signals {
         let ran = run(folder, &resume).exits(0);
         assert!(ran.stderr.contains("4 epochs done"), "{}", ran.stderr);
         assert_eq!(losses(&stopped), losses(&straight));
+    }
+
+    #[test]
+    fn an_interrupted_sample_leaves_nothing() {
+        for signal in ["INT", "TERM"] {
+            let folder = tempfile::tempdir().unwrap();
+            let folder = folder.path();
+            let args = ["data", "sample", "set", "--images", "1000000"];
+            let running = Running::start(folder, &args);
+            let is_begun = || {
+                let mut names = fs::read_dir(folder).unwrap().flatten();
+                names.any(|entry| entry.path().join("JPEGImages").is_dir())
+            };
+            wait_until("the first images are written", is_begun);
+            running.signal(signal);
+            let ran = running.end().exits(1);
+            assert!(ran.stderr.contains("was removed"), "{}", ran.stderr);
+            assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+        }
+        // What a kill leaves, the next one removes.
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join("set.7-0.tmp");
+        fs::create_dir_all(left.join("JPEGImages")).unwrap();
+        let least = ["--images", "10", "--images-per-class", "1"];
+        run(
+            folder.path(),
+            &[&["data", "sample", "set"], &least[..]].concat(),
+        )
+        .exits(0);
+        assert!(!left.exists());
     }
 
     #[test]

@@ -211,11 +211,7 @@ fn numbers_that_can_not_be_read_are_told_in_plain_words() {
         ("--batch", "-1", "expected a whole number of 0 or more"),
         ("--batch", "", "expected a whole number"),
         ("--batch", huge, "the number is too large"),
-        (
-            "--seed",
-            "18446744073709551615",
-            "at most 9223372036854775807",
-        ),
+        ("--seed", "18446744073709551615", "0 to 9223372036854775807"),
         ("--lr", "high", "expected a number"),
         ("--lr", "", "expected a number"),
     ] {
@@ -237,10 +233,12 @@ fn numbers_that_can_not_be_read_are_told_in_plain_words() {
         ("--lr", "-1e308", "found -1e308"),
         ("--ema", "1e308", "found 1e308"),
         ("--milestones", "inf", "above 0"),
-        ("--candidates", "4294967296", "at most 10000"),
+        ("--candidates", "4294967296", "1 to 10000"),
     ] {
         let given = format!("{option}={value}");
-        let ran = run(folder.path(), &["train", "set", &given]).exits(1);
+        let ran = run(folder.path(), &["train", "set", &given]).exits(2);
+        let told = format!("error: {option}: ");
+        assert!(ran.stderr.starts_with(&told), "{given}: {}", ran.stderr);
         assert!(ran.stderr.contains(words), "{given}: {}", ran.stderr);
     }
     assert!(!folder.path().join("runs").exists());
@@ -253,9 +251,10 @@ fn options_out_of_bounds_are_wrong_usage_and_no_fault_of_the_model() {
     for (option, value, words) in [
         ("--score", "-1", "0 to 1"),
         ("--nms", "nan", "0 to 1"),
-        ("--soft-nms", "inf", "positive"),
-        ("--candidates", "0", "at least one"),
-        ("--max-detections", "4294967296", "at most 10000"),
+        ("--soft-nms", "inf", "above 0"),
+        ("--candidates", "0", "1 to 10000"),
+        ("--conf", "1.5", "0 to 1"),
+        ("--max-detections", "4294967296", "1 to 10000"),
     ] {
         for command in ["detect", "eval"] {
             let args = [command, &model, &data, option, value];
@@ -297,4 +296,74 @@ fn a_pipe_as_a_file_of_options_or_names_is_refused_at_once() {
         assert!(ran.stderr.contains("run/config.toml"), "{}", ran.stderr);
         assert!(ran.stderr.contains("found a pipe"), "{}", ran.stderr);
     }
+}
+
+#[test]
+fn a_mistyped_name_is_answered_with_the_one_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for name in [
+        "photos",
+        "model.safetensors",
+        "a.jpg",
+        "list.txt",
+        "own.toml",
+    ] {
+        std::fs::write(path.join(name), b"").unwrap();
+    }
+    let (model, data) = (detector(), text(detection_data()));
+    let calls: [(&[&str], &str); 17] = [
+        (&["train", "photo"], "photos"),
+        (
+            &["train", &data, "--weights", "model.safetensor"],
+            "model.safetensors",
+        ),
+        (&["train", &data, "--config", "owm.toml"], "own.toml"),
+        (&["train", "--resume", "photo"], "photos"),
+        (&["eval", &model, "photo"], "photos"),
+        (&["eval", "model.safetensor", &data], "model.safetensors"),
+        (
+            &["detect", "model.safetensor", "a.jpg"],
+            "model.safetensors",
+        ),
+        (&["detect", &model, "a.jpeg"], "a.jpg"),
+        (&["data", "check", "photo"], "photos"),
+        (&["data", "stats", "photo"], "photos"),
+        (&["data", "split", "photo"], "photos"),
+        (
+            &["data", "check", &data, "--classes", "lists.txt"],
+            "list.txt",
+        ),
+        (&["classifier", "train", "photo"], "photos"),
+        (
+            &["classifier", "predict", "model.safetensor", "a.jpg"],
+            "model.safetensors",
+        ),
+        (&["live", "model.safetensor"], "model.safetensors"),
+        (&["serve", "model.safetensor"], "model.safetensors"),
+        (&["inspect", "modell.safetensors"], "model.safetensors"),
+    ];
+    for (args, meant) in calls {
+        let ran = run(path, args).exits(1);
+        let told = ran.stderr.contains(&format!("; is {meant} meant?"));
+        assert!(told, "{args:?}: {}", ran.stderr);
+        let said = ["there is no such file", "does not exist"];
+        let said = said.map(|words| ran.stderr.matches(words).count());
+        assert_eq!(said.iter().sum::<usize>(), 1, "{args:?}: {}", ran.stderr);
+    }
+    let import = [
+        "import",
+        "model.pht",
+        "--arch",
+        "ssdlite-small",
+        "--out",
+        "m",
+    ];
+    std::fs::write(path.join("model.pth"), b"").unwrap();
+    let ran = run(path, &[&import[..], &["--classes", "coco"]].concat()).exits(1);
+    assert!(
+        ran.stderr.contains("; is model.pth meant?"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -439,6 +439,8 @@ fn a_stream_is_followed_over_a_loss_until_ctrl_c() {
         "--save",
         "out",
         "--json",
+        // The server may not listen yet.
+        "--retry",
     ];
     let mut call = GoesOn::start(folder.path(), &args);
     let read_until = |call: &mut GoesOn, width: u32| {

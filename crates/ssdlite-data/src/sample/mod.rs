@@ -14,6 +14,7 @@ mod scene;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ssdlite_core::ImageSize;
 use ssdlite_core::random::Rng;
@@ -104,11 +105,24 @@ pub fn class_names() -> [&'static str; Thing::ALL.len()] {
 /// [`DetectionSampleOptions::IMAGES`], or if the folder exists and is not empty; [`Error::Io`]. A folder that could not be finished
 /// is not left behind under its name.
 pub fn write_detection_sample(root: &Path, options: &DetectionSampleOptions) -> Result<()> {
+    write_detection_sample_until(root, options, &AtomicBool::new(false))
+}
+
+/// [`write_detection_sample`], unless `stop` is set before it is finished.
+///
+/// # Errors
+/// As there, and [`Error::Stopped`], after which nothing is left.
+pub fn write_detection_sample_until(
+    root: &Path,
+    options: &DetectionSampleOptions,
+    stop: &AtomicBool,
+) -> Result<()> {
     expect_within(&DetectionSampleOptions::IMAGES, options.images, "images")?;
     write_folder_aside(root, |root| {
         let writer = VocWriter::for_new_folder(root);
         let indices: Vec<usize> = (0..options.images).collect();
         let written = parallel::map(&indices, |&index| {
+            expect_going_on(stop)?;
             write_detection_image(&writer, options.seed, index)
         });
         written.into_iter().collect::<Result<()>>()?;
@@ -169,6 +183,18 @@ pub fn write_classification_sample(
     root: &Path,
     options: &ClassificationSampleOptions,
 ) -> Result<()> {
+    write_classification_sample_until(root, options, &AtomicBool::new(false))
+}
+
+/// [`write_classification_sample`], unless `stop` is set before it is finished.
+///
+/// # Errors
+/// As there, and [`Error::Stopped`], after which nothing is left.
+pub fn write_classification_sample_until(
+    root: &Path,
+    options: &ClassificationSampleOptions,
+    stop: &AtomicBool,
+) -> Result<()> {
     let train = options.train_images_per_class;
     let limits = ClassificationSampleOptions::TRAIN_IMAGES_PER_CLASS;
     expect_within(&limits, train, "images a class")?;
@@ -190,6 +216,7 @@ pub fn write_classification_sample(
             }
         }
         let written = parallel::map(&images, |(path, thing, keys)| {
+            expect_going_on(stop)?;
             write_classification_image(path, *thing, options.seed, keys)
         });
         written.into_iter().collect()
@@ -215,6 +242,14 @@ fn jpeg_of(scene: &Scene) -> Result<Vec<u8>> {
 /// not reach the disk first, which would take longer than the drawing.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(|source| Error::io(path, source))
+}
+
+fn expect_going_on(stop: &AtomicBool) -> Result<()> {
+    if stop.load(Ordering::Relaxed) {
+        Err(Error::Stopped)
+    } else {
+        Ok(())
+    }
 }
 
 fn expect_within(limits: &RangeInclusive<usize>, found: usize, what: &str) -> Result<()> {

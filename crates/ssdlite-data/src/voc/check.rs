@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ssdlite_core::{ClassId, ClassNames, GroundTruth};
+use ssdlite_files::counted;
 use ssdlite_image::DecodeMemory;
 
 use crate::check::CheckReport;
@@ -147,8 +148,8 @@ impl VocFolder {
                     .collect();
                 if let Some(first) = unlearnt.first() {
                     let message = format!(
-                        "names no image with an object of {} classes, such as {}",
-                        unlearnt.len(),
+                        "names no image with an object of {}, such as {}",
+                        counted(unlearnt.len(), "class"),
                         quoted(first)
                     );
                     findings.push(Finding::warning(file, FindingKind::EmptyClass, message));

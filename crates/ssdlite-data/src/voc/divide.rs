@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ssdlite_files::write_atomically;
+use ssdlite_files::{counted, write_atomically};
 
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, make_folder};
@@ -55,9 +55,9 @@ impl VocFolder {
             .collect();
         if ids.is_empty() {
             return Err(Error::Malformed(format!(
-                "{}: expected annotations with images, found none among {} annotations",
+                "{}: expected annotations with images, found none among {}",
                 self.root().display(),
-                self.annotation_ids().len()
+                counted(self.annotation_ids().len(), "annotation")
             )));
         }
         let left_out = self.annotation_ids().len() - ids.len();

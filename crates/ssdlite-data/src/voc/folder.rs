@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ssdlite_core::ClassNames;
+use ssdlite_files::counted;
 
 use crate::error::{Error, Result};
 use crate::files::read_bounded;
@@ -280,8 +281,8 @@ impl VocFolder {
         let in_folder = |id: &&str| below(id, name).is_some() && !self.has_annotation(id);
         let ids: Vec<&str> = self.image_ids().filter(in_folder).collect();
         let message = format!(
-            "holds {} images without annotation, such as {}; they are not read",
-            ids.len(),
+            "holds {} without annotation, not read, such as {}",
+            counted(ids.len(), "image"),
             quoted(ids.first()?)
         );
         Some(Finding::warning(
@@ -482,7 +483,7 @@ pub(super) fn no_classes(ids: &[String]) -> String {
         return "expected images whose objects name the classes, found none in the lists".into();
     }
     format!(
-        "expected objects in the {} images that name the classes, found none",
-        ids.len()
+        "expected objects in the {} for the names of the classes, found none",
+        counted(ids.len(), "image")
     )
 }

@@ -204,6 +204,24 @@ fn boxes_lie_in_the_image_and_scores_fall() {
 }
 
 #[test]
+fn where_nothing_is_found_the_nearest_is_the_best_of_all() {
+    let file = detector_file(MobileNetV3::new(Variant::Small), ImageSize::new(128, 96));
+    let mut model = detector(&file, RunOptions::default());
+    let image = image(ImageSize::new(333, 201));
+    let found = model.detect(&image).expect("sound outputs");
+    let some = model.detect_or_nearest(&image).expect("sound outputs");
+    assert_eq!(some, (found.clone(), None));
+    let strict = PostProcessing {
+        score_threshold: 1.0,
+        ..MANY
+    };
+    model.set_post_processing(strict).expect("sound settings");
+    let none = model.detect_or_nearest(&image).expect("sound outputs");
+    assert_eq!(none, (Vec::new(), found.first().copied()));
+    assert_eq!(*model.post_processing(), strict);
+}
+
+#[test]
 fn classifier_scores_add_up_and_the_top_is_sorted() {
     let info = ModelInfo::classifier(MobileNetV3::new(Variant::Small), classes(7), 96);
     let file = model(&info);

@@ -2,14 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::num::NonZeroU64;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_image::{ImageSize, RgbImage};
-use ssdlite_media::{AtEnd, LiveInput, LiveOptions, LiveSource, LiveState, Source};
+use ssdlite_media::{AtEnd, AtStart, LiveInput, LiveOptions, LiveSource, LiveState, Source};
 
 use crate::fixtures::{folder, with_sound};
 
@@ -179,11 +178,11 @@ fn a_source_that_is_not_there_is_tried_again_with_growing_pauses() {
 }
 
 #[test]
-fn a_source_that_never_gives_a_frame_ends_after_its_first_tries() {
+fn a_source_that_can_not_be_opened_ends_at_once_if_asked_to() {
     let Some(_folder) = folder() else { return };
     let input = LiveInput::Stream(file_server(b"<!DOCTYPE html>".to_vec()));
     let options = LiveOptions {
-        first_tries: NonZeroU64::new(3),
+        at_start: AtStart::Stop,
         ..patient()
     };
     let source = LiveSource::open(&input, options).unwrap();
@@ -196,9 +195,9 @@ fn a_source_that_never_gives_a_frame_ends_after_its_first_tries() {
         }
     };
     let damage = end.damage.unwrap();
-    assert!(damage.starts_with("no frame came in 3 tries: "), "{damage}");
+    assert!(damage.starts_with("can't be opened: "), "{damage}");
     assert!(!damage.contains(&input.name()), "{damage}");
-    assert_eq!(source.status().losses, 2);
+    assert_eq!(source.status().losses, 0);
 }
 
 #[test]

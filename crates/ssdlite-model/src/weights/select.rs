@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ssdlite_core::{MobileNetV3, Variant};
+use ssdlite_files::counted;
 
 use super::WeightsKind;
 use super::stored::{Named, Stored};
@@ -198,9 +199,9 @@ pub(super) fn weights(all: &[Named], kind: WeightsKind) -> Result<Selection> {
     }
     if !place.prefix.is_empty() {
         notes.push(format!(
-            "`{}` was taken off the names of {} tensors",
+            "`{}` was taken off the names of {}",
             place.prefix.escape_debug(),
-            place.tensors.len()
+            counted(place.tensors.len(), "tensor")
         ));
     }
     let tensors = place.tensors.iter();

@@ -7,8 +7,10 @@ use ssdlite_data::SplitShares;
 
 use super::model::{ModelOptions, Weights};
 use super::training::{LoaderOptions, TrainingOptions};
-use super::{absolute, check_probability, check_share, from_toml, over_defaults, to_toml, wrong};
-use crate::error::{Error, Result};
+use super::{
+    absolute, check_probability, check_share, from_toml, number, over_defaults, to_toml, wrong,
+};
+use crate::error::Result;
 
 /// Which images a classifier learns from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,8 +149,8 @@ impl ClassifierConfig {
     /// Reads a `config.toml`.
     ///
     /// # Errors
-    /// [`Error::Config`] with line and key for anything that is not such a
-    /// file, and what [`Self::validate`] finds.
+    /// [`Error::Config`](crate::Error::Config) with line and key for anything that is not
+    /// such a file, and what [`Self::validate`] finds.
     pub fn from_toml(text: &str) -> Result<Self> {
         // The first reading is for its errors, which show the line. Its
         // defaults of half-filled sections are a detector's, so the second
@@ -163,7 +165,7 @@ impl ClassifierConfig {
     /// resumed or repeated from any folder.
     ///
     /// # Errors
-    /// [`Error::Io`] for an empty path, or if the current folder is gone.
+    /// [`Error::Io`](crate::Error::Io) for an empty path, or if the current folder is gone.
     pub fn with_absolute_paths(mut self) -> Result<Self> {
         self.data.path = absolute(&self.data.path)?;
         self.model.weights = self.model.weights.absolute()?;
@@ -173,7 +175,7 @@ impl ClassifierConfig {
     /// The text of a `config.toml` that [`Self::from_toml`] reads back.
     ///
     /// # Errors
-    /// [`Error::Config`] for a path that is not UTF-8.
+    /// [`Error::Config`](crate::Error::Config) for a path that is not UTF-8.
     pub fn to_toml(&self) -> Result<String> {
         to_toml(self)
     }
@@ -181,15 +183,19 @@ impl ClassifierConfig {
     /// Checks all options.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first wrong option.
+    /// [`Error::Setting`](crate::Error::Setting) for the first wrong key.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         self.training.validate()?;
         self.loader.validate()?;
-        self.data
-            .shares()
-            .check()
-            .map_err(|error| Error::Config(format!("data: {error}")))?;
+        for (key, share) in [
+            ("data.trainval", self.data.trainval),
+            ("data.train", self.data.train),
+        ] {
+            if !(share > 0.0 && share <= 1.0) {
+                return Err(wrong(key, "a number above 0 and up to 1", number(share)));
+            }
+        }
         check_probability("augment.mirror", f64::from(self.augment.mirror))?;
         if !(0.0..=0.5).contains(&self.augment.padding) {
             return Err(wrong("augment.padding", "0 to 0.5", self.augment.padding));
@@ -201,11 +207,6 @@ impl ClassifierConfig {
         if self.model.weights == Weights::Coco {
             let expected = "none, imagenet or a file for a classifier";
             return Err(wrong("model.weights", expected, "coco"));
-        }
-        if self.training.extra_layers_lr.is_some() {
-            return Err(Error::Config(
-                "training.extra-layers-lr: a classifier has no extra layers".into(),
-            ));
         }
         Ok(())
     }
@@ -234,13 +235,9 @@ mod tests {
     fn errors_name_the_option() {
         for (section, name) in [
             ("val-share = 1.0", "val-share"),
-            ("trainval = 1.5", "share of trainval"),
-            ("train = 0.0", "share of train "),
+            ("trainval = 1.5", "data.trainval"),
+            ("train = 0.0", "data.train"),
             ("[model]\nweights = \"coco\"", "model.weights"),
-            (
-                "[training]\nextra-layers-lr = 0.1",
-                "training.extra-layers-lr",
-            ),
             ("[augment]\niou-crop = true", "iou-crop"),
             ("[augment]\npadding = 0.6", "augment.padding"),
         ] {

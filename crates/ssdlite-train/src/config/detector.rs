@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::{PostProcessing, Suppression};
 use ssdlite_data::split::Split;
 
 use super::model::ModelOptions;
 use super::training::{LoaderOptions, TrainingOptions};
 use super::{
-    absolute, check_not_negative, check_probability, check_share, from_toml, to_toml, wrong,
+    absolute, check_not_negative, check_probability, check_share, check_whole, from_toml, to_toml,
+    wrong,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Which images a detector learns from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,8 +193,8 @@ impl DetectorConfig {
     /// Reads a `config.toml`.
     ///
     /// # Errors
-    /// [`Error::Config`] with line and key for anything that is not such a
-    /// file, and what [`Self::validate`] finds.
+    /// [`Error::Config`](crate::Error::Config) with line and key for anything that is not
+    /// such a file, and what [`Self::validate`] finds.
     pub fn from_toml(text: &str) -> Result<Self> {
         let config: Self = from_toml(text)?;
         config.validate()?;
@@ -203,7 +205,7 @@ impl DetectorConfig {
     /// resumed or repeated from any folder.
     ///
     /// # Errors
-    /// [`Error::Io`] for an empty path, or if the current folder is gone.
+    /// [`Error::Io`](crate::Error::Io) for an empty path, or if the current folder is gone.
     pub fn with_absolute_paths(mut self) -> Result<Self> {
         self.data.path = absolute(&self.data.path)?;
         self.model.weights = self.model.weights.absolute()?;
@@ -213,7 +215,7 @@ impl DetectorConfig {
     /// The text of a `config.toml` that [`Self::from_toml`] reads back.
     ///
     /// # Errors
-    /// [`Error::Config`] for a path that is not UTF-8.
+    /// [`Error::Config`](crate::Error::Config) for a path that is not UTF-8.
     pub fn to_toml(&self) -> Result<String> {
         to_toml(self)
     }
@@ -221,7 +223,7 @@ impl DetectorConfig {
     /// Checks all options.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first wrong option.
+    /// [`Error::Setting`](crate::Error::Setting) for the first wrong key.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         self.training.validate()?;
@@ -238,10 +240,16 @@ impl DetectorConfig {
         if self.evaluation.every == 0 {
             return Err(wrong("evaluation.every", "at least one epoch", 0));
         }
-        self.evaluation
-            .post_processing()
-            .validate()
-            .map_err(|error| Error::Config(format!("evaluation: {error}")))
+        let evaluation = &self.evaluation;
+        check_probability("evaluation.score", f64::from(evaluation.score))?;
+        check_probability("evaluation.nms", f64::from(evaluation.nms))?;
+        for (key, boxes) in [
+            ("evaluation.candidates", evaluation.candidates),
+            ("evaluation.max-detections", evaluation.max_detections),
+        ] {
+            check_whole(key, 1..=MOST_BOXES, boxes)?;
+        }
+        Ok(())
     }
 }
 
@@ -301,16 +309,18 @@ mod tests {
             ("[training]\nbatch = 100000000", "training.batch"),
             ("[training]\nthreads = 257", "training.threads"),
             ("[loader]\nworkers = 257", "loader.workers"),
-            ("[training]\nnesterov = true", "training.nesterov"),
-            (
-                "[training]\nschedule = \"multi-step\"",
-                "training.milestones",
-            ),
+            ("[training]\nschedule = \"multi-step\"", "training.schedule"),
             ("[training]\nmilestones = [3.0, 2.0]", "training.milestones"),
             ("[model]\nsize = 5", "model.size"),
             ("[model]\nwidth = 0.0", "model.width"),
             ("[augment]\nmirror = 1.5", "augment.mirror"),
-            ("[evaluation]\nnms = 2.0", "evaluation"),
+            ("[evaluation]\nnms = 2.0", "evaluation.nms"),
+            ("[evaluation]\nscore = nan", "evaluation.score"),
+            ("[evaluation]\ncandidates = 0", "evaluation.candidates"),
+            (
+                "[evaluation]\nmax-detections = 10001",
+                "evaluation.max-detections",
+            ),
             ("[loss]\nnegative-ratio = -1.0", "loss.negative-ratio"),
         ] {
             let error = error_of(section);

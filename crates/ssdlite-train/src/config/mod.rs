@@ -6,10 +6,12 @@
 
 mod classifier;
 mod detector;
+mod ignored;
 mod message;
 mod model;
 mod training;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -23,6 +25,7 @@ pub use detector::{
     DetectorAugmentOptions, DetectorConfig, DetectorDataOptions, DetectorEvaluationOptions,
     DetectorLossOptions,
 };
+pub use ignored::Ignored;
 pub use model::{ModelOptions, Weights};
 pub use training::{
     DeviceKind, Freeze, LoaderOptions, OptimizerKind, ScheduleKind, TrainingOptions,
@@ -114,9 +117,10 @@ fn to_toml<C: Serialize>(config: &C) -> Result<String> {
     toml::to_string(config).map_err(|error| Error::Config(error.to_string()))
 }
 
-/// An error about an option: `training.lr: expected ..., found ...`.
-fn wrong(option: &str, expected: &str, found: impl std::fmt::Display) -> Error {
-    Error::Config(format!("{option}: expected {expected}, found {found}"))
+/// An error about a key: `training.lr: expected ..., found ...`.
+fn wrong(key: &'static str, expected: &str, found: impl std::fmt::Display) -> Error {
+    let fault = format!("expected {expected}, found {found}");
+    Error::Setting { key, fault }
 }
 
 /// A number as a user writes it: no hundreds of digits.
@@ -129,42 +133,51 @@ fn number(value: f64) -> String {
 }
 
 /// Checks that a number is finite and at least 0.
-fn check_not_negative(option: &str, value: f64) -> Result<()> {
+fn check_not_negative(key: &'static str, value: f64) -> Result<()> {
     if value.is_finite() && value >= 0.0 {
         Ok(())
     } else {
-        Err(wrong(option, "a number of 0 or more", number(value)))
+        Err(wrong(key, "a number of 0 or more", number(value)))
     }
 }
 
 /// Checks that a number is finite and above 0.
-fn check_positive(option: &str, value: f64) -> Result<()> {
+fn check_positive(key: &'static str, value: f64) -> Result<()> {
     if value.is_finite() && value > 0.0 {
         Ok(())
     } else {
-        Err(wrong(option, "a number above 0", number(value)))
+        Err(wrong(key, "a number above 0", number(value)))
     }
 }
 
 /// Checks that a number is at least 0 and less than 1.
-fn check_share(option: &str, value: f64) -> Result<()> {
+fn check_share(key: &'static str, value: f64) -> Result<()> {
     if (0.0..1.0).contains(&value) {
         Ok(())
     } else {
         Err(wrong(
-            option,
+            key,
             "a number of 0 or more and below 1",
             number(value),
         ))
     }
 }
 
+/// Checks that a whole number is within a range.
+fn check_whole(key: &'static str, range: RangeInclusive<usize>, value: usize) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("a whole number of {} to {}", range.start(), range.end());
+    Err(wrong(key, &expected, value))
+}
+
 /// Checks that a number is 0 to 1.
-fn check_probability(option: &str, value: f64) -> Result<()> {
+fn check_probability(key: &'static str, value: f64) -> Result<()> {
     if (0.0..=1.0).contains(&value) {
         Ok(())
     } else {
-        Err(wrong(option, "a number of 0 to 1", number(value)))
+        Err(wrong(key, "a number of 0 to 1", number(value)))
     }
 }
 

@@ -6,7 +6,7 @@ use ssdlite_data::loader::MAX_WORKERS;
 use ssdlite_infer::MOST_THREADS;
 
 use super::{check_not_negative, check_positive, check_share, wrong};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::step::{Decay, Schedule};
 
 /// The most images of a step: several times what the memory of a large GPU
@@ -256,20 +256,13 @@ impl TrainingOptions {
         check_positive("training.gamma", self.gamma)?;
         check_not_negative("training.weight-decay", self.weight_decay)?;
         check_not_negative("training.clip-norm", self.clip_norm)?;
-        if self.nesterov && self.optimizer == OptimizerKind::AdamW {
-            return Err(Error::Config(
-                "training.nesterov: only the optimizer sgd has it, found adamw".into(),
-            ));
-        }
         self.validate_milestones()
     }
 
     fn validate_milestones(&self) -> Result<()> {
         if self.schedule == ScheduleKind::MultiStep && self.milestones.is_empty() {
-            return Err(Error::Config(
-                "training.milestones: the multi-step schedule needs at least one epoch, found none"
-                    .into(),
-            ));
+            let expected = "`milestones` with multi-step, at least one epoch";
+            return Err(wrong("training.schedule", expected, "none"));
         }
         for &milestone in &self.milestones {
             check_positive("training.milestones", milestone)?;

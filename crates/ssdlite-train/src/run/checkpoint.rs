@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use ssdlite_core::ClassNames;
 use ssdlite_core::random::Fnv1a;
+use ssdlite_files::counted;
 use ssdlite_model::MAX_MODEL_BYTES;
 use ssdlite_model::safetensors::{self, Contents, Numbers, RawNumbers, TensorView};
 
@@ -172,7 +173,7 @@ impl DataMark {
             Some("other training images".into())
         } else if self.steps_per_epoch != found.steps_per_epoch {
             let (was, is) = (self.steps_per_epoch, found.steps_per_epoch);
-            Some(format!("{is} steps an epoch, not {was}"))
+            Some(format!("{} an epoch, not {was}", counted(is, "step")))
         } else {
             None
         }

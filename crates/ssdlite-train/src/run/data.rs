@@ -10,6 +10,7 @@ use ssdlite_data::finding::{Finding, Reading};
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
 use ssdlite_data::{ClassificationSet, DetectionSet, Split, SplitShares};
+use ssdlite_files::counted;
 use ssdlite_image::Limits;
 use ssdlite_image::decode::decode_file;
 
@@ -68,9 +69,9 @@ impl RunData<DetectionSet> {
             Some(validation) => match shared_images(&training, validation) {
                 0 => {}
                 shared => observer.warning(&format!(
-                    "{shared} of the {} images of {val} are in {train} too: scores on images \
+                    "{shared} of {} of {val} also in {train}: scores on images \
                      that were learnt from are too good to pick a network by",
-                    validation.images.len()
+                    counted(validation.images.len(), "image")
                 )),
             },
         }
@@ -156,9 +157,8 @@ fn expect_objects(
     }
     if small > 0 {
         observer.warning(&format!(
-            "{small} of the {} objects of {split} are {too_small}, and not learnt: a larger \
-             --size shows them",
-            small + learnt
+            "not learnt: {small} of {} of {split}, {too_small}; a larger --size shows more",
+            counted(small + learnt, "object")
         ));
     }
     tell_unlearnt(&set.classes, &classes, "objects", observer);
@@ -237,10 +237,12 @@ fn expect_judge(is_there: bool, training: &TrainingOptions, expected: &str) -> R
     if is_there || training.patience == 0 {
         return Ok(());
     }
-    Err(Error::Config(format!(
-        "training.patience: expected {expected} to judge the epochs by, found none; 0 trains all \
-         epochs"
-    )))
+    Err(Error::Setting {
+        key: "training.patience",
+        fault: format!(
+            "expected {expected} to judge the epochs by, found none; 0 trains all epochs"
+        ),
+    })
 }
 
 /// Lets the observer hear what is wrong.

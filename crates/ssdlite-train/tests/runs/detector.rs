@@ -235,7 +235,7 @@ fn images_that_are_learnt_and_evaluated_are_counted() {
         panic!("{:?}", notes.warnings);
     };
     assert!(
-        warning.starts_with("1 of the 1 images of val are in trainval too"),
+        warning.starts_with("1 of 1 image of val also in trainval: "),
         "{warning}"
     );
     config.data.train_split = Split::Train;

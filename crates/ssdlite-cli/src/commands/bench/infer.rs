@@ -11,7 +11,8 @@ use ssdlite_infer::bench::{self, BenchOptions, Report};
 use ssdlite_infer::{Classifier, Detector, DetectorOptions, RunOptions};
 
 use super::{BenchArgs, TaskArg};
-use crate::console;
+use crate::args::number::whole;
+use crate::console::{self, counted};
 use crate::outcome::Outcome;
 
 #[derive(Args)]
@@ -19,10 +20,10 @@ pub(crate) struct BenchInferArgs {
     #[command(flatten)]
     bench: BenchArgs,
     /// Images in a batch
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole(1..=bench::MOST_IMAGES))]
     batch: usize,
     /// Runs to measure, after a few that don't count
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = whole(1..=bench::MOST_RUNS))]
     runs: usize,
     /// Show each layer
     #[arg(long)]
@@ -56,6 +57,7 @@ struct LayerJson {
 impl BenchInferArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         let args = &self.bench;
+        args.check()?;
         let run = RunOptions {
             threads: NonZeroUsize::new(args.threads),
             ..RunOptions::default()
@@ -139,8 +141,12 @@ fn milliseconds(time: Duration) -> f64 {
 fn text(report: &Json, batch: usize) -> String {
     let gflops = 2e-6 * report.macs as f64 * batch as f64 / report.median_ms;
     let mut text = format!(
-        "{:.2} ms (at best {:.2}) on {} threads with {}, {gflops:.0} of {:.0} GFLOP/s",
-        report.median_ms, report.min_ms, report.threads, report.isa, report.peak_gflops
+        "{:.2} ms (at best {:.2}) on {} with {}, {gflops:.0} of {:.0} GFLOP/s",
+        report.median_ms,
+        report.min_ms,
+        counted(report.threads as u64, "thread"),
+        report.isa,
+        report.peak_gflops
     );
     if !report.layers.is_empty() {
         text += &format!(

@@ -5,11 +5,15 @@ mod train;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
+use ssdlite_core::classes::MAX_CLASSES;
+use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
+use ssdlite_infer::MOST_THREADS;
 
 use self::infer::BenchInferArgs;
 use self::train::BenchTrainArgs;
 use crate::args::network::BackboneArg;
-use crate::outcome::Outcome;
+use crate::args::number::whole;
+use crate::outcome::{Outcome, UsageError};
 
 #[derive(Subcommand)]
 pub(crate) enum BenchCommand {
@@ -38,17 +42,35 @@ struct BenchArgs {
     #[arg(long, value_enum, default_value_t = BackboneArg::Small)]
     backbone: BackboneArg,
     /// Side of the images, in pixels
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 300, value_parser = whole(MIN_INPUT_SIDE..=MAX_INPUT_SIDE))]
     size: u32,
     /// Classes; for a detector they count the background, as in torchvision
-    #[arg(long, default_value_t = 21)]
+    #[arg(long, default_value_t = 21, value_parser = whole(1..=MAX_CLASSES + 1))]
     classes: usize,
     /// Threads that share the work; 0 for all cores
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS.get()))]
     threads: usize,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+impl BenchArgs {
+    /// Refuses a number of classes that the task can't have.
+    fn check(&self) -> Result<()> {
+        let (least, most) = match self.task {
+            TaskArg::Classify => (1, MAX_CLASSES),
+            TaskArg::Detect => (2, MAX_CLASSES + 1),
+        };
+        if (least..=most).contains(&self.classes) {
+            return Ok(());
+        }
+        let found = self.classes;
+        Err(UsageError(format!(
+            "--classes: expected a whole number of {least} to {most}, found {found}"
+        ))
+        .into())
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]

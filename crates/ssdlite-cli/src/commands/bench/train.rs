@@ -3,24 +3,27 @@
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
+use ssdlite_infer::bench::MOST_IMAGES;
+use ssdlite_train::bench::MOST_STEPS;
 use ssdlite_train::config::DeviceKind;
 use ssdlite_train::{BenchTask, BenchTrainOptions, BenchTrainReport, bench_train};
 
 use super::{BenchArgs, TaskArg};
 use crate::args::network::DeviceArg;
+use crate::args::number::whole;
 use crate::console;
 use crate::device::device_from_kind;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, UsageError};
 
 #[derive(Args)]
 pub(crate) struct BenchTrainArgs {
     #[command(flatten)]
     bench: BenchArgs,
     /// Images in a batch
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, default_value_t = 24, value_parser = whole(1..=MOST_IMAGES))]
     batch: usize,
     /// Steps to measure, after a few that don't count
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = whole(1..=MOST_STEPS))]
     steps: usize,
     /// Where the steps are done
     #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
@@ -37,6 +40,7 @@ struct Json {
 impl BenchTrainArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         let bench = self.bench;
+        bench.check()?;
         let options = BenchTrainOptions {
             task: match bench.task {
                 TaskArg::Detect => BenchTask::Detect,
@@ -50,7 +54,11 @@ impl BenchTrainArgs {
             steps: self.steps,
         };
         let device = DeviceKind::from(self.device);
-        let report = bench_train(&options, device_from_kind(device)?.as_ref())?;
+        let report = bench_train(&options, device_from_kind(device)?.as_ref());
+        let report = report.map_err(|error| match error {
+            ssdlite_train::Error::Config(message) => UsageError(message).into(),
+            other => anyhow::Error::from(other),
+        })?;
         if bench.json {
             console::json(&Json { report, device })?;
         } else {

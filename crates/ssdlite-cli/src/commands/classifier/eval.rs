@@ -11,12 +11,15 @@ use ssdlite_infer::Classifier;
 use ssdlite_train::division_from_info;
 
 use crate::args::model::ModelArg;
+use crate::args::split::split;
 use crate::console;
 use crate::evaluation::classifier::{evaluate, save};
 use crate::evaluation::words::top1_text;
 use crate::models::run_options;
 use crate::outcome::Outcome;
 use crate::output::findings::{warn_of, warn_of_reading};
+use crate::paths::expect_folder_there;
+use crate::signals::finish_writing;
 
 #[derive(Args)]
 pub(crate) struct ClassifierEvalArgs {
@@ -25,8 +28,8 @@ pub(crate) struct ClassifierEvalArgs {
     /// A folder of images in class folders, under train, val and test, or alone and
     /// then divided at random as the model's was
     data: PathBuf,
-    /// train, val, trainval or test
-    #[arg(long, default_value_t = Split::Test)]
+    /// Which part of the data
+    #[arg(long, default_value_t = Split::Test, value_parser = split())]
     split: Split,
     /// Save the confusion matrix and all numbers in this folder
     #[arg(long, value_name = "DIR")]
@@ -41,6 +44,7 @@ impl ClassifierEvalArgs {
         // Images, not layers, are shared out among threads.
         let options = run_options(Some(NonZeroUsize::MIN));
         let classifier = Classifier::load_with(self.model.file()?, &options)?;
+        expect_folder_there(&self.data)?;
         let folder = ImageFolder::open(&self.data)?;
         warn_of(folder.findings());
         let reading = folder.read(
@@ -60,6 +64,7 @@ impl ClassifierEvalArgs {
             console::text(top1_text(&report, self.split))?;
         }
         if let Some(folder) = &self.save {
+            finish_writing()?;
             save(&report, folder)?;
         }
         Ok(Outcome::from_failures(

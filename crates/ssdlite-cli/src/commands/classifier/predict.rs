@@ -3,19 +3,24 @@
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
+use ssdlite_core::classes::MAX_CLASSES;
 use ssdlite_infer::Classifier;
 use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
 use crate::args::limits::LimitArgs;
 use crate::args::model::ModelArg;
+use crate::args::number::whole;
 use crate::args::threads::threads;
-use crate::console;
+use crate::console::{self, counted};
 use crate::models::run_options;
-use crate::outcome::{Outcome, for_each_input, told_files};
+use crate::outcome::{Outcome, for_each_input, inputs_of_all, told_files};
+use crate::output::training_progress::duration_text;
+use crate::paths::source_from_argument;
 
 #[derive(Args)]
 pub(crate) struct PredictArgs {
@@ -25,7 +30,7 @@ pub(crate) struct PredictArgs {
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<OsString>,
     /// So many classes an image
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = whole(1..=MAX_CLASSES))]
     top: usize,
     /// Threads, 1 to 256 [default: all cores]
     #[arg(long, value_parser = threads)]
@@ -52,10 +57,20 @@ struct ScoreJson<'a> {
 impl PredictArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         let classifier = Classifier::load_with(self.model.file()?, &run_options(self.threads))?;
-        for_each_input(&self.images, image_files, |path| {
+        let images = inputs_of_all(&self.images, image_files);
+        let (start, mut named) = (Instant::now(), 0_u64);
+        let outcome = for_each_input(images, |path| {
             self.predict(&classifier, &path)?;
+            named += 1;
             Ok(Outcome::Done)
-        })
+        })?;
+        if named > 0 {
+            let (images, time) = (counted(named, "image"), start.elapsed());
+            let rate = named as f64 / time.as_secs_f64();
+            let time = duration_text(time);
+            console::note(&format!("{images}; {time}, {rate:.1} images/s"));
+        }
+        Ok(outcome)
     }
 
     fn predict(&self, classifier: &Classifier, path: &Path) -> Result<()> {
@@ -85,7 +100,7 @@ impl PredictArgs {
 
 /// The image files that an argument names.
 fn image_files(argument: &OsStr) -> Result<Vec<Result<PathBuf>>> {
-    let found = match Source::parse(argument)? {
+    let found = match source_from_argument(argument)? {
         Source::Files(found) => found,
         live => {
             let name = LiveInput::from_source(live)?.name();

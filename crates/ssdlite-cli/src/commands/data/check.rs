@@ -8,7 +8,7 @@ use ssdlite_data::check::CheckReport;
 use ssdlite_data::finding::Severity;
 
 use crate::args::reading::ReadingArgs;
-use crate::console;
+use crate::console::{self, counted};
 use crate::outcome::Outcome;
 
 #[derive(Args)]
@@ -30,6 +30,7 @@ struct CheckTotals {
 
 impl CheckArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
+        self.reading.expect_there()?;
         let report = match DataFolder::open(&self.reading.data)? {
             DataFolder::Voc(folder) => folder.check(&self.reading.voc_options()?)?,
             DataFolder::Images(folder) => folder.check(&self.reading.folder_options()?)?,
@@ -63,8 +64,12 @@ impl CheckArgs {
             console::text(format_args!("{severity}: {finding}"))?;
         }
         console::text(format_args!(
-            "{} sound images with {} objects; {} errors, {} warnings ({} when training)",
-            totals.images, totals.objects, totals.errors, totals.warnings, report.losses
+            "{} with {}; {}, {} ({} when training)",
+            counted(totals.images, "sound image"),
+            counted(totals.objects, "object"),
+            counted(totals.errors, "error"),
+            counted(totals.warnings, "warning"),
+            report.losses
         ))
     }
 }

@@ -1,18 +1,20 @@
 //! `data sample`: a rendered sample set.
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
+use ssdlite_data::Error;
 use ssdlite_data::sample::{
-    ClassificationSampleOptions, DetectionSampleOptions, write_classification_sample,
-    write_detection_sample,
+    ClassificationSampleOptions, DetectionSampleOptions, write_classification_sample_until,
+    write_detection_sample_until,
 };
 
-use crate::console;
+use crate::args::number::whole;
+use crate::console::{self, counted};
 use crate::outcome::Outcome;
+use crate::signals::stop_on_signal;
 
 #[derive(Args)]
 pub(crate) struct SampleArgs {
@@ -22,24 +24,23 @@ pub(crate) struct SampleArgs {
     #[arg(
         long,
         default_value_t = DetectionSampleOptions::default().images,
-        value_parser = number_in(&DetectionSampleOptions::IMAGES)
+        value_parser = whole(DetectionSampleOptions::IMAGES)
     )]
     images: usize,
     /// Training images a class of the classification set
     #[arg(
         long,
         default_value_t = ClassificationSampleOptions::default().train_images_per_class,
-        value_parser = number_in(&ClassificationSampleOptions::TRAIN_IMAGES_PER_CLASS)
+        value_parser = whole(ClassificationSampleOptions::TRAIN_IMAGES_PER_CLASS)
     )]
     images_per_class: usize,
     /// Another seed gives other images
-    #[arg(long, default_value_t = DetectionSampleOptions::default().seed)]
+    #[arg(
+        long,
+        default_value_t = DetectionSampleOptions::default().seed,
+        value_parser = whole(0..=u64::MAX)
+    )]
     seed: u64,
-}
-
-/// Refuses numbers outside of a range.
-fn number_in(range: &RangeInclusive<usize>) -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(*range.start() as u64..=*range.end() as u64)
 }
 
 /// Where the classification set lies in the folder of the detection set.
@@ -47,27 +48,37 @@ const CLASSIFICATION_FOLDER: &str = "classification";
 
 impl SampleArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        write_detection_sample(
-            &self.dir,
-            &DetectionSampleOptions {
-                images: self.images,
-                seed: self.seed,
-            },
-        )?;
-        let classification = self.dir.join(CLASSIFICATION_FOLDER);
-        write_classification_sample(
-            &classification,
-            &ClassificationSampleOptions {
-                train_images_per_class: self.images_per_class,
-                seed: self.seed,
-            },
-        )?;
+        let stop = stop_on_signal("stopping")?;
+        match self.write(&stop) {
+            Err(Error::Stopped) => {
+                console::note("stopped: what was not finished was removed");
+                return Ok(Outcome::Failed);
+            }
+            written => written?,
+        }
         console::note(&format!(
-            "{}: {} images with boxes\n{}: images in class folders",
+            "{}: {} with boxes\n{}: images in class folders",
             self.dir.display(),
-            self.images,
-            classification.display()
+            counted(self.images, "image"),
+            self.classification().display()
         ));
         Ok(Outcome::Done)
+    }
+
+    fn write(&self, stop: &AtomicBool) -> ssdlite_data::Result<()> {
+        let detection = DetectionSampleOptions {
+            images: self.images,
+            seed: self.seed,
+        };
+        write_detection_sample_until(&self.dir, &detection, stop)?;
+        let classification = ClassificationSampleOptions {
+            train_images_per_class: self.images_per_class,
+            seed: self.seed,
+        };
+        write_classification_sample_until(&self.classification(), &classification, stop)
+    }
+
+    fn classification(&self) -> PathBuf {
+        self.dir.join(CLASSIFICATION_FOLDER)
     }
 }

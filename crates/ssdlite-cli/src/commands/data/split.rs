@@ -9,22 +9,25 @@ use ssdlite_data::Overwrite;
 use ssdlite_data::split::{Split, SplitShares};
 use ssdlite_data::voc::VocFolder;
 
-use crate::console;
+use crate::args::number::{share, whole};
+use crate::console::{self, counted};
 use crate::outcome::Outcome;
 use crate::output::findings::warn_of;
+use crate::paths::expect_folder_there;
+use crate::signals::finish_writing;
 
 #[derive(Args)]
 pub(crate) struct SplitArgs {
     /// A folder of images with boxes (Annotations, JPEGImages)
     data: PathBuf,
     /// The part of all images that is trainval; the rest is test
-    #[arg(long, default_value_t = SplitShares::default().trainval)]
+    #[arg(long, default_value_t = SplitShares::default().trainval, value_parser = share)]
     trainval: f64,
     /// The part of trainval that is train; the rest is val
-    #[arg(long, default_value_t = SplitShares::default().train)]
+    #[arg(long, default_value_t = SplitShares::default().train, value_parser = share)]
     train: f64,
     /// Another seed gives another division
-    #[arg(long, default_value_t = SplitShares::default().seed)]
+    #[arg(long, default_value_t = SplitShares::default().seed, value_parser = whole(0..=u64::MAX))]
     seed: u64,
     /// Write new lists in the place of splits that are there already
     #[arg(long)]
@@ -43,6 +46,7 @@ impl SplitArgs {
         } else {
             Overwrite::Refuse
         };
+        expect_folder_there(&self.data)?;
         let folder = VocFolder::open(&self.data)?;
         if !self.force && Split::ALL.iter().any(|&split| folder.has_split(split)) {
             anyhow::bail!(
@@ -51,22 +55,25 @@ impl SplitArgs {
             );
         }
         warn_of(folder.findings());
+        finish_writing()?;
         let counts = folder.write_splits(&shares, overwrite)?;
         let trainval = counts.train + counts.val;
         console::text(format_args!(
-            "train {}, val {}, trainval {trainval}, test {} images",
-            counts.train, counts.val, counts.test
+            "train {}, val {}, trainval {trainval}, test {}",
+            counts.train,
+            counts.val,
+            counted(counts.test, "image")
         ))?;
         if counts.left_out > 0 {
             console::warning(&format!(
-                "{} annotations without an image are in no split",
-                counts.left_out
+                "left out of all splits: {} without an image",
+                counted(counts.left_out, "annotation")
             ));
         }
         if counts.unannotated > 0 {
             console::warning(&format!(
-                "{} images without an annotation are in no split",
-                counts.unannotated
+                "left out of all splits: {} without an annotation",
+                counted(counts.unannotated, "image")
             ));
         }
         Ok(Outcome::Done)

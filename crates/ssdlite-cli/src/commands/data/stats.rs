@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
+use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 use ssdlite_core::{ClassNames, DefaultBoxes, MobileNetV3, ModelInfo, Variant};
 use ssdlite_data::DataFolder;
 use ssdlite_data::finding::{Losses, Reading};
@@ -12,7 +13,8 @@ use ssdlite_data::stats::{ClassificationStats, DetectionStats};
 use ssdlite_data::voc::VocFolder;
 use ssdlite_train::config::ModelOptions;
 
-use crate::args::reading::ReadingArgs;
+use crate::args::number::whole;
+use crate::args::reading::{ReadingArgs, no_boxes};
 use crate::console;
 use crate::outcome::Outcome;
 use crate::output::findings::warn_of;
@@ -21,9 +23,16 @@ use crate::output::findings::warn_of;
 pub(crate) struct StatsArgs {
     #[command(flatten)]
     reading: ReadingArgs,
-    /// Side of the detector's input, in pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = ModelOptions::detector().size)]
-    size: u32,
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        value_parser = whole(MIN_INPUT_SIDE..=MAX_INPUT_SIDE),
+        help = format!(
+            "Side of the detector's input, in pixels [default: {}]",
+            ModelOptions::detector().size
+        )
+    )]
+    size: Option<u32>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -31,6 +40,7 @@ pub(crate) struct StatsArgs {
 
 impl StatsArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
+        self.reading.expect_there()?;
         match DataFolder::open(&self.reading.data)? {
             DataFolder::Voc(folder) => {
                 warn_of(folder.findings());
@@ -53,12 +63,16 @@ impl StatsArgs {
                 self.reading.data.display()
             );
         };
-        let default_boxes = default_boxes(first.classes.clone(), self.size)?;
+        let size = self.size.unwrap_or(ModelOptions::detector().size);
+        let default_boxes = default_boxes(first.classes.clone(), size)?;
         let stats = DetectionStats::new(&borrowed(&sets), &default_boxes);
         self.print(&stats, losses)
     }
 
     fn print_classification(&self, folder: &ImageFolder) -> Result<Outcome> {
+        if self.size.is_some() {
+            return Err(no_boxes("--size", &self.reading.data));
+        }
         let options = self.reading.folder_options()?;
         let read = |split| Ok(folder.read(split, &options)?);
         let (sets, losses) = read_splits(|split| folder.has_split(split), read)?;

@@ -1,5 +1,6 @@
 //! `detect`: find objects in images and videos.
 
+mod summary;
 mod video;
 
 use std::ffi::{OsStr, OsString};
@@ -12,19 +13,21 @@ use clap::Args;
 use ssdlite_core::ClassNames;
 use ssdlite_image::RgbImage;
 use ssdlite_infer::Detector;
-use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
+use ssdlite_media::{AtStart, LiveInput, MediaFile, MediaKind, Source};
 
+use self::summary::{Counts, Summary};
 use self::video::{VideoTask, settings_to_track};
 use crate::args::limits::LimitArgs;
 use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::stall::StallArgs;
 use crate::args::threads::threads;
-use crate::console;
+use crate::console::{self, counted};
 use crate::models::{Purpose, load_detector};
-use crate::outcome::{Outcome, for_each_input, told_files};
+use crate::outcome::{Outcome, UsageError, for_each_input, inputs_of_all, told_files};
 use crate::output::found::{Found, ImageJson, draw_found, json_from_found};
 use crate::output::save_folder::SaveFolder;
+use crate::paths::source_from_argument;
 use crate::signals::stop_on_signal;
 
 #[derive(Args)]
@@ -33,9 +36,8 @@ pub(crate) struct DetectArgs {
     model: ModelArg,
     /// Images, videos, folders, patterns such as `photos/*.jpg`, a camera (`0`,
     /// `/dev/video0`, `camera:NAME`) or a stream (`rtsp://`, `http://`); all but
-    /// images need the program `ffmpeg`, and cameras and streams that give a
-    /// frame in five tries go on until Ctrl-C; a file behind an address is read
-    /// once
+    /// images need the program `ffmpeg`, and cameras and streams go on until
+    /// Ctrl-C; a file behind an address is read once
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<OsString>,
     /// Save images and videos with boxes drawn in this folder, and with each
@@ -49,6 +51,9 @@ pub(crate) struct DetectArgs {
     /// Follow the objects of videos, cameras and streams: each keeps its number
     #[arg(long)]
     track: bool,
+    /// Go on trying where a camera or a stream can't be opened at the start
+    #[arg(long)]
+    retry: bool,
     /// Threads, 1 to 256 [default: all cores]
     #[arg(long, value_parser = threads)]
     threads: Option<NonZeroUsize>,
@@ -69,6 +74,8 @@ enum Input {
 
 impl DetectArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
+        let inputs = inputs_of_all(&self.sources, inputs_of);
+        self.expect_effect(&inputs)?;
         let mut detector = load_detector(
             &self.model.file()?,
             &self.post_processing,
@@ -87,21 +94,66 @@ impl DetectArgs {
             json: self.json,
             track: self.track,
             least_score,
-            stall: self.stall.duration()?,
+            stall: self.stall.duration(),
+            at_start: if self.retry {
+                AtStart::Retry
+            } else {
+                AtStart::Stop
+            },
             stop: &stop,
         };
-        for_each_input(&self.sources, inputs_of, |input| {
+        let mut summary = Summary::new(least_score);
+        let outcome = for_each_input(inputs, |input| {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Outcome::Failed);
             }
+            let (folder, summary) = (folder.as_mut(), &mut summary);
             match &input {
                 Input::Image(path) => {
-                    self.detect_in_image(&detector, least_score, path, folder.as_mut())
+                    self.detect_in_image(&detector, least_score, path, folder, summary)
                 }
-                Input::Video(path) => video.detect_in_file(path, folder.as_mut()),
-                Input::Live(input) => video.detect_in_live(input, folder.as_mut()),
+                Input::Video(path) => video.detect_in_file(path, folder, summary),
+                Input::Live(input) => video.detect_in_live(input, folder, summary),
             }
-        })
+        })?;
+        summary.tell(folder.as_ref().and_then(SaveFolder::if_used));
+        Ok(outcome)
+    }
+
+    /// Refuses options that none of the inputs takes notice of.
+    fn expect_effect(&self, inputs: &[Result<Input>]) -> Result<()> {
+        // What can't be found may be anything.
+        let any = |is: fn(&Input) -> bool| {
+            let mut inputs = inputs.iter();
+            inputs.any(|input| input.as_ref().map_or(true, is))
+        };
+        let is_live = any(|input| matches!(input, Input::Live(_)));
+        let moves = any(|input| !matches!(input, Input::Image(_)));
+        for (option, is_given, has_effect, expected) in [
+            (
+                "--track",
+                self.track,
+                moves,
+                "a video, a camera or a stream",
+            ),
+            (
+                "--stall",
+                self.stall.is_given(),
+                is_live,
+                "a camera or a stream",
+            ),
+            ("--retry", self.retry, is_live, "a camera or a stream"),
+        ] {
+            if is_given && !has_effect {
+                let found = if moves { "files" } else { "images" };
+                return Err(UsageError(format!(
+                    "{option}: this would have no effect: expected {expected} among the sources, \
+                     found {found} alone"
+                ))
+                .into());
+            }
+        }
+        Ok(())
     }
 
     fn detect_in_image(
@@ -110,19 +162,30 @@ impl DetectArgs {
         least_score: f32,
         path: &Path,
         folder: Option<&mut SaveFolder>,
+        summary: &mut Summary,
     ) -> Result<Outcome> {
         let mut image = self.limits.decode(path)?;
         let name = path.to_string_lossy();
-        let detections = detector.detect(&image).with_context(|| name.to_string())?;
-        let shown = detections
-            .into_iter()
-            .filter(|detection| detection.score >= least_score);
-        let found: Vec<Found> = shown.map(Found::from).collect();
-        self.print(&name, &image, &found, detector.classes())?;
+        let classes = detector.classes();
+        let found = detector.detect_or_nearest(&image);
+        let (mut detections, nearest) = found.with_context(|| name.to_string())?;
+        let nearest = nearest.or(detections.first().copied());
+        detections.retain(|detection| detection.score >= least_score);
+        let found: Vec<Found> = detections.into_iter().map(Found::from).collect();
+        if found.is_empty() {
+            summary.fell_short(nearest.as_ref(), classes, &name);
+        }
+        self.print(&name, &image, &found, classes)?;
         if let Some(folder) = folder {
-            draw_found(&mut image, &found, detector.classes());
+            draw_found(&mut image, &found, classes);
             folder.save_image(path, &image)?;
         }
+        let mut counts = Counts {
+            images: 1,
+            ..Counts::default()
+        };
+        counts.found(found.len());
+        summary.add(counts);
         Ok(Outcome::Done)
     }
 
@@ -141,7 +204,8 @@ impl DetectArgs {
                 detections: json_from_found(found, classes),
             });
         }
-        console::text(format_args!("{name}: {} objects", found.len()))?;
+        let objects = counted(found.len() as u64, "object");
+        console::text(format_args!("{name}: {objects}"))?;
         for found in found {
             let object = found.detection.named(classes);
             let [x1, y1, x2, y2] = object.bbox;
@@ -159,7 +223,7 @@ fn inputs_of(source: &OsStr) -> Result<Vec<Result<Input>>> {
         MediaKind::Image => Input::Image(file.path),
         MediaKind::Video => Input::Video(file.path),
     };
-    Ok(match Source::parse(source)? {
+    Ok(match source_from_argument(source)? {
         Source::Files(found) => told_files(found).map(|file| file.map(input)).collect(),
         live => vec![Ok(Input::Live(LiveInput::from_source(live)?))],
     })

@@ -1,7 +1,6 @@
 //! `detect` on videos, cameras and streams: each frame's objects, an annotated
 //! copy, objects followed from frame to frame.
 
-use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,11 +9,12 @@ use anyhow::{Context, Result, anyhow};
 use ssdlite_core::PostProcessing;
 use ssdlite_infer::Detector;
 use ssdlite_media::{
-    AtEnd, Frame, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, Tracker, TrackerOptions,
-    VideoFrames,
+    AtEnd, AtStart, Frame, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, Tracker,
+    TrackerOptions, VideoFrames,
 };
 
-use crate::console;
+use super::summary::{Counts, Summary};
+use crate::console::{self, counted};
 use crate::outcome::Outcome;
 use crate::output::found::{Found, FrameJson, draw_found, json_from_found};
 use crate::output::save_folder::SaveFolder;
@@ -23,10 +23,6 @@ use crate::output::video_progress::VideoProgress;
 
 /// How long a live source is waited for before the signal is looked at.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// How often a live source that gives no frame is tried at first: a camera may
-/// just start, while a wrong address would be tried for ever.
-const FIRST_TRIES: NonZeroU64 = NonZeroU64::new(5).unwrap();
 
 /// What is done with videos and live sources.
 pub(crate) struct VideoTask<'a> {
@@ -40,6 +36,8 @@ pub(crate) struct VideoTask<'a> {
     pub(crate) least_score: f32,
     /// How long a live source may give no frame before it is opened again.
     pub(crate) stall: Duration,
+    /// What is done with a live source that can't be opened.
+    pub(crate) at_start: AtStart,
     /// Set when it is time to end.
     pub(crate) stop: &'a AtomicBool,
 }
@@ -51,6 +49,7 @@ impl VideoTask<'_> {
         &self,
         path: &Path,
         folder: Option<&mut SaveFolder>,
+        summary: &mut Summary,
     ) -> Result<Outcome> {
         let name = path.to_string_lossy();
         let mut frames = VideoFrames::open(path)?;
@@ -59,12 +58,13 @@ impl VideoTask<'_> {
             Some(folder) => Some(SavedVideo::new(&folder.path_for(path, "mp4")?, info.sound)?),
             None => None,
         };
-        let mut work = FrameWork::new(self, &name, saved, VideoProgress::new(info.frames));
+        let progress = VideoProgress::new(info.frames);
+        let mut work = FrameWork::new(self, &name, saved, progress, summary);
         for frame in frames.by_ref() {
             if self.is_stopped() {
-                let done = work.frames;
+                let done = counted(work.counts.frames, "frame");
                 work.finish()?;
-                console::note(&format!("{name}: stopped after {done} frames"));
+                console::note(&format!("{name}: stopped after {done}"));
                 return Ok(Outcome::Failed);
             }
             match frame {
@@ -92,12 +92,13 @@ impl VideoTask<'_> {
         &self,
         input: &LiveInput,
         folder: Option<&mut SaveFolder>,
+        summary: &mut Summary,
     ) -> Result<Outcome> {
         let name = input.name();
         let options = LiveOptions {
             stall: self.stall,
             at_end: AtEnd::Stop,
-            first_tries: Some(FIRST_TRIES),
+            at_start: self.at_start,
             ..LiveOptions::default()
         };
         let source = LiveSource::open(input, options)?;
@@ -108,7 +109,8 @@ impl VideoTask<'_> {
             }
             None => None,
         };
-        let mut work = FrameWork::new(self, &name, saved, VideoProgress::new(None));
+        let progress = VideoProgress::new(None);
+        let mut work = FrameWork::new(self, &name, saved, progress, summary);
         let mut state = LiveState::Opening;
         let mut start = None;
         while !self.is_stopped() {
@@ -121,11 +123,14 @@ impl VideoTask<'_> {
             if let Some(mut frame) = frame {
                 // The saved video starts with the first frame.
                 frame.time -= *start.get_or_insert(frame.time);
-                let skipped = (frame.index + 1).saturating_sub(work.frames + 1);
+                let skipped = (frame.index + 1).saturating_sub(work.counts.frames + 1);
                 work.take(frame, Some(skipped))?;
             } else if let Some(LiveEnd { damage }) = source.end() {
                 work.finish()?;
                 return match damage {
+                    Some(damage) if start.is_none() => {
+                        Err(anyhow!("{name}: {damage}; --retry goes on trying"))
+                    }
                     Some(damage) => Err(anyhow!("{name}: {damage}")),
                     None => Ok(Outcome::Done),
                 };
@@ -171,9 +176,9 @@ struct FrameWork<'a> {
     tracker: Option<Tracker>,
     saved: Option<SavedVideo>,
     progress: VideoProgress,
-    frames: u64,
-    objects: u64,
+    counts: Counts,
     skipped: Option<u64>,
+    summary: &'a mut Summary,
 }
 
 impl<'a> FrameWork<'a> {
@@ -182,6 +187,7 @@ impl<'a> FrameWork<'a> {
         name: &'a str,
         saved: Option<SavedVideo>,
         progress: VideoProgress,
+        summary: &'a mut Summary,
     ) -> Self {
         Self {
             detector: task.detector,
@@ -191,16 +197,17 @@ impl<'a> FrameWork<'a> {
             tracker: task.track.then(|| tracker_for(task.least_score)),
             saved,
             progress,
-            frames: 0,
-            objects: 0,
+            counts: Counts::default(),
             skipped: None,
+            summary,
         }
     }
 
     fn take(&mut self, mut frame: Frame, skipped: Option<u64>) -> Result<()> {
         let classes = self.detector.classes();
-        let detections = self.detector.detect(&frame.image);
-        let detections = detections.with_context(|| self.name.to_owned())?;
+        let found = self.detector.detect_or_nearest(&frame.image);
+        let (detections, nearest) = found.with_context(|| self.name.to_owned())?;
+        let nearest = nearest.or(detections.first().copied());
         let tracks = match &mut self.tracker {
             Some(tracker) => tracker.update(&detections, frame.time),
             None => vec![None; detections.len()],
@@ -211,6 +218,9 @@ impl<'a> FrameWork<'a> {
             .filter(|(detection, _)| detection.score >= self.least_score)
             .map(|(detection, track)| Found { detection, track })
             .collect();
+        if found.is_empty() {
+            (self.summary).fell_short(nearest.as_ref(), classes, self.name);
+        }
         let line = FrameJson {
             image: self.name,
             frame: frame.index,
@@ -227,8 +237,8 @@ impl<'a> FrameWork<'a> {
             draw_found(&mut frame.image, &found, classes);
             saved.write(&frame.image, frame.time, &line)?;
         }
-        self.frames += 1;
-        self.objects += found.len() as u64;
+        self.counts.frames += 1;
+        self.counts.found(found.len());
         self.skipped = skipped;
         self.progress.frame(skipped);
         Ok(())
@@ -236,26 +246,21 @@ impl<'a> FrameWork<'a> {
 
     /// Completes what is saved, and says what was done.
     fn finish(self) -> Result<()> {
-        let seconds = self.progress.elapsed().as_secs_f64();
         drop(self.progress);
         if let Some(saved) = self.saved {
             saved.finish()?;
         }
-        if self.frames == 0 {
+        self.summary.add(self.counts);
+        if self.counts.frames == 0 || self.json {
             return Ok(());
         }
-        let (name, frames, objects) = (self.name, self.frames, self.objects);
         let skipped = match self.skipped {
             Some(skipped) => format!(", {skipped} skipped"),
             None => String::new(),
         };
-        let counts = format!("{name}: {frames} frames{skipped}, {objects} objects");
-        let rate = format!("{:.1} frames/s", frames as f64 / seconds);
-        if self.json {
-            console::note(&format!("{counts}, {rate}"));
-            return Ok(());
-        }
-        console::text(format_args!("{counts}, {rate}"))
+        let frames = counted(self.counts.frames, "frame");
+        let objects = counted(self.counts.objects, "object");
+        console::text(format_args!("{}: {frames}{skipped}, {objects}", self.name))
     }
 }
 

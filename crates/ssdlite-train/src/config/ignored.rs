@@ -1,0 +1,107 @@
+//! Keys that a configuration takes no notice of, since another key says so.
+//!
+//! To give such a key is most likely a mistake, but a file that holds all keys
+//! holds them too: what is made of it is left to the caller.
+
+use super::classifier::ClassifierConfig;
+use super::detector::DetectorConfig;
+use super::training::{Freeze, OptimizerKind, ScheduleKind, TrainingOptions};
+
+/// A key without effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// Section and key, such as `training.momentum`.
+    pub key: &'static str,
+    /// The key that makes it so, if one does.
+    pub by: Option<&'static str>,
+    /// Why, for people.
+    pub reason: &'static str,
+}
+
+const fn by(by: &'static str, key: &'static str, reason: &'static str) -> Ignored {
+    let by = Some(by);
+    Ignored { key, by, reason }
+}
+
+impl TrainingOptions {
+    fn ignored(&self) -> Vec<Ignored> {
+        let mut ignored = Vec::new();
+        if self.optimizer == OptimizerKind::AdamW {
+            let reason = "only the optimizer sgd takes notice of it, found adamw";
+            ignored.extend(
+                ["training.momentum", "training.nesterov"]
+                    .map(|key| by("training.optimizer", key, reason)),
+            );
+        }
+        if self.schedule == ScheduleKind::Cosine {
+            let reason = "only the schedule multi-step takes notice of it, found cosine";
+            ignored.extend(
+                ["training.milestones", "training.gamma"]
+                    .map(|key| by("training.schedule", key, reason)),
+            );
+        }
+        if self.freeze != Freeze::None {
+            let reason = "MobileNetV3 is frozen and doesn't learn";
+            ignored.push(by("training.freeze", "training.base-net-lr", reason));
+        }
+        ignored
+    }
+}
+
+impl DetectorConfig {
+    /// The keys that have no effect beside the others.
+    pub fn ignored(&self) -> Vec<Ignored> {
+        let mut ignored = self.training.ignored();
+        if self.training.freeze == Freeze::AllButHeads {
+            let reason = "the extra blocks are frozen and don't learn";
+            ignored.push(by("training.freeze", "training.extra-layers-lr", reason));
+        }
+        ignored
+    }
+}
+
+impl ClassifierConfig {
+    /// The keys that have no effect beside the others.
+    pub fn ignored(&self) -> Vec<Ignored> {
+        let mut ignored = self.training.ignored();
+        ignored.push(Ignored {
+            key: "training.extra-layers-lr",
+            by: None,
+            reason: "a classifier has no extra blocks",
+        });
+        ignored
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(ignored: &[Ignored]) -> Vec<&str> {
+        let mut keys: Vec<_> = ignored.iter().map(|ignored| ignored.key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    #[test]
+    fn the_optimizer_the_schedule_and_frozen_parts_make_keys_idle() {
+        let mut config = DetectorConfig::new("photos");
+        let adamw_and_cosine = [
+            "training.gamma",
+            "training.milestones",
+            "training.momentum",
+            "training.nesterov",
+        ];
+        assert_eq!(keys(&config.ignored()), adamw_and_cosine);
+        config.training.optimizer = OptimizerKind::Sgd;
+        config.training.schedule = ScheduleKind::MultiStep;
+        assert_eq!(config.ignored(), []);
+        config.training.freeze = Freeze::Backbone;
+        assert_eq!(keys(&config.ignored()), ["training.base-net-lr"]);
+        config.training.freeze = Freeze::AllButHeads;
+        let frozen = ["training.base-net-lr", "training.extra-layers-lr"];
+        assert_eq!(keys(&config.ignored()), frozen);
+        let classifier = ClassifierConfig::new("photos").ignored();
+        assert!(keys(&classifier).contains(&"training.extra-layers-lr"));
+    }
+}
