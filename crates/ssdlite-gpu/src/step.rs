@@ -69,33 +69,28 @@ impl GpuStep {
         }
     }
 
-    /// The losses, the batch's moments and the gradient of each trained tensor.
-    fn compute(
-        &self,
-        batch: Batch<'_>,
-        values: &[f32],
-    ) -> Result<(Losses, Vec<ReadMoments>, Vec<Vec<f32>>)> {
-        let tensors = self.upload(values);
+    fn forward(&self, pixels: &[f32], tensors: &[Vec<Tensor<1>>], random: u64) -> Results {
         let forward = Forward {
             graph: &self.graph,
-            tensors: &tensors,
+            tensors,
             statistics: &self.statistics,
-            random: batch.random,
+            random,
             device: &self.device,
         };
-        let Results { outputs, moments } = forward.run(self.images(batch.pixels));
-        let (read_outputs, moments) = read_results(&outputs, moments, self.options.images.get())?;
+        forward.run(self.images(pixels))
+    }
+
+    /// The losses and the gradient of each trained tensor.
+    fn compute(&self, batch: Batch<'_>, values: &[f32]) -> Result<(Losses, Vec<Vec<f32>>)> {
+        let tensors = self.upload(values);
+        let outputs = self.forward(batch.pixels, &tensors, batch.random).outputs;
         let (losses, gradients) = self.options.objective.evaluate(
-            &read_outputs,
+            &read_outputs(&outputs, self.options.images.get())?,
             batch.targets,
             self.options.images,
             self.threads,
         )?;
-        Ok((
-            losses,
-            moments,
-            self.backward(outputs, gradients, &tensors)?,
-        ))
+        Ok((losses, self.backward(outputs, gradients, &tensors)?))
     }
 
     fn images(&self, pixels: &[f32]) -> Tensor<4> {
@@ -157,8 +152,8 @@ impl GpuStep {
         read(transaction)
     }
 
-    /// Moves a node's running statistics towards the batch's.
-    fn move_running(&self, values: &mut [f32], moments: &ReadMoments) {
+    /// Counts the batch into a node's running statistics.
+    fn add_statistics(&self, values: &mut [f32], moments: &ReadMoments) {
         let slots = &self.layout.slots()[self.slots[moments.node].clone()];
         let [_, _, _, mean, variance, batches] = slots else {
             return;
@@ -173,42 +168,50 @@ impl GpuStep {
             variance: &moments.variance,
             count: moments.count,
         };
-        running.update(values, batch, self.options.momentum);
+        running.add(values, batch);
     }
 
-    fn check(&self, batch: Batch<'_>, tensors: &StepTensors<'_>) -> Result<()> {
-        let pixels = self.options.images.get() * self.options.input.cells() * 3;
-        let lengths = [
-            ("pixels", batch.pixels.len(), pixels),
-            ("tensors", tensors.values.len(), self.layout.len()),
-            ("gradients", tensors.gradients.len(), self.layout.len()),
-        ];
-        match lengths
-            .iter()
-            .find(|(_, found, expected)| found != expected)
-        {
-            None => Ok(()),
-            Some((what, found, expected)) => Err(Error::InvalidRequest(format!(
-                "{what} of a step: expected {expected} numbers, found {found}"
-            ))),
-        }
+    fn check_pixels(&self, pixels: &[f32]) -> Result<()> {
+        let expected = self.options.images.get() * self.options.input.cells() * 3;
+        check("pixels", pixels.len(), expected)
     }
 }
 
 impl TrainingStep for GpuStep {
     fn run(&mut self, batch: Batch<'_>, tensors: StepTensors<'_>) -> Result<Losses> {
-        self.check(batch, &tensors)?;
         let StepTensors { values, gradients } = tensors;
-        let (losses, moments, read) = guarded(STEP, || self.compute(batch, values))?;
-        for moments in &moments {
-            self.move_running(values, moments);
-        }
+        self.check_pixels(batch.pixels)?;
+        check("tensors", values.len(), self.layout.len())?;
+        check("gradients", gradients.len(), self.layout.len())?;
+        let (losses, read) = guarded(STEP, || self.compute(batch, values))?;
         let trained = self.layout.slots().iter().filter(|slot| slot.trained);
         for (slot, gradient) in trained.zip(read) {
             gradients[slot.range.clone()].copy_from_slice(&gradient);
         }
         Ok(losses)
     }
+
+    fn gather_statistics(&mut self, pixels: &[f32], values: &mut [f32]) -> Result<()> {
+        self.check_pixels(pixels)?;
+        check("tensors", values.len(), self.layout.len())?;
+        let moments = guarded(STEP, || {
+            let tensors = self.upload(values);
+            read_moments(self.forward(pixels, &tensors, 0).moments)
+        })?;
+        for moments in &moments {
+            self.add_statistics(values, moments);
+        }
+        Ok(())
+    }
+}
+
+fn check(what: &str, found: usize, expected: usize) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::InvalidRequest(format!(
+        "{what} of a step: expected {expected} numbers, found {found}"
+    )))
 }
 
 /// For each part of an output its numbers of one image.
@@ -238,16 +241,23 @@ fn split(output: &[f32], lengths: &[usize]) -> Vec<Vec<f32>> {
     parts
 }
 
-/// The outputs and the batch's moments in memory, in one transfer.
-fn read_results(
-    outputs: &[Vec<Tensor<2>>],
-    moments: Vec<Moments>,
-    images: usize,
-) -> Result<(Vec<Vec<f32>>, Vec<ReadMoments>)> {
+/// The outputs in memory, in one transfer.
+fn read_outputs(outputs: &[Vec<Tensor<2>>], images: usize) -> Result<Vec<Vec<f32>>> {
     let mut transaction = Transaction::default();
     for part in outputs.iter().flatten() {
         transaction = transaction.register(part.clone());
     }
+    let mut read = read(transaction)?.into_iter();
+    let joined = outputs.iter().map(|parts| {
+        let numbers: Vec<_> = read.by_ref().take(parts.len()).collect();
+        join(&numbers, &lengths(parts), images)
+    });
+    Ok(joined.collect())
+}
+
+/// The batch's moments in memory, in one transfer.
+fn read_moments(moments: Vec<Moments>) -> Result<Vec<ReadMoments>> {
+    let mut transaction = Transaction::default();
     let mut places = Vec::with_capacity(moments.len());
     for Moments {
         node,
@@ -259,12 +269,10 @@ fn read_results(
         transaction = transaction.register(mean).register(variance);
         places.push((node, count));
     }
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut read = read(transaction)?.into_iter();
-    let joined = outputs.iter().map(|parts| {
-        let numbers: Vec<_> = read.by_ref().take(parts.len()).collect();
-        join(&numbers, &lengths(parts), images)
-    });
-    let joined = joined.collect();
     let mut next = || read.next().unwrap_or_default();
     let moments = places.into_iter().map(|(node, count)| ReadMoments {
         node,
@@ -272,7 +280,7 @@ fn read_results(
         variance: next(),
         count,
     });
-    Ok((joined, moments.collect()))
+    Ok(moments.collect())
 }
 
 fn read(transaction: Transaction) -> Result<Vec<Vec<f32>>> {

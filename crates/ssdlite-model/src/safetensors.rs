@@ -201,8 +201,9 @@ fn header_length(bytes: &[u8]) -> Result<u64> {
             bytes.len()
         ))
     })?;
-    // How PyTorch's files begin: a zip archive, or a pickle of protocol 2 to 5.
-    if length.starts_with(b"PK") || matches!(length, [0x80, 2..=5, 0x8a | 0x95, ..]) {
+    // How PyTorch's files begin: a zip archive, or a pickle of protocol 2 to 5. As
+    // lengths these are over the limit, so no header has them.
+    if length.starts_with(b"PK\x03\x04") || matches!(length, [0x80, 2..=5, 0x8a | 0x95, ..]) {
         return Err(Error::Unsupported(
             "this is a PyTorch file; a model file is made of it by \
              `ssdlite import FILE --arch ARCH --classes FILE --out MODEL`"
@@ -429,4 +430,21 @@ fn place(key: &str, tensor: &TensorView<'_>, start: usize) -> Result<Range<usize
         )));
     }
     Ok(start..start + found * size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run's checkpoint, whose header grows by each epoch, was taken for a zip.
+    #[test]
+    fn a_length_that_begins_like_a_zip_is_a_length() {
+        for length in [0x4b50_u64, 0x3_4b50, 0x02_4b50, 0x8280] {
+            assert_eq!(header_length(&length.to_le_bytes()).unwrap(), length);
+        }
+        for start in [*b"PK\x03\x04\x14\0\0\0", [0x80, 2, 0x8a, 10, 0, 0, 0, 0]] {
+            let error = header_length(&start).unwrap_err();
+            assert!(error.to_string().contains("PyTorch"), "{error}");
+        }
+    }
 }

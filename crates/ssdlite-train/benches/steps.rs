@@ -88,7 +88,6 @@ fn measure(
     let options = StepOptions {
         images: NonZeroUsize::new(images).ok_or("expected an image")?,
         input,
-        momentum: 0.03,
         objective,
     };
     let mut plan = StepPlan::new(&graph, &layout, options, cpu)?;

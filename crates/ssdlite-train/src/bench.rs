@@ -19,8 +19,8 @@ use crate::config::{Freeze, OptimizerKind, TrainingOptions};
 use crate::error::{Error, Result};
 use crate::step::loss::{CrossEntropy, MultiboxLoss};
 use crate::step::{
-    Batch, CLASSIFIER_MOMENTUM, Cpu, DETECTOR_MOMENTUM, Objective, Parameters, StepOptions,
-    Targets, TensorLayout, TrainingDevice, random_values,
+    Batch, Cpu, Objective, Parameters, StepOptions, Targets, TensorLayout, TrainingDevice,
+    random_values,
 };
 use crate::threads::threads_from_option;
 
@@ -150,7 +150,6 @@ pub fn bench_train(
 /// A network and what it should say of a batch.
 struct Work {
     info: ModelInfo,
-    momentum: f64,
     objective: Objective,
     /// Class ids of images, or of default boxes with the background counted.
     labels: Vec<i32>,
@@ -174,7 +173,6 @@ impl Work {
                 class_names(options.classes)?,
                 options.size,
             ),
-            momentum: CLASSIFIER_MOMENTUM,
             objective: Objective::CrossEntropy(CrossEntropy::default()),
             labels: labels.collect(),
             regressions: Vec::new(),
@@ -203,7 +201,6 @@ impl Work {
         }
         Ok(Self {
             info,
-            momentum: DETECTOR_MOMENTUM,
             objective: Objective::Multibox(MultiboxLoss::default()),
             labels,
             regressions,
@@ -233,14 +230,15 @@ impl Work {
         let training = TrainingOptions {
             optimizer: OptimizerKind::Sgd,
             lr: 1e-3,
-            ..TrainingOptions::detector()
+            epochs: 1,
+            ..TrainingOptions::default()
         };
+        let schedule = training.schedule((WARM_UP + options.steps) as u64);
         let graph = self.info.graph();
         let layout = TensorLayout::new(&graph, Freeze::None.trained());
         let step_options = StepOptions {
             images: NonZeroUsize::new(options.batch).unwrap_or(NonZeroUsize::MIN),
             input: self.info.input(),
-            momentum: self.momentum,
             objective: self.objective,
         };
         let mut step = device.step(&graph, &layout, step_options, &cpu)?;
@@ -256,7 +254,7 @@ impl Work {
             };
             step.run(batch, parameters.step_tensors())?;
             let norm = parameters.gradient_norm();
-            parameters.update(cpu.context(), &training, number as u64, 1.0, norm);
+            parameters.update(cpu.context(), &training, &schedule, number as u64, norm);
             if number >= WARM_UP {
                 seconds.push(start.elapsed().as_secs_f64());
             }

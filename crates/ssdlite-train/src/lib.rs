@@ -22,7 +22,7 @@ pub use bench::{BenchTask, BenchTrainOptions, BenchTrainReport, bench_train};
 pub use config::{ClassifierConfig, DetectorConfig};
 pub use error::{Error, Result};
 pub use run::{
-    End, EpochReport, Observer, Outcome, Prolonged, RunData, RunFolder, RunStarted, Session, Start,
-    StepReport, Validation, division_from_info, train_classifier, train_detector,
+    ENOUGH_STEPS, End, EpochReport, Observer, Outcome, Prolonged, RunData, RunFolder, RunStarted,
+    Session, Start, StepReport, Validation, division_from_info, train_classifier, train_detector,
 };
 pub use step::{Losses, OnCpu, TrainingDevice};

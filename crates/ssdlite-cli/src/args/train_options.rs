@@ -70,10 +70,12 @@ struct ModelArgs {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Training", mut_arg("nesterov", switch))]
 struct TrainingArgs {
-    /// Passes over the training images
+    /// Passes over the training images; 0 for 100 (a classifier: 40), or as many more
+    /// as 1000 steps need
     #[arg(long)]
     epochs: Option<u32>,
-    /// Images a step
+    /// Images a step; 0 for a tenth of the training images, 8 at least and 24 at most
+    /// (a classifier: 32)
     #[arg(long)]
     batch: Option<usize>,
     /// Which optimizer
@@ -236,7 +238,7 @@ struct DetectorLossArgs {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Evaluation")]
 struct DetectorEvaluationArgs {
-    /// Epochs from one evaluation to the next
+    /// Epochs from one evaluation to the next; 0 for at least 25 steps between
     #[arg(long, value_name = "EPOCHS")]
     every: Option<u32>,
     /// Least score of a detection that counts
@@ -329,7 +331,7 @@ struct ClassifierLossArgs {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Evaluation")]
 struct ClassifierEvaluationArgs {
-    /// Epochs from one evaluation to the next
+    /// Epochs from one evaluation to the next; 0 for at least 25 steps between
     #[arg(long, value_name = "EPOCHS")]
     every: Option<u32>,
 }

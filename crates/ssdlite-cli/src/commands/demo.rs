@@ -86,18 +86,11 @@ impl DemoArgs {
     }
 }
 
-/// Trains Small from scratch, as small and as short as the sample allows.
+/// Trains Small from scratch with the defaults.
 fn train(data: &Path, folder: &RunFolder, stop: &AtomicBool) -> Result<End> {
     let mut config = DetectorConfig::new(data);
+    // Two and a half times faster than at the usual size; the sample's objects are large.
     config.model.size = 192;
-    config.training.epochs = 80;
-    config.training.batch = 16;
-    config.training.lr = 3e-3;
-    // 21 steps an epoch: a slower average would lag behind the weights.
-    config.training.ema = 0.99;
-    // The sample's objects are large, so no smaller ones need be made of them.
-    config.augment.zoom_out = 0.0;
-    config.evaluation.every = 10;
     let mut progress = TrainingProgress::new(folder.path(), false);
     let data = RunData::of_detector(&config, &mut progress)?;
     let outcome = train_detector(

@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ssdlite_train::{EpochReport, Losses, Observer, Prolonged, RunStarted, StepReport, Validation};
+use ssdlite_train::{
+    ENOUGH_STEPS, EpochReport, Losses, Observer, Prolonged, RunStarted, StepReport, Validation,
+};
 
 use crate::console::{self, counted};
+
+/// Fewer steps than these are said to be few.
+const FEW_STEPS: u64 = ENOUGH_STEPS / 2;
 
 /// Shows a run to a person; to a program as well, if asked.
 pub(crate) struct TrainingProgress {
@@ -62,13 +67,22 @@ impl Observer for TrainingProgress {
             None => "none to evaluate".into(),
         };
         self.line(&format!(
-            "{} to learn from, {validation}; {}; {} trained parameters; {} of {}",
+            "{} to learn from, {validation}; {}; {} trained parameters",
             counted(run.training_images, "image"),
             counted(run.classes.len(), "class"),
             run.trained_parameters,
-            counted(u64::from(run.epochs), "epoch"),
-            counted(run.steps_per_epoch, "step")
         ));
+        let steps = u64::from(run.epochs) * run.steps_per_epoch;
+        self.line(&format!(
+            "batch {}: {} an epoch, {}, {} in all",
+            run.batch,
+            counted(run.steps_per_epoch, "step"),
+            counted(u64::from(run.epochs), "epoch"),
+            counted(steps, "step")
+        ));
+        if let Some(advice) = advice_on_length(run, steps) {
+            self.warning(&advice);
+        }
         if run.steps_done > 0 {
             self.line(&format!("going on after step {}", run.steps_done));
         }
@@ -127,6 +141,18 @@ impl Observer for TrainingProgress {
     fn warning(&mut self, message: &str) {
         self.bar.suspend(|| console::warning(message));
     }
+}
+
+/// What to change where a run's steps are few.
+fn advice_on_length(run: &RunStarted, steps: u64) -> Option<String> {
+    let epochs = ENOUGH_STEPS.div_ceil(run.steps_per_epoch);
+    (steps < FEW_STEPS).then(|| {
+        format!(
+            "{} are few: {ENOUGH_STEPS} are usual, which `--epochs {epochs}` makes of this batch; \
+             without --epochs and --batch both are chosen by the number of images",
+            counted(steps, "step"),
+        )
+    })
 }
 
 fn validation_text(validation: &Validation) -> String {

@@ -25,7 +25,7 @@ fn a_run_leaves_its_configuration_course_models_and_checkpoints() {
     }
     let checkpoints = files_below(&run.join("checkpoints"));
     let names: Vec<_> = checkpoints.keys().map(String::as_str).collect();
-    let expected = ["step-0000000004.safetensors", "step-0000000008.safetensors"];
+    let expected = ["step-0000000000.safetensors", "step-0000000008.safetensors"];
     assert_eq!(names, expected);
     let rows = losses(run);
     assert_eq!(
@@ -186,7 +186,7 @@ const WRONG_CONFIGURATIONS: [(&str, &[&str]); 7] = [
         "[training]\n\nlr = -1.0",
         &["config.toml: line 5, `lr = -1.0`", "above 0"],
     ),
-    ("[training]\nepochs = 0", &["line 4, `epochs = 0`"]),
+    ("[training]\nwarmup = 1", &["line 4, `warmup = 1`"]),
     ("[model]\nbackbone = \"huge\"", &["huge", "large"]),
     ("[data]\npath = 7", &["line 2", "path", "a text in quotes"]),
     ("[model\n", &["config.toml: line 3"]),

@@ -222,8 +222,7 @@ fn numbers_that_can_not_be_read_are_told_in_plain_words() {
         }
     }
     for (option, value, words) in [
-        ("--epochs", "0", "at least one epoch"),
-        ("--batch", "4294967296", "1 to 4096"),
+        ("--batch", "4294967296", "up to 4096"),
         ("--threads", "4294967296", "up to 256"),
         ("--workers", "4294967296", "up to 256"),
         ("--size", "4294967295", "32 to 2048"),

@@ -93,17 +93,12 @@ pub struct ClassifierLossOptions {
 }
 
 /// How a classifier is evaluated while it trains.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClassifierEvaluationOptions {
-    /// Epochs from one evaluation to the next; the last epoch has one anyway.
+    /// Epochs from one evaluation to the next; the last epoch has one anyway. 0
+    /// leaves at least 25 steps between two.
     pub every: u32,
-}
-
-impl Default for ClassifierEvaluationOptions {
-    fn default() -> Self {
-        Self { every: 1 }
-    }
 }
 
 /// All that a classifier's training run needs.
@@ -116,7 +111,7 @@ pub struct ClassifierConfig {
     #[serde(default = "ModelOptions::classifier")]
     pub model: ModelOptions,
     /// How it is trained.
-    #[serde(default = "TrainingOptions::classifier")]
+    #[serde(default)]
     pub training: TrainingOptions,
     /// How images get into memory.
     #[serde(default)]
@@ -138,7 +133,7 @@ impl ClassifierConfig {
         Self {
             data: ClassifierDataOptions::new(path.into()),
             model: ModelOptions::classifier(),
-            training: TrainingOptions::classifier(),
+            training: TrainingOptions::default(),
             loader: LoaderOptions::default(),
             augment: ClassifierAugmentOptions::default(),
             loss: ClassifierLossOptions::default(),
@@ -201,9 +196,6 @@ impl ClassifierConfig {
             return Err(wrong("augment.padding", "0 to 0.5", self.augment.padding));
         }
         check_share("loss.label-smoothing", f64::from(self.loss.label_smoothing))?;
-        if self.evaluation.every == 0 {
-            return Err(wrong("evaluation.every", "at least one epoch", 0));
-        }
         if self.model.weights == Weights::Coco {
             let expected = "none, imagenet or a file for a classifier";
             return Err(wrong("model.weights", expected, "coco"));
@@ -228,7 +220,7 @@ mod tests {
         let text = "[data]\npath = \"photos\"\n[model]\nwidth = 0.5\n[training]\nlr = 1\n";
         let config = ClassifierConfig::from_toml(text).unwrap();
         assert_eq!((config.model.size, config.model.width), (224, 0.5));
-        assert_eq!((config.training.batch, config.training.lr), (32, 1.0));
+        assert_eq!((config.training.batch, config.training.lr), (0, 1.0));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use super::model::ModelOptions;
 use super::training::{LoaderOptions, TrainingOptions};
 use super::{
     absolute, check_not_negative, check_probability, check_share, check_whole, from_toml, to_toml,
-    wrong,
 };
 use crate::error::Result;
 
@@ -97,7 +96,8 @@ impl Default for DetectorLossOptions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DetectorEvaluationOptions {
-    /// Epochs from one evaluation to the next; the last epoch has one anyway.
+    /// Epochs from one evaluation to the next; the last epoch has one anyway. 0
+    /// leaves at least 25 steps between two.
     pub every: u32,
     /// Least score of a detection that counts.
     pub score: f32,
@@ -113,7 +113,7 @@ impl Default for DetectorEvaluationOptions {
     fn default() -> Self {
         let usual = PostProcessing::default();
         Self {
-            every: 1,
+            every: 0,
             score: PostProcessing::EVALUATION_SCORE_THRESHOLD,
             nms: PostProcessing::USUAL_MAX_IOU,
             candidates: usual.candidates_per_class,
@@ -182,7 +182,7 @@ impl DetectorConfig {
                 train_difficult: false,
             },
             model: ModelOptions::detector(),
-            training: TrainingOptions::detector(),
+            training: TrainingOptions::default(),
             loader: LoaderOptions::default(),
             augment: DetectorAugmentOptions::default(),
             loss: DetectorLossOptions::default(),
@@ -237,9 +237,6 @@ impl DetectorConfig {
         }
         check_not_negative("loss.negative-ratio", self.loss.negative_ratio)?;
         check_share("loss.label-smoothing", f64::from(self.loss.label_smoothing))?;
-        if self.evaluation.every == 0 {
-            return Err(wrong("evaluation.every", "at least one epoch", 0));
-        }
         let evaluation = &self.evaluation;
         check_probability("evaluation.score", f64::from(evaluation.score))?;
         check_probability("evaluation.nms", f64::from(evaluation.nms))?;
@@ -305,7 +302,6 @@ mod tests {
             ("[training]\nlr = -1.0", "training.lr"),
             ("[training]\nlr = nan", "training.lr"),
             ("[training]\nema = 1.0", "training.ema"),
-            ("[training]\nbatch = 0", "training.batch"),
             ("[training]\nbatch = 100000000", "training.batch"),
             ("[training]\nthreads = 257", "training.threads"),
             ("[loader]\nworkers = 257", "loader.workers"),
@@ -332,7 +328,7 @@ mod tests {
 
     #[test]
     fn schedules_count_in_steps_of_the_run() {
-        let mut training = TrainingOptions::detector();
+        let mut training = TrainingOptions::default();
         training.epochs = 10;
         training.warmup = 0.1;
         training.schedule = ScheduleKind::MultiStep;

@@ -4,15 +4,18 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ssdlite_core::ModelInfo;
+use ssdlite_core::{ClassId, ModelInfo};
 use ssdlite_data::augment::ClassifierAugment;
 use ssdlite_data::loader::{ClassificationBatch, ClassificationRecipe, Loader};
 use ssdlite_data::{ClassificationSet, SplitShares};
 use ssdlite_evaluate::ClassifierEvaluator;
-use ssdlite_image::RgbImage;
+use ssdlite_image::decode::decode_file;
+use ssdlite_image::{Limits, RgbImage};
 use ssdlite_infer::{Classifier, RunOptions};
 use ssdlite_model::ModelFile;
 
+use super::learnt;
+use super::length::UsualLength;
 use super::run_folder::RunFolder;
 use super::session::{Outcome, Session, Start};
 use super::task::{Task, evaluation_options, loader_options, training_notes, watched};
@@ -20,8 +23,8 @@ use super::trainer::{Plan, train};
 use super::{RunData, Validation, charts, images};
 use crate::config::ClassifierConfig;
 use crate::error::Result;
+use crate::step::Objective;
 use crate::step::loss::CrossEntropy;
-use crate::step::{CLASSIFIER_MOMENTUM, Objective};
 
 /// Trains a classifier as `config` says, on the data that
 /// [`RunData::of_classifier`] read for it. On a resumed run, `config` must be
@@ -36,12 +39,19 @@ pub fn train_classifier(
     run: &mut Session<'_>,
 ) -> Result<Outcome> {
     config.validate()?;
+    let config = &mut config.clone();
+    let images = data.training.images.len();
+    if let Some(note) =
+        UsualLength::CLASSIFIER.fit(&mut config.training, &mut config.evaluation.every, images)
+    {
+        run.observer.warning(&note);
+    }
     let task = ClassifierTask::new(config, data)?;
     let plan = Plan {
         training: &config.training,
         evaluate_every: config.evaluation.every,
         config: config.clone().with_absolute_paths()?.to_toml()?,
-        training_images: data.training.images.len(),
+        training_images: images,
         validation_images: data.validation.as_ref().map(|set| set.images.len()),
     };
     train(&task, plan, start, run)
@@ -91,7 +101,7 @@ struct ClassifierTask {
     loader: Loader<ClassificationBatch>,
     info: ModelInfo,
     loss: CrossEntropy,
-    evaluator: Option<ClassifierEvaluator>,
+    validation: Option<(Arc<ClassificationSet>, ClassifierEvaluator)>,
 }
 
 impl ClassifierTask {
@@ -107,8 +117,10 @@ impl ClassifierTask {
         };
         let options = loader_options(&config.training, &config.loader);
         let evaluation = evaluation_options(&config.training, &config.loader)?;
-        let validation = data.validation.as_ref();
-        let evaluator = validation.map(|set| ClassifierEvaluator::new(Arc::clone(set), evaluation));
+        let validation = data.validation.as_ref().map(|set| {
+            let evaluator = ClassifierEvaluator::new(Arc::clone(set), evaluation);
+            (Arc::clone(set), evaluator)
+        });
         Ok(Self {
             root: config.data.path.clone(),
             set: Arc::clone(&data.training),
@@ -117,7 +129,7 @@ impl ClassifierTask {
             loss: CrossEntropy {
                 label_smoothing: config.loss.label_smoothing,
             },
-            evaluator,
+            validation,
         })
     }
 }
@@ -141,10 +153,6 @@ impl Task for ClassifierTask {
         Objective::CrossEntropy(self.loss)
     }
 
-    fn momentum(&self) -> f64 {
-        CLASSIFIER_MOMENTUM
-    }
-
     fn names(&self) -> Vec<String> {
         let paths = self.set.images.iter().map(|image| &image.path);
         let within = paths.map(|path| path.strip_prefix(&self.root).unwrap_or(path));
@@ -166,19 +174,46 @@ impl Task for ClassifierTask {
     }
 
     fn has_validation(&self) -> bool {
-        self.evaluator.is_some()
+        self.validation.is_some()
     }
 
     fn validate(&self, model: &ModelFile, run: &mut Session<'_>) -> Result<Option<Validation>> {
-        let Some(evaluator) = &self.evaluator else {
+        let Some((_, evaluator)) = &self.validation else {
             return Ok(None);
         };
-        let classifier = Classifier::new(model, &RunOptions::threads(NonZeroUsize::MIN))?;
+        let classifier = on_one_thread(model)?;
         let report = watched(run, |watch| evaluator.evaluate(&classifier, watch))?;
         Ok(report.as_ref().map(Validation::from_classification))
+    }
+
+    fn fault(&self, model: &ModelFile, score: Option<f64>) -> Result<Option<String>> {
+        let set = self.validation.as_ref().map_or(&self.set, |(set, _)| set);
+        let classifier = on_one_thread(model)?;
+        let (mut found, mut truth) = (Vec::new(), Vec::new());
+        // The images lie class by class.
+        let apart = set.images.len().div_ceil(learnt::IMAGES).max(1);
+        for labelled in set.images.iter().step_by(apart) {
+            // An image that can't be read was told of before.
+            if let Ok(image) = decode_file(&labelled.path, &Limits::default()) {
+                let scores = classifier.classify(&image)?;
+                let best = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+                found.extend(best.map(ClassId::from_index));
+                truth.push(labelled.class);
+            }
+        }
+        let classes: Vec<_> = set.images.iter().map(|image| image.class).collect();
+        Ok(learnt::fault_of_classes(&found, &truth)
+            .or_else(|| learnt::fault_of_accuracy(score?, &classes)))
     }
 
     fn draw_best(&self, _model: &ModelFile, _folder: &RunFolder) -> Result<()> {
         Ok(())
     }
+}
+
+fn on_one_thread(model: &ModelFile) -> Result<Classifier> {
+    Ok(Classifier::new(
+        model,
+        &RunOptions::threads(NonZeroUsize::MIN),
+    )?)
 }

@@ -11,11 +11,14 @@ use ssdlite_data::loader::{
     DetectionBatch, DetectionRecipe, DifficultObjects, Loader, TargetEncoder,
 };
 use ssdlite_evaluate::DetectorEvaluator;
-use ssdlite_image::RgbImage;
+use ssdlite_image::decode::decode_file;
 use ssdlite_image::encode::save;
+use ssdlite_image::{Limits, RgbImage};
 use ssdlite_infer::{Detector, DetectorOptions, RunOptions};
 use ssdlite_model::ModelFile;
 
+use super::learnt::{self, Shown};
+use super::length::UsualLength;
 use super::run_folder::RunFolder;
 use super::session::{Outcome, Session, Start};
 use super::task::{Task, cache_bytes, evaluation_options, loader_options, training_notes, watched};
@@ -24,8 +27,8 @@ use super::unmatched::tell_unmatched;
 use super::{RunData, Validation, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};
+use crate::step::Objective;
 use crate::step::loss::MultiboxLoss;
-use crate::step::{DETECTOR_MOMENTUM, Objective};
 
 /// Trains a detector as `config` says, on the data that
 /// [`RunData::of_detector`] read for it. On a resumed run, `config` must be
@@ -41,13 +44,20 @@ pub fn train_detector(
     run: &mut Session<'_>,
 ) -> Result<Outcome> {
     config.validate()?;
+    let config = &mut config.clone();
+    let images = data.training.images.len();
+    if let Some(note) =
+        UsualLength::DETECTOR.fit(&mut config.training, &mut config.evaluation.every, images)
+    {
+        run.observer.warning(&note);
+    }
     let task = DetectorTask::new(config, data)?;
     tell_unmatched(&task.set, &task.targets.default_boxes, run.observer);
     let plan = Plan {
         training: &config.training,
         evaluate_every: config.evaluation.every,
         config: config.clone().with_absolute_paths()?.to_toml()?,
-        training_images: data.training.images.len(),
+        training_images: images,
         validation_images: data.validation.as_ref().map(|set| set.images.len()),
     };
     train(&task, plan, start, run)
@@ -166,10 +176,6 @@ impl Task for DetectorTask {
         Objective::Multibox(self.loss)
     }
 
-    fn momentum(&self) -> f64 {
-        DETECTOR_MOMENTUM
-    }
-
     fn names(&self) -> Vec<String> {
         let images = self.set.images.iter();
         images.map(|image| image.id.clone()).collect()
@@ -199,6 +205,19 @@ impl Task for DetectorTask {
         let evaluation = watched(run, |watch| evaluator.evaluate(&detector, watch))?;
         let least_score = self.post_processing.score_threshold;
         Ok(evaluation.map(|found| Validation::from_detections(&found, least_score)))
+    }
+
+    fn fault(&self, model: &ModelFile, score: Option<f64>) -> Result<Option<String>> {
+        let set = self.validation.as_ref().map_or(&self.set, |(set, _)| set);
+        let detector = detector_on_one_thread(model, None)?;
+        let mut images = Vec::new();
+        for annotated in set.images.iter().take(learnt::IMAGES) {
+            // An image that can't be read was told of before.
+            if let Ok(image) = decode_file(&annotated.path, &Limits::default()) {
+                images.push(Shown::new(&detector.detect(&image)?, &annotated.objects));
+            }
+        }
+        Ok(learnt::fault_of_detections(&images, score))
     }
 
     fn draw_best(&self, model: &ModelFile, folder: &RunFolder) -> Result<()> {

@@ -19,7 +19,7 @@ pub(super) fn likely_cause(training: &TrainingOptions, factor: f64) -> String {
     let (option, rate) = given.fold(("--lr", training.lr), |highest, rate| {
         if rate.1 > highest.1 { rate } else { highest }
     });
-    let usual = TrainingOptions::detector();
+    let usual = TrainingOptions::default();
     let lower = (rate / STEP_DOWN).min(usual.lr);
     let clipping = if training.clip_norm == 0.0 {
         format!(" and --clip-norm {}", usual.clip_norm)
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_highest_rate_is_named_with_a_lower_one() {
-        let mut training = TrainingOptions::detector();
+        let mut training = TrainingOptions::default();
         let cause = likely_cause(&training, 0.5);
         assert!(
             cause.contains("(2.00e-3, and 1.00e-3 in this step)"),

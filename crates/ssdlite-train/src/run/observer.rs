@@ -42,6 +42,8 @@ pub struct RunStarted {
     pub classes: Vec<String>,
     /// Numbers of the network that are trained.
     pub trained_parameters: usize,
+    /// Images a step.
+    pub batch: usize,
     /// All epochs of the run.
     pub epochs: u32,
     /// Steps in each of them.

@@ -76,9 +76,6 @@ pub(super) trait Task {
 
     fn objective(&self) -> Objective;
 
-    /// Share of the newest batch in the running statistics.
-    fn momentum(&self) -> f64;
-
     /// The training images' names in their data set, in its order.
     fn names(&self) -> Vec<String>;
 
@@ -96,6 +93,10 @@ pub(super) trait Task {
 
     /// Evaluates a model. None if it was stopped.
     fn validate(&self, model: &ModelFile, run: &mut Session<'_>) -> Result<Option<Validation>>;
+
+    /// What is wrong with what a model says of some images, if it learnt nothing;
+    /// `score` is its best one, if there is one.
+    fn fault(&self, model: &ModelFile, score: Option<f64>) -> Result<Option<String>>;
 
     /// Draws what the best model so far finds.
     fn draw_best(&self, model: &ModelFile, folder: &RunFolder) -> Result<()>;

@@ -23,7 +23,7 @@ use super::results::{EpochRow, csv_from_rows};
 use super::run_folder::write_file;
 use super::session::{End, Outcome, Session, Start};
 use super::task::{Samples, Task};
-use super::{Validation, charts};
+use super::{Validation, charts, learnt};
 use crate::config::TrainingOptions;
 use crate::error::{Error, Result};
 use crate::memory::MachineMemory;
@@ -38,6 +38,12 @@ const STEP_STREAM: u64 = 0x7374_6570;
 
 /// Share of the newest step in the running speed.
 const SPEED_SHARE: f64 = 0.1;
+
+/// The fewest steps between two checkpoints.
+const STEPS_PER_CHECKPOINT: u64 = 10;
+
+/// Training images that running statistics are taken from.
+const STATISTICS_IMAGES: usize = 128;
 
 /// What the loop goes by.
 pub(super) struct Plan<'a> {
@@ -83,7 +89,6 @@ pub(super) fn train<T: Task>(
     let options = StepOptions {
         images: NonZeroUsize::new(training.batch).unwrap_or(NonZeroUsize::MIN),
         input: task.info().input(),
-        momentum: task.momentum(),
         objective: task.objective(),
     };
     expect_memory(task, training, &layout, run, options)?;
@@ -111,7 +116,8 @@ pub(super) fn train<T: Task>(
         }
         _ => None,
     };
-    let trainer = Trainer {
+    let saved_steps = progress.steps_done;
+    let mut trainer = Trainer {
         schedule,
         task,
         plan,
@@ -122,6 +128,7 @@ pub(super) fn train<T: Task>(
         cpu,
         parameters,
         progress,
+        saved_steps,
         step_seconds: None,
         evaluation_seconds: 0.0,
     };
@@ -185,6 +192,8 @@ struct Trainer<'a, 's, T: Task> {
     cpu: Cpu,
     parameters: Parameters,
     progress: Progress,
+    /// Steps at the last checkpoint.
+    saved_steps: u64,
     /// Seconds a step over the last ones.
     step_seconds: Option<f64>,
     /// Seconds of the last evaluation.
@@ -209,10 +218,16 @@ impl<T: Task> Trainer<'_, '_, T> {
             }
             let epoch = self.epoch()?;
             if matches!(epoch, Epoch::Stopped) || !self.finish_epoch()? {
-                self.save_checkpoint()?;
                 end = End::Stopped;
                 break;
             }
+        }
+        if self.progress.steps_done > self.saved_steps {
+            self.save_course()?;
+            self.save_checkpoint()?;
+        }
+        if end != End::Stopped {
+            self.warn_if_nothing_is_learnt()?;
         }
         Ok(Outcome {
             end,
@@ -222,6 +237,21 @@ impl<T: Task> Trainer<'_, '_, T> {
         })
     }
 
+    fn warn_if_nothing_is_learnt(&mut self) -> Result<()> {
+        let best = ModelFile::read(&self.run.folder.best_model())?;
+        let score = self.progress.best;
+        let by_losses = || learnt::fault_of_losses(&self.progress.rows);
+        let fault = self.task.fault(&best, score)?;
+        let fault = fault.or_else(|| by_losses().filter(|_| score.is_none()));
+        if let Some(fault) = fault {
+            let (steps, lr) = (self.progress.steps_done, self.plan.training.lr);
+            self.run
+                .observer
+                .warning(&learnt::warning(&fault, steps, lr));
+        }
+        Ok(())
+    }
+
     fn report_start(&mut self, weights: Option<String>, prolonged: Option<Prolonged>) {
         let info = self.task.info();
         self.run.observer.started(&RunStarted {
@@ -229,6 +259,7 @@ impl<T: Task> Trainer<'_, '_, T> {
             validation_images: self.plan.validation_images,
             classes: info.classes.iter().map(str::to_owned).collect(),
             trained_parameters: self.parameters.layout().trained_count(),
+            batch: self.plan.training.batch,
             epochs: self.plan.training.epochs,
             steps_per_epoch: self.data.steps_per_epoch,
             steps_done: self.progress.steps_done,
@@ -292,14 +323,13 @@ impl<T: Task> Trainer<'_, '_, T> {
                 });
             }
         }
-        let factor = self.schedule.factor(step);
         let cx = self.cpu.context();
         self.parameters
-            .update(cx, training, step, factor, gradient_norm);
+            .update(cx, training, &self.schedule, step, gradient_norm);
         self.progress.add(losses);
         Ok(StepOutcome {
             losses,
-            lr: training.lr * factor,
+            lr: training.lr * self.schedule.factor(step),
             gradient_norm,
         })
     }
@@ -338,7 +368,9 @@ impl<T: Task> Trainer<'_, '_, T> {
         let mut is_best = false;
         if self.is_evaluated(epoch) {
             let started = Instant::now();
-            let averaged = self.parameters.averaged_model(self.task.info().clone())?;
+            let Some(averaged) = self.averaged_model()? else {
+                return Ok(false);
+            };
             if self.task.has_validation() {
                 validation = self.task.validate(&averaged, self.run)?;
                 if validation.is_none() {
@@ -361,7 +393,40 @@ impl<T: Task> Trainer<'_, '_, T> {
             self.progress.seconds_evaluating = self.evaluation_seconds;
         }
         self.report_epoch(validation, is_best)?;
-        self.save_checkpoint()?;
+        self.save_if_due()?;
+        Ok(true)
+    }
+
+    /// The averaged weights, with running statistics that are taken anew for them
+    /// over training images; none if it was stopped.
+    fn averaged_model(&mut self) -> Result<Option<ModelFile>> {
+        let mut values = self.parameters.averages();
+        if self.parameters.layout().has_statistics() && !self.gather_statistics(&mut values)? {
+            return Ok(None);
+        }
+        let info = self.task.info().clone();
+        Ok(Some(self.parameters.model(info, &values)?))
+    }
+
+    /// Takes the running statistics of parts that train over images as they are
+    /// learnt from. False if it was stopped.
+    fn gather_statistics(&mut self, values: &mut [f32]) -> Result<bool> {
+        let mut left = STATISTICS_IMAGES.div_ceil(self.plan.training.batch);
+        let mut epoch = u64::from(self.progress.epochs_done);
+        // The batches of the epoch just done, then of those that follow.
+        while left > 0 {
+            let mut batches = self.task.loader().epoch(epoch, 0)?;
+            while left > 0
+                && let Some(batch) = self.next_batch(&mut batches)?
+            {
+                if self.is_stopped() {
+                    return Ok(false);
+                }
+                self.step.gather_statistics(batch.pixels(), values)?;
+                left -= 1;
+            }
+            epoch += 1;
+        }
         Ok(true)
     }
 
@@ -421,15 +486,33 @@ impl<T: Task> Trainer<'_, '_, T> {
             is_best,
         };
         self.progress.close_epoch(row);
-        let csv = csv_from_rows(&self.progress.rows);
-        write_file(&self.run.folder.results_csv(), csv.as_bytes())?;
-        let course = charts::course(&self.progress.rows);
-        save(&self.run.folder.results_png(), &course)?;
         self.run.observer.epoch(&report);
         Ok(())
     }
 
-    fn save_checkpoint(&self) -> Result<()> {
+    /// Saves the course of the run and a checkpoint. Not after each of many short
+    /// epochs, which take less time than that.
+    fn save_if_due(&mut self) -> Result<()> {
+        let is_last = self.progress.epochs_done == self.plan.training.epochs;
+        if !is_last && self.progress.steps_done < self.saved_steps + STEPS_PER_CHECKPOINT {
+            return Ok(());
+        }
+        self.save_course()?;
+        self.save_checkpoint()
+    }
+
+    fn save_course(&self) -> Result<()> {
+        if self.progress.rows.is_empty() {
+            return Ok(());
+        }
+        let csv = csv_from_rows(&self.progress.rows);
+        write_file(&self.run.folder.results_csv(), csv.as_bytes())?;
+        let course = charts::course(&self.progress.rows);
+        Ok(save(&self.run.folder.results_png(), &course)?)
+    }
+
+    fn save_checkpoint(&mut self) -> Result<()> {
+        self.saved_steps = self.progress.steps_done;
         let folder = self.run.folder.checkpoints();
         let place = Place {
             data: &self.data,

@@ -34,14 +34,6 @@ pub use tensors::{TensorLayout, TensorSlot};
 
 use crate::error::{Error, Result};
 
-/// Share of the newest batch in the running statistics of a classifier:
-/// torchvision's `mobilenetv3.py`.
-pub const CLASSIFIER_MOMENTUM: f64 = 0.01;
-
-/// Share of the newest batch in the running statistics of a detector:
-/// torchvision's `ssdlite.py`.
-pub const DETECTOR_MOMENTUM: f64 = 0.03;
-
 /// Losses, of one step or as a mean over several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Losses {
@@ -69,13 +61,12 @@ pub struct Batch<'a> {
     pub random: u64,
 }
 
-/// The vectors that a step reads and writes, all of the network's
+/// The vectors that a step reads and writes, both of the network's
 /// [`TensorLayout`].
 #[derive(Debug)]
 pub struct StepTensors<'a> {
-    /// Parameters, which are read, and running statistics, which are moved
-    /// towards the batch's.
-    pub values: &'a mut [f32],
+    /// Parameters, and the running statistics of parts that don't train.
+    pub values: &'a [f32],
     /// The ranges of trained parameters receive the gradients; nothing is
     /// written to the others.
     pub gradients: &'a mut [f32],
@@ -88,8 +79,6 @@ pub struct StepOptions {
     pub images: NonZeroUsize,
     /// Size of the images.
     pub input: MapSize,
-    /// Share of the newest batch in the running statistics.
-    pub momentum: f64,
     /// The loss.
     pub objective: Objective,
 }
@@ -188,4 +177,11 @@ pub trait TrainingStep {
     /// [`crate::Error::InvalidRequest`] for a batch of another size than the one that
     /// this was made for.
     fn run(&mut self, batch: Batch<'_>, tensors: StepTensors<'_>) -> Result<Losses>;
+
+    /// Counts a batch of `pixels`, `[images, height, width, 3]`, into the running
+    /// statistics of the parts that train, which lie in `values`.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    fn gather_statistics(&mut self, pixels: &[f32], values: &mut [f32]) -> Result<()>;
 }

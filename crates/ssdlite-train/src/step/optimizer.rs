@@ -122,12 +122,15 @@ impl Optimizer {
     }
 }
 
-/// The decay of a moving average after `step` steps: `decay` in the end, less
-/// at first, so that the first weights don't linger:
+/// The decay of a moving average after `step` of all `steps`: `decay` in the end,
+/// less at first, so that the first weights don't linger:
 /// `min(decay, (1 + step) / (10 + step))`, as TensorFlow's
-/// `ExponentialMovingAverage`.
-pub(crate) fn average_decay(decay: f64, step: u64) -> f32 {
-    decay.min((1.0 + step as f64) / (10.0 + step as f64)) as f32
+/// `ExponentialMovingAverage`. Nor does it look back, `1 / (1 - decay)` steps, over
+/// more than a tenth of the run: what came before was learnt since.
+pub(crate) fn average_decay(decay: f64, step: u64, steps: u64) -> f32 {
+    let least_share = 10.0 / steps.max(10) as f64;
+    let ramp = (1.0 + step as f64) / (10.0 + step as f64);
+    decay.min(1.0 - least_share).min(ramp) as f32
 }
 
 /// The factor that brings gradients of this norm down to `max_norm`, as
@@ -265,9 +268,25 @@ mod tests {
 
     #[test]
     fn the_average_forgets_its_start() {
-        assert_eq!(average_decay(0.0, 1000), 0.0);
-        assert!((average_decay(0.999, 0) - 0.1).abs() < 1e-7);
-        assert!((average_decay(0.999, 80) - 0.9).abs() < 1e-7);
-        assert!((average_decay(0.999, 1_000_000) - 0.999).abs() < 1e-7);
+        let decay = |step| f64::from(average_decay(0.999, step, 100_000_000));
+        assert_eq!(average_decay(0.0, 1000, 100_000_000), 0.0);
+        assert!((decay(0) - 0.1).abs() < 1e-7);
+        assert!((decay(80) - 0.9).abs() < 1e-7);
+        assert!((decay(1_000_000) - 0.999).abs() < 1e-7);
+    }
+
+    #[test]
+    fn the_average_looks_back_over_a_tenth_of_the_run_at_most() {
+        for steps in [1, 6, 10, 200, 1000, 5000] {
+            for step in 0..steps {
+                let decay = f64::from(average_decay(0.999, step, steps));
+                let horizon = 1.0 / (1.0 - decay);
+                assert!(
+                    horizon <= 1.001 * (steps as f64 / 10.0).max(1.0),
+                    "{step} of {steps}"
+                );
+            }
+        }
+        assert!((f64::from(average_decay(0.999, 19_000, 20_000)) - 0.999).abs() < 1e-7);
     }
 }

@@ -10,7 +10,7 @@ use ssdlite_model::{ModelFile, StateDict, StateTensor, Values};
 use super::optimizer::{
     Optimizer, ParameterSlices, UpdateSettings, average_decay, clipping_factor, norm,
 };
-use super::{StepTensors, TensorLayout};
+use super::{Schedule, StepTensors, TensorLayout};
 use crate::config::TrainingOptions;
 use crate::error::{Error, Result};
 
@@ -60,7 +60,7 @@ impl Parameters {
     /// What a training step works on.
     pub fn step_tensors(&mut self) -> StepTensors<'_> {
         StepTensors {
-            values: &mut self.values,
+            values: &self.values,
             gradients: &mut self.gradients,
         }
     }
@@ -76,24 +76,23 @@ impl Parameters {
         norm(&self.gradients)
     }
 
-    /// Takes an optimizer's step with learning rates at `factor` of their
-    /// highest. `step` is the number of steps taken before.
+    /// Takes an optimizer's step with learning rates at the schedule's share of
+    /// their highest. `step` is the number of steps taken before.
     pub fn update(
         &mut self,
         cx: Context<'_>,
         options: &TrainingOptions,
+        schedule: &Schedule,
         step: u64,
-        factor: f64,
         gradient_norm: f64,
     ) {
         let optimizer = Optimizer::new(options);
-        let decay = average_decay(options.ema, step);
+        let factor = schedule.factor(step);
+        let decay = average_decay(options.ema, step, schedule.steps);
         let gradient_scale = clipping_factor(gradient_norm, options.clip_norm);
         for slot in self.layout.slots() {
             let range = slot.range.clone();
             if !slot.trained {
-                let averages = &mut self.averages[range.clone()];
-                average_buffer(averages, &self.values[range], slot.spec.role, decay);
                 continue;
             }
             let decays = slot.spec.role == TensorRole::Weight;
@@ -119,16 +118,30 @@ impl Parameters {
         }
     }
 
-    /// The moving average of all tensors as a model.
+    /// The moving average of all tensors. The running statistics of parts that
+    /// train belong to no weights yet: no batch is counted in.
+    pub fn averages(&self) -> Vec<f32> {
+        let mut averages = self.averages.clone();
+        for slot in self.layout.slots() {
+            let start = match slot.spec.role {
+                TensorRole::RunningMean | TensorRole::BatchesTracked => 0.0,
+                TensorRole::RunningVar => 1.0,
+                _ => continue,
+            };
+            if self.layout.trains(slot.spec.part) {
+                averages[slot.range.clone()].fill(start);
+            }
+        }
+        averages
+    }
+
+    /// Numbers of the layout as a model.
     ///
     /// # Errors
     /// [`Error::Model`] for numbers that are not finite, or tensors other than
     /// `info` asks for.
-    pub fn averaged_model(&self, info: ModelInfo) -> Result<ModelFile> {
-        Ok(ModelFile::new(
-            info,
-            state_dict(&self.layout, &self.averages),
-        )?)
+    pub fn model(&self, info: ModelInfo, numbers: &[f32]) -> Result<ModelFile> {
+        Ok(ModelFile::new(info, state_dict(&self.layout, numbers))?)
     }
 
     /// The tensors' keys and places in each of [`Self::numbers`].
@@ -205,26 +218,21 @@ pub(crate) fn fill(values: &mut [f32], layout: &TensorLayout, state: &StateDict)
     }
 }
 
-/// Running statistics are averaged like parameters, as they belong to the
-/// weights they were gathered with; counts are only copied.
-fn average_buffer(averages: &mut [f32], values: &[f32], role: TensorRole, decay: f32) {
-    let keep = match role {
-        TensorRole::BatchesTracked => 1.0,
-        _ => 1.0 - decay,
-    };
-    for (average, value) in averages.iter_mut().zip(values) {
-        *average += keep * (value - *average);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
 
     use ssdlite_core::{MobileNetV3, Variant};
 
-    use super::super::{Cpu, random_values};
+    use super::super::{Cpu, Decay, random_values};
     use super::*;
+
+    /// At its highest from the first step on.
+    const SCHEDULE: Schedule = Schedule {
+        steps: 1000,
+        warmup_steps: 0,
+        decay: Decay::Cosine,
+    };
 
     fn parameters(trained: &[Part]) -> Parameters {
         let network = MobileNetV3 {
@@ -245,7 +253,7 @@ mod tests {
         let range = parameters.layout().range(key).unwrap();
         let before = parameters.values[range.start];
         let cpu = Cpu::new(NonZeroUsize::MIN).unwrap();
-        parameters.update(cpu.context(), options, 0, 1.0, 0.0);
+        parameters.update(cpu.context(), options, &SCHEDULE, 0, 0.0);
         before - parameters.values[range.start]
     }
 
@@ -259,7 +267,7 @@ mod tests {
             momentum: 0.0,
             weight_decay: 0.0,
             clip_norm: 0.0,
-            ..TrainingOptions::detector()
+            ..TrainingOptions::default()
         };
         let all = [Part::Backbone, Part::Extra, Part::Head];
         for (key, lr) in [
@@ -291,7 +299,8 @@ mod tests {
             .unwrap();
         let start = parameters.values[range.clone()].to_vec();
         let cpu = Cpu::new(NonZeroUsize::MIN).unwrap();
-        parameters.update(cpu.context(), &TrainingOptions::detector(), 0, 1.0, 0.0);
+        let options = TrainingOptions::default();
+        parameters.update(cpu.context(), &options, &SCHEDULE, 0, 0.0);
         let ends = &parameters.values[range.clone()];
         for ((start, average), end) in start.iter().zip(&parameters.averages[range]).zip(ends) {
             // Decay 0.1 at step 0.
@@ -301,16 +310,22 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_averaged_by_copying() {
-        let mut parameters = parameters(&[]);
-        let range = parameters
-            .layout()
-            .range("backbone.features.0.0.1.num_batches_tracked")
-            .unwrap();
-        parameters.values[range.clone()].fill(5.0);
-        let cpu = Cpu::new(NonZeroUsize::MIN).unwrap();
-        parameters.update(cpu.context(), &TrainingOptions::detector(), 0, 1.0, 0.0);
-        assert_eq!(parameters.averages[range], [5.0]);
+    fn statistics_are_forgotten_where_weights_move() {
+        let parameters = parameters(&[Part::Head]);
+        let averages = parameters.averages();
+        for slot in parameters.layout().slots() {
+            let range = slot.range.clone();
+            let before = &parameters.values[range.clone()];
+            match slot.spec.role {
+                TensorRole::RunningVar if slot.spec.part == Part::Head => {
+                    assert!(averages[range].iter().all(|&x| x == 1.0));
+                }
+                TensorRole::RunningMean if slot.spec.part == Part::Head => {
+                    assert!(averages[range].iter().all(|&x| x == 0.0));
+                }
+                _ => assert_eq!(&averages[range], before, "{}", slot.spec.key),
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,9 @@
 //! The running statistics of a batch norm.
+//!
+//! They are taken anew for the weights that are evaluated, as a mean over some
+//! training batches: those that were gathered while the weights moved belong to
+//! weights of the past, which in a short run were others altogether. "Precise
+//! batch norm" of arXiv 2105.07576, section 3; PyTorch's `swa_utils.update_bn`.
 
 use std::ops::Range;
 
@@ -25,14 +30,16 @@ pub struct BatchStatistics<'a> {
 }
 
 impl RunningStatistics {
-    /// Moves the running statistics towards the batch's, as PyTorch's
-    /// `BatchNorm2d`: the variance towards the unbiased one. Where a channel
-    /// has a single value, that is undefined, so the running one stays as it
-    /// is; PyTorch refuses such a batch. `momentum` is the share of the batch.
-    pub fn update(&self, values: &mut [f32], batch: BatchStatistics<'_>, momentum: f64) {
+    /// Counts a batch in, as PyTorch's `BatchNorm2d` with `momentum=None`: the
+    /// running statistics are the mean over all batches counted, of the variances
+    /// the unbiased ones. Where a channel has a single value, that is undefined, so
+    /// the running one stays as it is; PyTorch refuses such a batch.
+    pub fn add(&self, values: &mut [f32], batch: BatchStatistics<'_>) {
+        let counted = values[self.batches.clone()].first().copied();
+        let share = 1.0 / (f64::from(counted.unwrap_or_default()) + 1.0);
         let mut moved = |range: &Range<usize>, newest: &[f32], factor: f64| {
-            let newest_share = (momentum * factor) as f32;
-            let kept = (1.0 - momentum) as f32;
+            let newest_share = (share * factor) as f32;
+            let kept = (1.0 - share) as f32;
             for (running, newest) in values[range.clone()].iter_mut().zip(newest) {
                 *running = *running * kept + newest * newest_share;
             }

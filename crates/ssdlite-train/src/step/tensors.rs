@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use ssdlite_core::{Graph, Part, TensorSpec};
+use ssdlite_core::{Graph, Part, TensorRole, TensorSpec};
 
 /// A tensor's place.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +75,12 @@ impl TensorLayout {
     pub fn range(&self, key: &str) -> Option<Range<usize>> {
         let index = *self.by_key.get(key)?;
         Some(self.slots[index].range.clone())
+    }
+
+    /// Whether a part that trains has running statistics.
+    pub fn has_statistics(&self) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| slot.spec.role == TensorRole::RunningMean && self.trains(slot.spec.part))
     }
 
     /// Whether a part trains.

@@ -2,4 +2,5 @@
 
 mod classifier;
 mod detector;
+mod few_images;
 mod notes;

@@ -66,7 +66,6 @@ fn options([images, _, height, width]: [usize; 4]) -> Options {
     Options {
         images,
         input: MapSize::new(height, width),
-        momentum: 0.0,
         objective: MULTIBOX,
     }
 }

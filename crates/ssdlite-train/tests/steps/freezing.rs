@@ -12,7 +12,6 @@ fn detector() -> (Graph, Options) {
     let options = Options {
         images: SHAPE[0],
         input: MapSize::new(SHAPE[2], SHAPE[3]),
-        momentum: 0.1,
         objective: MULTIBOX,
     };
     (graph, options)
@@ -48,7 +47,9 @@ fn assert_trains((graph, options): (Graph, Options), trained: &[Part]) {
         },
     };
     network.step(&images(SHAPE), targets);
-    for slot in network.parameters.layout().slots() {
+    assert_eq!(network.numbers, before.numbers);
+    network.gather_statistics(&images(SHAPE));
+    for slot in network.layout.slots() {
         let key = slot.spec.key.as_str();
         let trains = trained.contains(&slot.spec.part);
         let moved = network.values(key) != before.values(key);
@@ -109,6 +110,7 @@ fn a_batch_of_one_trains() {
     let mut network = Network::new(&graph, &ALL, options);
     let one = images([1, 3, 64, 80]);
     assert!(network.forward(&one).concat().iter().all(|x| x.is_finite()));
+    network.gather_statistics(&one);
     for key in network.keys(TensorRole::RunningVar) {
         assert!(
             network

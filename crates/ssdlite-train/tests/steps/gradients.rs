@@ -120,7 +120,6 @@ fn gradients_agree_with_finite_differences() {
     let options = Options {
         images: SHAPE[0],
         input: MapSize::new(SHAPE[2], SHAPE[3]),
-        momentum: 0.1,
         objective: CROSS_ENTROPY,
     };
     let pixels = images(SHAPE);
@@ -131,21 +130,21 @@ fn gradients_agree_with_finite_differences() {
         };
         let mut network = Network::on(&graph, &ALL, options, &cpu);
         loss(&mut network, &pixels);
-        let slots = network.parameters.layout().slots().to_vec();
-        let gradients = network.parameters.step_tensors().gradients.to_vec();
+        let slots = network.layout.slots().to_vec();
+        let gradients = network.gradients.clone();
         for slot in slots.iter().filter(|slot| slot.trained) {
             let range = slot.range.clone();
             let mut rng = Rng::from_text(3, &slot.spec.key);
             let scale = 1.0 / (range.len() as f32).sqrt();
             let direction: Vec<f32> = range.clone().map(|_| rng.normal() as f32 * scale).collect();
             let mut moved = |by: f32| {
-                let values = network.parameters.step_tensors().values;
-                let before = values[range.clone()].to_vec();
-                for (value, direction) in values[range.clone()].iter_mut().zip(&direction) {
+                let values = &mut network.numbers[range.clone()];
+                let before = values.to_vec();
+                for (value, direction) in values.iter_mut().zip(&direction) {
                     *value += by * direction;
                 }
                 let loss = loss(&mut network, &pixels);
-                network.parameters.step_tensors().values[range.clone()].copy_from_slice(&before);
+                network.numbers[range.clone()].copy_from_slice(&before);
                 loss
             };
             let difference = (moved(STEP) - moved(-STEP)) / f64::from(2.0 * STEP);
@@ -184,7 +183,6 @@ fn what_no_plan_can_run_is_refused() {
     let options = ssdlite_train::step::StepOptions {
         images: NonZeroUsize::MIN,
         input: MapSize::new(8, 8),
-        momentum: 0.1,
         objective: CROSS_ENTROPY,
     };
     let cpu = Cpu::new(NonZeroUsize::MIN).unwrap();

@@ -62,7 +62,6 @@ fn expected(info: &ModelInfo, all: &[RgbImage]) -> [Vec<Vec<f32>>; BATCHES.len()
         let options = Options {
             images,
             input: info.input(),
-            momentum: 0.0,
             objective: MULTIBOX,
         };
         let mut network = Network::new(&info.graph(), &[], options);

@@ -8,7 +8,7 @@ use ssdlite_testing::{signed, state_from_formula};
 use ssdlite_train::Losses;
 use ssdlite_train::step::loss::{CrossEntropy, MultiboxLoss};
 use ssdlite_train::step::{
-    Batch, Cpu, Objective, Parameters, StepOptions, StepPlan, Targets, TensorLayout, TrainingStep,
+    Batch, Cpu, Objective, StepOptions, StepPlan, StepTensors, Targets, TensorLayout, TrainingStep,
 };
 
 /// All parts.
@@ -29,13 +29,14 @@ pub(crate) const CROSS_ENTROPY: Objective = Objective::CrossEntropy(CrossEntropy
 pub(crate) struct Options {
     pub(crate) images: usize,
     pub(crate) input: MapSize,
-    pub(crate) momentum: f64,
     pub(crate) objective: Objective,
 }
 
 /// A network with weights by the formula.
 pub(crate) struct Network {
-    pub(crate) parameters: Parameters,
+    pub(crate) layout: TensorLayout,
+    pub(crate) numbers: Vec<f32>,
+    pub(crate) gradients: Vec<f32>,
     plan: StepPlan,
 }
 
@@ -51,19 +52,32 @@ impl Network {
         let options = StepOptions {
             images: NonZeroUsize::new(options.images).unwrap(),
             input: options.input,
-            momentum: options.momentum,
             objective: options.objective,
         };
         Self {
             plan: StepPlan::new(graph, &layout, options, cpu).unwrap(),
-            parameters: Parameters::new(layout, values).unwrap(),
+            gradients: vec![0.0; values.len()],
+            numbers: values,
+            layout,
         }
     }
 
     /// The outputs for pixels `[images, height, width, 3]`.
     pub(crate) fn forward(&mut self, pixels: &[f32]) -> Vec<Vec<f32>> {
-        let values = self.parameters.step_tensors().values;
-        self.plan.forward(pixels, values).unwrap().to_vec()
+        self.plan.forward(pixels, &self.numbers).unwrap().to_vec()
+    }
+
+    pub(crate) fn gather_statistics(&mut self, pixels: &[f32]) {
+        let numbers = &mut self.numbers;
+        self.plan.gather_statistics(pixels, numbers).unwrap();
+    }
+
+    /// Gives all numbers of a kind this value.
+    pub(crate) fn fill(&mut self, role: TensorRole, value: f32) {
+        let slots = self.layout.slots().iter();
+        for slot in slots.filter(|slot| slot.spec.role == role) {
+            self.numbers[slot.range.clone()].fill(value);
+        }
     }
 
     pub(crate) fn step(&mut self, pixels: &[f32], targets: Targets<'_>) -> Losses {
@@ -72,9 +86,11 @@ impl Network {
             targets,
             random: 0,
         };
-        self.plan
-            .run(batch, self.parameters.step_tensors())
-            .unwrap()
+        let tensors = StepTensors {
+            values: &self.numbers,
+            gradients: &mut self.gradients,
+        };
+        self.plan.run(batch, tensors).unwrap()
     }
 
     pub(crate) fn arena_bytes(&self) -> usize {
@@ -82,22 +98,22 @@ impl Network {
     }
 
     pub(crate) fn values(&self, key: &str) -> &[f32] {
-        self.parameters.tensor(key).expect(key).0
+        &self.numbers[self.layout.range(key).expect(key)]
     }
 
     pub(crate) fn gradient(&self, key: &str) -> &[f32] {
-        self.parameters.tensor(key).expect(key).1
+        &self.gradients[self.layout.range(key).expect(key)]
     }
 
     pub(crate) fn shape(&self, key: &str) -> &[usize] {
-        let slots = self.parameters.layout().slots().iter();
+        let slots = self.layout.slots().iter();
         let mut found = slots.filter(|slot| slot.spec.key == key);
         &found.next().expect(key).spec.shape
     }
 
     /// Keys of all tensors with this role.
     pub(crate) fn keys(&self, role: TensorRole) -> Vec<String> {
-        let slots = self.parameters.layout().slots().iter();
+        let slots = self.layout.slots().iter();
         let found = slots.filter(|slot| slot.spec.role == role);
         found.map(|slot| slot.spec.key.clone()).collect()
     }

@@ -12,9 +12,15 @@ use ssdlite_core::{
 use ssdlite_kernels::train::optimizer::{Sgd, sgd_step};
 use ssdlite_kernels::{Context, Pool};
 use ssdlite_testing::{Summary, TOLERANCE};
-use ssdlite_train::step::{CLASSIFIER_MOMENTUM, DETECTOR_MOMENTUM, Targets};
+use ssdlite_train::step::Targets;
 
 use crate::network::{ALL, CROSS_ENTROPY, MULTIBOX, Network, Options, images};
+
+/// Momentum of the running statistics in torchvision's `mobilenetv3.py`.
+const CLASSIFIER_MOMENTUM: f32 = 0.01;
+
+/// Momentum of the running statistics in torchvision's `ssdlite.py`.
+const DETECTOR_MOMENTUM: f32 = 0.03;
 
 /// What both files have.
 #[derive(Deserialize)]
@@ -90,11 +96,18 @@ impl Expected {
             sgd_step(cx, sgd, gradient, &mut values, &mut velocity, None).unwrap();
             expected.assert_close(key, network.shape(key), &values);
         }
+    }
+
+    /// Compares the running statistics, moved once with torchvision's momentum: the
+    /// share that a batch has after so many others.
+    fn assert_statistics(&self, network: &mut Network, pixels: &[f32], momentum: f32) {
+        network.fill(TensorRole::BatchesTracked, 1.0 / momentum - 1.0);
+        network.gather_statistics(pixels);
         for (key, expected) in &self.running {
             expected.assert_close(key, network.shape(key), network.values(key));
         }
         for key in network.keys(TensorRole::BatchesTracked) {
-            assert_eq!(network.values(&key), [8.0], "{key}");
+            assert_eq!(network.values(&key), [1.0 / momentum], "{key}");
         }
     }
 }
@@ -125,15 +138,16 @@ fn a_classifier_step_agrees_with_torchvision() {
     let options = Options {
         images: batch,
         input: MapSize::new(height, width),
-        momentum: CLASSIFIER_MOMENTUM,
         objective: CROSS_ENTROPY,
     };
     let before = Network::new(&graph, &ALL, options);
     let mut network = Network::new(&graph, &ALL, options);
-    let losses = network.step(&images(golden.input), Targets::Classes(&golden.labels));
+    let pixels = images(golden.input);
+    let losses = network.step(&pixels, Targets::Classes(&golden.labels));
     let expected = &golden.expected;
     expected.assert_loss("cross_entropy", losses.classification);
     expected.assert_step(&network, &before);
+    expected.assert_statistics(&mut network, &pixels, CLASSIFIER_MOMENTUM);
 }
 
 /// Labels and regression targets of all default boxes.
@@ -168,7 +182,6 @@ fn a_detector_step_agrees_with_torchvision() {
     let options = Options {
         images: batch,
         input,
-        momentum: DETECTOR_MOMENTUM,
         objective: MULTIBOX,
     };
     let before = Network::new(&graph, &ALL, options);
@@ -178,9 +191,11 @@ fn a_detector_step_agrees_with_torchvision() {
         labels: &labels,
         regressions: &regressions,
     };
-    let losses = network.step(&images(golden.input), targets);
+    let pixels = images(golden.input);
+    let losses = network.step(&pixels, targets);
     let expected = &golden.expected;
     expected.assert_loss("classification", losses.classification);
     expected.assert_loss("bbox_regression", losses.regression.unwrap());
     expected.assert_step(&network, &before);
+    expected.assert_statistics(&mut network, &pixels, DETECTOR_MOMENTUM);
 }

@@ -28,9 +28,8 @@ struct Forward<'a> {
     states: &'a mut [State],
     outputs: &'a mut [Vec<f32>],
     pixels: &'a [f32],
-    values: &'a mut [f32],
+    values: &'a [f32],
     images: usize,
-    momentum: f64,
     random: u64,
 }
 
@@ -38,7 +37,7 @@ impl StepPlan {
     pub(super) fn run_forward(
         &mut self,
         pixels: &[f32],
-        values: &mut [f32],
+        values: &[f32],
         random: u64,
         after: &mut impl FnMut(Pass, &str),
     ) {
@@ -61,7 +60,6 @@ impl StepPlan {
             pixels,
             values,
             images: options.images.get(),
-            momentum: options.momentum,
             random,
         };
         for step in steps {
@@ -75,6 +73,27 @@ impl StepPlan {
                 Work::Linear(linear) => pass.linear(step.node, linear),
             }
             after(Pass::Forward, &step.key);
+        }
+    }
+}
+
+impl StepPlan {
+    /// Counts the batch of the last forward pass into the running statistics of
+    /// the parts that train.
+    pub(super) fn add_statistics(&self, values: &mut [f32]) {
+        for step in &self.steps {
+            let (Work::Unit(unit), Some(moments)) = (&step.work, &self.states[step.node].moments)
+            else {
+                continue;
+            };
+            if unit.trains == Trains::Yes {
+                let batch = BatchStatistics {
+                    mean: &moments.mean,
+                    variance: &moments.variance,
+                    count: moments.count,
+                };
+                unit.tensors.running.add(values, batch);
+            }
         }
     }
 }
@@ -120,14 +139,6 @@ impl Forward<'_> {
             };
             let result = pending.normalised(z, self.states);
             fitting(normalise(self.cx, unit.shape, result, None, stored));
-        }
-        if unit.trains == Trains::Yes {
-            let batch = BatchStatistics {
-                mean: &moments.mean,
-                variance: &moments.variance,
-                count: moments.count,
-            };
-            running.update(self.values, batch, self.momentum);
         }
         self.states[node].moments = Some(moments);
     }

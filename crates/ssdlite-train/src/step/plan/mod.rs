@@ -115,12 +115,12 @@ impl StepPlan {
 
     /// The network's outputs for a batch of `pixels`,
     /// `[images, height, width, 3]`, in the order of the graph: each
-    /// `[images, rows, numbers]`. Running statistics of parts that train are
-    /// moved towards the batch's.
+    /// `[images, rows, numbers]`. Parts that train are normalised by the batch's
+    /// statistics.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for vectors of other lengths.
-    pub fn forward(&mut self, pixels: &[f32], values: &mut [f32]) -> Result<&[Vec<f32>]> {
+    pub fn forward(&mut self, pixels: &[f32], values: &[f32]) -> Result<&[Vec<f32>]> {
         self.check("tensors", values.len(), self.tensors)?;
         self.check_pixels(pixels)?;
         self.run_forward(pixels, values, 0, &mut |_, _| {});
@@ -183,5 +183,11 @@ impl StepPlan {
 impl TrainingStep for StepPlan {
     fn run(&mut self, batch: Batch<'_>, tensors: StepTensors<'_>) -> Result<Losses> {
         self.run_watched(batch, tensors, |_, _| {})
+    }
+
+    fn gather_statistics(&mut self, pixels: &[f32], values: &mut [f32]) -> Result<()> {
+        self.forward(pixels, values)?;
+        self.add_statistics(values);
+        Ok(())
     }
 }
