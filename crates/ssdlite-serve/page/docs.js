@@ -8,11 +8,12 @@ function element(name, properties, ...children) {
   return made;
 }
 
-// What a reference in the description stands for.
+// What a reference in the description stands for; what it says itself goes first.
 function resolved(description, part) {
   if (!part?.$ref) return part;
-  const steps = part.$ref.slice(2).split("/");
-  return steps.reduce((inner, step) => inner[step], description);
+  const { $ref, ...own } = part;
+  const steps = $ref.slice(2).split("/");
+  return { ...steps.reduce((inner, step) => inner[step], description), ...own };
 }
 
 function table(rows) {
@@ -38,7 +39,8 @@ function parameters(description, operation) {
 function answers(description, operation) {
   return Object.entries(operation.responses).map(([status, part]) => {
     const { description: text, content = {} } = resolved(description, part);
-    return [status, `${text} ${Object.keys(content).join(", ")}`];
+    const kinds = status < 400 ? Object.keys(content).join(" or ") : "";
+    return [status, `${text} ${kinds}`];
   });
 }
 

@@ -90,10 +90,32 @@ fn served_answers_are_those_of_detect_until_sigterm() {
             assert_eq!(answer[key], expected[key], "{key}");
         }
     }
+    // Settings of a request are those of the options.
+    let detect = [
+        "detect",
+        "model.safetensors",
+        "a.png",
+        "--json",
+        "--score",
+        "0.1",
+        "--nms",
+        "0.9",
+        "--max-detections",
+        "3",
+    ];
+    let expected = &run(folder.path(), &detect).exits(0).json()[0];
+    let line = "POST /v1/detect?score=0.1&nms=0.9&max_detections=3";
+    let (_, answer) = ask(host, line, "", &body);
+    assert_eq!(json(&answer)["detections"], expected["detections"]);
     assert_eq!(ask(host, "GET /v2/health/ready", "", b"").0, 200);
     server.signal("TERM");
     let ran = server.join().exits(0);
     assert_eq!(ran.stdout, format!("{address}\n"));
+    assert!(
+        ran.stderr.contains(&format!("{address}docs")),
+        "{}",
+        ran.stderr
+    );
     assert!(TcpStream::connect(host).is_err());
 }
 
@@ -149,7 +171,19 @@ fn a_token_lets_in_and_frames_are_kept_where_told() {
     assert_eq!(status, 200);
     assert_eq!(json(&sources)["keep"], "kept");
     server.signal("INT");
-    server.join().exits(0);
+    let ran = server.join().exits(0);
+    let port = host.rsplit_once(':').unwrap().1;
+    let link = format!(":{port}/?token=a-long-token");
+    // A machine without a network has no other address.
+    let is_reachable = ran.stderr.contains("from other machines: http://");
+    assert_eq!(is_reachable, ran.stderr.contains(&link), "{}", ran.stderr);
+    assert!(is_reachable || ran.stderr.contains("found no address"));
+    // A code is for a terminal alone.
+    assert!(
+        !ran.stderr.contains(['\u{2588}', '\u{1b}']),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -201,6 +235,49 @@ fn servers_that_would_let_anybody_in_are_refused() {
     }
     let ran = run(folder.path(), refused[0]);
     assert!(ran.stderr.contains("--token"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_folder_in_which_nothing_can_be_kept_is_refused_at_the_start() {
+    let folder = folder_with_model();
+    for command in ["serve", "live"] {
+        let keep = "model.safetensors/kept";
+        let args = [command, "model.safetensors", "--port", "0", "--keep", keep];
+        let ran = run(folder.path(), &args).exits(2);
+        assert_eq!(ran.stdout, "");
+        assert!(
+            ran.stderr.contains("--keep model.safetensors/kept: "),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn larger_images_are_taken_where_the_option_allows_them() {
+    let folder = folder_with_model();
+    let size = ssdlite_core::ImageSize::new(1009, 1013);
+    let image = ssdlite_image::RgbImage::filled(size, [9, 9, 9]);
+    ssdlite_image::encode::save(&folder.path().join("large.png"), &image).unwrap();
+    let detect = |most: &'static str| {
+        let args = [
+            "detect",
+            "model.safetensors",
+            "large.png",
+            "--max-megapixels",
+            most,
+        ];
+        run(folder.path(), &args)
+    };
+    let ran = detect("1").exits(1);
+    for expected in ["large.png", "1 megapixels", "1009x1013", "--max-megapixels"] {
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    }
+    detect("2").exits(0);
+    for wrong in ["0", "1001", "x"] {
+        let ran = detect(wrong).exits(2);
+        assert!(ran.stderr.contains("--max-megapixels"), "{}", ran.stderr);
+    }
 }
 
 #[test]

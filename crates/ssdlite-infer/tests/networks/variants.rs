@@ -124,6 +124,32 @@ fn instruction_sets_agree_and_threads_change_nothing() {
 }
 
 #[test]
+fn settings_for_one_image_are_those_of_a_detector_that_has_them() {
+    let size = ImageSize::new(131, 97);
+    let file = detector_file(MobileNetV3::new(Variant::Small), size);
+    let image = image(size);
+    let many = detector(&file, RunOptions::default());
+    let fewer = PostProcessing {
+        suppression: Suppression::Hard { max_iou: 0.1 },
+        max_detections: 7,
+        ..MANY
+    };
+    let mut own = detector(&file, RunOptions::default());
+    own.set_post_processing(fewer).expect("sound settings");
+    let expected = own.detect(&image).expect("detections");
+    assert_eq!(
+        many.detect_with(&image, &fewer).expect("detections"),
+        expected
+    );
+    assert_ne!(many.detect(&image).expect("detections"), expected);
+    let unsound = PostProcessing {
+        max_detections: 0,
+        ..MANY
+    };
+    assert!(many.detect_with(&image, &unsound).is_err());
+}
+
+#[test]
 fn outputs_have_a_row_for_each_default_box() {
     let size = ImageSize::new(300, 203);
     let file = detector_file(MobileNetV3::new(Variant::Small), size);
