@@ -10,12 +10,14 @@ mod commands;
 mod console;
 mod device;
 mod evaluation;
+mod http;
 mod models;
 mod outcome;
 mod output;
 mod server;
 mod signals;
 mod training;
+mod webhook;
 mod weights;
 
 use std::panic::{self, AssertUnwindSafe};

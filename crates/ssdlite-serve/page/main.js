@@ -1,6 +1,7 @@
 // Puts the page together: the chosen source, the image, the buttons.
 
 import { getModels, getSources, keepFrame } from "./api.js";
+import { createEvents } from "./events.js";
 import { createPanel } from "./panel.js";
 import { cameraSource, imageSource, serverSource, videoFileSource } from "./sources.js";
 import { createStats } from "./stats.js";
@@ -21,6 +22,7 @@ let paused = false;
 const panel = createPanel(redraw);
 const view = createView(element("image"), panel.colorOf);
 const stats = createStats();
+const events = createEvents({ panel, keep: keepShown, note: setNote });
 
 function setState(kind, text) {
   element("state").dataset.kind = kind;
@@ -36,6 +38,7 @@ function redraw() {
   if (!frame) return;
   const detections = panel.shown(frame.detections);
   view.draw(frame, detections);
+  events.show(frame, detections);
   panel.setCounts(detections);
   element("objects").textContent = detections.length;
   element("image").setAttribute("aria-label", detections.length
@@ -51,6 +54,7 @@ function show(next) {
     frame?.bitmap.close();
     frame = next;
     element("empty").hidden = true;
+    events.add(frame);
     redraw();
     stats.add(next);
     updateButtons();
@@ -91,6 +95,7 @@ async function start(open) {
   setPaused(false);
   setNote("", "");
   clear("One moment", "Waiting for the first frame.");
+  events.begin(sourceMenu.selectedOptions[0].textContent, modelMenu.value);
   // What a source that was left has still to say is not heard.
   const current = (action) => (...rest) => (turn === started ? action(...rest) : undefined);
   try {
@@ -143,15 +148,17 @@ async function snapshot() {
   setNote("good", `Saved ${link.download} to your downloads.`);
 }
 
+async function keepShown({ image, width, height }, detections) {
+  const kept = await keepFrame(modelMenu.value, image, { width, height, detections });
+  const objects = `${detections.length} ${detections.length === 1 ? "object" : "objects"}`;
+  const unlisted = kept.listed ? "" : " The folder has no lists to add it to.";
+  return `Kept ${kept.id} with ${objects} in ${kept.folder}.${unlisted}`;
+}
+
 async function keep() {
   if (!frame || !keepFolder) return;
-  const { image, width, height } = frame;
-  const detections = panel.shown(frame.detections);
   try {
-    const kept = await keepFrame(modelMenu.value, image, { width, height, detections });
-    const objects = `${detections.length} ${detections.length === 1 ? "object" : "objects"}`;
-    const unlisted = kept.listed ? "" : " The folder has no lists to add it to.";
-    setNote("good", `Kept ${kept.id} with ${objects} in ${kept.folder}.${unlisted}`);
+    setNote("good", await keepShown(frame, panel.shown(frame.detections)));
   } catch (error) {
     setNote("bad", `Not kept: ${error.message}`);
   }
@@ -164,7 +171,9 @@ function option(value, text) {
 function listen() {
   sourceMenu.addEventListener("change", startChosen);
   modelMenu.addEventListener("change", () => {
-    panel.setModel(models.find((model) => model.name === modelMenu.value));
+    const model = models.find(({ name }) => name === modelMenu.value);
+    panel.setModel(model);
+    events.setModel(model);
     startChosen();
   });
   pauseButton.addEventListener("click", () => setPaused(!paused));
@@ -207,12 +216,14 @@ async function begin() {
   listen();
   updateButtons();
   try {
-    const [listed, { sources, keep: folder }] = await Promise.all([getModels(), getSources()]);
+    const [listed, { sources, keep: folder, webhook }] = await Promise.all([getModels(), getSources()]);
     models = listed.models;
     keepFolder = folder;
     modelMenu.append(...models.map(({ name }) => option(name, name)));
     element("model-pick").hidden = models.length < 2;
     panel.setModel(models[0]);
+    events.setModel(models[0]);
+    events.setServer({ keep: folder, webhook });
     sourceMenu.append(
       option("", "Choose…"),
       ...sources.map(({ id, title }) => option(`server:${id}`, title)),

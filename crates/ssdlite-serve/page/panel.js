@@ -51,6 +51,8 @@ export function createPanel(onChange) {
       update();
     },
     colorOf: (name) => rows.get(name)?.color ?? "#64748b",
+    leastScore: () => threshold.value / 100,
+    isClassShown: (name) => Boolean(rows.get(name)?.box.checked),
     // The detections that the settings let through.
     shown: (detections) => detections.filter(
       ({ class: name, score }) => score * 100 >= threshold.value && rows.get(name)?.box.checked,

@@ -17,7 +17,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 
                       form-action 'self'";
 
 /// The files under `/page/`, with their types.
-const ASSETS: [(&str, &str, &str); 9] = [
+const ASSETS: [(&str, &str, &str); 20] = [
     ("style.css", CSS, include_str!("../page/style.css")),
     ("icon.svg", SVG, include_str!("../page/icon.svg")),
     ("main.js", SCRIPT, include_str!("../page/main.js")),
@@ -27,6 +27,17 @@ const ASSETS: [(&str, &str, &str); 9] = [
     ("colors.js", SCRIPT, include_str!("../page/colors.js")),
     ("panel.js", SCRIPT, include_str!("../page/panel.js")),
     ("stats.js", SCRIPT, include_str!("../page/stats.js")),
+    ("counting.js", SCRIPT, include_str!("../page/counting.js")),
+    ("crossing.js", SCRIPT, include_str!("../page/crossing.js")),
+    ("drawing.js", SCRIPT, include_str!("../page/drawing.js")),
+    ("eventlist.js", SCRIPT, include_str!("../page/eventlist.js")),
+    ("eventlog.js", SCRIPT, include_str!("../page/eventlog.js")),
+    ("events.js", SCRIPT, include_str!("../page/events.js")),
+    ("rulelist.js", SCRIPT, include_str!("../page/rulelist.js")),
+    ("rules.js", SCRIPT, include_str!("../page/rules.js")),
+    ("shapes.js", SCRIPT, include_str!("../page/shapes.js")),
+    ("sound.js", SCRIPT, include_str!("../page/sound.js")),
+    ("watched.js", SCRIPT, include_str!("../page/watched.js")),
 ];
 
 pub(crate) async fn index() -> Response {

@@ -73,6 +73,7 @@ impl Server {
             )),
             keeper: options.keep.map(Keeper::new),
             keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)),
+            webhook: options.webhook,
             metrics,
             limits,
             memory: Shared::new(limits.memory_bytes),

@@ -14,6 +14,7 @@ use crate::args::server::ServerArgs;
 use crate::console;
 use crate::outcome::Outcome;
 use crate::server::run_server;
+use crate::webhook::Webhook;
 
 #[derive(Args)]
 pub(crate) struct LiveArgs {
@@ -26,6 +27,10 @@ pub(crate) struct LiveArgs {
     /// Open the page in the browser
     #[arg(long)]
     open: bool,
+    /// Address (`http://` or `https://`) that rules of the page may call: each that
+    /// fires posts JSON to it. Pages can't see or change it
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -37,18 +42,26 @@ impl LiveArgs {
             Some(argument) => Some(LiveInput::from_source(Source::parse(argument)?)?),
             None => None,
         };
+        let webhook = self.webhook.as_deref().map(Webhook::from_address);
+        let webhook = webhook.transpose()?;
         // A live image comes soonest when all threads work on it.
         let model = Model::load(&self.model, self.server.threads())?;
+        let (events, caller) = webhook.map(Webhook::start).transpose()?.unzip();
         let options = ServerOptions {
             source,
+            webhook: events,
             workers: NonZeroUsize::MIN,
             ..self.server.options(vec![model])?
         };
-        run_server(options, |address| {
+        let outcome = run_server(options, |address| {
             if self.open {
                 open_in_browser(address);
             }
-        })
+        })?;
+        if let Some(caller) = caller {
+            caller.finish();
+        }
+        Ok(outcome)
     }
 }
 

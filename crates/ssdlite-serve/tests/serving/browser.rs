@@ -21,11 +21,11 @@ use crate::fixtures::{
     png,
 };
 
-const PHONE: (u32, u32) = (390, 844);
-const DESKTOP: (u32, u32) = (1280, 800);
+pub(crate) const PHONE: (u32, u32) = (390, 844);
+pub(crate) const DESKTOP: (u32, u32) = (1280, 800);
 
 /// A red and a green rectangle; the red one moves from frame to frame.
-fn moving(step: u32) -> RgbImage {
+pub(crate) fn moving(step: u32) -> RgbImage {
     let left = 40 + 8 * step;
     image(
         ImageSize::new(640, 360),
@@ -41,7 +41,7 @@ fn objects_are(count: u32) -> String {
 }
 
 /// Whether the page has heard from the server.
-const IS_READY: &str = "document.querySelectorAll('#classes li').length >= 2";
+pub(crate) const IS_READY: &str = "document.querySelectorAll('#classes li').length >= 2";
 
 /// A text that tells one image on the canvas from another.
 const IMAGE: &str = "document.querySelector('#image').toDataURL()";

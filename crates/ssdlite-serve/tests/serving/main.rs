@@ -16,3 +16,5 @@ mod hostile;
 mod keeping;
 mod load;
 mod sockets;
+mod watching;
+mod webhook;
