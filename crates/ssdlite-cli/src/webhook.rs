@@ -3,7 +3,7 @@
 //! One thread posts, from a queue of bounded length. Addresses of webhooks hold
 //! secrets in any of their parts, so only the host is shown.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -94,23 +94,14 @@ impl Webhook {
             .max_redirects(0)
             .build()
             .into();
-        let mut told: Option<Instant> = None;
-        let mut untold = 0_u64;
+        let mut losses = Losses::default();
         for event in events {
-            let Err(Failure { reason, .. }) = self.post_twice(&agent, &event) else {
-                continue;
-            };
-            untold += 1;
-            if told.is_some_and(|told| told.elapsed() < TELL_PAUSE) {
-                continue;
+            if let Err(Failure { reason, .. }) = self.post_twice(&agent, &event) {
+                losses.add(reason);
+                losses.tell_now_and_then(&self.shown);
             }
-            let lost = console::counted(untold, "event");
-            console::warning(&format!(
-                "the webhook at {} did not take {lost}: {reason}",
-                self.shown
-            ));
-            (told, untold) = (Some(Instant::now()), 0);
         }
+        losses.tell(&self.shown);
     }
 
     /// Posts an event, and once more if the first time fails for a reason that
@@ -161,12 +152,48 @@ fn words_of(error: &ureq::Error) -> String {
     }
 }
 
+/// Events that were not taken and of which nobody was told.
+#[derive(Default)]
+struct Losses {
+    count: u64,
+    reason: String,
+    told: Option<Instant>,
+}
+
+impl Losses {
+    fn add(&mut self, reason: String) {
+        self.count += 1;
+        self.reason = reason;
+    }
+
+    fn tell_now_and_then(&mut self, address: &str) {
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_PAUSE) {
+            self.tell(address);
+        }
+    }
+
+    fn tell(&mut self, address: &str) {
+        if self.count == 0 {
+            return;
+        }
+        let lost = console::counted(self.count, "event");
+        let reason = &self.reason;
+        console::warning(&format!(
+            "the webhook at {address} did not take {lost}: {reason}"
+        ));
+        self.count = 0;
+        self.told = Some(Instant::now());
+    }
+}
+
 impl Caller {
-    /// Waits until all events are posted whose senders are gone, but not for
+    /// Waits until all events are posted, of which no more can come, but not for
     /// long.
     pub(crate) fn finish(&self) {
-        // Nothing is sent: the channel is closed, or the time is over.
-        let _ = self.done.recv_timeout(FINISH_TIME);
+        // Nothing is ever sent: the thread has ended, or the time is over.
+        if self.done.recv_timeout(FINISH_TIME) == Err(RecvTimeoutError::Timeout) {
+            console::warning("the last events were not posted to the webhook in time");
+        }
     }
 }
 

@@ -21,4 +21,5 @@ mod transfer;
 mod usage;
 mod validation;
 mod video;
+mod webhook;
 mod weights;
