@@ -2,8 +2,8 @@
 
 import { countInside } from "./crossing.js";
 import { createDrawing } from "./drawing.js";
+import { saveShapes, shapeSettings } from "./settings.js";
 import { MOST_NAME, MOST_SHAPES, arePoints, nextId } from "./shapes.js";
-import { storeShapes, storedShapes } from "./watched.js";
 
 function made(name, properties, ...children) {
   const element = Object.assign(document.createElement(name), properties);
@@ -51,7 +51,7 @@ export function createCounting({ counter, note }) {
   let source = "";
   let shapes = [];
   let items = new Map();
-  let shown = { detections: null };
+  let shown = { frame: null, detections: null };
   element("totals").replaceWith(whole.element);
 
   const drawing = createDrawing({
@@ -64,7 +64,7 @@ export function createCounting({ counter, note }) {
 
   function set(next) {
     shapes = next;
-    storeShapes(source, shapes);
+    saveShapes(source, shapes);
     rebuild();
   }
 
@@ -72,7 +72,7 @@ export function createCounting({ counter, note }) {
   function change(id, changed) {
     counter.forgetShape(id);
     shapes = shapes.map((shape) => (shape.id === id ? { ...shape, ...changed } : shape));
-    storeShapes(source, shapes);
+    saveShapes(source, shapes);
     write();
   }
 
@@ -174,16 +174,15 @@ export function createCounting({ counter, note }) {
     // Another source, or another model: what was counted is of no use.
     begin(title) {
       source = title;
-      shapes = storedShapes(source);
+      shapes = shapeSettings(source);
       counter.reset();
-      shown = { detections: null };
-      drawing.clear();
       rebuild();
     },
-    // Shows numbers and shapes on a frame; `detections` are those that are shown, null
-    // where the image is not what the source shows now.
+    // Shows numbers and shapes on a frame, null where there is none; `detections` are
+    // those that are shown, null where the image is not what the source shows now.
     show(frame, detections) {
       shown = { frame, detections };
+      if (!frame) drawing.clear();
       write();
     },
   };

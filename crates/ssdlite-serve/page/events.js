@@ -51,7 +51,7 @@ export function createEvents({ panel, keep, note }) {
     setServer: rules.setServer,
     setModel: rules.setModel,
     // From now on frames are of this source and model.
-    begin(source, model) {
+    begin({ source, model }) {
       of = { source, model };
       counting.begin(source);
     },

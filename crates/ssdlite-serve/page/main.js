@@ -1,32 +1,51 @@
-// Puts the page together: the chosen source, the image, the buttons.
+// Puts the page together: menus, buttons, keys and files.
 
-import { getModels, getSources, keepFrame } from "./api.js";
+import { getModels, getSources } from "./api.js";
 import { createEvents } from "./events.js";
+import { createFullScreen } from "./fullscreen.js";
+import { listenToKeys } from "./keys.js";
 import { createPanel } from "./panel.js";
+import { createPlayer } from "./player.js";
+import { createQueue } from "./queue.js";
+import { download, keepForTraining } from "./saving.js";
+import { modelSettings, pageSettings, saveModelSettings, savePageSettings } from "./settings.js";
 import { cameraSource, imageSource, serverSource, videoFileSource } from "./sources.js";
-import { createStats } from "./stats.js";
-import { createView } from "./view.js";
 
 const element = (id) => document.querySelector(`#${id}`);
-const [sourceMenu, modelMenu, screen, pauseButton, keepButton, snapshotButton] =
-  ["source", "model", "screen", "pause", "keep", "snapshot"].map(element);
+const [sourceMenu, modelMenu, screen, pauseButton, keepButton, snapshotButton, panelButton, letters] =
+  ["source", "model", "screen", "pause", "keep", "snapshot", "panel-toggle", "letters"].map(element);
+const HINT = "Start your camera, or drop images or videos here.";
 
 let models = [];
+let model = null;
+// The title of the source that the server was started with.
+let given;
 let keepFolder = null;
-let running = null;
-let started = 0;
-let frame = null;
-let file = null;
-let paused = false;
 
-const panel = createPanel(redraw);
-const view = createView(element("image"), panel.colorOf);
-const stats = createStats();
-const events = createEvents({ panel, keep: keepShown, note: setNote });
+const panel = createPanel({
+  changed: redraw,
+  save: (chosen) => saveModelSettings(model, chosen),
+});
+const events = createEvents({
+  panel,
+  keep: (frame, detections) => keepForTraining(model.name, frame, detections),
+  note: setNote,
+});
+const player = createPlayer({
+  panel,
+  events,
+  names: () => ({
+    model: model?.name,
+    source: sourceMenu.value && sourceMenu.selectedOptions[0].textContent,
+  }),
+  changed: updateButtons,
+});
+const queue = createQueue({ open: showFile, shown: panel.shown });
+const fullScreen = createFullScreen(element("stage"), element("full-screen"), redraw);
 
-function setState(kind, text) {
-  element("state").dataset.kind = kind;
-  element("state").textContent = text;
+function redraw() {
+  player.redraw();
+  queue.write();
 }
 
 function setNote(kind, text) {
@@ -34,134 +53,100 @@ function setNote(kind, text) {
   element("note").textContent = text;
 }
 
-function redraw() {
-  if (!frame) return;
-  const detections = panel.shown(frame.detections);
-  view.draw(frame, detections);
-  events.show(frame, detections);
-  panel.setCounts(detections);
-  element("objects").textContent = detections.length;
-  element("image").setAttribute("aria-label", detections.length
-    ? `Image with ${detections.map((found) => found.class).join(", ")}`
-    : "Image without objects");
-}
-
-// Shows a frame with the next repaint of the page.
-function show(next) {
-  if (paused) return next.bitmap.close();
-  return new Promise((done) => requestAnimationFrame(() => {
-    if (paused) return done(next.bitmap.close());
-    frame?.bitmap.close();
-    frame = next;
-    element("empty").hidden = true;
-    events.add(frame);
-    redraw();
-    stats.add(next);
-    updateButtons();
-    done();
-  }));
-}
-
-function setPaused(value) {
-  paused = value;
-  pauseButton.setAttribute("aria-pressed", String(paused));
-  pauseButton.querySelector("span").textContent = paused ? "Go on" : "Pause";
-  running?.setPaused(paused);
-}
-
 function updateButtons() {
-  pauseButton.disabled = !running;
-  snapshotButton.disabled = !frame;
-  keepButton.disabled = !frame || !keepFolder;
+  pauseButton.disabled = !(player.isMoving || queue.isGoing || player.isPaused);
+  pauseButton.setAttribute("aria-pressed", String(player.isPaused));
+  pauseButton.querySelector("span").textContent = player.isPaused ? "Go on" : "Pause";
+  snapshotButton.disabled = !player.frame;
+  keepButton.disabled = !player.frame || !keepFolder;
   keepButton.title = keepFolder ? `Saves into ${keepFolder}` : "The server was started without a folder to keep frames in";
 }
 
-function clear(title, text) {
-  frame?.bitmap.close();
-  frame = null;
-  element("empty").hidden = false;
-  element("empty-title").textContent = title;
-  element("empty-text").textContent = text;
-  stats.reset();
-  panel.setCounts([]);
-  updateButtons();
-}
-
-// Ends the running source and begins another; `open` makes it.
-async function start(open) {
-  const turn = ++started;
-  running?.stop();
-  running = null;
-  setPaused(false);
-  setNote("", "");
-  clear("One moment", "Waiting for the first frame.");
-  events.begin(sourceMenu.selectedOptions[0].textContent, modelMenu.value);
-  // What a source that was left has still to say is not heard.
-  const current = (action) => (...rest) => (turn === started ? action(...rest) : undefined);
-  try {
-    const source = await open({
-      model: modelMenu.value,
-      show: current(show),
-      state: current(setState),
-    });
-    if (turn !== started) return source.stop();
-    running = source;
-  } catch (error) {
-    if (turn !== started) return;
-    setState("bad", "No image");
-    clear("That did not work", error.message);
-  }
-  updateButtons();
+function togglePaused() {
+  if (pauseButton.disabled) return;
+  player.setPaused(!player.isPaused);
+  queue.setPaused(player.isPaused);
 }
 
 function startChosen() {
   const chosen = sourceMenu.value;
-  if (chosen === "browser") return start(cameraSource);
-  if (chosen === "file") return openFile(file);
+  setNote("", "");
+  if (chosen === "file") return queue.again();
+  queue.leave();
+  savePageSettings({ source: chosen, given });
+  const { name } = model;
+  if (chosen === "browser") {
+    return player.start((options) => cameraSource({ model: name, ...options }), { moves: true });
+  }
   if (chosen.startsWith("server:")) {
     const id = chosen.slice("server:".length);
-    return start(async (options) => serverSource({ id, ...options }));
+    return player.start((options) => serverSource({ id, model: name, ...options }), { moves: true });
   }
-  clear("Choose a source", "Start your camera, or drop an image or a video here.");
-  setState("idle", "Idle");
+  player.rest("idle", "Idle", "Choose a source", HINT);
 }
 
-function openFile(chosen) {
-  if (!chosen) return;
-  file = chosen;
-  let entry = sourceMenu.querySelector("[value=file]");
-  if (!entry) sourceMenu.append((entry = option("file", "")));
-  entry.textContent = file.name;
+function openFiles(files) {
+  if (!files.length) return;
+  setNote("", "");
+  if (!sourceMenu.querySelector("[value=file]")) sourceMenu.append(option("file", ""));
+  queue.begin([...files]);
+}
+
+// Shows one of the queue's files.
+async function showFile(file) {
+  sourceMenu.querySelector("[value=file]").textContent = queue.title;
   sourceMenu.value = "file";
-  const open = file.type.startsWith("video/") ? videoFileSource : imageSource;
-  return start((options) => open({ file, ...options }));
+  const moves = file.type.startsWith("video/");
+  const open = moves ? videoFileSource : imageSource;
+  const { left, error } = await player.start(
+    (options) => open({ file, model: model.name, ended: queue.played, ...options }),
+    { moves },
+  );
+  if (left) return;
+  if (error) {
+    setNote("bad", `${file.name} can’t be shown: ${error.message}`);
+    queue.failed(error.message);
+  } else if (!moves) {
+    queue.found(player.frame.detections);
+  }
+  updateButtons();
 }
 
 async function snapshot() {
-  if (!frame) return;
-  const image = await view.snapshot(frame, panel.shown(frame.detections));
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(image);
-  link.download = `ssdlite-${new Date().toISOString().replace(/[:.]/g, "-")}.png`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  setNote("good", `Saved ${link.download} to your downloads.`);
-}
-
-async function keepShown({ image, width, height }, detections) {
-  const kept = await keepFrame(modelMenu.value, image, { width, height, detections });
-  const objects = `${detections.length} ${detections.length === 1 ? "object" : "objects"}`;
-  const unlisted = kept.listed ? "" : " The folder has no lists to add it to.";
-  return `Kept ${kept.id} with ${objects} in ${kept.folder}.${unlisted}`;
+  if (player.frame) setNote("good", download(await player.snapshot()));
 }
 
 async function keep() {
-  if (!frame || !keepFolder) return;
+  if (!player.frame || !keepFolder) return;
   try {
-    setNote("good", await keepShown(frame, panel.shown(frame.detections)));
+    setNote("good", await keepForTraining(model.name, player.frame, player.detections));
   } catch (error) {
     setNote("bad", `Not kept: ${error.message}`);
   }
+}
+
+function showPanel(open) {
+  element("main").classList.toggle("no-panel", !open);
+  element("panel").hidden = !open;
+  panelButton.setAttribute("aria-expanded", String(open));
+  redraw();
+}
+
+function togglePanel() {
+  const open = element("panel").hidden;
+  savePageSettings({ panel: open });
+  showPanel(open);
+}
+
+function setModel(chosen) {
+  model = chosen;
+  modelMenu.value = model.name;
+  element("model-name").textContent = model.name;
+  const { backbone, input, classes } = model;
+  element("model-facts").textContent =
+    `${backbone}, ${input.width}×${input.height}, ${classes.length} ${classes.length === 1 ? "class" : "classes"}`;
+  panel.setModel(model, modelSettings(model));
+  events.setModel(model);
 }
 
 function option(value, text) {
@@ -171,14 +156,16 @@ function option(value, text) {
 function listen() {
   sourceMenu.addEventListener("change", startChosen);
   modelMenu.addEventListener("change", () => {
-    const model = models.find(({ name }) => name === modelMenu.value);
-    panel.setModel(model);
-    events.setModel(model);
+    setModel(models.find(({ name }) => name === modelMenu.value));
+    savePageSettings({ model: model.name });
     startChosen();
   });
-  pauseButton.addEventListener("click", () => setPaused(!paused));
+  pauseButton.addEventListener("click", togglePaused);
   snapshotButton.addEventListener("click", snapshot);
   keepButton.addEventListener("click", keep);
+  panelButton.addEventListener("click", togglePanel);
+  element("full-screen").addEventListener("click", fullScreen.toggle);
+  letters.addEventListener("change", () => savePageSettings({ letters: letters.checked }));
   element("start-camera").addEventListener("click", () => {
     sourceMenu.value = "browser";
     startChosen();
@@ -187,17 +174,20 @@ function listen() {
     element(id).addEventListener("click", () => element("file").click());
   }
   element("file").addEventListener("change", ({ target }) => {
-    openFile(target.files[0]);
+    openFiles(target.files);
     target.value = "";
   });
   addEventListener("resize", redraw);
-  addEventListener("keydown", (event) => {
-    if (event.target.closest("input, select, button") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const action = { " ": () => running && setPaused(!paused), s: snapshot, k: keep }[event.key.toLowerCase()];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  });
+  listenToKeys(new Map([
+    [" ", togglePaused],
+    ["s", snapshot],
+    ["k", keep],
+    ["f", fullScreen.toggle],
+    ["p", togglePanel],
+    ["escape", fullScreen.leave],
+    ["arrowleft", queue.previous],
+    ["arrowright", queue.next],
+  ]), () => letters.checked);
   addEventListener("dragover", (event) => {
     event.preventDefault();
     screen.classList.add("dragging");
@@ -208,35 +198,48 @@ function listen() {
   addEventListener("drop", (event) => {
     event.preventDefault();
     screen.classList.remove("dragging");
-    openFile(event.dataTransfer.files[0]);
+    openFiles(event.dataTransfer.files);
   });
+}
+
+// The source to begin with: the one that was chosen last, unless the server was
+// started with another since. The browser's camera begins by itself only where
+// it may already be used.
+async function firstSource(settings) {
+  const isThere = [...sourceMenu.options].some(({ value }) => value && value === settings.source);
+  if (!isThere || settings.given !== given) return given === undefined ? "" : "server:given";
+  if (settings.source !== "browser") return settings.source;
+  const permission = await navigator.permissions?.query({ name: "camera" }).catch(() => undefined);
+  return permission?.state === "granted" ? "browser" : "";
 }
 
 async function begin() {
   listen();
   updateButtons();
+  const settings = pageSettings();
+  letters.checked = settings.letters;
+  showPanel(settings.panel);
   try {
     const [listed, { sources, keep: folder, webhook }] = await Promise.all([getModels(), getSources()]);
     models = listed.models;
     keepFolder = folder;
+    events.setServer({ keep: folder, webhook });
+    given = sources.find(({ id }) => id === "given")?.title;
     modelMenu.append(...models.map(({ name }) => option(name, name)));
     element("model-pick").hidden = models.length < 2;
-    panel.setModel(models[0]);
-    events.setModel(models[0]);
-    events.setServer({ keep: folder, webhook });
+    element("model-one").hidden = models.length > 1;
+    setModel(models.find(({ name }) => name === settings.model) ?? models[0]);
     sourceMenu.append(
       option("", "Choose…"),
       ...sources.map(({ id, title }) => option(`server:${id}`, title)),
       option("browser", "This browser’s camera"),
     );
-    if (sources[0]?.id === "given") {
-      sourceMenu.value = "server:given";
-      startChosen();
-    }
+    sourceMenu.value = await firstSource(settings);
+    if (sourceMenu.value) startChosen();
+    else player.showStatus();
     updateButtons();
   } catch (error) {
-    setState("bad", "No server");
-    clear("The server does not answer", error.message);
+    player.rest("bad", "No server", "The server does not answer", error.message);
   }
 }
 

@@ -1,14 +1,14 @@
 // The card with the rules, and what they do.
 
+import { ruleSettings, saveRules } from "./settings.js";
 import { MOST_PAUSE, MOST_RULES, MOST_SECONDS, nextId, ruleFrom, textOfRule } from "./shapes.js";
 import { allowSound } from "./sound.js";
-import { storeRules, storedRules } from "./watched.js";
 
 // `forget(id)` is called for a rule that is gone.
 export function createRuleList({ forget }) {
   const element = (id) => document.querySelector(`#${id}`);
   const [list, form, menu] = ["rules", "rule-form", "rule-class"].map(element);
-  let rules = storedRules();
+  let rules = ruleSettings();
   let server = { keep: null, webhook: false };
 
   function actionsOf({ keep, sound, webhook }) {
@@ -47,7 +47,7 @@ export function createRuleList({ forget }) {
 
   function set(next) {
     rules = next;
-    storeRules(rules);
+    saveRules(rules);
     rebuild();
   }
 

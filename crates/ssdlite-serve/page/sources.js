@@ -3,12 +3,13 @@
 // for each frame, `image` being a Blob of the image as it was detected in and
 // `connection` a number that tells whose objects have the numbers in `detections`,
 // and state(kind, text) with "live", "wait", "bad" or "idle".
-// It has stop() and setPaused(paused).
+// It has stop() and setPaused(paused). An image stays, all others move.
 
 import { detect, socketTo } from "./api.js";
 
 const FRAME_QUALITY = 0.85;
 const LONGEST_SIDE = 1280;
+const LOOK_AGAIN_MS = 40;
 const RECONNECT_MS = [500, 1000, 2000, 4000, 8000];
 
 // One of the server's sources: notes and JPEGs over a WebSocket.
@@ -100,6 +101,10 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
   let tries = 0;
   let timer;
   let sent;
+  let seen = 0;
+
+  // Frames that the video has had so far: it moves when there are more.
+  const frames = () => video.getVideoPlaybackQuality().totalVideoFrames;
 
   function connect() {
     socket = socketTo("/v1/camera", { model });
@@ -121,9 +126,12 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
   // Waits for a frame that is newer than the last one sent.
   function sendSoon() {
     if (stopped || paused || sent) return;
-    const next = () => void sendFrame();
-    if (video.requestVideoFrameCallback && !video.paused) video.requestVideoFrameCallback(next);
-    else setTimeout(next, 40);
+    // A page that nobody sees is not called for a frame.
+    if (video.requestVideoFrameCallback && !document.hidden) {
+      video.requestVideoFrameCallback(() => void sendFrame());
+    } else {
+      timer = setTimeout(() => (frames() > seen ? sendFrame() : sendSoon()), LOOK_AGAIN_MS);
+    }
   }
 
   async function sendFrame() {
@@ -134,6 +142,7 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
     canvas.width = Math.round(video.videoWidth * scale);
     canvas.height = Math.round(video.videoHeight * scale);
     context.drawImage(video, 0, 0, canvas.width, canvas.height);
+    seen = frames();
     sent = { start };
     const [image, bitmap] = await Promise.all([
       new Promise((done) => canvas.toBlob(done, "image/jpeg", FRAME_QUALITY)),
@@ -175,6 +184,7 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
   }
 
   connect();
+  document.addEventListener("visibilitychange", sendSoon);
   return {
     setPaused(value) {
       paused = value;
@@ -184,6 +194,7 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
     stop() {
       stopped = true;
       clearTimeout(timer);
+      document.removeEventListener("visibilitychange", sendSoon);
       socket.close();
       video.pause();
       onStop();
@@ -205,17 +216,18 @@ export async function cameraSource(options) {
   video.muted = true;
   video.srcObject = stream;
   await video.play();
+  stream.getTracks()[0].addEventListener("ended", () => options.state("bad", "The camera has stopped"));
   const onStop = () => stream.getTracks().forEach((track) => track.stop());
   return videoSource({ ...options, video, onStop, isLive: true });
 }
 
-// A video file that was dropped or opened.
-export async function videoFileSource({ file, ...options }) {
+// A video file that was dropped or opened. At its end it begins again, unless
+// `ended()` says that another file follows.
+export async function videoFileSource({ file, ended, ...options }) {
   const address = URL.createObjectURL(file);
   const video = document.createElement("video");
   video.playsInline = true;
   video.muted = true;
-  video.loop = true;
   video.src = address;
   try {
     await video.play();
@@ -223,6 +235,9 @@ export async function videoFileSource({ file, ...options }) {
     URL.revokeObjectURL(address);
     throw new Error(`${file.name}: the browser can’t play this video.`);
   }
+  video.addEventListener("ended", () => {
+    if (!ended()) void video.play();
+  });
   const onStop = () => URL.revokeObjectURL(address);
   return videoSource({ ...options, video, onStop, isLive: false });
 }

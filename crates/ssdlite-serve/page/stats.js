@@ -51,8 +51,9 @@ export function createStats() {
     reset() {
       smooth = {};
       times = [];
-      for (const id of ["fps", "delay", "skipped", "objects"]) element(id).textContent = "–";
+      for (const id of ["fps", "delay", "skipped"]) element(id).textContent = "–";
       element("stages").replaceChildren();
+      element("stages").setAttribute("aria-label", "Time of each stage");
       element("stage-list").replaceChildren();
     },
     add(frame) {

@@ -1,12 +1,16 @@
 // Draws a frame with its boxes.
 
 const LINE = 2.5;
+// A dark rim around a box, on which it is seen before any image.
+const RIM = 2;
+const RIM_COLOR = "rgb(0 0 0 / 40%)";
 const FONT = 14;
 // On an image narrower than this the letters are smaller.
 const NARROW = 500;
 const SMALL_FONT = 11;
 
-export function createView(canvas, colorOf) {
+// `colorsOf(name)` are a class's { box, label }, as CSS colours.
+export function createView(canvas, colorsOf) {
   const context = canvas.getContext("2d");
 
   // `scale` is how many image pixels one pixel of the page shows, so that
@@ -17,11 +21,14 @@ export function createView(canvas, colorOf) {
     target.lineJoin = "round";
     target.textBaseline = "middle";
     target.font = `600 ${font * scale}px system-ui, "DejaVu Sans", sans-serif`;
-    target.lineWidth = LINE * scale;
     // The best is drawn last, over the others.
     const fromWorst = [...detections].reverse();
     for (const { class: name, box: [x1, y1, x2, y2] } of fromWorst) {
-      target.strokeStyle = colorOf(name);
+      target.lineWidth = (LINE + RIM) * scale;
+      target.strokeStyle = RIM_COLOR;
+      target.strokeRect(x1, y1, x2 - x1, y2 - y1);
+      target.lineWidth = LINE * scale;
+      target.strokeStyle = colorsOf(name).box;
       target.strokeRect(x1, y1, x2 - x1, y2 - y1);
     }
     for (const { class: name, score, track, box: [x1, y1] } of fromWorst) {
@@ -31,9 +38,10 @@ export function createView(canvas, colorOf) {
       const height = (font + 7) * scale;
       const left = Math.max(0, Math.min(x1 - (LINE / 2) * scale, frame.width - width));
       const top = y1 >= height ? y1 - height : y1;
-      target.fillStyle = colorOf(name);
+      const { box, label } = colorsOf(name);
+      target.fillStyle = box;
       target.fillRect(left, top, width, height);
-      target.fillStyle = "#ffffff";
+      target.fillStyle = label;
       target.fillText(text, left + 5 * scale, top + height / 2 + scale);
     }
   }

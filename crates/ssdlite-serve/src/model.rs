@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use ssdlite_core::{ClassNames, Detection, ImageSize, ModelInfo, PostProcessing, Task};
+use ssdlite_core::{ClassNames, Detection, ImageSize, ModelInfo, PostProcessing, Task, Variant};
 use ssdlite_image::RgbImage;
 use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
 
@@ -93,6 +93,25 @@ impl Model {
     /// The class names.
     pub(crate) fn classes(&self) -> &ClassNames {
         &self.detector.info().classes
+    }
+
+    /// The network's name for people, such as `MobileNetV3-Large`.
+    pub(crate) fn backbone(&self) -> String {
+        let backbone = &self.detector.info().backbone;
+        let variant = match backbone.variant {
+            Variant::Small => "Small",
+            Variant::Large => "Large",
+        };
+        let minimalistic = if backbone.minimalistic {
+            " minimalistic"
+        } else {
+            ""
+        };
+        let width = match backbone.width_multiplier {
+            1.0 => String::new(),
+            width => format!(" {width}"),
+        };
+        format!("MobileNetV3-{variant}{minimalistic}{width}")
     }
 
     /// The size of the network's input.

@@ -17,27 +17,37 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 
                       form-action 'self'";
 
 /// The files under `/page/`, with their types.
-const ASSETS: [(&str, &str, &str); 20] = [
+const ASSETS: [(&str, &str, &str); 28] = [
     ("style.css", CSS, include_str!("../page/style.css")),
     ("icon.svg", SVG, include_str!("../page/icon.svg")),
-    ("main.js", SCRIPT, include_str!("../page/main.js")),
     ("api.js", SCRIPT, include_str!("../page/api.js")),
-    ("sources.js", SCRIPT, include_str!("../page/sources.js")),
-    ("view.js", SCRIPT, include_str!("../page/view.js")),
-    ("colors.js", SCRIPT, include_str!("../page/colors.js")),
-    ("panel.js", SCRIPT, include_str!("../page/panel.js")),
-    ("stats.js", SCRIPT, include_str!("../page/stats.js")),
     ("counting.js", SCRIPT, include_str!("../page/counting.js")),
     ("crossing.js", SCRIPT, include_str!("../page/crossing.js")),
     ("drawing.js", SCRIPT, include_str!("../page/drawing.js")),
     ("eventlist.js", SCRIPT, include_str!("../page/eventlist.js")),
     ("eventlog.js", SCRIPT, include_str!("../page/eventlog.js")),
     ("events.js", SCRIPT, include_str!("../page/events.js")),
+    ("freshness.js", SCRIPT, include_str!("../page/freshness.js")),
+    (
+        "fullscreen.js",
+        SCRIPT,
+        include_str!("../page/fullscreen.js"),
+    ),
+    ("keys.js", SCRIPT, include_str!("../page/keys.js")),
+    ("main.js", SCRIPT, include_str!("../page/main.js")),
+    ("panel.js", SCRIPT, include_str!("../page/panel.js")),
+    ("player.js", SCRIPT, include_str!("../page/player.js")),
+    ("queue.js", SCRIPT, include_str!("../page/queue.js")),
     ("rulelist.js", SCRIPT, include_str!("../page/rulelist.js")),
     ("rules.js", SCRIPT, include_str!("../page/rules.js")),
+    ("saving.js", SCRIPT, include_str!("../page/saving.js")),
+    ("settings.js", SCRIPT, include_str!("../page/settings.js")),
     ("shapes.js", SCRIPT, include_str!("../page/shapes.js")),
     ("sound.js", SCRIPT, include_str!("../page/sound.js")),
-    ("watched.js", SCRIPT, include_str!("../page/watched.js")),
+    ("sources.js", SCRIPT, include_str!("../page/sources.js")),
+    ("stats.js", SCRIPT, include_str!("../page/stats.js")),
+    ("status.js", SCRIPT, include_str!("../page/status.js")),
+    ("view.js", SCRIPT, include_str!("../page/view.js")),
 ];
 
 pub(crate) async fn index() -> Response {

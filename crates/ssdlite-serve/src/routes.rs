@@ -17,6 +17,9 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use ssdlite_core::ClassId;
+use ssdlite_image::Rgb;
+use ssdlite_image::color::{color_of_class, text_color_on};
 
 use crate::answer::{Answer, KeptFrame};
 use crate::body::{Received, linger};
@@ -228,13 +231,27 @@ async fn models(State(state): Shared, _: Asked<Nothing>) -> Json<Value> {
         let classes: Vec<&str> = model.classes().iter().collect();
         json!({
             "name": model.name,
+            "backbone": model.backbone(),
             "classes": classes,
+            "colors": class_colors(classes.len()),
             "score": model.score_threshold,
             "input": { "width": model.input().width, "height": model.input().height },
         })
     };
     let models: Vec<Value> = state.models.iter().map(described).collect();
     Json(json!({ "models": models }))
+}
+
+/// The colours of each class as saved pictures have them: of its boxes, and of
+/// the letters on their tags.
+fn class_colors(classes: usize) -> Vec<Value> {
+    let text = |[red, green, blue]: Rgb| format!("#{red:02x}{green:02x}{blue:02x}");
+    (0..classes)
+        .map(|index| {
+            let color = color_of_class(ClassId::from_index(index));
+            json!({ "box": text(color), "label": text(text_color_on(color)) })
+        })
+        .collect()
 }
 
 async fn sources(State(state): Shared, _: Asked<Nothing>) -> Answered<Json<Value>> {

@@ -11,7 +11,7 @@ use ssdlite_core::ImageSize;
 use ssdlite_image::resize::Resizer;
 use ssdlite_image::{Limits, RgbImage, decode};
 use ssdlite_media::LiveInput;
-use ssdlite_serve::Model;
+use ssdlite_serve::{Access, Model, ServerOptions};
 
 use crate::client::wait_until;
 use crate::devtools::{Browser, write_camera_file};
@@ -36,9 +36,13 @@ pub(crate) fn moving(step: u32) -> RgbImage {
     )
 }
 
-fn objects_are(count: u32) -> String {
+pub(crate) fn objects_are(count: u32) -> String {
     format!("document.querySelector('#objects').textContent === '{count}'")
 }
+
+/// Whether the page tells nothing as if it were there now.
+pub(crate) const NO_NUMBERS: &str = "['#fps', '#objects', '#delay', '#skipped', '#classes .count']
+    .every((selector) => document.querySelector(selector).textContent === '–')";
 
 /// Whether the page has heard from the server.
 pub(crate) const IS_READY: &str = "document.querySelectorAll('#classes li').length >= 2";
@@ -55,28 +59,37 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
-struct Page {
-    browser: Browser,
-    server: Running,
-    folder: tempfile::TempDir,
+pub(crate) struct Page {
+    pub(crate) browser: Browser,
+    pub(crate) server: Running,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Page {
-    fn open() -> Option<Self> {
-        let frames: Vec<_> = (0..20).map(moving).collect();
-        Self::open_with(model("colors", ColorDetector::new()), &frames)
+    pub(crate) fn open() -> Option<Self> {
+        Self::open_with(options(vec![colors()]))
     }
 
-    /// A page of a server with this model, in a browser whose camera shows
-    /// these frames.
-    fn open_with(model: Model, frames: &[RgbImage]) -> Option<Self> {
+    /// A page of a server with these options, in a browser whose camera shows a
+    /// red and a green rectangle that move.
+    pub(crate) fn open_with(options: ServerOptions) -> Option<Self> {
+        let frames: Vec<_> = (0..20).map(moving).collect();
+        Self::open_before(options, &frames)
+    }
+
+    /// The same with these frames.
+    fn open_before(mut options: ServerOptions, frames: &[RgbImage]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let camera = write_camera_file(folder.path(), frames);
         let mut browser = Browser::start(&camera)?;
-        let mut options = options(vec![model]);
         options.keep = Some(folder.path().join("kept"));
+        let query = match &options.access {
+            Access::Token(token) => format!("?token={token}"),
+            Access::LocalOnly | Access::Open => String::new(),
+        };
         let server = Running::start(options);
-        browser.open(&format!("http://localhost:{}/", server.address.port()));
+        let port = server.address.port();
+        browser.open(&format!("http://localhost:{port}/{query}"));
         browser.wait_until(IS_READY);
         Some(Self {
             browser,
@@ -85,25 +98,35 @@ impl Page {
         })
     }
 
-    fn watch_camera(&mut self) {
+    pub(crate) fn watch_camera(&mut self) {
         self.browser.click("#start-camera");
         self.browser.wait_until(&objects_are(2));
     }
 
-    fn reload(&mut self) {
+    /// Opens the page as for the first time.
+    fn open_anew(&mut self) {
+        self.browser.evaluate("localStorage.clear()");
+        self.reload();
+    }
+
+    pub(crate) fn reload(&mut self) {
         let address = format!("http://localhost:{}/", self.server.address.port());
         self.browser.open(&address);
         self.browser.wait_until(IS_READY);
     }
 
-    fn screenshot(&mut self, name: &str) {
+    pub(crate) fn screenshot(&mut self, name: &str) {
         if let Some(folder) = std::env::var_os("SSDLITE_SCREENSHOTS") {
             self.browser.screenshot(&Path::new(&folder).join(name));
         }
     }
 
-    fn check_nothing_went_wrong(&mut self) {
+    pub(crate) fn check_nothing_went_wrong(&mut self) {
         assert_eq!(self.browser.errors(), [""; 0]);
+        self.check_nothing_overflows();
+    }
+
+    pub(crate) fn check_nothing_overflows(&mut self) {
         let overflow =
             "document.documentElement.scrollWidth - document.documentElement.clientWidth";
         assert_eq!(self.browser.evaluate(overflow), json!(0));
@@ -115,7 +138,7 @@ fn the_camera_is_watched_and_every_control_does_what_it_says() {
     let Some(mut page) = Page::open() else { return };
     for (width, height) in [DESKTOP, PHONE] {
         page.browser.resize(width, height);
-        page.reload();
+        page.open_anew();
         page.check_nothing_went_wrong();
         page.watch_camera();
         // Nobody counts the frames of the browser's camera.
@@ -218,7 +241,7 @@ fn a_trained_model_finds_objects_in_the_page() {
     let image = demo.join("data/JPEGImages/sample_00010.jpg");
     let image = decode::decode_file(&image, &Limits::default()).unwrap();
     let image = Resizer::new().stretch(&image, ImageSize::new(640, 480));
-    let Some(mut page) = Page::open_with(model, &[image]) else {
+    let Some(mut page) = Page::open_before(options(vec![model]), &[image]) else {
         return;
     };
     for ((width, height), scheme, name) in [
@@ -227,7 +250,7 @@ fn a_trained_model_finds_objects_in_the_page() {
     ] {
         page.browser.resize(width, height);
         page.browser.prefer_color_scheme(scheme);
-        page.reload();
+        page.open_anew();
         page.browser.click("#start-camera");
         page.browser
             .wait_until("Number(document.querySelector('#objects').textContent) >= 2");
@@ -247,7 +270,7 @@ fn an_image_file_is_shown_with_its_boxes_and_a_broken_one_is_told() {
     page.browser.resize(PHONE.0, PHONE.1);
     let image = page.folder.path().join("a.png");
     std::fs::write(&image, png(&moving(3))).unwrap();
-    page.browser.choose_file("#file", &image);
+    page.browser.choose_files("#file", &[&image]);
     page.browser.wait_until(&objects_are(2));
     let size = "`${document.querySelector('#image').width}`";
     assert_eq!(page.browser.evaluate(size), "640");
@@ -255,7 +278,7 @@ fn an_image_file_is_shown_with_its_boxes_and_a_broken_one_is_told() {
 
     let broken = page.folder.path().join("b.png");
     std::fs::write(&broken, b"no image").unwrap();
-    page.browser.choose_file("#file", &broken);
+    page.browser.choose_files("#file", &[&broken]);
     page.browser
         .wait_until("document.querySelector('#empty-text').textContent.includes('expected')");
 }
@@ -267,19 +290,19 @@ fn a_video_file_is_played_with_its_boxes() {
     }
     let Some(mut page) = Page::open() else { return };
     let video = moving_square(page.folder.path(), "moving.webm");
-    page.browser.choose_file("#file", &video);
+    page.browser.choose_files("#file", &[&video]);
     page.browser.wait_until(&objects_are(1));
     let first = page.browser.evaluate(IMAGE);
     page.browser.wait_until(&format!("{IMAGE} !== {first}"));
     page.check_nothing_went_wrong();
 }
 
-fn colors() -> Model {
+pub(crate) fn colors() -> Model {
     model("colors", ColorDetector::new())
 }
 
 /// The page of a server that was started with this model and video.
-fn page_of_source(model: Model, video: &Path) -> Option<(Browser, Running)> {
+pub(crate) fn page_of_source(model: Model, video: &Path) -> Option<(Browser, Running)> {
     let folder = tempfile::tempdir().unwrap();
     let camera = write_camera_file(folder.path(), &[moving(0)]);
     let mut browser = Browser::start(&camera)?;
@@ -360,9 +383,15 @@ fn the_page_comes_back_when_the_server_does() {
     drop(page.server);
     page.browser
         .wait_until("document.querySelector('#state').dataset.kind === 'bad'");
-    let mut again = options(vec![model("colors", ColorDetector::new())]);
+    page.browser
+        .wait_until("document.querySelector('#screen').matches('.old')");
+    page.browser.wait_until(NO_NUMBERS);
+    let mut again = options(vec![colors()]);
     again.address = address;
     let _server = Running::start(again);
     page.browser
         .wait_until("document.querySelector('#state').dataset.kind === 'live'");
+    page.browser.wait_until(&objects_are(2));
+    page.browser
+        .wait_until("!document.querySelector('#screen').matches('.old')");
 }

@@ -168,12 +168,16 @@ impl Browser {
         self.command("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// Makes the page believe that its reader wants `light` or `dark`.
+    /// Makes the page believe that its reader wants colours that are `light` or
+    /// `dark`, and nothing that moves by itself.
     pub(crate) fn prefer_color_scheme(&mut self, scheme: &str) {
-        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        let features = json!([
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ]);
         self.command(
             "Emulation.setEmulatedMedia",
-            json!({ "features": [feature] }),
+            json!({ "features": features }),
         );
     }
 
@@ -206,12 +210,12 @@ impl Browser {
         }
     }
 
-    /// Chooses a file as if a person had picked it.
-    pub(crate) fn choose_file(&mut self, selector: &str, file: &Path) {
+    /// Chooses files as if a person had picked them.
+    pub(crate) fn choose_files(&mut self, selector: &str, files: &[&Path]) {
         let document = self.command("DOM.getDocument", json!({}));
         let query = json!({ "nodeId": document["root"]["nodeId"], "selector": selector });
         let node = self.command("DOM.querySelector", query);
-        let files = json!({ "nodeId": node["nodeId"], "files": [file] });
+        let files = json!({ "nodeId": node["nodeId"], "files": files });
         self.command("DOM.setFileInputFiles", files);
     }
 

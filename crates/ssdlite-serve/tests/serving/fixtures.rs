@@ -66,6 +66,35 @@ impl Detect for ColorDetector {
     }
 }
 
+/// A [`ColorDetector`] that stands still while a test holds its gate.
+pub(crate) struct GatedDetector {
+    colors: ColorDetector,
+    gate: Arc<Mutex<()>>,
+}
+
+impl GatedDetector {
+    pub(crate) fn new() -> (Self, Arc<Mutex<()>>) {
+        let gate = Arc::new(Mutex::new(()));
+        let detector = Self {
+            colors: ColorDetector::new(),
+            gate: Arc::clone(&gate),
+        };
+        (detector, gate)
+    }
+}
+
+impl Detect for GatedDetector {
+    fn info(&self) -> &ModelInfo {
+        self.colors.info()
+    }
+
+    fn detect(&self, image: &RgbImage) -> Result<Vec<Detection>, String> {
+        // A test that failed has poisoned it.
+        drop(self.gate.lock());
+        self.colors.detect(image)
+    }
+}
+
 /// Waits in every image until it is let go.
 pub(crate) struct WaitingDetector {
     info: ModelInfo,

@@ -15,6 +15,7 @@ mod fixtures;
 mod hostile;
 mod keeping;
 mod load;
+mod page;
 mod sockets;
 mod watching;
 mod webhook;

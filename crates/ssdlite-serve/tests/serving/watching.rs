@@ -312,10 +312,10 @@ fn what_a_browser_has_stored_is_no_trap() {
         "7",
         "null",
         "[]",
-        r#"{"sources":7,"rules":{"length":9}}"#,
-        r#"{"sources":[null,{"title":3}],"rules":[null]}"#,
+        r#"{"watched":7,"rules":{"length":9}}"#,
+        r#"{"watched":[null,{"source":3}],"rules":[null]}"#,
     ] {
-        let set = format!("localStorage.setItem('ssdlite-watched', {stored:?})");
+        let set = format!("localStorage.setItem('ssdlite', {stored:?})");
         page.browser.evaluate(&set);
         page.reload();
         let listed = "document.querySelectorAll('#shapes li, #rules li').length";
