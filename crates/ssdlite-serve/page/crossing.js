@@ -1,12 +1,12 @@
 // Which objects cross a line, and which enter and leave a zone. An object is where
 // the middle of its box is.
 
-// Seconds after which an object that is not seen is gone. The server gives its number
-// up after one.
+// Seconds after which an object that is not seen in a frame is gone. The server gives
+// its number up after one.
 const PATIENCE = 1.5;
 
 // Seconds without a frame after which it is not known what was missed.
-export const GAP = 2;
+export const GAP = 5;
 
 // A box trembles by less than this share of the image's longer side. Nothing that
 // moves by less crosses anything.
@@ -76,7 +76,10 @@ const bump = (counts, name, direction) => {
 // Counts objects frame by frame.
 export function createCounter() {
   let tracks = new Map();
+  // Numbers that were counted before and are looked at anew.
   let known = new Set();
+  // Those of the last frame whose class was hidden.
+  let hidden = new Set();
   let seen = new Map();
   let totals = new Map();
   let last;
@@ -120,6 +123,7 @@ export function createCounter() {
       const isHidden = !isShown(track.found.class);
       if (!isHidden && time - track.seen <= PATIENCE) continue;
       tracks.delete(number);
+      if (isHidden) known.add(number);
       const left = isHidden ? [] : shapes.filter(({ id }) => track.places.get(id)?.inside);
       events.push(...left.map((shape) => event("vanished", shape, track.found)));
     }
@@ -140,14 +144,20 @@ export function createCounter() {
         tracks = new Map();
       }
       last = { connection: frame.connection, time };
-      const events = forget(time, shapes, isShown);
+      const events = [];
+      const hiddenNow = new Set();
       for (const found of frame.detections) {
         const { track: number, class: name, score } = found;
-        if (number === undefined || !isShown(name)) continue;
+        if (number === undefined) continue;
+        if (!isShown(name)) {
+          hiddenNow.add(number);
+          continue;
+        }
         if (!tracks.has(number)) {
           if (score < least) continue;
-          tracks.set(number, { places: new Map(), isNew: !begins });
-          if (!known.delete(number)) seen.set(name, (seen.get(name) ?? 0) + 1);
+          const isKnown = known.delete(number);
+          tracks.set(number, { places: new Map(), isNew: !begins && !isKnown && !hidden.has(number) });
+          if (!isKnown) seen.set(name, (seen.get(name) ?? 0) + 1);
         }
         const track = tracks.get(number);
         Object.assign(track, { seen: time, found });
@@ -157,7 +167,8 @@ export function createCounter() {
         }
         track.isNew = false;
       }
-      return events;
+      hidden = hiddenNow;
+      return [...events, ...forget(time, shapes, isShown)];
     },
     // How many objects of each class went in and out, as a Map of { in, out }.
     countsOf: (shape) => totals.get(shape.id) ?? new Map(),
@@ -170,7 +181,8 @@ export function createCounter() {
     },
     // Counts anew, from the next frame on.
     reset() {
-      [tracks, known, seen, totals, last] = [new Map(), new Set(), new Map(), new Map(), undefined];
+      [tracks, known, hidden, seen] = [new Map(), new Set(), new Set(), new Map()];
+      [totals, last] = [new Map(), undefined];
     },
   };
 }

@@ -21,9 +21,10 @@ export function createRuleWatch() {
     held = new Map(before.map(([key, state]) => [key, { ...state, until: time }]));
   }
 
-  function hold(key, time) {
+  // `before` is the time of the frame before this one.
+  function hold(key, time, before) {
     const state = held.get(key);
-    if (state && time - state.until <= (state.fired ? PATIENCE : GRACE)) {
+    if (state && (state.fired || state.until === before || time - state.until <= GRACE)) {
       state.until = time;
       return state;
     }
@@ -39,6 +40,7 @@ export function createRuleWatch() {
     update({ detections, connection, time, rules }) {
       const isOther = last?.connection !== connection;
       if (!last || isOther || time - last.time > GAP) begin(time, isOther);
+      const before = last?.time;
       last = { connection, time };
       const fired = [];
       for (const rule of rules) {
@@ -50,7 +52,7 @@ export function createRuleWatch() {
             if (held.get(key)?.fired) held.get(key).until = time;
             continue;
           }
-          const state = hold(key, time);
+          const state = hold(key, time, before);
           const isPaused = time - (told.get(rule.id) ?? -Infinity) < rule.pause;
           if (state.fired || isPaused || time - state.since < rule.seconds) continue;
           state.fired = true;

@@ -17,7 +17,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 
                       form-action 'self'";
 
 /// The files under `/page/`, with their types.
-const ASSETS: [(&str, &str, &str); 28] = [
+const ASSETS: &[(&str, &str, &str)] = &[
     ("style.css", CSS, include_str!("../page/style.css")),
     ("icon.svg", SVG, include_str!("../page/icon.svg")),
     ("api.js", SCRIPT, include_str!("../page/api.js")),

@@ -127,7 +127,16 @@ async ({ from }) => {
     let shown = true;
     run(counter, [SQUARE], [[at(0.5, 0.5)]], { start: 60.2, connection: 2, isShown: () => shown });
     shown = false;
-    equal(run(counter, [SQUARE], [[], []], { start: 60.3, connection: 2, isShown: () => shown }), [], "hidden while inside");
+    equal(run(counter, [SQUARE], [[at(0.5, 0.5), at(0.5, 0.5, { track: 9 })]], { start: 60.3, connection: 2, isShown: () => shown }), [], "hidden while inside");
+    shown = true;
+    equal(run(counter, [SQUARE], [[at(0.5, 0.5), at(0.5, 0.5, { track: 9 })]], { start: 60.4, connection: 2, isShown: () => shown }), [], "shown while inside");
+    equal(counter.seen().get("red"), 3, "who was hidden is the same");
+  }
+  {
+    // A frame every 4 s.
+    const counter = createCounter();
+    const slowly = [0.1, 0.5, 0.5, 0.9].flatMap((x, index) => run(counter, [SQUARE], [[at(x, 0.5)]], { start: index * 4 }));
+    equal(slowly, ["entered", "left"], "a slow source");
   }
   {
     const counter = createCounter();
@@ -154,6 +163,7 @@ async ({ from }) => {
   equal(times(createRuleWatch(), [...always(0.7, 8), ...always(0.2, 3), ...always(0.7, 9)]), [1.1], "a short dip");
   equal(times(createRuleWatch(), [...always(0.7, 8), ...always(0.2, 7), ...always(0.7, 12)]), [2.5], "a long dip");
   equal(times(createRuleWatch(), [...always(0.7, 12), ...always(0.2, 40), ...always(0.7, 20)]), [1], "the same object again");
+  equal(times(createRuleWatch(), always(0.7, 9), { step: 4 }), [4], "a slow source");
   equal(times(createRuleWatch(), always(0.7, 40), { rule: { ...RULE, class: "green" } }), [], "another class");
   {
     const watch = createRuleWatch();
