@@ -1,14 +1,16 @@
 // The stage alone on the screen; where a browser has no full screen for it, as
 // on some phones, alone in the window.
 
-export function createFullScreen(stage, button, onChange) {
+// `others` is what is not seen then, and can't be reached; `changed()` is called
+// when the stage has another size.
+export function createFullScreen({ stage, button, others, changed }) {
   const isOn = () => stage.classList.contains("full");
 
   function set(on) {
     stage.classList.toggle("full", on);
-    button.setAttribute("aria-pressed", String(on));
+    for (const other of others) other.inert = on;
     button.querySelector("span").textContent = on ? "Leave full screen" : "Full screen";
-    onChange();
+    changed();
   }
 
   document.addEventListener("fullscreenchange", () => set(document.fullscreenElement === stage));

@@ -41,7 +41,12 @@ const player = createPlayer({
   changed: updateButtons,
 });
 const queue = createQueue({ open: showFile, shown: panel.shown });
-const fullScreen = createFullScreen(element("stage"), element("full-screen"), redraw);
+const fullScreen = createFullScreen({
+  stage: element("stage"),
+  button: element("full-screen"),
+  others: [element("bar"), element("panel")],
+  changed: redraw,
+});
 
 function redraw() {
   player.redraw();

@@ -5,40 +5,42 @@
 // and state(kind, text) with "live", "wait", "bad" or "idle".
 // It has stop() and setPaused(paused). An image stays, all others move.
 
-import { detect, socketTo } from "./api.js";
+import { detect } from "./api.js";
+import { openLine } from "./line.js";
 
 const FRAME_QUALITY = 0.85;
 const LONGEST_SIDE = 1280;
 const LOOK_AGAIN_MS = 40;
-const RECONNECT_MS = [500, 1000, 2000, 4000, 8000];
 
 // One of the server's sources: notes and JPEGs over a WebSocket.
 export function serverSource({ id, model, show, state }) {
-  let socket;
   let stopped = false;
   let paused = false;
-  let tries = 0;
-  let timer;
-  let owed = 0;
+  // The connections that a frame came from which was not drawn, each time.
+  let owed = [];
   let failure;
 
-  function connect() {
-    state("wait", "Connecting…");
-    owed = 0;
-    failure = undefined;
-    socket = socketTo("/v1/live", { source: id, model });
-    socket.onmessage = ({ data }) =>
-      typeof data === "string" ? onStatus(JSON.parse(data)) : onFrame(data);
-    socket.onclose = () => {
-      if (stopped) return;
-      const pause = RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)];
-      state("bad", `${failure ?? "Connection lost"}; trying again in ${pause / 1000} s`);
-      timer = setTimeout(connect, pause);
-    };
+  const line = openLine("/v1/live", { source: id, model }, {
+    opening() {
+      state("wait", "Connecting…");
+      owed = [];
+      failure = undefined;
+    },
+    received: (data, from) =>
+      (typeof data === "string" ? onStatus(JSON.parse(data)) : onFrame(data, from)),
+    opened() {},
+    lost: (reason, seconds) => state("bad", `${failure ?? reason}; trying again in ${seconds} s`),
+  });
+
+  function answer(from) {
+    if (from.readyState === WebSocket.OPEN) from.send("drawn");
   }
 
   function onStatus(status) {
-    if (status.state === "playing") state("live", "Live");
+    if (status.state === "playing") {
+      line.expect();
+      state("live", "Live");
+    }
     if (status.state === "opening") state("wait", "Opening the source…");
     if (status.state === "lost") {
       state("bad", `${status.reason}; trying again in ${status.retry_seconds} s`);
@@ -47,10 +49,10 @@ export function serverSource({ id, model, show, state }) {
     if (status.state === "failed") failure = status.reason;
   }
 
-  async function onFrame(data) {
-    tries = 0;
+  async function onFrame(data, from) {
+    line.works();
+    if (!paused) line.expect();
     const arrived = performance.now();
-    const from = socket;
     const length = new DataView(data).getUint32(0, true);
     const note = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
     const image = new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" });
@@ -69,23 +71,20 @@ export function serverSource({ id, model, show, state }) {
       delay: wait + detect + encode + performance.now() - arrived,
     });
     await draw;
-    if (paused) owed += 1;
-    else if (from.readyState === WebSocket.OPEN) from.send("drawn");
+    if (paused) owed.push(from);
+    else answer(from);
   }
 
-  connect();
   return {
     setPaused(value) {
       paused = value;
-      if (paused) return;
-      for (; owed > 0; owed -= 1) {
-        if (socket.readyState === WebSocket.OPEN) socket.send("drawn");
-      }
+      if (paused) return line.expectNothing();
+      if (owed.length) line.expect();
+      owed.splice(0).forEach(answer);
     },
     stop() {
       stopped = true;
-      clearTimeout(timer);
-      socket.close();
+      line.end();
     },
   };
 }
@@ -95,33 +94,28 @@ export function serverSource({ id, model, show, state }) {
 function videoSource({ video, model, show, state, onStop, isLive }) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
-  let socket;
   let stopped = false;
   let paused = false;
-  let tries = 0;
   let timer;
   let sent;
   let seen = 0;
 
-  // Frames that the video has had so far: it moves when there are more.
-  const frames = () => video.getVideoPlaybackQuality().totalVideoFrames;
-
-  function connect() {
-    socket = socketTo("/v1/camera", { model });
-    socket.onopen = () => {
-      tries = 0;
+  const line = openLine("/v1/camera", { model }, {
+    opening() {},
+    opened() {
+      line.works();
       state("live", isLive ? "Live" : "Playing");
       sendSoon();
-    };
-    socket.onmessage = ({ data }) => onAnswer(JSON.parse(data));
-    socket.onclose = () => {
-      if (stopped) return;
+    },
+    received: (data) => onAnswer(JSON.parse(data)),
+    lost(reason, seconds) {
       sent = undefined;
-      const pause = RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)];
-      state("bad", `Connection lost; trying again in ${pause / 1000} s`);
-      timer = setTimeout(connect, pause);
-    };
-  }
+      state("bad", `${reason}; trying again in ${seconds} s`);
+    },
+  });
+
+  // Frames that the video has had so far: it moves when there are more.
+  const frames = () => video.getVideoPlaybackQuality().totalVideoFrames;
 
   // Waits for a frame that is newer than the last one sent.
   function sendSoon() {
@@ -135,7 +129,7 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
   }
 
   async function sendFrame() {
-    if (stopped || paused || sent || socket.readyState !== WebSocket.OPEN) return;
+    if (stopped || paused || sent || !line.isOpen) return;
     if (!video.videoWidth) return sendSoon();
     const start = performance.now();
     const scale = Math.min(1, LONGEST_SIDE / Math.max(video.videoWidth, video.videoHeight));
@@ -148,12 +142,14 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
       new Promise((done) => canvas.toBlob(done, "image/jpeg", FRAME_QUALITY)),
       createImageBitmap(canvas),
     ]);
-    if (stopped || !image || socket.readyState !== WebSocket.OPEN) {
+    if (stopped || !image || !line.isOpen) {
+      bitmap.close();
       sent = undefined;
       return;
     }
     sent = { start, image, bitmap, encoded: performance.now() };
-    socket.send(image);
+    line.socket.send(image);
+    line.expect();
   }
 
   function onAnswer(answer) {
@@ -176,14 +172,13 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
       width: answer.width,
       height: answer.height,
       detections: answer.detections,
-      connection: socket.connection,
+      connection: line.socket.connection,
       stages: { encode: frame.encoded - frame.start, travel, wait, decode, detect },
       delay: now - frame.start,
     });
     sendSoon();
   }
 
-  connect();
   document.addEventListener("visibilitychange", sendSoon);
   return {
     setPaused(value) {
@@ -195,7 +190,7 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
       stopped = true;
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", sendSoon);
-      socket.close();
+      line.end();
       video.pause();
       onStop();
     },

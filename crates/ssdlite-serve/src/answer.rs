@@ -1,7 +1,9 @@
 //! The JSON in which detections are told.
 
 use serde::{Deserialize, Serialize};
-use ssdlite_core::{ClassNames, Detection, ImageSize, NamedDetection};
+use ssdlite_core::{ClassId, ClassNames, Detection, ImageSize, NamedDetection};
+use ssdlite_image::Rgb;
+use ssdlite_image::color::{color_of_class, text_color_on};
 
 use crate::metrics::Times;
 use crate::model::Model;
@@ -23,6 +25,45 @@ pub(crate) struct Milliseconds {
     pub(crate) wait: f64,
     pub(crate) decode: f64,
     pub(crate) detect: f64,
+}
+
+/// The models of a server.
+#[derive(Serialize)]
+pub(crate) struct ListedModels<'a> {
+    pub(crate) models: Vec<ListedModel<'a>>,
+}
+
+/// What a model is.
+#[derive(Serialize)]
+pub(crate) struct ListedModel<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) backbone: String,
+    pub(crate) classes: Vec<&'a str>,
+    /// Of each class.
+    pub(crate) colors: Vec<ClassColors>,
+    pub(crate) score: f32,
+    pub(crate) input: ImageSize,
+}
+
+/// A class's colours in saved pictures, as CSS has them.
+#[derive(Serialize)]
+pub(crate) struct ClassColors {
+    /// Of its boxes.
+    #[serde(rename = "box")]
+    bbox: String,
+    /// Of the letters on them.
+    label: String,
+}
+
+impl ClassColors {
+    pub(crate) fn new(class: ClassId) -> Self {
+        let text = |[red, green, blue]: Rgb| format!("#{red:02x}{green:02x}{blue:02x}");
+        let color = color_of_class(class);
+        Self {
+            bbox: text(color),
+            label: text(text_color_on(color)),
+        }
+    }
 }
 
 /// A frame's objects as the page sends them back to be kept.

@@ -4,10 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use ssdlite_core::{ClassNames, Detection, ImageSize, ModelInfo, PostProcessing, Task, Variant};
+use ssdlite_core::{ClassId, ClassNames, Detection, ModelInfo, PostProcessing, Task, Variant};
 use ssdlite_image::RgbImage;
 use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
 
+use crate::answer::{ClassColors, ListedModel};
 use crate::error::{Error, Result};
 
 /// Least score of what detectors of a server find: clients and the page's
@@ -95,8 +96,22 @@ impl Model {
         &self.detector.info().classes
     }
 
+    /// What clients are told of it.
+    pub(crate) fn listed(&self) -> ListedModel<'_> {
+        let classes: Vec<_> = self.classes().iter().collect();
+        let ids = (0..classes.len()).map(ClassId::from_index);
+        ListedModel {
+            name: &self.name,
+            backbone: self.backbone(),
+            colors: ids.map(ClassColors::new).collect(),
+            classes,
+            score: self.score_threshold,
+            input: self.detector.info().preprocessing.size,
+        }
+    }
+
     /// The network's name for people, such as `MobileNetV3-Large`.
-    pub(crate) fn backbone(&self) -> String {
+    fn backbone(&self) -> String {
         let backbone = &self.detector.info().backbone;
         let variant = match backbone.variant {
             Variant::Small => "Small",
@@ -112,10 +127,5 @@ impl Model {
             width => format!(" {width}"),
         };
         format!("MobileNetV3-{variant}{minimalistic}{width}")
-    }
-
-    /// The size of the network's input.
-    pub(crate) fn input(&self) -> ImageSize {
-        self.detector.info().preprocessing.size
     }
 }

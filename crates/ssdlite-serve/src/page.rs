@@ -34,6 +34,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
         include_str!("../page/fullscreen.js"),
     ),
     ("keys.js", SCRIPT, include_str!("../page/keys.js")),
+    ("line.js", SCRIPT, include_str!("../page/line.js")),
     ("main.js", SCRIPT, include_str!("../page/main.js")),
     ("panel.js", SCRIPT, include_str!("../page/panel.js")),
     ("player.js", SCRIPT, include_str!("../page/player.js")),

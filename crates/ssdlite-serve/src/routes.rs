@@ -17,17 +17,13 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use ssdlite_core::ClassId;
-use ssdlite_image::Rgb;
-use ssdlite_image::color::{color_of_class, text_color_on};
 
-use crate::answer::{Answer, KeptFrame};
+use crate::answer::{Answer, KeptFrame, ListedModels};
 use crate::body::{Received, linger};
 use crate::connections::Place;
 use crate::extract::{Asked, Named, Nothing};
 use crate::form::Part;
 use crate::keep::Kept;
-use crate::model::Model;
 use crate::page;
 use crate::refusal::Refusal;
 use crate::rule_event::{self, ToldEvent};
@@ -226,32 +222,9 @@ fn only_parts<const N: usize>(parts: Vec<Part>, names: [&str; N]) -> Answered<[B
     Ok(found.map(Option::unwrap_or_default))
 }
 
-async fn models(State(state): Shared, _: Asked<Nothing>) -> Json<Value> {
-    let described = |model: &Arc<Model>| {
-        let classes: Vec<&str> = model.classes().iter().collect();
-        json!({
-            "name": model.name,
-            "backbone": model.backbone(),
-            "classes": classes,
-            "colors": class_colors(classes.len()),
-            "score": model.score_threshold,
-            "input": { "width": model.input().width, "height": model.input().height },
-        })
-    };
-    let models: Vec<Value> = state.models.iter().map(described).collect();
-    Json(json!({ "models": models }))
-}
-
-/// The colours of each class as saved pictures have them: of its boxes, and of
-/// the letters on their tags.
-fn class_colors(classes: usize) -> Vec<Value> {
-    let text = |[red, green, blue]: Rgb| format!("#{red:02x}{green:02x}{blue:02x}");
-    (0..classes)
-        .map(|index| {
-            let color = color_of_class(ClassId::from_index(index));
-            json!({ "box": text(color), "label": text(text_color_on(color)) })
-        })
-        .collect()
+async fn models(State(state): Shared, _: Asked<Nothing>) -> Response {
+    let models: Vec<_> = state.models.iter().map(|model| model.listed()).collect();
+    Json(ListedModels { models }).into_response()
 }
 
 async fn sources(State(state): Shared, _: Asked<Nothing>) -> Answered<Json<Value>> {

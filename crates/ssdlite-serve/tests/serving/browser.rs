@@ -48,7 +48,7 @@ pub(crate) const NO_NUMBERS: &str = "['#fps', '#objects', '#delay', '#skipped', 
 pub(crate) const IS_READY: &str = "document.querySelectorAll('#classes li').length >= 2";
 
 /// A text that tells one image on the canvas from another.
-const IMAGE: &str = "document.querySelector('#image').toDataURL()";
+pub(crate) const IMAGE: &str = "document.querySelector('#image').toDataURL()";
 
 /// Lets the page repaint, and a frame come and be answered.
 const SOME_FRAMES: &str = "new Promise((done) => setTimeout(done, 300))";

@@ -225,6 +225,15 @@ fn models_describe_themselves_also_by_the_open_inference_protocol() {
     let models = json("/v1/models");
     assert_eq!(models["models"][0]["classes"], json!(["red", "green"]));
     assert_eq!(models["models"][0]["backbone"], "MobileNetV3-Small");
+    assert_eq!(models["models"][0]["score"], json!(0.3));
+    assert_eq!(
+        models["models"][0]["input"],
+        json!({ "width": 320, "height": 320 })
+    );
+    assert_eq!(
+        models["models"][0]["colors"][1],
+        json!({ "box": "#f58214", "label": "#000000" })
+    );
     assert_eq!(json("/v2/health/live")["live"], true);
     assert_eq!(json("/v2/health/ready")["ready"], true);
     assert_eq!(json("/v2")["name"], "ssdlite");

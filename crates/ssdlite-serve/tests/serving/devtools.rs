@@ -181,6 +181,12 @@ impl Browser {
         );
     }
 
+    /// Lets pages use the camera without asking, as a person may for good.
+    pub(crate) fn allow_camera(&mut self) {
+        let allowed = json!({ "permissions": ["videoCapture"] });
+        self.command("Browser.grantPermissions", allowed);
+    }
+
     /// Clicks into the middle of an element.
     pub(crate) fn click(&mut self, selector: &str) {
         let middle = self.evaluate(&format!(

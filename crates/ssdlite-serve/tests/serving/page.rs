@@ -8,7 +8,7 @@ use ssdlite_image::color::{color_of_class, text_color_on};
 use ssdlite_serve::{Access, Model};
 
 use crate::browser::{
-    DESKTOP, NO_NUMBERS, PHONE, Page, colors, moving, objects_are, page_of_source,
+    DESKTOP, IMAGE, NO_NUMBERS, PHONE, Page, colors, moving, objects_are, page_of_source,
 };
 use crate::devtools::Browser;
 use crate::ffmpeg::has_ffmpeg;
@@ -113,6 +113,51 @@ fn a_video_file_without_frames_is_marked_as_old() {
     let video = moving_square(page.folder.path(), "moving.webm");
     page.browser.choose_files("#file", &[&video]);
     check_old_and_new(&mut page.browser, &gate, "moving.webm");
+}
+
+/// Makes the page lose its patience with a silent server at once, until `patient()`.
+const IMPATIENT: &str = "(() => {
+    const wait = window.setTimeout;
+    window.setTimeout = (action, time, ...rest) => wait(action, time === 35_000 ? 50 : time, ...rest);
+    window.patient = () => { window.setTimeout = wait; };
+})()";
+
+#[test]
+fn a_server_that_says_nothing_is_asked_again() {
+    let (detector, gate) = GatedDetector::new();
+    let Some(mut page) = Page::open_with(options(vec![model("gated", detector)])) else {
+        return;
+    };
+    page.watch_camera();
+    let held = gate.lock().unwrap();
+    page.browser.evaluate(IMPATIENT);
+    // The frame that is under way has its patience already; the camera's next one
+    // goes over a new connection.
+    page.browser
+        .evaluate("document.querySelector('#source').dispatchEvent(new Event('change'))");
+    page.browser.wait_until(
+        "document.querySelector('#state').textContent.startsWith('The server says nothing')",
+    );
+    page.browser.evaluate("patient()");
+    drop(held);
+    page.browser.wait_until(&objects_are(2));
+}
+
+#[test]
+fn a_page_that_nobody_sees_goes_on() {
+    let Some(mut page) = Page::open() else { return };
+    page.watch_camera();
+    page.browser.evaluate(
+        "Object.defineProperty(document, 'hidden', { get: () => true });
+         document.dispatchEvent(new Event('visibilitychange'));
+         window.requestAnimationFrame = () => {};
+         HTMLVideoElement.prototype.requestVideoFrameCallback = () => {};",
+    );
+    let first = page.browser.evaluate(IMAGE);
+    page.browser.wait_until(&format!("{IMAGE} !== {first}"));
+    let second = page.browser.evaluate(IMAGE);
+    page.browser.wait_until(&format!("{IMAGE} !== {second}"));
+    page.browser.wait_until(IS_LIVE);
 }
 
 #[test]
@@ -242,17 +287,41 @@ fn a_full_screen_shows_the_stage_with_state_and_counts() {
         browser.wait_until(&visible("#pause"));
         for hidden in [".bar", "#panel"] {
             assert_eq!(browser.evaluate(&visible(hidden)), json!(false), "{hidden}");
+            let inert = format!("document.querySelector({hidden:?}).inert");
+            assert_eq!(browser.evaluate(&inert), json!(true), "{hidden}");
         }
         page.screenshot(&format!("full-{width}.png"));
         let browser = &mut page.browser;
         browser.press("Escape", 27);
         browser.wait_until("!document.querySelector('#stage').matches('.full')");
+        assert_eq!(
+            browser.evaluate("document.querySelector('#panel').inert"),
+            json!(false)
+        );
         browser.click("#full-screen");
         browser.wait_until("document.querySelector('#stage').matches('.full')");
         browser.click("#full-screen");
         browser.wait_until("!document.querySelector('#stage').matches('.full')");
         page.check_nothing_went_wrong();
     }
+}
+
+#[test]
+fn without_a_full_screen_the_stage_fills_the_window() {
+    let Some(mut page) = Page::open() else { return };
+    page.browser.resize(PHONE.0, PHONE.1);
+    page.browser
+        .evaluate("Element.prototype.requestFullscreen = undefined");
+    page.watch_camera();
+    page.browser.click("#full-screen");
+    page.browser
+        .wait_until("document.querySelector('#stage').matches('.full')");
+    let fills = "document.querySelector('#stage').getBoundingClientRect().height === innerHeight";
+    assert_eq!(page.browser.evaluate(fills), json!(true));
+    page.browser.press("Escape", 27);
+    page.browser
+        .wait_until("!document.querySelector('#stage').matches('.full')");
+    page.check_nothing_went_wrong();
 }
 
 fn two_models() -> Vec<Model> {
@@ -280,12 +349,14 @@ fn settings_survive_a_reload_for_each_model() {
     browser.click("#panel-toggle");
     browser.click("#start-camera");
     browser.wait_until(&objects_are(2));
+    browser.allow_camera();
 
     page.reload();
     let browser = &mut page.browser;
     browser.wait_until("document.querySelector('#model').value === 'others'");
     browser.wait_until("document.querySelector('#panel').hidden");
-    // The camera may be used without asking again or not; it is chosen if so.
+    browser.wait_until(&objects_are(2));
+    browser.wait_until(&title_is("● others – This browser’s camera"));
     browser.evaluate(
         "document.querySelector('#model').value = 'colors';
          document.querySelector('#model').dispatchEvent(new Event('change'))",
@@ -302,6 +373,28 @@ fn settings_survive_a_reload_for_each_model() {
     browser.click("#own-threshold");
     browser.wait_until(&text_is("#threshold-value", "30 %"));
     page.check_nothing_went_wrong();
+}
+
+#[test]
+fn another_source_on_the_command_line_goes_before_the_one_chosen_last() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let video = moving_square(folder.path(), "moving.mp4");
+    let Some((mut browser, server)) = page_of_source(colors(), &video) else {
+        return;
+    };
+    browser.allow_camera();
+    let given = browser.evaluate("document.querySelector('#source').selectedOptions[0].text");
+    for (given, chosen) in [(given, "browser"), (json!("other.mp4"), "server:given")] {
+        let stored = json!({ "source": "browser", "given": given }).to_string();
+        browser.evaluate(&format!("localStorage.setItem('ssdlite', {stored:?})"));
+        browser.open(&format!("http://localhost:{}/", server.address.port()));
+        browser.wait_until(&format!(
+            "document.querySelector('#source').value === {chosen:?}"
+        ));
+    }
 }
 
 #[test]
@@ -451,6 +544,61 @@ fn several_files_are_shown_one_after_the_other() {
         browser.wait_until("document.querySelectorAll('#files [aria-current]').length === 1");
         page.check_nothing_overflows();
     }
+}
+
+#[test]
+fn a_held_list_of_files_goes_on_when_told() {
+    let Some(mut page) = Page::open() else { return };
+    let [both, _, red] = three_files(page.folder.path());
+    // The next file comes when the test says so.
+    page.browser.evaluate(
+        "(() => {
+            const wait = window.setTimeout;
+            const stop = window.clearTimeout;
+            window.setTimeout = (action, time, ...rest) => {
+                if (time !== 1500) return wait(action, time, ...rest);
+                window.goOn = action;
+                return 'held';
+            };
+            window.clearTimeout = (timer) => {
+                if (timer === 'held') window.goOn = undefined;
+                else stop(timer);
+            };
+        })()",
+    );
+    page.browser.choose_files("#file", &[&both, &red]);
+    let browser = &mut page.browser;
+    browser.wait_until("Boolean(window.goOn)");
+    browser.press(" ", 32);
+    browser.wait_until(IS_PAUSED);
+    browser.wait_until("!window.goOn");
+    browser.press(" ", 32);
+    browser.wait_until("Boolean(window.goOn)");
+    browser.evaluate("window.goOn()");
+    browser.wait_until(&text_is("#queue-place", "File 2 of 2"));
+    browser.wait_until(&objects_are(1));
+    // Nothing more follows, and an image that stays can't be held.
+    browser.wait_until("document.querySelector('#pause').disabled");
+    page.check_nothing_went_wrong();
+}
+
+#[test]
+fn files_that_are_dropped_are_taken() {
+    let Some(mut page) = Page::open() else { return };
+    page.browser.evaluate(
+        "(() => {
+            const dataTransfer = new DataTransfer();
+            for (const name of ['one.txt', 'two.txt']) {
+                dataTransfer.items.add(new File(['no image'], name));
+            }
+            const init = { dataTransfer, bubbles: true, cancelable: true };
+            document.querySelector('#screen').dispatchEvent(new DragEvent('drop', init));
+        })()",
+    );
+    page.browser
+        .wait_until("document.querySelectorAll('#files .failed').length === 2");
+    let names = "[...document.querySelectorAll('#files .name')].map((name) => name.textContent)";
+    assert_eq!(page.browser.evaluate(names), json!(["one.txt", "two.txt"]));
 }
 
 #[test]
