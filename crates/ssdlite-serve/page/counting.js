@@ -58,8 +58,9 @@ export function createCounting({ counter, note }) {
     drawn(kind, points) {
       const id = nextId(shapes);
       set([...shapes, { id, kind, name: `${kind === "line" ? "Line" : "Zone"} ${id}`, points }]);
-      items.get(id).name.focus();
+      items.get(id).name.focus({ preventScroll: true });
     },
+    cancelled: (kind) => element(`add-${kind}`).focus({ preventScroll: true }),
   });
 
   function set(next) {

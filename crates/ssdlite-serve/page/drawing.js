@@ -26,8 +26,8 @@ function node(name, attributes, text) {
 }
 
 // `drawn(kind, points)` is called with a line or zone when it is done, in shares of the
-// image.
-export function createDrawing({ drawn }) {
+// image; `cancelled(kind)` when it is none.
+export function createDrawing({ drawn, cancelled }) {
   const element = (id) => document.querySelector(`#${id}`);
   const layer = element("shapes-layer");
   const tools = element("drawing");
@@ -117,6 +117,12 @@ export function createDrawing({ drawn }) {
     write();
   }
 
+  function cancel() {
+    const begun = kind;
+    stop();
+    cancelled(begun);
+  }
+
   function finish(corners) {
     if (!arePoints(kind, corners)) return;
     const done = kind;
@@ -152,9 +158,9 @@ export function createDrawing({ drawn }) {
   });
   element("drawing-done").addEventListener("click", () => finish(points));
   element("drawing-middle").addEventListener("click", () => finish(MIDDLE[kind]));
-  element("drawing-cancel").addEventListener("click", stop);
+  element("drawing-cancel").addEventListener("click", cancel);
   addEventListener("keydown", (event) => {
-    if (kind && event.key === "Escape") stop();
+    if (kind && event.key === "Escape") cancel();
   });
 
   return {
@@ -169,12 +175,12 @@ export function createDrawing({ drawn }) {
       stop();
     },
     begin(next) {
-      if (!size) return false;
+      if (!size) return;
       stop();
       kind = next;
       write();
-      tools.scrollIntoView({ block: "nearest" });
-      return true;
+      element("drawing-middle").focus({ preventScroll: true });
+      layer.scrollIntoView({ block: "nearest" });
     },
   };
 }

@@ -243,6 +243,7 @@ fn zones_are_drawn_corner_by_corner_and_slips_are_no_zones() {
     page.click_image(0.2, 0.2);
     page.browser.press("Escape", 27);
     page.wait_for("document.querySelector('#drawing').hidden");
+    page.wait_for("document.activeElement.id === 'add-line'");
     let shapes = "document.querySelectorAll('#shapes > li').length";
     assert_eq!(page.browser.evaluate(shapes), 1);
 
