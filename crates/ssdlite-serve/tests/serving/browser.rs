@@ -3,6 +3,11 @@
 //! Where `ssdlite demo` has left its model, that is shown too; with
 //! `SSDLITE_SCREENSHOTS=FOLDER` images of both windows are written there.
 //! `SSDLITE_DEMO=FOLDER` is the demo's folder, unless it is `runs/demo` here.
+//! Both are whole paths. The images in `docs/` are made by
+//!
+//! ```text
+//! SSDLITE_SCREENSHOTS=$PWD/docs cargo test -p ssdlite-serve --test serving a_trained_model
+//! ```
 
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,9 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod access;
+mod accessibility;
 mod browser;
+mod choices;
 mod client;
 mod delay;
 mod detecting;
@@ -11,6 +13,7 @@ mod devtools;
 mod ending;
 #[path = "../../../ssdlite-media/tests/videos/ffmpeg.rs"]
 mod ffmpeg;
+mod files;
 mod fixtures;
 mod hostile;
 mod keeping;
