@@ -11,6 +11,7 @@ mod commands;
 mod console;
 mod device;
 mod evaluation;
+mod http;
 mod models;
 mod outcome;
 mod output;
@@ -19,6 +20,7 @@ mod qr;
 mod server;
 mod signals;
 mod training;
+mod webhook;
 mod weights;
 
 use std::panic::{self, AssertUnwindSafe};

@@ -32,6 +32,6 @@ pub use live::{
     AtEnd, AtStart, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, LiveStatus,
 };
 pub use source::{FoundFiles, MediaFile, MediaKind, Source};
-pub use track::{TrackId, Tracker, TrackerOptions};
+pub use track::{LEAST_TRACKED_SCORE, TrackId, Tracker, TrackerOptions};
 pub use video::{VideoFrames, VideoInfo, video_info};
 pub use writer::{Sound, VideoWriter};

@@ -43,6 +43,22 @@ impl Default for TrackerOptions {
     }
 }
 
+impl TrackerOptions {
+    /// Options under which whatever is sure enough to be shown, 0 to 1, is sure
+    /// enough to start a new object.
+    pub fn showing(least_score: f32) -> Self {
+        let usual = Self::default();
+        Self {
+            sure_score: usual.sure_score.min(least_score),
+            ..usual
+        }
+    }
+}
+
+/// Least score of a detection by which an object is to be followed that was surer
+/// before; the value of ByteTrack.
+pub const LEAST_TRACKED_SCORE: f32 = 0.1;
+
 /// Least IoU of a sure detection with the box where its object should be.
 const SURE_MIN_IOU: f32 = 0.2;
 /// The same for an unsure detection.
@@ -114,6 +130,13 @@ impl Tracker {
             .into_iter()
             .map(|track| self.tracks[track?].id)
             .collect()
+    }
+
+    /// Forgets all objects, as for a source that begins anew: the next frame is
+    /// like the first, and numbers go on where they were.
+    pub fn forget_objects(&mut self) {
+        self.tracks.clear();
+        self.time = None;
     }
 
     fn sureness(&self, detection: &Detection) -> Sureness {
@@ -479,6 +502,17 @@ mod tests {
         for step in 3..6 {
             assert_eq!(tracker.update(&elsewhere, FRAME * step), [None]);
         }
+    }
+
+    #[test]
+    fn objects_that_are_forgotten_come_back_under_new_numbers() {
+        let mut tracker = tracker();
+        let frame = [detection(0, 0.9, 20.0, 20.0)];
+        assert_eq!(tracker.update(&frame, FRAME * 7), ids(&[1]));
+        tracker.forget_objects();
+        // The time begins anew too.
+        assert_eq!(tracker.update(&frame, Duration::ZERO), ids(&[2]));
+        assert_eq!(tracker.update(&frame, FRAME), ids(&[2]));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 // Requests to the server.
 
+let connections = 0;
+
 async function answered(request) {
   const response = await request;
   const body = await response.json().catch(() => ({}));
@@ -25,11 +27,20 @@ export function keepFrame(model, image, frame) {
   return answered(fetch(`/v1/keep?${query}`, { method: "POST", body: form }));
 }
 
+// Has the server call its webhook for a rule that fired.
+export function tellWebhook(model, event) {
+  const query = new URLSearchParams({ model });
+  const headers = { "Content-Type": "application/json" };
+  return answered(fetch(`/v1/webhook?${query}`, { method: "POST", headers, body: JSON.stringify(event) }));
+}
+
 export function socketTo(path, parameters) {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const socket = new WebSocket(
     `${scheme}://${location.host}${path}?${new URLSearchParams(parameters)}`,
   );
   socket.binaryType = "arraybuffer";
+  // Numbers of objects are those of one connection.
+  socket.connection = ++connections;
   return socket;
 }

@@ -1,6 +1,7 @@
 // Puts the page together: menus, buttons, keys and files.
 
 import { getModels, getSources } from "./api.js";
+import { createEvents } from "./events.js";
 import { createFullScreen } from "./fullscreen.js";
 import { listenToKeys } from "./keys.js";
 import { createPanel } from "./panel.js";
@@ -25,8 +26,14 @@ const panel = createPanel({
   changed: redraw,
   save: (chosen) => saveModelSettings(model, chosen),
 });
+const events = createEvents({
+  panel,
+  keep: (frame, detections) => keepForTraining(model.name, frame, detections),
+  note: setNote,
+});
 const player = createPlayer({
   panel,
+  events,
   names: () => ({
     model: model?.name,
     source: sourceMenu.value && sourceMenu.selectedOptions[0].textContent,
@@ -144,6 +151,7 @@ function setModel(chosen) {
   element("model-facts").textContent =
     `${backbone}, ${input.width}×${input.height}, ${classes.length} ${classes.length === 1 ? "class" : "classes"}`;
   panel.setModel(model, modelSettings(model));
+  events.setModel(model);
 }
 
 function option(value, text) {
@@ -217,9 +225,10 @@ async function begin() {
   letters.checked = settings.letters;
   showPanel(settings.panel);
   try {
-    const [listed, { sources, keep: folder }] = await Promise.all([getModels(), getSources()]);
+    const [listed, { sources, keep: folder, webhook }] = await Promise.all([getModels(), getSources()]);
     models = listed.models;
     keepFolder = folder;
+    events.setServer({ keep: folder, webhook });
     given = sources.find(({ id }) => id === "given")?.title;
     modelMenu.append(...models.map(({ name }) => option(name, name)));
     element("model-pick").hidden = models.length < 2;

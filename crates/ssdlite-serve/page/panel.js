@@ -80,6 +80,8 @@ export function createPanel({ changed, save }) {
       search.value = "";
       update();
     },
+    leastScore,
+    isClassShown: (name) => Boolean(rows.get(name)?.box.checked),
     colorsOf: (name) => rows.get(name)?.color ?? NO_CLASS,
     // The detections that the settings let through.
     shown: (detections) => detections.filter(

@@ -10,9 +10,9 @@ function repaint() {
   return new Promise((done) => (document.hidden ? done() : requestAnimationFrame(done)));
 }
 
-// `names()` are the model's and the source's for people; `changed()` is called
+// `events` counts what is shown; `names()` are the model's and the source's for people; `changed()` is called
 // when the source, the frame or whether it is paused may be another.
-export function createPlayer({ panel, names, changed }) {
+export function createPlayer({ panel, events, names, changed }) {
   const element = (id) => document.querySelector(`#${id}`);
   const canvas = element("image");
   const view = createView(canvas, panel.colorsOf);
@@ -52,6 +52,7 @@ export function createPlayer({ panel, names, changed }) {
     if (!frame) return;
     const detections = panel.shown(frame.detections);
     view.draw(frame, detections);
+    events.show(frame, freshness.isOld ? null : detections);
     const seen = detections.length ? `with ${detections.map((found) => found.class).join(", ")}` : "without objects";
     const held = paused ? "Held image" : freshness.isOld ? "Old image" : "Image";
     canvas.setAttribute("aria-label", `${held} ${seen}`);
@@ -68,6 +69,7 @@ export function createPlayer({ panel, names, changed }) {
     if (isHeld() || !isCurrent()) return next.bitmap.close();
     frame?.bitmap.close();
     frame = next;
+    events.add(frame);
     element("empty").hidden = true;
     if (isMoving) freshness.seen();
     redraw();
@@ -82,6 +84,7 @@ export function createPlayer({ panel, names, changed }) {
     element("empty-title").textContent = title;
     element("empty-text").textContent = text;
     canvas.setAttribute("aria-label", "No image yet");
+    events.show(null, null);
     emptyNumbers();
   }
 
@@ -133,6 +136,7 @@ export function createPlayer({ panel, names, changed }) {
     async start(open, { moves }) {
       stop();
       clear("One moment", "Waiting for the first frame.");
+      events.begin(names());
       isMoving = moves;
       if (moves) freshness.begin();
       const turn = started;

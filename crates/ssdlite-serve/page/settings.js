@@ -5,8 +5,11 @@
 // the model's own score are stored beside what was chosen for a model, since
 // another model may come under its name.
 
+import { MOST_RULES, MOST_SHAPES, listFrom, ruleFrom, shapeFrom } from "./shapes.js";
+
 const KEY = "ssdlite";
 const MOST_MODELS = 20;
+const MOST_SOURCES = 20;
 
 function read() {
   try {
@@ -72,4 +75,25 @@ export function saveModelSettings({ name, score, classes }, { threshold, hidden 
   const others = modelsOf(stored).filter((entry) => entry.name !== name);
   const entry = { name, score, classes, threshold, hidden: [...hidden] };
   write({ ...stored, models: [entry, ...others].slice(0, MOST_MODELS) });
+}
+
+const watchedSources = (stored) => listOf(stored.watched).filter((entry) => isText(entry?.source));
+
+// The lines and zones of a source, by its title.
+export function shapeSettings(source) {
+  const entry = watchedSources(read()).find((known) => known.source === source);
+  return listFrom(entry?.shapes, shapeFrom, MOST_SHAPES);
+}
+
+export function saveShapes(source, shapes) {
+  const stored = read();
+  const others = watchedSources(stored).filter((entry) => entry.source !== source);
+  const changed = shapes.length ? [{ source, shapes }] : [];
+  write({ ...stored, watched: [...changed, ...others].slice(0, MOST_SOURCES) });
+}
+
+export const ruleSettings = () => listFrom(read().rules, ruleFrom, MOST_RULES);
+
+export function saveRules(rules) {
+  write({ ...read(), rules });
 }

@@ -1,6 +1,7 @@
 // Where frames come from. A source calls
-//   show({ image, bitmap, width, height, detections, stages, delay, skipped })
-// for each frame, `image` being a Blob of the image as it was detected in,
+//   show({ image, bitmap, width, height, detections, stages, delay, skipped, connection })
+// for each frame, `image` being a Blob of the image as it was detected in and
+// `connection` a number that tells whose objects have the numbers in `detections`,
 // and state(kind, text) with "live", "wait", "bad" or "idle".
 // It has stop() and setPaused(paused). An image stays, all others move.
 
@@ -65,6 +66,7 @@ export function serverSource({ id, model, show, state }) {
       height: note.height,
       detections: note.detections,
       skipped: note.skipped,
+      connection: from.connection,
       stages: { wait, detect, encode, draw: performance.now() - arrived },
       delay: wait + detect + encode + performance.now() - arrived,
     });
@@ -170,6 +172,7 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
       width: answer.width,
       height: answer.height,
       detections: answer.detections,
+      connection: line.socket.connection,
       stages: { encode: frame.encoded - frame.start, travel, wait, decode, detect },
       delay: now - frame.start,
     });

@@ -31,8 +31,9 @@ export function createView(canvas, colorsOf) {
       target.strokeStyle = colorsOf(name).box;
       target.strokeRect(x1, y1, x2 - x1, y2 - y1);
     }
-    for (const { class: name, score, box: [x1, y1] } of fromWorst) {
-      const text = `${name} ${Math.round(score * 100)}`;
+    for (const { class: name, score, track, box: [x1, y1] } of fromWorst) {
+      const number = track === undefined ? "" : `#${track} `;
+      const text = `${number}${name} ${Math.round(score * 100)}`;
       const width = target.measureText(text).width + 10 * scale;
       const height = (font + 7) * scale;
       const left = Math.max(0, Math.min(x1 - (LINE / 2) * scale, frame.width - width));

@@ -10,6 +10,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
 use hyper::body::{Frame, SizeHint};
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::connections::Place;
@@ -46,18 +47,32 @@ impl Received {
         place: &Place,
         request: Request,
     ) -> Result<Self, Refusal> {
+        Self::receive_at_most(state.limits.body_bytes, state, place, request).await
+    }
+
+    /// The same, of a body that has at most so many bytes.
+    pub(crate) async fn receive_at_most(
+        limit: usize,
+        state: &AppState,
+        place: &Place,
+        request: Request,
+    ) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         check_encodings(&parts.headers)?;
         let room = state
             .memory
             .claim(place.claim.client, 0)
             .ok_or(Refusal::Full)?;
+        let limits = Limits {
+            body_bytes: limit,
+            ..state.limits
+        };
         let bytes = tokio::select! {
             biased;
             () = room.lost() => Err(Refusal::TooSlow(
                 "others need the memory that this body took, and it came more slowly".into(),
             )),
-            read = read(body, &state.limits, &room, place) => read,
+            read = read(body, &limits, &room, place) => read,
         }?;
         place.claim.work();
         room.work();
@@ -74,6 +89,21 @@ impl Received {
             Some(kind) if kind.starts_with("multipart/") => images_of(self.into_parts()?),
             _ => Ok(vec![self.bytes]),
         }
+    }
+
+    /// The value that JSON stands for.
+    pub(crate) fn into_json<T: DeserializeOwned>(self) -> Result<T, Refusal> {
+        let kind = self.content_type().unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim_end();
+        if kind != "application/json" {
+            return Err(Refusal::Unread(
+                header::ACCEPT,
+                "application/json",
+                format!("expected application/json, found the Content-Type `{kind}`"),
+            ));
+        }
+        serde_json::from_slice(&self.bytes)
+            .map_err(|error| Refusal::Malformed(format!("the body: {error}")))
     }
 
     /// The parts of a form. A field without a name and content that a browser

@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use serde::Serialize;
-use ssdlite_core::NamedDetection;
 use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_media::{Frame, LiveInput, LiveOptions, LiveSource, LiveState, cameras};
 use tokio::sync::watch;
 
-use crate::answer::{milliseconds, objects};
+use crate::answer::milliseconds;
+use crate::follow::{FollowedDetection, Follower};
 use crate::metrics::Metrics;
-use crate::model::{LEAST_SCORE, Model};
+use crate::model::Model;
 use crate::options::Log;
 use crate::refusal::Refusal;
 
@@ -82,6 +82,8 @@ struct OpenSource {
 struct Channel {
     model: Arc<Model>,
     sender: watch::Sender<Shown>,
+    /// Only the source's thread asks it.
+    follower: Arc<Mutex<Follower>>,
 }
 
 impl OpenSource {
@@ -99,8 +101,11 @@ impl OpenSource {
             status: Arc::clone(&self.status),
             frame: None,
         });
-        let model = Arc::clone(model);
-        self.channels.push(Channel { model, sender });
+        self.channels.push(Channel {
+            model: Arc::clone(model),
+            sender,
+            follower: Arc::new(Mutex::new(Follower::new(model.score_threshold))),
+        });
         receiver
     }
 
@@ -112,6 +117,10 @@ impl OpenSource {
 impl Channel {
     fn is_watched(&self) -> bool {
         self.sender.receiver_count() > 0
+    }
+
+    fn follower(&self) -> MutexGuard<'_, Follower> {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -229,7 +238,7 @@ struct FrameNote<'a> {
     time: f64,
     frames: u64,
     skipped: u64,
-    detections: Vec<NamedDetection<'a>>,
+    detections: Vec<FollowedDetection<'a>>,
     milliseconds: FrameMilliseconds,
 }
 
@@ -300,7 +309,7 @@ impl Feed {
                 skipped: last.skipped,
             };
             for channel in channels {
-                let message = message(&source, &taken, &channel.model)?;
+                let message = message(&source, &taken, &channel)?;
                 metrics.frames.fetch_add(1, Relaxed);
                 channel
                     .sender
@@ -363,6 +372,8 @@ impl Feed {
         if let Some(open) = state.open.get_mut(&self.source.id) {
             open.status = Arc::clone(&text);
             for channel in &open.channels {
+                // Between two states there may be any time and another image.
+                channel.follower().forget_objects();
                 channel
                     .sender
                     .send_modify(|shown| shown.status = Arc::clone(&text));
@@ -382,8 +393,8 @@ impl Feed {
 
 /// Detects in a frame and puts it together for the pages: the length of the
 /// note in four bytes, least first; the note, which is JSON; the JPEG.
-fn message(source: &LiveSource, taken: &Taken<'_>, model: &Model) -> Result<Bytes, String> {
-    let frame = taken.frame;
+fn message(source: &LiveSource, taken: &Taken<'_>, channel: &Channel) -> Result<Bytes, String> {
+    let (frame, model) = (taken.frame, &channel.model);
     let waited = source.elapsed().saturating_sub(frame.time + taken.encoded);
     let start = Instant::now();
     let detections = model.detector.detect(&frame.image)?;
@@ -394,7 +405,9 @@ fn message(source: &LiveSource, taken: &Taken<'_>, model: &Model) -> Result<Byte
         time: frame.time.as_secs_f64(),
         frames: frame.index + 1,
         skipped: taken.skipped,
-        detections: objects(&detections, model.classes(), LEAST_SCORE),
+        detections: channel
+            .follower()
+            .follow(&detections, model.classes(), frame.time),
         milliseconds: FrameMilliseconds {
             wait: milliseconds(waited),
             detect: milliseconds(start.elapsed()),

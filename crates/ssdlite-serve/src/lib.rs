@@ -2,7 +2,8 @@
 //!
 //! [`Server`] answers `POST /v1/detect` with the objects in an image, serves a
 //! page that shows a source's frames with their boxes, and keeps frames as
-//! training data. It is told by [`ServerOptions`] what it runs and whom it lets
+//! training data. Rules that fire in the page are handed on for a webhook. It is
+//! told by [`ServerOptions`] what it runs and whom it lets
 //! in. Whatever comes from outside is bounded: bodies, images, the queue,
 //! connections and times.
 //!
@@ -19,6 +20,7 @@ mod detect;
 pub mod error;
 mod extract;
 mod feed;
+mod follow;
 pub mod form;
 mod keep;
 mod metrics;
@@ -27,6 +29,7 @@ pub mod options;
 mod page;
 mod refusal;
 mod routes;
+mod rule_event;
 mod server;
 mod share;
 mod sockets;
@@ -36,4 +39,5 @@ mod workers;
 pub use error::{Error, Result};
 pub use model::{Detect, LEAST_SCORE, Model};
 pub use options::{Access, DEFAULT_PORT, LEAST_BODY_RATE, Limits, Log, ServerOptions};
+pub use rule_event::RuleEvent;
 pub use server::Server;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use ssdlite_image::Limits as ImageLimits;
@@ -12,6 +13,7 @@ use ssdlite_media::{LiveInput, LiveOptions};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::rule_event::RuleEvent;
 
 /// The port unless another is asked for.
 pub const DEFAULT_PORT: u16 = 8765;
@@ -112,6 +114,10 @@ pub struct ServerOptions {
     /// The folder in which frames are kept as VOC data; without one the page
     /// can't keep frames.
     pub keep: Option<PathBuf>,
+    /// Takes the rules that fire in pages, as a webhook's caller; without one
+    /// pages can have none called. When the channel is full they are told to try
+    /// again.
+    pub webhook: Option<SyncSender<RuleEvent>>,
     /// What it refuses to take.
     pub limits: Limits,
     /// Threads that decode and detect for requests, 256 at most.
@@ -132,6 +138,7 @@ impl ServerOptions {
             source: None,
             live: LiveOptions::default(),
             keep: None,
+            webhook: None,
             limits: Limits::default(),
             workers: all_cores(),
             drain: Duration::from_secs(10),

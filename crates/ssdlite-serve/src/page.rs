@@ -18,14 +18,18 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 
                       form-action 'self'";
 
 /// The files under `/page/`, with their types.
-const ASSETS: [(&str, &str, &str); 19] = [
+const ASSETS: &[(&str, &str, &str)] = &[
     ("style.css", CSS, include_str!("../page/style.css")),
     ("text.css", CSS, include_str!("../page/text.css")),
     ("docs.js", SCRIPT, include_str!("../page/docs.js")),
     ("icon.svg", SVG, include_str!("../page/icon.svg")),
-    ("line.js", SCRIPT, include_str!("../page/line.js")),
-    ("main.js", SCRIPT, include_str!("../page/main.js")),
     ("api.js", SCRIPT, include_str!("../page/api.js")),
+    ("counting.js", SCRIPT, include_str!("../page/counting.js")),
+    ("crossing.js", SCRIPT, include_str!("../page/crossing.js")),
+    ("drawing.js", SCRIPT, include_str!("../page/drawing.js")),
+    ("eventlist.js", SCRIPT, include_str!("../page/eventlist.js")),
+    ("eventlog.js", SCRIPT, include_str!("../page/eventlog.js")),
+    ("events.js", SCRIPT, include_str!("../page/events.js")),
     ("freshness.js", SCRIPT, include_str!("../page/freshness.js")),
     (
         "fullscreen.js",
@@ -33,11 +37,17 @@ const ASSETS: [(&str, &str, &str); 19] = [
         include_str!("../page/fullscreen.js"),
     ),
     ("keys.js", SCRIPT, include_str!("../page/keys.js")),
+    ("line.js", SCRIPT, include_str!("../page/line.js")),
+    ("main.js", SCRIPT, include_str!("../page/main.js")),
     ("panel.js", SCRIPT, include_str!("../page/panel.js")),
     ("player.js", SCRIPT, include_str!("../page/player.js")),
     ("queue.js", SCRIPT, include_str!("../page/queue.js")),
+    ("rulelist.js", SCRIPT, include_str!("../page/rulelist.js")),
+    ("rules.js", SCRIPT, include_str!("../page/rules.js")),
     ("saving.js", SCRIPT, include_str!("../page/saving.js")),
     ("settings.js", SCRIPT, include_str!("../page/settings.js")),
+    ("shapes.js", SCRIPT, include_str!("../page/shapes.js")),
+    ("sound.js", SCRIPT, include_str!("../page/sound.js")),
     ("sources.js", SCRIPT, include_str!("../page/sources.js")),
     ("stats.js", SCRIPT, include_str!("../page/stats.js")),
     ("status.js", SCRIPT, include_str!("../page/status.js")),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
@@ -28,6 +28,7 @@ use crate::form::Part;
 use crate::keep::Kept;
 use crate::page::{self, Asking};
 use crate::refusal::Refusal;
+use crate::rule_event::{self, ToldEvent};
 use crate::sockets;
 use crate::state::AppState;
 
@@ -59,6 +60,7 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/sources", get(sources))
         .route("/v1/detect", post(detect))
         .route("/v1/keep", post(keep))
+        .route("/v1/webhook", post(webhook))
         .route("/v1/live", get(sockets::live))
         .route("/v1/camera", get(sockets::camera))
         .route("/v2", get(server_metadata))
@@ -134,14 +136,14 @@ async fn metrics(State(state): Shared) -> impl IntoResponse {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeepQuery {
+struct ModelQuery {
     model: Option<String>,
 }
 
 /// Takes a multipart body of `image`, an image, and `frame`, its boxes.
 async fn keep(
     State(state): Shared,
-    Asked(query): Asked<KeepQuery>,
+    Asked(query): Asked<ModelQuery>,
     Extension(place): Extension<Place>,
     request: Request,
 ) -> Answered<Json<Value>> {
@@ -179,6 +181,22 @@ async fn keep(
     }
 }
 
+/// Takes a rule that fired in a page, as JSON, and hands it on.
+async fn webhook(
+    State(state): Shared,
+    Asked(query): Asked<ModelQuery>,
+    Extension(place): Extension<Place>,
+    request: Request,
+) -> Answered<Response> {
+    state.check_open()?;
+    state.webhook()?;
+    let model = state.model(query.model.as_deref())?;
+    let body = Received::receive_at_most(rule_event::MAX_BYTES, &state, &place, request).await?;
+    let told: ToldEvent = body.into_json()?;
+    state.call_webhook(told.into_event(&model, SystemTime::now())?)?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": true }))).into_response())
+}
+
 /// The contents of a form's parts of these names; each has to be there once,
 /// and no other.
 fn only_parts<const N: usize>(parts: Vec<Part>, names: [&str; N]) -> Answered<[Bytes; N]> {
@@ -211,7 +229,10 @@ async fn models(State(state): Shared, _: Asked<Nothing>) -> Response {
 async fn sources(State(state): Shared, _: Asked<Nothing>) -> Answered<Json<Value>> {
     let sources = state.sources().await?;
     let keep = state.keeper.as_ref().map(|keeper| keeper.folder());
-    Ok(Json(json!({ "sources": sources, "keep": keep })))
+    let webhook = state.webhook.is_some();
+    Ok(Json(
+        json!({ "sources": sources, "keep": keep, "webhook": webhook }),
+    ))
 }
 
 async fn ready(State(state): Shared) -> Response {

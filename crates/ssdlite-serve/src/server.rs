@@ -75,6 +75,7 @@ impl Server {
             )),
             keeper,
             keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)),
+            webhook: options.webhook,
             metrics,
             limits,
             memory: Shared::new(limits.memory_bytes),

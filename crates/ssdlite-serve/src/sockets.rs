@@ -8,7 +8,7 @@
 //! has failed: who connects again has it opened again.
 //!
 //! `/v1/camera` takes frames of the page's own, each a binary message, and
-//! answers each with its detections.
+//! answers each with its detections, whose objects it follows from frame to frame.
 //!
 //! A WebSocket holds the place of the connection that it came from, and may have
 //! to give way as other connections. It is pinged, and dropped when nothing comes
@@ -27,22 +27,23 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::accept::Form;
-use crate::answer::Answer;
+use crate::answer::Milliseconds;
 use crate::body::STEP_BYTES;
 use crate::connections::Place;
 use crate::extract::{Asked, Upgrade};
 use crate::feed::Shown;
-use crate::model::{LEAST_SCORE, Model};
+use crate::follow::{FollowedDetection, Follower};
+use crate::model::Model;
 use crate::refusal::Refusal;
 use crate::share::{Claim, Shared};
 use crate::state::{AppState, told_to_stop};
-use crate::workers::Wanted;
+use crate::workers::{Found, Wanted};
 
 /// Frames that are sent and not yet drawn.
 const UNDER_WAY: usize = 2;
@@ -324,11 +325,23 @@ async fn send_frames(
     }
 }
 
+/// Detections in a frame of a page's own.
+#[derive(Serialize)]
+struct FrameAnswer<'a> {
+    model: &'a str,
+    width: u32,
+    height: u32,
+    detections: Vec<FollowedDetection<'a>>,
+    milliseconds: Milliseconds,
+}
+
 async fn answer_frames(
     mut peer: Peer,
     model: &Arc<Model>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Gone> {
+    let mut follower = Follower::new(model.score_threshold);
+    let start = Instant::now();
     loop {
         let (message, room) = tokio::select! {
             () = told_to_stop(&mut stop) => return peer.close().await,
@@ -337,25 +350,35 @@ async fn answer_frames(
         if let Message::Binary(bytes) = message {
             let claim = Arc::clone(&peer.line.place.claim);
             claim.work();
-            let answer = answer_frame(&peer.state, model, bytes, room).await;
+            let came = start.elapsed();
+            let found = found_in_frame(&peer.state, model, bytes, room).await;
             claim.used();
-            peer.send(Message::text(answer)).await?;
+            let answer = match &found {
+                Ok(found) => serde_json::to_string(&FrameAnswer {
+                    model: &model.name,
+                    width: found.size.width,
+                    height: found.size.height,
+                    detections: follower.follow(&found.detections, model.classes(), came),
+                    milliseconds: (&found.times).into(),
+                }),
+                Err(refusal) => serde_json::to_string(&json!({ "error": refusal.shown() })),
+            };
+            peer.send(Message::text(answer.unwrap_or_default())).await?;
         }
     }
 }
 
-async fn answer_frame(state: &AppState, model: &Arc<Model>, bytes: Bytes, room: Claim) -> String {
-    let found = if room.grow_to(bytes.len()) {
-        room.work();
-        let wanted = Wanted::of(model, Form::Json);
-        let found = state.detect_in_all(model, vec![bytes], Arc::new(room), wanted);
-        found.await.and_then(|mut found| found.remove(0))
-    } else {
-        Err(Refusal::Full)
-    };
-    let answer = match found {
-        Ok(found) => serde_json::to_string(&Answer::new(model, &found, LEAST_SCORE)),
-        Err(refusal) => serde_json::to_string(&json!({ "error": refusal.shown() })),
-    };
-    answer.unwrap_or_default()
+async fn found_in_frame(
+    state: &AppState,
+    model: &Arc<Model>,
+    bytes: Bytes,
+    room: Claim,
+) -> Result<Found, Refusal> {
+    if !room.grow_to(bytes.len()) {
+        return Err(Refusal::Full);
+    }
+    room.work();
+    let wanted = Wanted::of(model, Form::Json);
+    let found = state.detect_in_all(model, vec![bytes], Arc::new(room), wanted);
+    found.await?.remove(0)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{SyncSender, TrySendError};
 
 use axum::body::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -15,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::options::Limits;
 use crate::refusal::Refusal;
+use crate::rule_event::RuleEvent;
 use crate::share::{Claim, Shared};
 use crate::workers::{Found, Wanted, Workers};
 
@@ -28,6 +30,7 @@ pub(crate) struct AppState {
     pub(crate) keeper: Option<Keeper>,
     /// The frames that may be kept at once: each is decoded.
     pub(crate) keeping: Arc<Semaphore>,
+    pub(crate) webhook: Option<SyncSender<RuleEvent>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     /// The bytes that bodies, and frames of pages, may take.
@@ -100,6 +103,24 @@ impl AppState {
             });
         }
         Ok(all)
+    }
+
+    /// Hands an event on to the webhook, which there has to be.
+    pub(crate) fn call_webhook(&self, event: RuleEvent) -> Result<(), Refusal> {
+        let webhook = self.webhook()?;
+        webhook.try_send(event).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::Full,
+            TrySendError::Disconnected(_) => {
+                Refusal::Unavailable("the webhook is no longer called".into())
+            }
+        })
+    }
+
+    /// What takes the webhook's events.
+    pub(crate) fn webhook(&self) -> Result<&SyncSender<RuleEvent>, Refusal> {
+        self.webhook.as_ref().ok_or_else(|| {
+            Refusal::Unknown("this server was started without a webhook to call".into())
+        })
     }
 
     /// Refuses what comes after the server was told to end. What came before is

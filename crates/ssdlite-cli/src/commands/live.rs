@@ -16,6 +16,7 @@ use crate::models::load_served;
 use crate::outcome::Outcome;
 use crate::paths::source_from_argument;
 use crate::server::run_server;
+use crate::webhook::Webhook;
 
 #[derive(Args)]
 pub(crate) struct LiveArgs {
@@ -28,6 +29,10 @@ pub(crate) struct LiveArgs {
     /// Open the page in the browser
     #[arg(long)]
     open: bool,
+    /// Address (`http://` or `https://`) that rules of the page may call: each that
+    /// fires posts JSON to it. Pages can't see or change it
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -39,18 +44,26 @@ impl LiveArgs {
             Some(argument) => Some(LiveInput::from_source(source_from_argument(argument)?)?),
             None => None,
         };
+        let webhook = self.webhook.as_deref().map(Webhook::from_address);
+        let webhook = webhook.transpose()?;
         // A live image comes soonest when all threads work on it.
         let model = load_served(&self.model, self.server.threads())?;
+        let (events, caller) = webhook.map(Webhook::start).transpose()?.unzip();
         let options = ServerOptions {
             source,
+            webhook: events,
             workers: NonZeroUsize::MIN,
             ..self.server.options(vec![model])?
         };
-        run_server(options, |address| {
+        let outcome = run_server(options, |address| {
             if self.open {
                 open_in_browser(address);
             }
-        })
+        })?;
+        if let Some(caller) = caller {
+            caller.finish();
+        }
+        Ok(outcome)
     }
 }
 

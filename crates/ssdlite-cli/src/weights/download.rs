@@ -1,13 +1,14 @@
 //! Fetching a file over HTTP: checked, and only then put in place.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 use ssdlite_files::{remove_leftovers_of, write_atomically};
+
+use crate::http;
 
 /// The published files have 10 to 22 MB.
 const MAX_BYTES: u64 = 64 << 20;
@@ -34,10 +35,9 @@ pub(crate) fn download(request: &Request<'_>) -> Result<()> {
 }
 
 fn fetch(url: &str) -> Result<Vec<u8>> {
-    ensure!(
-        !url.starts_with("https:") || tls_runs_here(),
-        "this processor lacks instructions that the TLS library needs"
-    );
+    if url.starts_with("https:") {
+        http::check_tls()?;
+    }
     let mut response = agent().get(url).call()?;
     let bar = progress_bar(url, response.body().content_length());
     let body = response.body_mut().with_config().limit(MAX_BYTES).reader();
@@ -47,35 +47,8 @@ fn fetch(url: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether the processor has what the crate `graviola` lists as required.
-fn tls_runs_here() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        is_x86_feature_detected!("aes")
-            && is_x86_feature_detected!("pclmulqdq")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("adx")
-            && is_x86_feature_detected!("bmi2")
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        use std::arch::is_aarch64_feature_detected;
-        is_aarch64_feature_detected!("aes")
-            && is_aarch64_feature_detected!("sha2")
-            && is_aarch64_feature_detected!("pmull")
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        false
-    }
-}
-
 fn agent() -> ureq::Agent {
-    let tls = ureq::tls::TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(Arc::new(rustls_graviola::default_provider()))
-        .build();
-    ureq::Agent::config_builder()
-        .tls_config(tls)
+    http::config()
         .timeout_connect(Some(TIMEOUT))
         .timeout_per_read(Some(TIMEOUT))
         .build()

@@ -13,7 +13,7 @@ use crate::media::{
 };
 
 /// `HOST:PORT` of the address that was printed.
-fn host(address: &str) -> &str {
+pub(crate) fn host(address: &str) -> &str {
     address
         .strip_prefix("http://")
         .and_then(|rest| rest.split('/').next())
@@ -27,7 +27,7 @@ fn connect(host: &str) -> TcpStream {
 }
 
 /// Sends one request; gives status and body.
-fn ask(host: &str, line: &str, headers: &str, body: &[u8]) -> (u16, String) {
+pub(crate) fn ask(host: &str, line: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let mut stream = connect(host);
     let head = format!(
         "{line} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
@@ -53,7 +53,7 @@ fn is_ending(host: &str) -> bool {
     answer.starts_with(b"HTTP/1.1 503")
 }
 
-fn json(text: &str) -> Value {
+pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 

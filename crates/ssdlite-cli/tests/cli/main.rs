@@ -23,4 +23,5 @@ mod transfer;
 mod usage;
 mod validation;
 mod video;
+mod webhook;
 mod weights;

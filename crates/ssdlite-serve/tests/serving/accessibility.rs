@@ -10,7 +10,7 @@ use crate::page::{IS_LIVE, IS_OLD, IS_PAUSED, text_is};
 /// What is wrong with the page for those who see little or nothing of it: text
 /// of too little contrast (WCAG 2.1, 1.4.3), what has no name, ids that are there
 /// twice or refer to nothing.
-const FAULTS: &str = r"(() => {
+pub(crate) const FAULTS: &str = r"(() => {
     const faults = [];
     const parse = (color) => {
         const [red, green, blue, alpha = 1] = color.match(/[\d.]+/g).map(Number);

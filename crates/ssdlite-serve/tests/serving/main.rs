@@ -22,3 +22,5 @@ mod load;
 mod page;
 mod pages;
 mod sockets;
+mod watching;
+mod webhook;

@@ -10,7 +10,7 @@ use ssdlite_image::{Limits, decode};
 use ssdlite_media::LiveInput;
 use tungstenite::{Message, WebSocket};
 
-use crate::client::{connect, get, receive, request, wait_until};
+use crate::client::{connect, get, post, receive, request, wait_until};
 use crate::ffmpeg::has_ffmpeg;
 use crate::fixtures::{
     ColorDetector, GREEN, PanickingDetector, RED, Running, image, model, moving_square, options,
@@ -51,6 +51,37 @@ fn frames_of_a_page_are_answered_in_turn() {
     socket.send(Message::binary(png(&two_objects()))).unwrap();
     let answer = text(&socket.read().unwrap());
     assert_eq!(answer["detections"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn objects_of_a_page_keep_their_numbers_from_frame_to_frame() {
+    let server = Running::colors();
+    let mut socket = open(&server, "/v1/camera");
+    let mut ask = |red: u32, has_green: bool| {
+        let mut colored = vec![([red, 3, red + 30, 40], RED)];
+        if has_green {
+            colored.push(([60, 3, 90, 40], GREEN));
+        }
+        let image = image(ImageSize::new(97, 61), &colored);
+        socket.send(Message::binary(png(&image))).unwrap();
+        let answer = text(&socket.read().unwrap());
+        let found = answer["detections"].as_array().unwrap();
+        let tracks = found.iter().map(|found| found["track"].as_u64());
+        tracks.collect::<Vec<_>>()
+    };
+    // Those of the first frame are known at once, others when found again.
+    assert_eq!(ask(1, false), [Some(1)]);
+    assert_eq!(ask(4, true), [Some(1), None]);
+    assert_eq!(ask(7, true), [Some(1), Some(2)]);
+    assert_eq!(ask(10, true), [Some(1), Some(2)]);
+    // Another page's objects are others.
+    let mut other = open(&server, "/v1/camera");
+    other.send(Message::binary(png(&two_objects()))).unwrap();
+    let answer = text(&other.read().unwrap());
+    assert_eq!(answer["detections"][1]["track"], 2);
+    // A single image has none.
+    let single = post(server.address, "/v1/detect", &png(&two_objects())).json();
+    assert!(single["detections"][0].get("track").is_none());
 }
 
 #[test]
@@ -198,6 +229,7 @@ fn frames_of_a_source_come_with_their_boxes_and_no_more_than_two_ahead() {
                 assert_eq!((&note["width"], &note["height"]), (&160.into(), &90.into()));
                 let found = &note["detections"][0];
                 assert_eq!(found["class"], "red");
+                assert!(found["track"].as_u64().is_some() || numbers.is_empty());
                 let left = found["box"][0].as_f64().unwrap();
                 assert!((8.0..110.0).contains(&left), "{left}");
                 let image = decode::decode(image, &Limits::default()).unwrap();

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, anyhow};
 use ssdlite_core::PostProcessing;
 use ssdlite_infer::Detector;
 use ssdlite_media::{
-    AtEnd, AtStart, Frame, LiveEnd, LiveInput, LiveOptions, LiveSource, LiveState, Tracker,
-    TrackerOptions, VideoFrames,
+    AtEnd, AtStart, Frame, LEAST_TRACKED_SCORE, LiveEnd, LiveInput, LiveOptions, LiveSource,
+    LiveState, Tracker, TrackerOptions, VideoFrames,
 };
 
 use super::summary::{Counts, Summary};
@@ -194,7 +194,9 @@ impl<'a> FrameWork<'a> {
             name,
             json: task.json,
             least_score: task.least_score,
-            tracker: task.track.then(|| tracker_for(task.least_score)),
+            tracker: task
+                .track
+                .then(|| Tracker::new(TrackerOptions::showing(task.least_score))),
             saved,
             progress,
             counts: Counts::default(),
@@ -264,10 +266,6 @@ impl<'a> FrameWork<'a> {
     }
 }
 
-/// Least score of a detection by which an object is followed that was surer
-/// before; the value of ByteTrack.
-const LEAST_TRACKED_SCORE: f32 = 0.1;
-
 /// The settings of a detector whose objects are followed: it also finds what is
 /// not sure enough to be shown.
 pub(crate) fn settings_to_track(shown: PostProcessing) -> PostProcessing {
@@ -275,16 +273,6 @@ pub(crate) fn settings_to_track(shown: PostProcessing) -> PostProcessing {
         score_threshold: shown.score_threshold.min(LEAST_TRACKED_SCORE),
         ..shown
     }
-}
-
-/// A tracker under which whatever is sure enough to be shown is sure enough to
-/// be followed.
-fn tracker_for(least_score: f32) -> Tracker {
-    let usual = TrackerOptions::default();
-    Tracker::new(TrackerOptions {
-        sure_score: usual.sure_score.min(least_score),
-        ..usual
-    })
 }
 
 #[cfg(test)]
