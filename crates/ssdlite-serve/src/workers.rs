@@ -203,9 +203,10 @@ impl Queue {
         for job in &state.jobs {
             *counts.entry(job.room.client).or_default() += 1;
         }
-        let mut own = counts.get(&client).copied().unwrap_or(0) + free.min(images);
+        let placed = counts.get(&client).copied().unwrap_or(0) + free.min(images);
         let mut going = Vec::new();
-        for _ in free..images {
+        while going.len() < images.saturating_sub(free) {
+            let own = placed + going.len();
             let most = counts.values().copied().max().unwrap_or(0);
             if most <= own + 1 {
                 return Err(Refusal::Full);
@@ -219,7 +220,6 @@ impl Queue {
                 .entry(job.room.client)
                 .and_modify(|count| *count -= 1);
             going.push(place);
-            own += 1;
         }
         going.sort_unstable_by(|a, b| b.cmp(a));
         Ok(going)
