@@ -63,7 +63,10 @@ impl Observer for TrainingProgress {
             self.line(weights);
         }
         let validation = match run.validation_images {
-            Some(images) => format!("{images} to evaluate"),
+            Some(images) if run.picks_by_score => format!("{images} to evaluate"),
+            Some(images) => format!(
+                "{images} to evaluate, too few to pick a network by: the last one counts as the best"
+            ),
             None => "none to evaluate".into(),
         };
         self.line(&format!(

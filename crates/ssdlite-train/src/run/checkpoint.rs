@@ -86,6 +86,13 @@ impl Progress {
         }
     }
 
+    /// Takes the network of the epoch under way for the best, whatever its score.
+    pub(crate) fn take_newest(&mut self, score: Option<f64>) -> bool {
+        self.best = score;
+        self.best_epoch = self.epochs_done + 1;
+        true
+    }
+
     /// Whether the epoch under way scores better than all before it. Without
     /// a score the newest epoch is the best.
     pub(crate) fn judge(&mut self, score: Option<f64>) -> bool {

@@ -208,10 +208,11 @@ impl Task for DetectorTask {
     }
 
     fn fault(&self, model: &ModelFile, score: Option<f64>) -> Result<Option<String>> {
-        let set = self.validation.as_ref().map_or(&self.set, |(set, _)| set);
+        let validation = self.validation.iter().flat_map(|(set, _)| &set.images);
+        let all = validation.chain(&self.set.images);
         let detector = detector_on_one_thread(model, None)?;
         let mut images = Vec::new();
-        for annotated in set.images.iter().take(learnt::IMAGES) {
+        for annotated in all.take(learnt::IMAGES) {
             // An image that can't be read was told of before.
             if let Ok(image) = decode_file(&annotated.path, &Limits::default()) {
                 images.push(Shown::new(&detector.detect(&image)?, &annotated.objects));

@@ -38,6 +38,8 @@ pub struct RunStarted {
     pub training_images: usize,
     /// Images to evaluate on; none without such a split.
     pub validation_images: Option<usize>,
+    /// Whether the best network is picked by its score on them, or is the last one.
+    pub picks_by_score: bool,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Numbers of the network that are trained.

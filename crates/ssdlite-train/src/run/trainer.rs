@@ -39,6 +39,9 @@ const STEP_STREAM: u64 = 0x7374_6570;
 /// Share of the newest step in the running speed.
 const SPEED_SHARE: f64 = 0.1;
 
+/// The fewest images whose score picks a network.
+const LEAST_JUDGES: usize = 20;
+
 /// The fewest steps between two checkpoints.
 const STEPS_PER_CHECKPOINT: u64 = 10;
 
@@ -55,6 +58,15 @@ pub(super) struct Plan<'a> {
     /// What [`RunStarted`] says and the loop doesn't know.
     pub(super) training_images: usize,
     pub(super) validation_images: Option<usize>,
+}
+
+impl Plan<'_> {
+    /// Whether the best network is picked by its score. That of a few images is
+    /// chance: it would keep one of an early epoch.
+    fn picks_by_score(&self) -> bool {
+        let images = self.validation_images.unwrap_or(0);
+        images >= LEAST_JUDGES || self.training.patience > 0
+    }
 }
 
 /// Does a whole run. One that begins writes its configuration, its images of
@@ -257,6 +269,7 @@ impl<T: Task> Trainer<'_, '_, T> {
         self.run.observer.started(&RunStarted {
             training_images: self.plan.training_images,
             validation_images: self.plan.validation_images,
+            picks_by_score: self.plan.picks_by_score(),
             classes: info.classes.iter().map(str::to_owned).collect(),
             trained_parameters: self.parameters.layout().trained_count(),
             batch: self.plan.training.batch,
@@ -377,9 +390,12 @@ impl<T: Task> Trainer<'_, '_, T> {
                     return Ok(false);
                 }
             }
-            is_best = self
-                .progress
-                .judge(validation.as_ref().and_then(Validation::score));
+            let score = validation.as_ref().and_then(Validation::score);
+            is_best = if self.plan.picks_by_score() {
+                self.progress.judge(score)
+            } else {
+                self.progress.take_newest(score)
+            };
             let model = self.with_findings(averaged, validation.as_ref())?;
             self.save_models(&model, is_best)?;
             if is_best {
