@@ -207,6 +207,7 @@ mod tests {
             ("https://hooks.example/T0/s3cret", "https://hooks.example"),
             ("http://[::1]:80/?key=s3cret", "http://[::1]:80"),
             ("http://me:s3cret@host:81/", "http://host:81"),
+            ("http://me:s3@cret@host/s3cret", "http://host"),
         ] {
             assert_eq!(Webhook::from_address(address).unwrap().shown, shown);
         }
@@ -220,7 +221,6 @@ mod tests {
             "/s3cret",
             "ftp://host/s3cret",
             "http:///s3cret",
-            "http://me:s3@cret@host/s3cret",
             "http://host/a s3cret",
         ] {
             let error = Webhook::from_address(address).unwrap_err();
