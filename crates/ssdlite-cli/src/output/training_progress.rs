@@ -83,11 +83,10 @@ impl Observer for TrainingProgress {
             counted(u64::from(run.epochs), "epoch"),
             counted(steps, "step")
         ));
-        if let Some(advice) = advice_on_length(run, steps) {
-            self.warning(&advice);
-        }
         if run.steps_done > 0 {
             self.line(&format!("going on after step {}", run.steps_done));
+        } else if let Some(advice) = advice_on_length(run, steps) {
+            self.warning(&advice);
         }
         if let Some(prolonged) = &run.prolonged {
             self.line(&prolonged_text(prolonged, run.epochs));

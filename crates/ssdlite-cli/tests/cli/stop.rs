@@ -114,7 +114,9 @@ mod signals {
         let ran = run(folder, &resume).exits(0);
         assert!(ran.stderr.contains("going on after step"), "{}", ran.stderr);
         assert!(!ran.stderr.contains("epoch 1/4"), "{}", ran.stderr);
-        assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+        for words in ["numbers will differ", "going on from"] {
+            assert!(!ran.stderr.contains(words), "{}", ran.stderr);
+        }
         let straight = folder.join("straight");
         assert_eq!(losses(&stopped), losses(&straight));
         for name in ["last.safetensors", "best.safetensors"] {

@@ -328,11 +328,13 @@ mod tests {
 
     #[test]
     fn schedules_count_in_steps_of_the_run() {
-        let mut training = TrainingOptions::default();
-        training.epochs = 10;
-        training.warmup = 0.1;
-        training.schedule = ScheduleKind::MultiStep;
-        training.milestones = vec![5.0, 7.5];
+        let training = TrainingOptions {
+            epochs: 10,
+            warmup: 0.1,
+            schedule: ScheduleKind::MultiStep,
+            milestones: vec![5.0, 7.5],
+            ..TrainingOptions::default()
+        };
         let schedule = training.schedule(20);
         assert_eq!((schedule.steps, schedule.warmup_steps), (200, 20));
         assert!((schedule.factor(99) - 1.0).abs() < 1e-12);

@@ -43,7 +43,7 @@ const SPEED_SHARE: f64 = 0.1;
 const LEAST_JUDGES: usize = 20;
 
 /// The fewest steps between two checkpoints.
-const STEPS_PER_CHECKPOINT: u64 = 10;
+const STEPS_PER_CHECKPOINT: u64 = 4;
 
 /// Training images that running statistics are taken from.
 const STATISTICS_IMAGES: usize = 128;
