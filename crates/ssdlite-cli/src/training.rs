@@ -188,13 +188,17 @@ impl RunArgs {
         start: Start,
         epochs: Option<u32>,
         training: &mut TrainingOptions,
-    ) -> Start {
+    ) -> Result<Start> {
         match epochs {
+            Some(0) if start == Start::Resume => Err(UsageError(format!(
+                "{EPOCHS}: expected a number of epochs for the run to go on to, found 0"
+            ))
+            .into()),
             Some(epochs) if start == Start::Resume => {
                 training.epochs = epochs;
-                Start::Prolong
+                Ok(Start::Prolong)
             }
-            _ => start,
+            _ => Ok(start),
         }
     }
 

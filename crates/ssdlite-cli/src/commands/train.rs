@@ -35,7 +35,7 @@ impl TrainArgs {
         let start = self.run.start(model.backbone, &model.weights)?;
         let start = self
             .run
-            .prolong(start, self.options.epochs(), &mut config.training);
+            .prolong(start, self.options.epochs(), &mut config.training)?;
         self.run.train(
             Task::Detector,
             config.training.device,

@@ -38,7 +38,7 @@ impl ClassifierTrainArgs {
         let start = self.run.start(model.backbone, &model.weights)?;
         let start = self
             .run
-            .prolong(start, self.options.epochs(), &mut config.training);
+            .prolong(start, self.options.epochs(), &mut config.training)?;
         self.run.train(
             Task::Classifier,
             config.training.device,
