@@ -85,6 +85,12 @@ impl Browser {
 
     /// Sends a command and gives its result.
     pub(crate) fn command(&mut self, method: &str, parameters: Value) -> Value {
+        let answer = self.try_command(method, parameters);
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Sends a command and gives its result, or why there is none.
+    fn try_command(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.last_id += 1;
         let mut message = json!({ "id": self.last_id, "method": method, "params": parameters });
         if !self.session.is_empty() {
@@ -100,8 +106,13 @@ impl Browser {
             };
             let message: Value = serde_json::from_str(text).unwrap();
             if message["id"] == json!(self.last_id) {
-                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                return message["result"].clone();
+                let error = message["error"].clone();
+                let result = message["result"].clone();
+                return if error.is_null() {
+                    Ok(result)
+                } else {
+                    Err(error)
+                };
             }
             self.note_errors(&message);
         }
@@ -129,29 +140,35 @@ impl Browser {
 
     /// The value of a JavaScript expression, a promise's when it is kept.
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
+        let value = self.try_evaluate(expression);
+        value.unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+
+    /// The same; an error if the page is left meanwhile.
+    fn try_evaluate(&mut self, expression: &str) -> Result<Value, Value> {
         let parameters = json!({
             "expression": expression,
             "awaitPromise": true,
             "returnByValue": true,
         });
-        let answer = self.command("Runtime.evaluate", parameters);
+        let answer = self.try_command("Runtime.evaluate", parameters)?;
         assert!(
             answer["exceptionDetails"].is_null(),
             "{expression}: {answer}"
         );
-        answer["result"]["value"].clone()
+        Ok(answer["result"]["value"].clone())
     }
 
-    /// Waits until an expression is true.
+    /// Waits until an expression is true, in this page or one that follows it.
     pub(crate) fn wait_until(&mut self, expression: &str) {
         let start = Instant::now();
-        while self.evaluate(expression) != json!(true) {
+        while self.try_evaluate(expression) != Ok(json!(true)) {
             if start.elapsed() > PATIENCE {
                 let page = self.evaluate("document.body.innerText");
                 panic!("{expression} is not true; {:?}; {page}", self.errors);
             }
-            // The page goes on with its next frame.
-            self.evaluate("new Promise((done) => setTimeout(done, 20))");
+            // The page goes on with its next frame, or is left.
+            let _ = self.try_evaluate("new Promise((done) => setTimeout(done, 20))");
         }
     }
 
