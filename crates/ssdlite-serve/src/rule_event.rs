@@ -21,8 +21,10 @@ pub(crate) struct ToldEvent {
     rule: String,
     class: String,
     score: f32,
+    /// In double precision, as a number that is too large for another is a fault of the
+    /// box and not of the JSON.
     #[serde(rename = "box")]
-    bbox: [f32; 4],
+    bbox: [f64; 4],
     width: u32,
     height: u32,
     track: Option<u64>,
@@ -73,7 +75,8 @@ impl ToldEvent {
         if !(0.0..=1.0).contains(&self.score) {
             return refuse(format!("expected a score of 0 to 1, found {}", self.score));
         }
-        if self.bbox.iter().any(|side| !side.is_finite()) {
+        let bbox = self.bbox.map(|side| side as f32);
+        if bbox.iter().any(|side| !side.is_finite()) {
             return refuse(format!("expected a box of numbers, found {:?}", self.bbox));
         }
         Ok(RuleEvent {
@@ -83,7 +86,7 @@ impl ToldEvent {
             rule: self.rule,
             class: self.class,
             score: self.score,
-            bbox: self.bbox,
+            bbox,
             width: self.width,
             height: self.height,
             track: self.track,
