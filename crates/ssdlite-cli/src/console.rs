@@ -6,6 +6,7 @@
 //! terminal, or pose as a line of its own, is shown escaped.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
@@ -188,6 +189,22 @@ fn in_bounds(text: &str) -> Option<String> {
     ))
 }
 
+/// A message with an option's other name where that was given.
+fn as_given(text: String, arguments: impl IntoIterator<Item = OsString>) -> String {
+    const SCORE: &str = "--score";
+    const CONF: &str = "--conf";
+    let names = arguments.into_iter().filter_map(|argument| {
+        let argument = argument.into_string().ok()?;
+        Some(argument.split('=').next()?.to_owned())
+    });
+    let names: Vec<String> = names.collect();
+    let is_given = |option| names.iter().any(|name| name == option);
+    if is_given(CONF) && !is_given(SCORE) {
+        return text.replace(&format!("{SCORE} <"), &format!("{CONF} <"));
+    }
+    text
+}
+
 /// Tells of wrong usage, or gives the help that was asked for.
 ///
 /// # Errors
@@ -206,7 +223,7 @@ pub(crate) fn usage(answer: &clap::Error) -> Result<()> {
     if answer.use_stderr() {
         let text = answer.to_string();
         let in_words = |text: String, (theirs, ours): &(&str, &str)| text.replace(theirs, ours);
-        let text = WORDS.iter().fold(text, in_words);
+        let text = as_given(WORDS.iter().fold(text, in_words), std::env::args_os());
         to_stderr(in_bounds(&text).as_deref().unwrap_or(&text).trim_end());
         return Ok(());
     }

@@ -97,7 +97,7 @@ impl Limits {
         if self.has_too_many_pixels(size) {
             let megapixels = |pixels: u64| pixels as f64 / MEGAPIXEL as f64;
             return Err(Error::OverLimit(format!(
-                "expected at most {} megapixels, found {size}, which are {:.1}",
+                "expected at most {} million pixels, found {size}, which are {:.1} million",
                 megapixels(self.max_pixels),
                 megapixels(size.pixels())
             )));

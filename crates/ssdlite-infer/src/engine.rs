@@ -177,7 +177,7 @@ impl Engine {
         asked.map_err(|_| {
             let mebibytes = blocks.saturating_mul(size_of::<Block>()) >> 20;
             Error::OverLimit(format!(
-                "{images} images of {} at once take {mebibytes} MiB of memory, which the system \
+                "a batch of {images} at {} takes {mebibytes} MiB of memory, which the system \
                  refuses: fewer threads or smaller images take less",
                 self.input_size()
             ))

@@ -55,23 +55,7 @@ pub(crate) fn given_options(options: &impl Serialize) -> Result<Vec<String>> {
 }
 
 fn toml_table(options: &impl Serialize) -> Result<toml::Table> {
-    toml::Table::try_from(options).map_err(|error| too_large(options).unwrap_or(error.into()))
-}
-
-/// The error about the number that a `config.toml` can't hold.
-fn too_large(options: &impl Serialize) -> Option<anyhow::Error> {
-    let sections = serde_json::to_value(options).ok()?;
-    let sections = sections.as_object()?.values();
-    let mut given = sections.filter_map(|section| section.as_object()).flatten();
-    given.find_map(|(key, value)| {
-        let number = value.as_u64().filter(|&n| i64::try_from(n).is_err())?;
-        let message = format!(
-            "--{key}: expected a whole number of 0 to {}, as the run's config.toml keeps it, \
-             found {number}",
-            i64::MAX
-        );
-        Some(UsageError(message).into())
-    })
+    Ok(toml::Table::try_from(options)?)
 }
 
 /// The text of a configuration: the file, if there is one, with the options

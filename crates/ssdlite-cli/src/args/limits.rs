@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
 use ssdlite_image::decode::{decode_file, header_of_file};
 use ssdlite_image::{Error, Limits, RgbImage};
+
+use super::number::whole;
 
 /// What `Limits::default` allows.
 const USUAL_MEGAPIXELS: u32 = 120;
 
 /// What the longest sides that are taken make.
-const MOST_MEGAPIXELS: u64 = 1_000;
+const MOST_MEGAPIXELS: u32 = 1_000;
 
 /// How large images may be.
 #[derive(Args)]
@@ -22,7 +23,7 @@ pub(crate) struct LimitArgs {
         long,
         value_name = "MILLIONS",
         default_value_t = USUAL_MEGAPIXELS,
-        value_parser = RangedU64ValueParser::<u32>::new().range(1..=MOST_MEGAPIXELS)
+        value_parser = whole(1..=MOST_MEGAPIXELS)
     )]
     max_megapixels: u32,
 }
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn the_usual_limit_is_the_library_s() {
         assert_eq!(Limits::with_megapixels(USUAL_MEGAPIXELS), Limits::default());
-        let most = Limits::with_megapixels(MOST_MEGAPIXELS as u32);
+        let most = Limits::with_megapixels(MOST_MEGAPIXELS);
         let longest = u64::from(most.max_width) * u64::from(most.max_height);
         assert!(most.max_pixels <= longest);
     }

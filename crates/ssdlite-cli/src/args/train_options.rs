@@ -8,12 +8,21 @@ use std::ffi::OsString;
 use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Arg, Args};
 use serde::Serialize;
+use ssdlite_core::post_processing::MOST_BOXES;
+use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
+use ssdlite_data::loader::MAX_WORKERS;
 use ssdlite_data::split::Split;
+use ssdlite_infer::MOST_THREADS;
+use ssdlite_train::config::MAX_BATCH;
 use ssdlite_train::{ClassifierConfig, DetectorConfig};
 
 use super::config::show_defaults;
 use super::network::{BackboneArg, DeviceArg};
+use super::number::{probability, whole};
 use super::split::split;
+
+/// The largest whole number that TOML, and so `config.toml`, keeps.
+const MOST_KEPT: u64 = i64::MAX as u64;
 
 /// Reads a path or a text that `config.toml` keeps, in UTF-8 as it is.
 fn kept_text() -> impl TypedValueParser<Value = String> {
@@ -54,7 +63,7 @@ struct ModelArgs {
     #[arg(long)]
     minimalistic: Option<bool>,
     /// Side of the square input in pixels
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = whole(MIN_INPUT_SIDE..=MAX_INPUT_SIDE))]
     size: Option<u32>,
     /// First weights: `imagenet` or `coco` (fetched), a model of ours or a PyTorch
     /// file, or `none`
@@ -76,7 +85,7 @@ struct TrainingArgs {
     epochs: Option<u32>,
     /// Images a step; 0 for a tenth of the training images, 8 at least and 24 at most
     /// (a classifier: 32)
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0..=MAX_BATCH))]
     batch: Option<usize>,
     /// Which optimizer
     #[arg(long, value_parser = ["adamw", "sgd"])]
@@ -125,10 +134,10 @@ struct TrainingArgs {
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<u32>,
     /// What weights, order and augmentation are drawn from
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0..=MOST_KEPT))]
     seed: Option<u64>,
     /// Threads of the training step; 0 for all cores
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0..=MOST_THREADS.get()))]
     threads: Option<usize>,
     /// Where the network is trained
     #[arg(long)]
@@ -140,10 +149,10 @@ struct TrainingArgs {
 #[command(next_help_heading = "Loading")]
 struct LoaderArgs {
     /// Threads that decode and augment
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0..=MAX_WORKERS))]
     workers: Option<usize>,
     /// Mebibytes of decoded images to keep in memory
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = whole(0..=MOST_KEPT))]
     cache: Option<u64>,
 }
 
@@ -227,7 +236,7 @@ struct DetectorLossArgs {
     #[arg(long, value_name = "RATIO")]
     negative_ratio: Option<f64>,
     /// Background boxes that count in an image without objects; 0 as in the paper
-    #[arg(long, value_name = "BOXES")]
+    #[arg(long, value_name = "BOXES", value_parser = whole(0..=MOST_KEPT as usize))]
     empty_negatives: Option<usize>,
     /// Share of the target that is spread over all classes
     #[arg(long, value_name = "SHARE")]
@@ -242,16 +251,16 @@ struct DetectorEvaluationArgs {
     #[arg(long, value_name = "EPOCHS")]
     every: Option<u32>,
     /// Least score of a detection that counts
-    #[arg(long, visible_alias = "conf")]
+    #[arg(long, visible_alias = "conf", value_parser = probability)]
     score: Option<f32>,
     /// IoU above which the worse of two boxes of a class goes
-    #[arg(long, value_name = "IOU")]
+    #[arg(long, value_name = "IOU", value_parser = probability)]
     nms: Option<f32>,
     /// Most boxes a class that compete
-    #[arg(long)]
+    #[arg(long, value_parser = whole(1..=MOST_BOXES))]
     candidates: Option<usize>,
     /// Most detections an image
-    #[arg(long)]
+    #[arg(long, value_parser = whole(1..=MOST_BOXES))]
     max_detections: Option<usize>,
 }
 
@@ -302,7 +311,7 @@ struct ClassifierDataArgs {
     #[arg(long, value_name = "SHARE")]
     train: Option<f64>,
     /// Another seed gives another division
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = whole(0..=MOST_KEPT))]
     split_seed: Option<u64>,
 }
 

@@ -207,10 +207,20 @@ fn numbers_that_can_not_be_read_are_told_in_plain_words() {
     for (option, value, words) in [
         ("--epochs", "-1", "a whole number of 0 to 4294967295"),
         ("--epochs", huge, "the number is too large"),
-        ("--batch", "many", "expected a whole number of 0 or more"),
-        ("--batch", "-1", "expected a whole number of 0 or more"),
-        ("--batch", "", "expected a whole number"),
-        ("--batch", huge, "the number is too large"),
+        ("--batch", "many", "a whole number of 0 to 4096"),
+        ("--batch", "-1", "a whole number of 0 to 4096"),
+        ("--batch", "", "a whole number of 0 to 4096"),
+        ("--batch", huge, "a whole number of 0 to 4096"),
+        ("--batch", "4294967296", "0 to 4096"),
+        ("--threads", "4294967296", "0 to 256"),
+        ("--workers", "4294967296", "0 to 256"),
+        ("--size", "-1", "32 to 2048"),
+        ("--size", "4294967295", "32 to 2048"),
+        ("--candidates", "4294967296", "1 to 10000"),
+        ("--max-detections", "0", "1 to 10000"),
+        ("--conf", "nan", "0 to 1"),
+        ("--cache", "-1", "0 to 9223372036854775807"),
+        ("--empty-negatives", "many", "0 to 9223372036854775807"),
         ("--seed", "18446744073709551615", "0 to 9223372036854775807"),
         ("--lr", "high", "expected a number"),
         ("--lr", "", "expected a number"),
@@ -218,21 +228,17 @@ fn numbers_that_can_not_be_read_are_told_in_plain_words() {
         let given = format!("{option}={value}");
         for given in [&[given.as_str()][..], &[option, value]] {
             let ran = run(folder.path(), &[&["train", "set"], given].concat()).exits(2);
+            assert!(ran.stderr.contains(option), "{given:?}: {}", ran.stderr);
             assert!(ran.stderr.contains(words), "{given:?}: {}", ran.stderr);
         }
     }
     for (option, value, words) in [
-        ("--batch", "4294967296", "up to 4096"),
-        ("--threads", "4294967296", "up to 256"),
-        ("--workers", "4294967296", "up to 256"),
-        ("--size", "4294967295", "32 to 2048"),
         ("--width", "nan", "0.1 to 4"),
         ("--width", "inf", "0.1 to 4"),
         ("--lr", "nan", "above 0"),
         ("--lr", "-1e308", "found -1e308"),
         ("--ema", "1e308", "found 1e308"),
         ("--milestones", "inf", "above 0"),
-        ("--candidates", "4294967296", "1 to 10000"),
     ] {
         let given = format!("{option}={value}");
         let ran = run(folder.path(), &["train", "set", &given]).exits(2);
@@ -254,12 +260,15 @@ fn options_out_of_bounds_are_wrong_usage_and_no_fault_of_the_model() {
         ("--candidates", "0", "1 to 10000"),
         ("--conf", "1.5", "0 to 1"),
         ("--max-detections", "4294967296", "1 to 10000"),
+        ("--max-detections", "-1", "1 to 10000"),
     ] {
         for command in ["detect", "eval"] {
             let args = [command, &model, &data, option, value];
             let ran = run(folder.path(), &args).exits(2);
             assert!(ran.stderr.contains(words), "{args:?}: {}", ran.stderr);
             assert!(!ran.stderr.contains(&model), "{args:?}: {}", ran.stderr);
+            let named = format!("'{option} <");
+            assert!(ran.stderr.contains(&named), "{args:?}: {}", ran.stderr);
         }
     }
     let least = ["data", "sample", "set", "--images", "9"];

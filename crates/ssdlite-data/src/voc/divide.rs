@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ssdlite_files::{counted, write_atomically};
+use ssdlite_files::{counted, remove_leftovers_of, write_atomically};
 
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, make_folder};
@@ -67,7 +67,8 @@ impl VocFolder {
         let division = self.division(&ids, shares)?;
         let mut trainval = [division.train.as_slice(), &division.val].concat();
         trainval.sort_unstable();
-        make_folder(&self.root().join(self.lists()))?;
+        let lists = self.root().join(self.lists());
+        make_folder(&lists)?;
         for (split, ids) in [
             (Split::Train, &division.train),
             (Split::Val, &division.val),
@@ -75,7 +76,8 @@ impl VocFolder {
             (Split::Test, &division.test),
         ] {
             let text: String = ids.iter().flat_map(|id| [*id, "\n"]).collect();
-            let path = self.root().join(self.lists()).join(format!("{split}.txt"));
+            let path = lists.join(format!("{split}.txt"));
+            remove_leftovers_of(&path);
             write_atomically(&path, text.as_bytes()).map_err(|source| Error::io(&path, source))?;
         }
         Ok(SplitCounts {
@@ -133,10 +135,10 @@ impl VocFolder {
                 Error::InvalidRequest(format!(
                     "{}: expected at least 3 images with an object that counts, one each for \
                      train, val and test, and parts that are large enough to get one; found {} \
-                     of {} images",
+                     of {}",
                     self.root().display(),
                     with_objects,
-                    ids.len()
+                    counted(ids.len(), "image")
                 ))
             })
     }

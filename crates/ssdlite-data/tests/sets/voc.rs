@@ -224,6 +224,9 @@ fn splits_are_written_once_whole_and_repeatably() {
         .write_splits(&SplitShares { seed: 4, ..shares }, Overwrite::Allow)
         .unwrap();
     assert_ne!(lists(), first);
+    // A process that was killed left it.
+    let left = maker.path("ImageSets/Main/train.txt.7-0.tmp");
+    fs::write(left, "half a").unwrap();
     maker
         .open()
         .write_splits(&shares, Overwrite::Allow)

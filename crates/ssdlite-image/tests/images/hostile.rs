@@ -271,4 +271,7 @@ fn each_limit_is_checked_on_its_own() {
     for limits in tighter {
         assert!(matches!(decode(&bytes, &limits), Err(Error::OverLimit(_))));
     }
+    let one = Limits::with_megapixels(1).check_size(ImageSize::new(2000, 1100));
+    let told = "expected at most 1 million pixels, found 2000x1100, which are 2.2 million";
+    assert_eq!(one.unwrap_err().to_string(), told);
 }

@@ -28,7 +28,7 @@ pub use detector::{
 pub use ignored::Ignored;
 pub use model::{ModelOptions, Weights};
 pub use training::{
-    DeviceKind, Freeze, LoaderOptions, OptimizerKind, ScheduleKind, TrainingOptions,
+    DeviceKind, Freeze, LoaderOptions, MAX_BATCH, OptimizerKind, ScheduleKind, TrainingOptions,
 };
 
 use crate::error::{Error, Result};

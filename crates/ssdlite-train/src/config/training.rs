@@ -11,7 +11,7 @@ use crate::step::{Decay, Schedule};
 
 /// The most images of a step: several times what the memory of a large GPU
 /// takes.
-const MAX_BATCH: usize = 4096;
+pub const MAX_BATCH: usize = 4096;
 
 /// Which optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -128,10 +128,9 @@ fn expect_objects(
     let are_learnt = |object: &GroundTruth| config.data.train_difficult || !object.difficult;
     let refused = |found: &str| {
         Err(Error::InvalidRequest(format!(
-            "{}: expected objects to learn from in the split {split}, found {found} in its {} \
-             images",
+            "{}: expected objects to learn from in the split {split}, found {found} in its {}",
             config.data.path.display(),
-            set.images.len()
+            counted(set.images.len(), "image")
         )))
     };
     if !objects().any(are_learnt) {
@@ -189,10 +188,10 @@ fn expect_countable(set: &DetectionSet, config: &DetectorConfig) -> Result<()> {
     let split = config.data.val_split;
     Err(Error::InvalidRequest(format!(
         "{}: expected objects to evaluate on in the split {split}, found none that count in its \
-         {} images; `ssdlite data split` divides the images anew, and without a list of {split} \
+         {}; `ssdlite data split` divides the images anew, and without a list of {split} \
          the last network counts as the best",
         config.data.path.display(),
-        set.images.len()
+        counted(set.images.len(), "image")
     )))
 }
 

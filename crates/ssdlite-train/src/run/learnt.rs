@@ -6,6 +6,7 @@
 //! is shown.
 
 use ssdlite_core::{ClassId, Detection, GroundTruth, PixelBox};
+use ssdlite_files::counted;
 
 use super::length::ENOUGH_STEPS;
 use super::results::EpochRow;
@@ -56,8 +57,8 @@ pub(super) fn fault_of_detections(images: &[Shown], map: Option<f64>) -> Option<
     }
     if images.iter().all(|image| image.found.is_empty()) {
         return Some(format!(
-            "it finds nothing in {} images at its own threshold",
-            images.len()
+            "it finds nothing in {} at its own threshold",
+            counted(images.len(), "image")
         ));
     }
     let repeats = |of: fn(&Shown) -> &[Seen]| {
@@ -122,8 +123,8 @@ pub(super) fn fault_of_losses(rows: &[EpochRow]) -> Option<String> {
 pub(super) fn warning(fault: &str, steps: u64, lr: f64) -> String {
     let advice = if steps < ENOUGH_STEPS {
         format!(
-            "{steps} steps are few: more --epochs or a smaller --batch make more, {ENOUGH_STEPS} are \
-             usual"
+            "it took {}: more --epochs or a smaller --batch make more, {ENOUGH_STEPS} are usual",
+            counted(steps, "step")
         )
     } else {
         format!(
@@ -172,6 +173,8 @@ mod tests {
         let nothing = [shown(&[], &[5.0]), shown(&[], &[60.0])];
         let fault = fault_of_detections(&nothing, None).unwrap();
         assert!(fault.contains("nothing in 2"), "{fault}");
+        let fault = fault_of_detections(&nothing[..1], None).unwrap();
+        assert!(fault.contains("nothing in 1 image at"), "{fault}");
         let empty = [shown(&[], &[]), shown(&[], &[])];
         assert_eq!(fault_of_detections(&empty, None), None);
         let found = [shown(&[5.0], &[5.0]), shown(&[60.0], &[61.0])];
@@ -196,6 +199,8 @@ mod tests {
             few.contains("200 steps") && few.contains("--batch"),
             "{few}"
         );
+        let one = warning("it finds nothing", 1, 2e-3);
+        assert!(one.contains("1 step:"), "{one}");
         let many = warning("it finds nothing", 1200, 2e-3);
         assert!(many.contains("0.002") && many.contains("--lr"), "{many}");
     }

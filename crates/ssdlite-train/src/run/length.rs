@@ -3,6 +3,8 @@
 //! A network from scratch takes about as many steps on a few images as on some
 //! hundreds; with a large set's batch, fifty photos have two steps an epoch.
 
+use ssdlite_files::counted;
+
 use crate::config::TrainingOptions;
 
 /// Steps after which a network of a few classes, begun from scratch, finds
@@ -68,8 +70,8 @@ impl UsualLength {
         }
         (asked > images).then(|| {
             format!(
-                "a batch of {asked} is more than the {images} images to learn from: a step has all \
-                 {images} of them"
+                "a batch of {asked} is more than there is to learn from: a step has all of it, {}",
+                counted(images, "image")
             )
         })
     }
@@ -128,6 +130,8 @@ mod tests {
         assert!(note.contains("16") && note.contains("15"), "{note}");
         assert_eq!((training.epochs, training.batch), (3, 15));
         assert_eq!(fit(&mut training, 15), None);
+        let note = fit(&mut training, 1).unwrap();
+        assert!(note.ends_with(" 1 image"), "{note}");
         assert_eq!(every, 2);
     }
 }

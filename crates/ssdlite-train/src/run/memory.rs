@@ -2,6 +2,7 @@
 //! a process without a word.
 
 use ssdlite_core::ImageSize;
+use ssdlite_files::counted;
 
 use crate::error::{Error, Result};
 use crate::memory::MachineMemory;
@@ -97,8 +98,8 @@ impl Sizes {
             ),
         };
         let needed = format!(
-            "batches of {} images of {} pixels take about {} of memory{kept}",
-            self.batch,
+            "batches of {} of {} pixels take about {} of memory{kept}",
+            counted(self.batch, "image"),
             self.input,
             gibibytes(bytes)
         );

@@ -65,8 +65,8 @@ fn expect_memory(arena: usize, options: StepOptions) -> Result<()> {
     asked.map_err(|_| {
         let gibibytes = numbers as f64 * 4.0 / f64::from(1 << 30);
         Error::Config(format!(
-            "a step of {images} images of {}x{} pixels takes {gibibytes:.1} GiB of memory, which the \
-             system refuses: a smaller batch or smaller images take less",
+            "a batch of {images} at {}x{} pixels takes {gibibytes:.1} GiB of memory, which the system \
+             refuses: a smaller batch or smaller images take less",
             input.width, input.height
         ))
     })
