@@ -308,3 +308,56 @@ fn what_a_browser_has_stored_is_no_trap() {
         page.check_nothing_went_wrong();
     }
 }
+
+/// Gives the second class of each model a long name without a place to break, as it
+/// reads the list of models and its frames.
+const LONG_NAME: &str = "(() => {
+    const long = 'W'.repeat(256);
+    const parse = JSON.parse;
+    JSON.parse = (text) => parse(text.replaceAll('\"green\"', `\"${long}\"`));
+    Response.prototype.json = async function () { return JSON.parse(await this.text()); };
+})()";
+
+#[test]
+fn the_longest_name_of_a_class_fits_the_window() {
+    let Some((mut page, _webhook)) = open(DESKTOP) else {
+        return;
+    };
+    let script = json!({ "source": LONG_NAME });
+    page.browser
+        .command("Page.addScriptToEvaluateOnNewDocument", script);
+    for (width, height) in [DESKTOP, PHONE] {
+        page.browser.resize(width, height);
+        page.browser.evaluate("localStorage.clear()");
+        reload(&mut page);
+        page.browser
+            .wait_until("document.querySelector('#totals, .counts').textContent.includes('WWWW')");
+        page.browser.click("#add-zone");
+        page.browser.click("#drawing-middle");
+        page.browser.evaluate(
+            "document.querySelector('#rule-more').open = true;
+             document.querySelector('#rule-class').selectedIndex = 1;
+             document.querySelector('#rule-score').value = 10;
+             document.querySelector('#rule-form').requestSubmit()",
+        );
+        page.browser
+            .wait_until("document.querySelector('#events li')?.textContent.includes('WWWW')");
+        page.check_nothing_overflows();
+        let sides = page.browser.evaluate(
+            "[...document.querySelectorAll('.panel .card')]
+                .every((card) => card.scrollWidth <= card.clientWidth)",
+        );
+        assert_eq!(sides, true, "{width}");
+    }
+}
+
+#[test]
+fn the_image_stays_in_sight_beside_the_panel() {
+    let Some((mut page, _webhook)) = open(DESKTOP) else {
+        return;
+    };
+    page.browser.evaluate("scrollTo(0, 10_000)");
+    page.browser.wait_until(
+        "scrollY > 100 && document.querySelector('#image').getBoundingClientRect().top >= 0",
+    );
+}
