@@ -361,3 +361,41 @@ fn the_image_stays_in_sight_beside_the_panel() {
         "scrollY > 100 && document.querySelector('#image').getBoundingClientRect().top >= 0",
     );
 }
+
+#[test]
+fn what_another_tab_adds_or_removes_is_taken_over() {
+    let Some((mut page, _webhook)) = open(DESKTOP) else {
+        return;
+    };
+    draw_line(&mut page);
+    // An event of storage is what a tab hears of another's change.
+    let change = |page: &mut Page, change: &str| {
+        page.browser.evaluate(&format!(
+            "(() => {{
+                const stored = JSON.parse(localStorage.ssdlite);
+                {change};
+                localStorage.ssdlite = JSON.stringify(stored);
+                dispatchEvent(new StorageEvent('storage', {{ key: 'ssdlite' }}));
+            }})()"
+        ));
+    };
+    change(
+        &mut page,
+        "stored.watched[0].shapes.push({ ...stored.watched[0].shapes[0], id: 2, name: 'Other' });
+         stored.rules = [{ id: 1, class: 'blue', score: 0.9, seconds: 1, pause: 1 }]",
+    );
+    let told = "document.querySelector('#rules li').textContent.includes('no such class')";
+    assert_eq!(page.browser.evaluate(told), true);
+    add_rule(&mut page, &[]);
+    let listed = "['#shapes > li', '#rules > li']
+        .map((items) => document.querySelectorAll(items).length).join()";
+    assert_eq!(page.browser.evaluate(listed), "2,2");
+    let stored = "JSON.parse(localStorage.ssdlite).rules.length";
+    assert_eq!(page.browser.evaluate(stored), 2);
+    change(
+        &mut page,
+        "stored.watched = []; stored.rules = stored.rules.slice(1)",
+    );
+    assert_eq!(page.browser.evaluate(listed), "0,1");
+    page.check_nothing_went_wrong();
+}
