@@ -1,5 +1,8 @@
 // Requests to the server.
 
+// A server that is asked for what it has answers at once.
+const ANSWER_MS = 10_000;
+
 let connections = 0;
 
 async function answered(request) {
@@ -9,8 +12,13 @@ async function answered(request) {
   return body;
 }
 
-export const getModels = () => answered(fetch("/v1/models"));
-export const getSources = () => answered(fetch("/v1/sources"));
+// What the server has: { models, sources, keep, webhook }.
+export async function askServer() {
+  const signal = AbortSignal.timeout(ANSWER_MS);
+  const answers = ["/v1/models", "/v1/sources"].map((path) => answered(fetch(path, { signal })));
+  const [{ models }, { sources, keep, webhook }] = await Promise.all(answers);
+  return { models, sources, keep, webhook };
+}
 
 // All detections of an image file; the page filters them by score.
 export function detect(model, image) {

@@ -2,7 +2,7 @@
 
 import { countInside } from "./crossing.js";
 import { createDrawing } from "./drawing.js";
-import { saveShapes, shapeSettings } from "./settings.js";
+import { saveShapes, shapeSettings, whenStoredElsewhere } from "./settings.js";
 import { MOST_NAME, MOST_SHAPES, arePoints, nextId } from "./shapes.js";
 
 function made(name, properties, ...children) {
@@ -161,6 +161,16 @@ export function createCounting({ counter, note }) {
     }
     if (frame) drawing.show({ width: frame.width, height: frame.height }, shapes);
   }
+
+  // A list of this tab's own would remove what was added in another.
+  whenStoredElsewhere(() => {
+    const next = shapeSettings(source);
+    if (JSON.stringify(next) === JSON.stringify(shapes)) return;
+    const pointsOf = (list, wanted) => JSON.stringify(list.find(({ id }) => id === wanted)?.points);
+    for (const { id } of shapes) if (pointsOf(next, id) !== pointsOf(shapes, id)) counter.forgetShape(id);
+    shapes = next;
+    rebuild();
+  });
 
   for (const kind of ["line", "zone"]) {
     element(`add-${kind}`).addEventListener("click", () => drawing.begin(kind));

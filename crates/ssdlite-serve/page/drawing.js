@@ -4,6 +4,8 @@ import { MOST_POINTS, arePoints } from "./shapes.js";
 
 // In pixels of the page.
 const LETTERS = 13;
+// Around a name, so that it is read over the names of boxes.
+const NAME_RIM = 8;
 const ARROW = 16;
 const DOT = 5;
 const CLOSING_DISTANCE = 14;
@@ -76,9 +78,9 @@ export function createDrawing({ drawn, cancelled }) {
     const { x, y } = pixels(corners[0]);
     const letters = {
       x: Math.min(Math.max(x, 4 * unit), size.width * 0.8),
-      y: Math.max(y - 7 * unit, LETTERS * unit),
+      y: Math.max(y - 7 * unit, (LETTERS + NAME_RIM / 2) * unit),
       "font-size": LETTERS * unit,
-      "stroke-width": 3 * unit,
+      "stroke-width": NAME_RIM * unit,
     };
     const arrows = isZone ? [] : [node("path", { d: arrow(corners, unit), class: "arrow" })];
     return [...outline(corners, isZone), ...arrows, node("text", letters, name)];

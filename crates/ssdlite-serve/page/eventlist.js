@@ -26,11 +26,15 @@ function thumbnailOf({ bitmap }, [x1, y1, x2, y2]) {
   return canvas.toDataURL("image/jpeg", QUALITY);
 }
 
-const textOf = ({ event, where, class: name, score, track }) => {
+// Of names that are written from right to left, the words around them stay in order.
+const isolated = (text) => Object.assign(document.createElement("bdi"), { textContent: text });
+
+function wordsOf({ event, where, class: name, score, track }) {
   const number = track === undefined ? "" : ` #${track}`;
-  const percent = score === undefined ? "" : ` ${Math.round(score * 100)}`;
-  return `${name}${number}${percent}: ${event} ${where}`;
-};
+  const words = document.createElement("span");
+  words.append(isolated(name), `${number} ${Math.round(score * 100)}: ${event} `, isolated(where));
+  return words;
+}
 
 export function createEventList() {
   const element = (id) => document.querySelector(`#${id}`);
@@ -70,10 +74,9 @@ export function createEventList() {
       const time = document.createElement("time");
       time.dateTime = entry.time.toISOString();
       time.textContent = entry.time.toLocaleString();
-      const text = Object.assign(document.createElement("span"), { textContent: textOf(entry) });
       const words = Object.assign(document.createElement("div"), { className: "event-words" });
       const item = document.createElement("li");
-      words.append(text, time);
+      words.append(wordsOf(entry), time);
       item.append(image, words);
       list.prepend(item);
       write();

@@ -8,10 +8,12 @@ const RECONNECT_MS = [500, 1000, 2000, 4000, 8000];
 const SILENCE_MS = 35_000;
 
 // `opening()` and `opened()` are called for each connection, `received(data, socket)`
-// for each message, `lost(reason, seconds)` when it is opened again in that time.
-export function openLine(path, parameters, { opening, opened, received, lost }) {
+// for each message, `lost(reason, seconds)` when it is opened again in that time, and
+// `again()` before that, which may end it.
+export function openLine(path, parameters, { opening, opened, received, lost, again }) {
   let socket;
   let tries = 0;
+  let hasEnded = false;
   let timer;
   let silence;
 
@@ -38,8 +40,13 @@ export function openLine(path, parameters, { opening, opened, received, lost }) 
   function connectAgain(reason) {
     drop();
     const pause = RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)];
-    timer = setTimeout(connect, pause);
+    timer = setTimeout(reconnect, pause);
     lost(reason, pause / 1000);
+  }
+
+  async function reconnect() {
+    await again();
+    if (!hasEnded) connect();
   }
 
   connect();
@@ -54,6 +61,9 @@ export function openLine(path, parameters, { opening, opened, received, lost }) 
       silence = setTimeout(connectAgain, SILENCE_MS, "The server says nothing");
     },
     expectNothing() { clearTimeout(silence); },
-    end: drop,
+    end() {
+      hasEnded = true;
+      drop();
+    },
   };
 }

@@ -1,6 +1,6 @@
 // Puts the page together: menus, buttons, keys and files.
 
-import { getModels, getSources } from "./api.js";
+import { askServer } from "./api.js";
 import { createEvents } from "./events.js";
 import { createFullScreen } from "./fullscreen.js";
 import { listenToKeys } from "./keys.js";
@@ -81,11 +81,11 @@ function startChosen() {
   savePageSettings({ source: chosen, given });
   const { name } = model;
   if (chosen === "browser") {
-    return player.start((options) => cameraSource({ model: name, ...options }), { moves: true });
+    return player.start((options) => cameraSource({ model: name, again, ...options }), { moves: true });
   }
   if (chosen.startsWith("server:")) {
     const id = chosen.slice("server:".length);
-    return player.start((options) => serverSource({ id, model: name, ...options }), { moves: true });
+    return player.start((options) => serverSource({ id, model: name, again, ...options }), { moves: true });
   }
   player.rest("idle", "Idle", "Choose a source", HINT);
 }
@@ -104,7 +104,7 @@ async function showFile(file) {
   const moves = file.type.startsWith("video/");
   const open = moves ? videoFileSource : imageSource;
   const { left, error } = await player.start(
-    (options) => open({ file, model: model.name, ended: queue.played, ...options }),
+    (options) => open({ file, model: model.name, ended: queue.played, again, ...options }),
     { moves },
   );
   if (left) return;
@@ -218,6 +218,51 @@ async function firstSource(settings) {
   return permission?.state === "granted" ? "browser" : "";
 }
 
+// Takes what the server has; what is chosen stays so, where it is still there.
+function receive({ models: listed, sources, keep: folder, webhook }) {
+  models = listed;
+  keepFolder = folder;
+  events.setServer({ keep: folder, webhook });
+  given = sources.find(({ id }) => id === "given")?.title;
+  modelMenu.replaceChildren(...models.map(({ name }) => option(name, name)));
+  if (model) modelMenu.value = model.name;
+  element("model-pick").hidden = models.length < 2;
+  element("model-one").hidden = models.length > 1;
+  const chosen = sourceMenu.value;
+  const file = sourceMenu.querySelector("[value=file]");
+  sourceMenu.replaceChildren(
+    option("", "Choose…"),
+    ...sources.map(({ id, title }) => option(`server:${id}`, title)),
+    option("browser", "This browser’s camera"),
+    ...(file ? [file] : []),
+  );
+  sourceMenu.value = [...sourceMenu.options].some(({ value }) => value === chosen) ? chosen : "";
+  updateButtons();
+}
+
+// Looks at a server that was away: it may have been started with another model or
+// source, and boxes of a class that the page doesn't know would not be seen.
+async function again() {
+  let found;
+  try {
+    found = await askServer();
+  } catch {
+    // It is still away.
+    return;
+  }
+  const [before, title] = [model, sourceMenu.selectedOptions[0].textContent];
+  receive(found);
+  const now = models.find(({ name }) => name === before.name) ?? models[0];
+  const isOther = JSON.stringify(now) !== JSON.stringify(before);
+  if (isOther) setModel(now);
+  if (!sourceMenu.value) {
+    player.rest("bad", "No source", "The source is gone", `The server has no “${title}” any more.`);
+  } else if (isOther || sourceMenu.selectedOptions[0].textContent !== title) {
+    startChosen();
+    setNote("", "The server was started with another model or source.");
+  }
+}
+
 async function begin() {
   listen();
   updateButtons();
@@ -225,20 +270,8 @@ async function begin() {
   letters.checked = settings.letters;
   showPanel(settings.panel);
   try {
-    const [listed, { sources, keep: folder, webhook }] = await Promise.all([getModels(), getSources()]);
-    models = listed.models;
-    keepFolder = folder;
-    events.setServer({ keep: folder, webhook });
-    given = sources.find(({ id }) => id === "given")?.title;
-    modelMenu.append(...models.map(({ name }) => option(name, name)));
-    element("model-pick").hidden = models.length < 2;
-    element("model-one").hidden = models.length > 1;
+    receive(await askServer());
     setModel(models.find(({ name }) => name === settings.model) ?? models[0]);
-    sourceMenu.append(
-      option("", "Choose…"),
-      ...sources.map(({ id, title }) => option(`server:${id}`, title)),
-      option("browser", "This browser’s camera"),
-    );
     sourceMenu.value = await firstSource(settings);
     if (sourceMenu.value) startChosen();
     else player.showStatus();

@@ -5,9 +5,17 @@ import { createStats } from "./stats.js";
 import { createStatus } from "./status.js";
 import { createView } from "./view.js";
 
-// The page's next repaint; one that nobody sees is not repainted.
+// The page's next repaint; one that nobody sees, or sees no more, is not repainted.
 function repaint() {
-  return new Promise((done) => (document.hidden ? done() : requestAnimationFrame(done)));
+  return new Promise((done) => {
+    if (document.hidden) return done();
+    const end = () => {
+      document.removeEventListener("visibilitychange", end);
+      done();
+    };
+    document.addEventListener("visibilitychange", end);
+    requestAnimationFrame(end);
+  });
 }
 
 // `events` counts what is shown; `names()` are the model's and the source's for people; `changed()` is called

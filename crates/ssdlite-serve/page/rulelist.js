@@ -1,6 +1,6 @@
 // The card with the rules, and what they do.
 
-import { ruleSettings, saveRules } from "./settings.js";
+import { ruleSettings, saveRules, whenStoredElsewhere } from "./settings.js";
 import { MOST_PAUSE, MOST_RULES, MOST_SECONDS, nextId, ruleFrom, textOfRule } from "./shapes.js";
 import { allowSound } from "./sound.js";
 
@@ -10,8 +10,10 @@ export function createRuleList({ forget }) {
   const [list, form, menu] = ["rules", "rule-form", "rule-class"].map(element);
   let rules = ruleSettings();
   let server = { keep: null, webhook: false };
+  let classes = [];
 
-  function actionsOf({ keep, sound, webhook }) {
+  function actionsOf({ class: name, keep, sound, webhook }) {
+    if (!classes.includes(name)) return "waits: this model has no such class";
     const texts = [
       keep && (server.keep ? "keeps the frame" : "can’t keep the frame: the server has no folder"),
       sound && "plays a sound",
@@ -51,6 +53,16 @@ export function createRuleList({ forget }) {
     rebuild();
   }
 
+  // A list of this tab's own would remove what was added in another.
+  whenStoredElsewhere(() => {
+    const next = ruleSettings();
+    if (JSON.stringify(next) === JSON.stringify(rules)) return;
+    const kept = new Set(next.map(({ id }) => id));
+    for (const { id } of rules) if (!kept.has(id)) forget(id);
+    rules = next;
+    rebuild();
+  });
+
   element("rule-seconds").max = MOST_SECONDS;
   element("rule-pause").max = MOST_PAUSE;
   form.addEventListener("submit", (event) => {
@@ -80,7 +92,8 @@ export function createRuleList({ forget }) {
       server = next;
       rebuild();
     },
-    setModel({ classes }) {
+    setModel(model) {
+      ({ classes } = model);
       const chosen = menu.value;
       menu.replaceChildren(...classes.map((name) => new Option(name, name)));
       if (classes.includes(chosen)) menu.value = chosen;

@@ -28,6 +28,11 @@ function write(stored) {
   }
 }
 
+// Calls `changed()` when another tab of the browser has stored something.
+export function whenStoredElsewhere(changed) {
+  addEventListener("storage", ({ key }) => (key === KEY || key === null) && changed());
+}
+
 const isText = (value) => typeof value === "string";
 const textOf = (value) => (isText(value) ? value : undefined);
 const listOf = (value) => (Array.isArray(value) ? value : []);

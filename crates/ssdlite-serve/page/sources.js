@@ -2,7 +2,8 @@
 //   show({ image, bitmap, width, height, detections, stages, delay, skipped, connection })
 // for each frame, `image` being a Blob of the image as it was detected in and
 // `connection` a number that tells whose objects have the numbers in `detections`,
-// and state(kind, text) with "live", "wait", "bad" or "idle".
+// and state(kind, text) with "live", "wait", "bad" or "idle"; those that need a connection
+// await again() before they open it anew.
 // It has stop() and setPaused(paused). An image stays, all others move.
 
 import { detect } from "./api.js";
@@ -13,7 +14,7 @@ const LONGEST_SIDE = 1280;
 const LOOK_AGAIN_MS = 40;
 
 // One of the server's sources: notes and JPEGs over a WebSocket.
-export function serverSource({ id, model, show, state }) {
+export function serverSource({ id, model, again, show, state }) {
   let stopped = false;
   let paused = false;
   // The connections that a frame came from which was not drawn, each time.
@@ -30,6 +31,7 @@ export function serverSource({ id, model, show, state }) {
       (typeof data === "string" ? onStatus(JSON.parse(data)) : onFrame(data, from)),
     opened() {},
     lost: (reason, seconds) => state("bad", `${failure ?? reason}; trying again in ${seconds} s`),
+    again,
   });
 
   function answer(from) {
@@ -91,7 +93,7 @@ export function serverSource({ id, model, show, state }) {
 
 // A playing <video> in the page, of the camera or a file: its frames go to the
 // server one by one, the next when the answer to the last has come.
-function videoSource({ video, model, show, state, onStop, isLive }) {
+function videoSource({ video, model, again, show, state, onStop, isLive }) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
   let stopped = false;
@@ -112,6 +114,7 @@ function videoSource({ video, model, show, state, onStop, isLive }) {
       sent = undefined;
       state("bad", `${reason}; trying again in ${seconds} s`);
     },
+    again,
   });
 
   // Frames that the video has had so far: it moves when there are more.

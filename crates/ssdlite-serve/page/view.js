@@ -8,6 +8,8 @@ const FONT = 14;
 // On an image narrower than this the letters are smaller.
 const NARROW = 500;
 const SMALL_FONT = 11;
+// Around a name, which may be written from right to left; the numbers stay in order.
+const [FIRST_STRONG_ISOLATE, POP_ISOLATE] = ["\u2068", "\u2069"];
 
 // `colorsOf(name)` are a class's { box, label }, as CSS colours.
 export function createView(canvas, colorsOf) {
@@ -33,7 +35,7 @@ export function createView(canvas, colorsOf) {
     }
     for (const { class: name, score, track, box: [x1, y1] } of fromWorst) {
       const number = track === undefined ? "" : `#${track} `;
-      const text = `${number}${name} ${Math.round(score * 100)}`;
+      const text = `${number}${FIRST_STRONG_ISOLATE}${name}${POP_ISOLATE} ${Math.round(score * 100)}`;
       const width = target.measureText(text).width + 10 * scale;
       const height = (font + 7) * scale;
       const left = Math.max(0, Math.min(x1 - (LINE / 2) * scale, frame.width - width));

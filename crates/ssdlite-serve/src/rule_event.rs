@@ -3,15 +3,17 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use ssdlite_core::classes::MAX_CLASS_NAME_BYTES;
 
 use crate::model::Model;
 use crate::refusal::Refusal;
 
 /// The most bytes of what a page tells.
-pub(crate) const MAX_BYTES: usize = 4 << 10;
+pub(crate) const MAX_BYTES: usize = 8 << 10;
 
-/// The most characters of a text that a page made.
-const MAX_CHARACTERS: usize = 200;
+/// The most characters of a text that a page made: a rule holds the name of a class,
+/// and a source's title may be the name of a file.
+const MAX_CHARACTERS: usize = MAX_CLASS_NAME_BYTES + 100;
 
 /// A rule that fired, as a page tells it.
 #[derive(Deserialize)]

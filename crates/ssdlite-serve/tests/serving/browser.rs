@@ -400,3 +400,49 @@ fn the_page_comes_back_when_the_server_does() {
     page.browser
         .wait_until("!document.querySelector('#screen').matches('.old')");
 }
+
+#[test]
+fn a_server_that_comes_back_with_another_model_is_watched_with_that() {
+    let Some(mut page) = Page::open() else { return };
+    page.watch_camera();
+    let address = page.server.address;
+    drop(page.server);
+    page.browser
+        .wait_until("document.querySelector('#state').dataset.kind === 'bad'");
+    let mut again = options(vec![model("newer", ColorDetector::new())]);
+    again.address = address;
+    let _server = Running::start(again);
+    page.browser
+        .wait_until("document.querySelector('#model-name').textContent === 'newer'");
+    page.browser
+        .wait_until("document.querySelector('#state').dataset.kind === 'live'");
+    page.browser.wait_until(&objects_are(2));
+    page.browser
+        .wait_until("document.querySelector('#note').textContent.includes('another model')");
+}
+
+#[test]
+fn a_server_that_comes_back_without_the_source_says_so() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let video = moving_square(folder.path(), "moving.mp4");
+    let Some((mut browser, server)) = page_of_source(colors(), &video) else {
+        return;
+    };
+    browser.wait_until(&objects_are(1));
+    let address = server.address;
+    drop(server);
+    browser.wait_until("document.querySelector('#state').dataset.kind === 'bad'");
+    let mut again = options(vec![colors()]);
+    again.address = address;
+    let _server = Running::start(again);
+    browser.wait_until(
+        "document.querySelector('#empty-text').textContent.endsWith('moving.mp4” any more.')",
+    );
+    assert_eq!(
+        browser.evaluate("document.querySelector('#source').value"),
+        ""
+    );
+}

@@ -138,11 +138,14 @@ fn a_server_that_says_nothing_is_asked_again() {
 fn a_page_that_nobody_sees_goes_on() {
     let Some(mut page) = Page::open() else { return };
     page.watch_camera();
+    // It goes out of sight while a frame waits for the repaint.
+    page.browser
+        .evaluate("window.requestAnimationFrame = () => { window.isAwaited = true; }");
+    page.browser.wait_until("window.isAwaited");
     page.browser.evaluate(
         "Object.defineProperty(document, 'hidden', { get: () => true });
-         document.dispatchEvent(new Event('visibilitychange'));
-         window.requestAnimationFrame = () => {};
-         HTMLVideoElement.prototype.requestVideoFrameCallback = () => {};",
+         HTMLVideoElement.prototype.requestVideoFrameCallback = () => {};
+         document.dispatchEvent(new Event('visibilitychange'));",
     );
     let first = page.browser.evaluate(IMAGE);
     page.browser.wait_until(&format!("{IMAGE} !== {first}"));

@@ -308,3 +308,94 @@ fn what_a_browser_has_stored_is_no_trap() {
         page.check_nothing_went_wrong();
     }
 }
+
+/// Gives the second class of each model a long name without a place to break, as it
+/// reads the list of models and its frames.
+const LONG_NAME: &str = "(() => {
+    const long = 'W'.repeat(256);
+    const parse = JSON.parse;
+    JSON.parse = (text) => parse(text.replaceAll('\"green\"', `\"${long}\"`));
+    Response.prototype.json = async function () { return JSON.parse(await this.text()); };
+})()";
+
+#[test]
+fn the_longest_name_of_a_class_fits_the_window() {
+    let Some((mut page, _webhook)) = open(DESKTOP) else {
+        return;
+    };
+    let script = json!({ "source": LONG_NAME });
+    page.browser
+        .command("Page.addScriptToEvaluateOnNewDocument", script);
+    for (width, height) in [DESKTOP, PHONE] {
+        page.browser.resize(width, height);
+        page.browser.evaluate("localStorage.clear()");
+        reload(&mut page);
+        page.browser
+            .wait_until("document.querySelector('#totals, .counts').textContent.includes('WWWW')");
+        page.browser.click("#add-zone");
+        page.browser.click("#drawing-middle");
+        page.browser.evaluate(
+            "document.querySelector('#rule-more').open = true;
+             document.querySelector('#rule-class').selectedIndex = 1;
+             document.querySelector('#rule-score').value = 10;
+             document.querySelector('#rule-form').requestSubmit()",
+        );
+        page.browser
+            .wait_until("document.querySelector('#events li')?.textContent.includes('WWWW')");
+        page.check_nothing_overflows();
+        let sides = page.browser.evaluate(
+            "[...document.querySelectorAll('.panel .card')]
+                .every((card) => card.scrollWidth <= card.clientWidth)",
+        );
+        assert_eq!(sides, true, "{width}");
+    }
+}
+
+#[test]
+fn the_image_stays_in_sight_beside_the_panel() {
+    let Some((mut page, _webhook)) = open(DESKTOP) else {
+        return;
+    };
+    page.browser.evaluate("scrollTo(0, 10_000)");
+    page.browser.wait_until(
+        "scrollY > 100 && document.querySelector('#image').getBoundingClientRect().top >= 0",
+    );
+}
+
+#[test]
+fn what_another_tab_adds_or_removes_is_taken_over() {
+    let Some((mut page, _webhook)) = open(DESKTOP) else {
+        return;
+    };
+    draw_line(&mut page);
+    // An event of storage is what a tab hears of another's change.
+    let change = |page: &mut Page, change: &str| {
+        page.browser.evaluate(&format!(
+            "(() => {{
+                const stored = JSON.parse(localStorage.ssdlite);
+                {change};
+                localStorage.ssdlite = JSON.stringify(stored);
+                dispatchEvent(new StorageEvent('storage', {{ key: 'ssdlite' }}));
+            }})()"
+        ));
+    };
+    change(
+        &mut page,
+        "stored.watched[0].shapes.push({ ...stored.watched[0].shapes[0], id: 2, name: 'Other' });
+         stored.rules = [{ id: 1, class: 'blue', score: 0.9, seconds: 1, pause: 1 }]",
+    );
+    let told = "document.querySelector('#rules li').textContent.includes('no such class')";
+    assert_eq!(page.browser.evaluate(told), true);
+    add_rule(&mut page, &[]);
+    let listed = "['#shapes > li', '#rules > li']
+        .map((items) => document.querySelectorAll(items).length).join()";
+    assert_eq!(page.browser.evaluate(listed), "2,2");
+    let stored = "JSON.parse(localStorage.ssdlite).rules.length";
+    assert_eq!(page.browser.evaluate(stored), 2);
+    change(
+        &mut page,
+        "stored.watched = []; stored.rules = stored.rules.slice(1)",
+    );
+    assert_eq!(page.browser.evaluate(listed), "0,1");
+    page.check_nothing_went_wrong();
+}

@@ -51,6 +51,18 @@ fn an_event_is_handed_on_with_its_time_and_model() {
 }
 
 #[test]
+fn a_rule_of_a_class_with_the_longest_name_is_handed_on() {
+    let (server, events) = server(1);
+    let rule = format!("{} above 100 % for 3599.9 s", "x".repeat(256));
+    let mut event = event();
+    event["rule"] = json!(rule);
+    event["source"] = json!("x".repeat(255));
+    let answer = tell(&server, &event);
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    assert_eq!(events.recv().unwrap().rule, rule);
+}
+
+#[test]
 fn a_full_queue_is_told_and_so_is_a_caller_that_is_gone() {
     let (server, events) = server(1);
     assert_eq!(tell(&server, &event()).status, 202);
@@ -84,19 +96,21 @@ fn what_is_no_event_is_refused_and_nothing_is_handed_on() {
         (with("class", json!("blue")), 422),
         (with("score", json!(1.01)), 422),
         (with("score", json!(-0.1)), 422),
-        (with("box", json!([1e39, 2, 3, 4])), 422),
-        (with("rule", json!("x".repeat(201))), 422),
-        (with("source", json!("x".repeat(201))), 422),
+        (with("rule", json!("x".repeat(357))), 422),
+        (with("source", json!("x".repeat(357))), 422),
         (with("box", json!([1, 2, 3])), 400),
         (with("width", json!(-1)), 400),
         (with("track", json!("3")), 400),
         (with("url", json!("http://elsewhere.example")), 400),
         (json!([]), 400),
-        (with("rule", json!("x".repeat(5000))), 413),
+        (with("rule", json!("x".repeat(9000))), 413),
     ] {
         let answer = tell(&server, &event);
         assert_eq!(answer.status, status, "{event}: {}", answer.text());
     }
+    // Whether a number that is too large is one goes by the features of `serde_json`.
+    let large = tell(&server, &with("box", json!([1e39, 2, 3, 4])));
+    assert!(matches!(large.status, 400 | 422), "{}", large.text());
     let body = event().to_string();
     let line = "POST /v1/webhook";
     let plain = [("Content-Type", "text/plain")];
