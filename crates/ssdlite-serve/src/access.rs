@@ -12,12 +12,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
+use axum::extract::Query;
 use axum::http::{HeaderMap, header};
+use serde::Deserialize;
 
 use crate::options::Access;
 use crate::refusal::Refusal;
 
-/// The cookie's name.
+/// The cookie's name. Other sites' links to the page bring it along (`SameSite=Lax`),
+/// so that who follows one is let in; their forms and scripts don't.
 const COOKIE: &str = "ssdlite_token";
 
 /// Decides who is let in.
@@ -100,18 +103,25 @@ impl Gate {
 
     /// What a browser gave as `token=`, in an address or a form.
     pub(crate) fn entry(&self, query: &str) -> Entry {
-        let given = query
-            .split('&')
-            .find_map(|part| part.strip_prefix("token="));
+        let given = format!("/?{query}").parse().ok().and_then(|uri| {
+            let Query(given) = Query::<Given>::try_from_uri(&uri).ok()?;
+            given.token
+        });
         match (self.token(), given) {
-            // A browser writes the spaces around a word that was pasted as `+`.
-            (Some(token), Some(given)) if is_equal(given.trim_matches('+'), token) => Entry::Right(
-                format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"),
-            ),
+            // Who pastes a word may have the spaces around it too.
+            (Some(token), Some(given)) if is_equal(given.trim(), token) => {
+                Entry::Right(format!("{COOKIE}={token}; HttpOnly; SameSite=Lax; Path=/"))
+            }
             (Some(_), Some(_)) => Entry::Wrong,
             _ => Entry::None,
         }
     }
+}
+
+/// What stands in an address or a form.
+#[derive(Deserialize)]
+struct Given {
+    token: Option<String>,
 }
 
 /// What a browser gave to be let in.
@@ -124,7 +134,7 @@ pub(crate) enum Entry {
 }
 
 /// The cookie that has a browser forget the one it has.
-pub(crate) const NO_COOKIE: &str = "ssdlite_token=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0";
+pub(crate) const NO_COOKIE: &str = "ssdlite_token=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0";
 
 /// Whether a browser remembers a token, right or wrong.
 pub(crate) fn has_cookie(headers: &HeaderMap) -> bool {
@@ -277,6 +287,14 @@ mod tests {
         }
         for right in ["a=1&token=s3cret-token", "token=+s3cret-token+"] {
             assert!(matches!(gate.entry(right), Entry::Right(_)), "{right}");
+        }
+        // A browser writes `~` of a form as its byte.
+        let tilde = Gate {
+            access: Access::Token("s3cret~token".into()),
+            host_name: None,
+        };
+        for right in ["token=s3cret~token", "token=%20s3cret%7Etoken%09"] {
+            assert!(matches!(tilde.entry(right), Entry::Right(_)), "{right}");
         }
         assert_eq!(gate.entry("token=s3cret"), Entry::Wrong);
         assert_eq!(gate.entry("token="), Entry::Wrong);

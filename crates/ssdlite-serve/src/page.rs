@@ -85,8 +85,8 @@ pub(crate) enum Asking {
     Outdated,
 }
 
-/// Asks a person for the token. What the browser remembers of a wrong one is
-/// removed.
+/// Asks a person for the token. What the browser remembers of one that is not
+/// the server's any more is removed.
 pub(crate) fn token_form(asking: Asking) -> Response {
     let (kind, words) = match asking {
         Asking::Needed => ("needed", "This server lets in who has its token."),
@@ -110,7 +110,9 @@ pub(crate) fn token_form(asking: Asking) -> Response {
     headers.insert(header::REFERRER_POLICY, own);
     let challenge = HeaderValue::from_static("Bearer");
     headers.insert(header::WWW_AUTHENTICATE, challenge);
-    headers.insert(header::SET_COOKIE, HeaderValue::from_static(NO_COOKIE));
+    if asking == Asking::Outdated {
+        headers.insert(header::SET_COOKIE, HeaderValue::from_static(NO_COOKIE));
+    }
     response
 }
 

@@ -111,3 +111,19 @@ fn the_interface_is_described_with_commands_that_can_be_copied() {
     opened.browser.click("footer a");
     opened.browser.wait_until("location.pathname === '/docs'");
 }
+
+#[test]
+fn who_follows_a_link_of_another_site_is_let_in() {
+    let Some(mut opened) = open() else { return };
+    let page = format!("http://localhost:{}/", opened.server.address.port());
+    for link in [format!("{page}?token={TOKEN}"), page] {
+        let site = format!("data:text/html,<a href='{link}'>the page</a>");
+        opened.browser.open(&site);
+        opened.browser.click("a");
+        opened.browser.wait_until(
+            "location.pathname + location.search === '/' && document.readyState === 'complete'",
+        );
+        let asked = "document.querySelector('#why')?.dataset.kind ?? 'let in'";
+        assert_eq!(opened.browser.evaluate(asked), json!("let in"), "{link}");
+    }
+}
