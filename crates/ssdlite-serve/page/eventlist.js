@@ -49,9 +49,9 @@ export function createEventList() {
     while (list.children.length > kept) list.lastElementChild.remove();
     element("no-events").hidden = kept > 0;
     for (const id of ["events-csv", "events-clear"]) element(id).disabled = kept === 0;
-    element("events-count").textContent = kept < total
-      ? `The newest ${kept} of ${total}; older ones are gone.`
-      : `${total} ${total === 1 ? "event" : "events"}`;
+    const all = total === 0 ? "" : `${total} ${total === 1 ? "event" : "events"}`;
+    element("events-count").textContent =
+      kept < total ? `The newest ${kept} of ${total}; older ones are gone.` : all;
   }
 
   element("events-clear").addEventListener("click", () => {
