@@ -5,10 +5,14 @@ const ANSWER_MS = 10_000;
 
 let connections = 0;
 
+// A refusal's error has the answer's `status`.
 async function answered(request) {
   const response = await request;
   const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.error ?? `the server answered ${response.status}`);
+  if (!response.ok) {
+    const error = new Error(body.error ?? `the server answered ${response.status}`);
+    throw Object.assign(error, { status: response.status });
+  }
   return body;
 }
 

@@ -26,13 +26,16 @@ function thumbnailOf({ bitmap }, [x1, y1, x2, y2]) {
   return canvas.toDataURL("image/jpeg", QUALITY);
 }
 
+// Date and clock of the browser's time zone, as ISO 8601 orders them.
+const momentOf = (time) =>
+  `${time.toLocaleDateString("sv-SE")} ${time.toLocaleTimeString("en-GB")}`;
+
 // Of names that are written from right to left, the words around them stay in order.
 const isolated = (text) => Object.assign(document.createElement("bdi"), { textContent: text });
 
 function wordsOf({ event, where, class: name, score, track }) {
-  const number = track === undefined ? "" : ` #${track}`;
   const words = document.createElement("span");
-  words.append(isolated(name), `${number} ${Math.round(score * 100)}: ${event} `, isolated(where));
+  words.append(isolated(name), ` #${track} ${Math.round(score * 100)}: ${event} `, isolated(where));
   return words;
 }
 
@@ -46,9 +49,9 @@ export function createEventList() {
     while (list.children.length > kept) list.lastElementChild.remove();
     element("no-events").hidden = kept > 0;
     for (const id of ["events-csv", "events-clear"]) element(id).disabled = kept === 0;
-    element("events-count").textContent = kept < total
-      ? `The newest ${kept} of ${total}; older ones are gone.`
-      : `${total} ${total === 1 ? "event" : "events"}`;
+    const all = total === 0 ? "" : `${total} ${total === 1 ? "event" : "events"}`;
+    element("events-count").textContent =
+      kept < total ? `The newest ${kept} of ${total}; older ones are gone.` : all;
   }
 
   element("events-clear").addEventListener("click", () => {
@@ -73,7 +76,7 @@ export function createEventList() {
       const image = Object.assign(new Image(), { ...THUMBNAIL, alt: "", src: thumbnailOf(frame, box) });
       const time = document.createElement("time");
       time.dateTime = entry.time.toISOString();
-      time.textContent = entry.time.toLocaleString();
+      time.textContent = momentOf(entry.time);
       const words = Object.assign(document.createElement("div"), { className: "event-words" });
       const item = document.createElement("li");
       words.append(wordsOf(entry), time);

@@ -41,10 +41,9 @@ export function csvFrom(entries) {
     entry.event,
     entry.where,
     entry.class,
-    entry.score === undefined ? undefined : Number(entry.score.toFixed(3)),
+    Number(entry.score.toFixed(3)),
     entry.track,
-    ...(entry.box ?? [undefined, undefined, undefined, undefined]).map((side) =>
-      side === undefined ? undefined : Number(side.toFixed(1))),
+    ...entry.box.map((side) => Number(side.toFixed(1))),
   ]);
   return [COLUMNS, ...lines].map((line) => `${line.map(field).join(",")}\r\n`).join("");
 }

@@ -246,8 +246,9 @@ async function again() {
   let found;
   try {
     found = await askServer();
-  } catch {
-    // It is still away.
+  } catch (error) {
+    // It is still away, unless it wants another token.
+    if (error.status === 401) setNote("bad", "The server has another token now: load this page again.");
     return;
   }
   const [before, title] = [model, sourceMenu.selectedOptions[0].textContent];

@@ -446,3 +446,19 @@ fn a_server_that_comes_back_without_the_source_says_so() {
         ""
     );
 }
+
+#[test]
+fn a_server_that_comes_back_with_a_token_is_told() {
+    let Some(mut page) = Page::open() else { return };
+    page.watch_camera();
+    let address = page.server.address;
+    drop(page.server);
+    page.browser
+        .wait_until("document.querySelector('#state').dataset.kind === 'bad'");
+    let mut again = options(vec![colors()]);
+    again.address = address;
+    again.access = Access::Token("a-long-token".into());
+    let _server = Running::start(again);
+    page.browser
+        .wait_until("document.querySelector('#note').textContent.includes('another token')");
+}

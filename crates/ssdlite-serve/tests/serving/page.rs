@@ -312,8 +312,11 @@ fn without_a_full_screen_the_stage_fills_the_window() {
         .wait_until("document.querySelector('#stage').matches('.full')");
     let fills = "document.querySelector('#stage').getBoundingClientRect().height === innerHeight";
     assert_eq!(page.browser.evaluate(fills), json!(true));
+    let scrolls = "getComputedStyle(document.body).overflow !== 'hidden'";
+    assert_eq!(page.browser.evaluate(scrolls), json!(false));
     page.browser.press("Escape", 27);
     page.browser
         .wait_until("!document.querySelector('#stage').matches('.full')");
+    assert_eq!(page.browser.evaluate(scrolls), json!(true));
     page.check_nothing_went_wrong();
 }

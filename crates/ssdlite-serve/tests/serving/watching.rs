@@ -102,6 +102,8 @@ fn objects_over_a_line_and_in_a_zone_are_counted_and_told() {
         let Some((mut page, _webhook)) = open(window) else {
             return;
         };
+        let counted = "document.querySelector('#events-count').textContent";
+        assert_eq!(page.browser.evaluate(counted), "");
         draw_line(&mut page);
         let red = counts(1, "red");
         page.browser.wait_until(&format!("{red}[0] >= 2"));
