@@ -1,10 +1,11 @@
 //! What `live` and `serve` do with their options: run the server.
 
-use std::io::{IsTerminal, stderr};
-use std::net::IpAddr;
+use std::io::{self, ErrorKind, IsTerminal, stderr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use ssdlite_files::words_of;
 use ssdlite_serve::{Error, Server, ServerOptions};
 
 use crate::addresses::reachable_addresses;
@@ -18,6 +19,7 @@ pub(crate) fn run_server(options: ServerOptions, when_bound: impl FnOnce(&str)) 
     let server = Server::bind(options, Arc::new(console::note)).map_err(|error| match error {
         Error::InvalidRequest(message) => UsageError(message).into(),
         error @ Error::Keep { .. } => UsageError(format!("--keep {error}")).into(),
+        Error::Listen { address, source } => not_listening(address, &source),
         other => anyhow::Error::from(other),
     })?;
     let address = server.page_address();
@@ -31,6 +33,20 @@ pub(crate) fn run_server(options: ServerOptions, when_bound: impl FnOnce(&str)) 
     when_bound(&address);
     server.run()?;
     Ok(Outcome::Done)
+}
+
+/// Why the server can't listen, and what to do about it.
+fn not_listening(address: SocketAddr, error: &io::Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::AddrInUse => anyhow!(
+            "{address}: another program listens there; --port takes another port, 0 a free one"
+        ),
+        ErrorKind::AddrNotAvailable => anyhow!(
+            "--host {}: this machine doesn't have that address; 0.0.0.0 listens on all that it has",
+            address.ip()
+        ),
+        _ => anyhow!("{address}: {}", words_of(error)),
+    }
 }
 
 /// Tells how a phone and other machines reach a server that lets them in.
@@ -59,4 +75,22 @@ fn tell_others(server: &Server) {
         "a browser gives its camera to pages of https and of localhost alone: put a proxy with \
          TLS in front for a phone's camera",
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_t_listen_is_told_once_why_and_what_to_do() {
+        let address = "192.0.2.77:8765".parse().unwrap();
+        for (code, told) in [
+            (ErrorKind::AddrInUse, "--port takes another"),
+            (ErrorKind::AddrNotAvailable, "0.0.0.0 listens on all"),
+        ] {
+            let error = not_listening(address, &code.into());
+            assert!(error.to_string().contains(told), "{error}");
+            assert_eq!(error.chain().count(), 1);
+        }
+    }
 }

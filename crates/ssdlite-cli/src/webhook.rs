@@ -70,6 +70,13 @@ impl Webhook {
             _ => return Err(refuse("neither http:// nor https://").into()),
         }
         let port = address.port().map(|port| format!(":{port}"));
+        let ends_in_host = address
+            .authority()
+            .is_some_and(|authority| authority.as_str().ends_with(host));
+        // A port that is no number of 16 bits is passed over in silence.
+        if port.is_none() && !ends_in_host {
+            return Err(refuse("a port that is none").into());
+        }
         let shown = format!("{scheme}://{host}{}", port.unwrap_or_default());
         Ok(Self { address, shown })
     }
@@ -221,6 +228,7 @@ mod tests {
             "/s3cret",
             "ftp://host/s3cret",
             "http:///s3cret",
+            "http://host:99999/s3cret",
             "http://host/a s3cret",
         ] {
             let error = Webhook::from_address(address).unwrap_err();

@@ -16,10 +16,15 @@ pub(crate) enum Form {
     Picture,
 }
 
-impl Form {
-    /// The form that is wanted most; JSON where both are wanted alike, or
-    /// nothing is said.
-    pub(crate) fn wanted(headers: &HeaderMap) -> Result<Self, Refusal> {
+/// How much each form is wanted, 0 to 1: one of them at least.
+pub(crate) struct Accepted {
+    json: f32,
+    picture: f32,
+}
+
+impl Accepted {
+    /// What the headers say; both alike where they say nothing.
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Refusal> {
         let values = headers.get_all(header::ACCEPT).iter();
         let text: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
         let ranges: Vec<Range<'_>> = text
@@ -28,7 +33,10 @@ impl Form {
             .filter_map(Range::read)
             .collect();
         if ranges.is_empty() {
-            return Ok(Self::Json);
+            return Ok(Self {
+                json: 1.0,
+                picture: 1.0,
+            });
         }
         let json = quality(&ranges, "application", "json");
         let picture = quality(&ranges, "image", "jpeg");
@@ -38,11 +46,21 @@ impl Form {
                 text.join(", ")
             )));
         }
-        Ok(if picture > json {
-            Self::Picture
+        Ok(Self { json, picture })
+    }
+
+    /// The form that is wanted most; JSON where both are wanted alike.
+    pub(crate) fn form(&self) -> Form {
+        if self.picture > self.json {
+            Form::Picture
         } else {
-            Self::Json
-        })
+            Form::Json
+        }
+    }
+
+    /// Whether JSON will do, though a picture may be wanted more.
+    pub(crate) fn takes_json(&self) -> bool {
+        self.json > 0.0
     }
 }
 
@@ -104,7 +122,7 @@ mod tests {
         for value in values {
             headers.append(header::ACCEPT, value.parse().unwrap());
         }
-        Form::wanted(&headers).ok()
+        Some(Accepted::read(&headers).ok()?.form())
     }
 
     #[test]

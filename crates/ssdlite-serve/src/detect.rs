@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::{PostProcessing, Suppression};
 
-use crate::accept::Form;
+use crate::accept::{Accepted, Form};
 use crate::answer::Answer;
 use crate::body::Received;
 use crate::connections::Place;
@@ -39,22 +39,29 @@ pub(crate) async fn detect(
     // Nobody is to send an image for which there is no place.
     state.workers.check_place(place.claim.client)?;
     let model = state.model(query.model.as_deref())?;
-    let wanted = query.wanted(&model, Form::wanted(request.headers())?)?;
+    let accepted = Accepted::read(request.headers())?;
+    let mut wanted = query.wanted(&model, accepted.form())?;
     let body = Received::receive(&state, &place, request).await?;
     let room = body.room.clone();
     let images = body.into_images()?;
-    if wanted.form == Form::Picture && images.len() > 1 {
-        return Err(Refusal::NotAcceptable(format!(
-            "expected one image a request with `Accept: image/jpeg`, found {}; several are \
-             answered as application/json",
-            images.len()
-        )));
+    if images.len() > 1 {
+        if !accepted.takes_json() {
+            return Err(Refusal::NotAcceptable(format!(
+                "expected one image a request with `Accept: image/jpeg`, found {}; several are \
+                 answered as application/json",
+                images.len()
+            )));
+        }
+        wanted.form = Form::Json;
     }
     let mut found = state.detect_in_all(&model, images, room, wanted).await?;
-    match found.len() {
+    let mut response = match found.len() {
         1 => answer_to_one(&model, found.remove(0)?, &wanted),
-        _ => Ok(answer_to_several(&model, &found, &wanted)),
-    }
+        _ => answer_to_several(&model, &found, &wanted),
+    };
+    let vary = HeaderValue::from_static("accept");
+    response.headers_mut().insert(header::VARY, vary);
+    Ok(response)
 }
 
 impl DetectQuery {
@@ -96,17 +103,14 @@ fn fraction(parameter: &str, what: &str, text: &str) -> Result<f32, Refusal> {
     })
 }
 
-fn answer_to_one(model: &Model, found: Found, wanted: &Wanted) -> Result<Response, Refusal> {
-    let mut response = match wanted.form {
+fn answer_to_one(model: &Model, found: Found, wanted: &Wanted) -> Response {
+    match wanted.form {
         Form::Json => Json(Answer::new(model, &found, wanted.least_score)).into_response(),
         Form::Picture => {
             let kind = [(header::CONTENT_TYPE, "image/jpeg")];
             (kind, found.picture).into_response()
         }
-    };
-    let vary = HeaderValue::from_static("accept");
-    response.headers_mut().insert(header::VARY, vary);
-    Ok(response)
+    }
 }
 
 /// What came of one of several images.

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use ssdlite_files::words_of;
+
 /// Why a server can't start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,7 +30,7 @@ pub enum Error {
         reason: String,
     },
     /// The address can't be listened on.
-    #[error("{address}: {source}")]
+    #[error("{address}: {}", words_of(source))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -37,7 +39,8 @@ pub enum Error {
     },
     /// The operating system refused threads for images.
     #[error(
-        "expected {expected} threads for images, the system refused the next after {started}: {source}"
+        "expected {expected} threads for images, the system refused the next after {started}: {}",
+        words_of(source)
     )]
     Threads {
         /// How many were asked for.

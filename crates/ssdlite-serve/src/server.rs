@@ -54,11 +54,12 @@ impl Server {
     /// where the system refuses them.
     pub fn bind(options: ServerOptions, log: Log) -> Result<Self> {
         options.check()?;
-        let keeper = options.keep.map(Keeper::new).transpose()?;
         let address = options.address;
         let listen = |source| Error::Listen { address, source };
         let listener = StdListener::bind(address).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        // It makes the folder, which is nobody's where there is no server.
+        let keeper = options.keep.map(Keeper::new).transpose()?;
         let metrics = Arc::new(Metrics::new());
         let limits = options.limits;
         let decoder = Arc::new(Decoder::new(limits.image));

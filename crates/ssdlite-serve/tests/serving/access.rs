@@ -194,8 +194,12 @@ fn an_address_that_is_taken_is_an_error() {
     let server = Running::colors();
     let mut second = options(vec![model("colors", ColorDetector::new())]);
     second.address = server.address;
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("kept");
+    second.keep = Some(keep.clone());
     let error = Server::bind(second, std::sync::Arc::new(|_| {}))
         .err()
         .unwrap();
     assert!(matches!(error, Error::Listen { .. }), "{error}");
+    assert!(!keep.exists());
 }

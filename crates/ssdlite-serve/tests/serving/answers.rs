@@ -176,6 +176,12 @@ fn forms_of_answers_are_negotiated() {
     let other = ask("image/png", &file);
     assert_eq!(other.status, 406);
     assert!(other.text().contains("`image/png`"), "{}", other.text());
+    // Who takes JSON too gets it where there is no one picture.
+    let accept = [("Accept", "image/*, */*;q=0.8")];
+    let several = send_files(&server, &accept, &[&file, &file]);
+    assert_eq!(several.header("vary"), Some("accept"));
+    let listed = several.json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(2), "{listed}");
     let several = send_files(&server, &[("Accept", "image/jpeg")], &[&file, &file]);
     assert_eq!(several.status, 406);
     assert!(several.text().contains("one image"), "{}", several.text());

@@ -309,6 +309,52 @@ fn the_description_knows_every_path_and_no_other() {
     }
 }
 
+/// A described path, of the model that there is.
+fn path_of(described: &str) -> String {
+    described.replace("{name}", "colors")
+}
+
+#[test]
+fn what_is_described_of_a_path_is_what_it_does() {
+    let server = Running::colors();
+    let document = get(server.address, "/openapi.json").json();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["get", "post"] {
+            let path = path_of(path);
+            let ask = |query: &str| {
+                let line = format!("{} {path}{query}", method.to_uppercase());
+                send(server.address, &line, &[], b"")
+            };
+            let described = &item[method];
+            if described.is_null() {
+                assert_eq!(ask("").status, 405, "{method} {path}");
+                continue;
+            }
+            let told = |answer: crate::client::Answer| {
+                let status = answer.status.to_string();
+                let is_told = described["responses"][&status].is_object();
+                assert!(is_told, "{method} {path}: {status}");
+                answer
+            };
+            told(ask(""));
+            let is_unknown = |query: &str| told(ask(query)).text().contains("unknown field");
+            let refuses_others = described["responses"]["400"].is_object();
+            assert_eq!(is_unknown("?other=1"), refuses_others, "{method} {path}");
+            let parameters = described["parameters"].as_array();
+            for parameter in parameters.into_iter().flatten() {
+                let reference = parameter["$ref"].as_str();
+                let parameter = reference.map_or(parameter, |reference| {
+                    document.pointer(reference.trim_start_matches('#')).unwrap()
+                });
+                if parameter["in"] == json!("query") {
+                    let name = parameter["name"].as_str().unwrap();
+                    assert!(!is_unknown(&format!("?{name}=1")), "{path}: {name}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn the_page_finds_all_its_files() {
     let server = Running::colors();
