@@ -96,6 +96,7 @@ fn what_is_no_event_is_refused_and_nothing_is_handed_on() {
         (with("class", json!("blue")), 422),
         (with("score", json!(1.01)), 422),
         (with("score", json!(-0.1)), 422),
+        (with("box", json!([1e39, 2, 3, 4])), 422),
         (with("rule", json!("x".repeat(357))), 422),
         (with("source", json!("x".repeat(357))), 422),
         (with("box", json!([1, 2, 3])), 400),
@@ -108,9 +109,6 @@ fn what_is_no_event_is_refused_and_nothing_is_handed_on() {
         let answer = tell(&server, &event);
         assert_eq!(answer.status, status, "{event}: {}", answer.text());
     }
-    // Whether a number that is too large is one goes by the features of `serde_json`.
-    let large = tell(&server, &with("box", json!([1e39, 2, 3, 4])));
-    assert!(matches!(large.status, 400 | 422), "{}", large.text());
     let body = event().to_string();
     let line = "POST /v1/webhook";
     let plain = [("Content-Type", "text/plain")];
