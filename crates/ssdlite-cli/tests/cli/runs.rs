@@ -27,10 +27,11 @@ fn a_finished_run_says_so_and_goes_on_to_more_epochs() {
         let config = fs::read(copy.join("config.toml")).unwrap();
         for epochs in ["0", "1", "2"] {
             let refused = [&resume[..], &["--epochs", epochs]].concat();
-            let ran = run(folder.path(), &refused);
-            assert_ne!(ran.code, 0, "{epochs}");
-            assert!(ran.stderr.contains("epochs"), "{}", ran.stderr);
-            assert!(ran.stderr.contains(epochs), "{}", ran.stderr);
+            let ran = run(folder.path(), &refused).exits(2);
+            let told = ran.stderr.lines().find(|line| line.starts_with("error: "));
+            let told = told.unwrap_or_default();
+            assert!(told.starts_with("error: --epochs: expected"), "{told}");
+            assert!(told.ends_with(&format!("found {epochs}")), "{told}");
             assert_eq!(fs::read(copy.join("config.toml")).unwrap(), config);
         }
         let ran = run(folder.path(), &[&resume[..], &["--epochs", "3"]].concat()).exits(0);

@@ -6,6 +6,7 @@
 //! is shown.
 
 use ssdlite_core::{ClassId, Detection, GroundTruth, PixelBox};
+use ssdlite_files::counted;
 
 use super::length::ENOUGH_STEPS;
 use super::results::EpochRow;
@@ -121,8 +122,12 @@ pub(super) fn fault_of_losses(rows: &[EpochRow]) -> Option<String> {
 /// The warning about a run of so many steps at a learning rate.
 pub(super) fn warning(fault: &str, steps: u64, lr: f64) -> String {
     let advice = if steps < ENOUGH_STEPS {
+        let (steps, are) = (
+            counted(steps, "step"),
+            if steps == 1 { "is" } else { "are" },
+        );
         format!(
-            "{steps} steps are few: more --epochs or a smaller --batch make more, {ENOUGH_STEPS} are \
+            "{steps} {are} few: more --epochs or a smaller --batch make more, {ENOUGH_STEPS} are \
              usual"
         )
     } else {
@@ -196,6 +201,8 @@ mod tests {
             few.contains("200 steps") && few.contains("--batch"),
             "{few}"
         );
+        let one = warning("it finds nothing", 1, 2e-3);
+        assert!(one.contains("1 step is few"), "{one}");
         let many = warning("it finds nothing", 1200, 2e-3);
         assert!(many.contains("0.002") && many.contains("--lr"), "{many}");
     }

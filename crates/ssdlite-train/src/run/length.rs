@@ -3,6 +3,8 @@
 //! A network from scratch takes about as many steps on a few images as on some
 //! hundreds; with a large set's batch, fifty photos have two steps an epoch.
 
+use ssdlite_files::counted;
+
 use crate::config::TrainingOptions;
 
 /// Steps after which a network of a few classes, begun from scratch, finds
@@ -67,10 +69,11 @@ impl UsualLength {
             training.epochs = self.epochs.max(ENOUGH_STEPS.div_ceil(steps) as u32);
         }
         (asked > images).then(|| {
-            format!(
-                "a batch of {asked} is more than the {images} images to learn from: a step has all \
-                 {images} of them"
-            )
+            let (there, ending) = (
+                counted(images, "image"),
+                "to learn from: a step has no more",
+            );
+            format!("a batch of {asked} is more than the {there} {ending}")
         })
     }
 }
@@ -128,6 +131,8 @@ mod tests {
         assert!(note.contains("16") && note.contains("15"), "{note}");
         assert_eq!((training.epochs, training.batch), (3, 15));
         assert_eq!(fit(&mut training, 15), None);
+        let note = fit(&mut training, 1).unwrap();
+        assert!(note.contains("the 1 image to"), "{note}");
         assert_eq!(every, 2);
     }
 }
