@@ -38,6 +38,9 @@ fn a_finished_run_says_so_and_goes_on_to_more_epochs() {
         let words = "3 epochs from now on: the learning rate is that of a run of so many";
         assert!(ran.stderr.contains(words), "{}", ran.stderr);
         assert!(!ran.stderr.contains("goes on"), "{}", ran.stderr);
+        // Of so few images the last network is kept, not the best.
+        assert!(ran.stderr.contains("too few to pick"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("(best)"), "{}", ran.stderr);
         let rows = losses(&copy);
         assert_eq!(rows[..3], losses(finished));
         assert_eq!(rows.len(), 4);
