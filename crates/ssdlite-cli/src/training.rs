@@ -31,6 +31,9 @@ const CONFIG: &str = "config.toml";
 /// The option that may stand beside `--resume`.
 const EPOCHS: &str = "--epochs";
 
+/// Its key in a configuration.
+const EPOCHS_KEY: &str = "training.epochs";
+
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
@@ -120,9 +123,17 @@ impl RunArgs {
     /// What went wrong in a run of these options, told of the option or of the file's
     /// line that is to blame.
     pub(crate) fn blamed(&self, error: anyhow::Error, options: &impl Serialize) -> anyhow::Error {
-        match self.resume {
-            Some(_) => error,
-            None => blamed(error, self.config.as_deref(), options),
+        match (&self.resume, error.downcast_ref()) {
+            (None, _) => blamed(error, self.config.as_deref(), options),
+            // All other settings are the run's own.
+            (
+                Some(_),
+                Some(ssdlite_train::Error::Setting {
+                    key: EPOCHS_KEY,
+                    fault,
+                }),
+            ) => UsageError(format!("{EPOCHS}: {fault}")).into(),
+            (Some(_), _) => error,
         }
     }
 

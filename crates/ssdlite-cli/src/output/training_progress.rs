@@ -19,6 +19,8 @@ pub(crate) struct TrainingProgress {
     folder: PathBuf,
     bar: ProgressBar,
     json: bool,
+    /// Whether a network is the best by its score, and not by being the last.
+    picks_by_score: bool,
     unprinted: Option<anyhow::Error>,
 }
 
@@ -35,6 +37,7 @@ impl TrainingProgress {
             folder: folder.to_owned(),
             bar,
             json,
+            picks_by_score: true,
             unprinted: None,
         }
     }
@@ -58,6 +61,7 @@ impl Drop for TrainingProgress {
 
 impl Observer for TrainingProgress {
     fn started(&mut self, run: &RunStarted) {
+        self.picks_by_score = run.picks_by_score;
         self.line(&format!("run folder: {}", self.folder.display()));
         if let Some(weights) = &run.weights {
             self.line(weights);
@@ -118,7 +122,7 @@ impl Observer for TrainingProgress {
         if let Some(validation) = &epoch.validation {
             line.push_str(&format!(", {}", validation_text(validation)));
         }
-        if epoch.is_best {
+        if epoch.is_best && self.picks_by_score {
             line.push_str(" (best)");
         }
         self.line(&line);
@@ -149,8 +153,9 @@ impl Observer for TrainingProgress {
 fn advice_on_length(run: &RunStarted, steps: u64) -> Option<String> {
     let epochs = ENOUGH_STEPS.div_ceil(run.steps_per_epoch);
     (steps < FEW_STEPS).then(|| {
+        let are = if steps == 1 { "is" } else { "are" };
         format!(
-            "{} are few: {ENOUGH_STEPS} are usual, which `--epochs {epochs}` makes of this batch; \
+            "{} {are} few: {ENOUGH_STEPS} are usual, which `--epochs {epochs}` makes of this batch; \
              without --epochs and --batch both are chosen by the number of images",
             counted(steps, "step"),
         )
@@ -215,5 +220,33 @@ mod tests {
         assert_eq!(text(1_250), "1.2s");
         assert_eq!(text(61_000), "1m01s");
         assert_eq!(text(3_725_000), "1h02m");
+    }
+
+    #[test]
+    fn a_run_of_few_steps_is_told_what_to_change() {
+        let run = |epochs, steps_per_epoch| RunStarted {
+            training_images: 9,
+            validation_images: None,
+            picks_by_score: false,
+            classes: vec!["cat".into()],
+            trained_parameters: 1,
+            batch: 8,
+            epochs,
+            steps_per_epoch,
+            steps_done: 0,
+            weights: None,
+            prolonged: None,
+        };
+        let told = |epochs, steps: u64| {
+            advice_on_length(&run(epochs, steps), u64::from(epochs) * steps).unwrap_or_default()
+        };
+        assert!(
+            told(1, 1).starts_with("1 step is few: 1000"),
+            "{}",
+            told(1, 1)
+        );
+        assert!(told(2, 3).starts_with("6 steps are few"), "{}", told(2, 3));
+        assert!(told(2, 3).contains("`--epochs 334`"), "{}", told(2, 3));
+        assert_eq!(told(100, 5), "");
     }
 }

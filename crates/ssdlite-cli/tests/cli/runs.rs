@@ -27,16 +27,20 @@ fn a_finished_run_says_so_and_goes_on_to_more_epochs() {
         let config = fs::read(copy.join("config.toml")).unwrap();
         for epochs in ["0", "1", "2"] {
             let refused = [&resume[..], &["--epochs", epochs]].concat();
-            let ran = run(folder.path(), &refused);
-            assert_ne!(ran.code, 0, "{epochs}");
-            assert!(ran.stderr.contains("epochs"), "{}", ran.stderr);
-            assert!(ran.stderr.contains(epochs), "{}", ran.stderr);
+            let ran = run(folder.path(), &refused).exits(2);
+            let told = ran.stderr.lines().find(|line| line.starts_with("error: "));
+            let told = told.unwrap_or_default();
+            assert!(told.starts_with("error: --epochs: expected"), "{told}");
+            assert!(told.ends_with(&format!("found {epochs}")), "{told}");
             assert_eq!(fs::read(copy.join("config.toml")).unwrap(), config);
         }
         let ran = run(folder.path(), &[&resume[..], &["--epochs", "3"]].concat()).exits(0);
         let words = "3 epochs from now on: the learning rate is that of a run of so many";
         assert!(ran.stderr.contains(words), "{}", ran.stderr);
         assert!(!ran.stderr.contains("goes on"), "{}", ran.stderr);
+        // Of so few images the last network is kept, not the best.
+        assert!(ran.stderr.contains("too few to pick"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("(best)"), "{}", ran.stderr);
         let rows = losses(&copy);
         assert_eq!(rows[..3], losses(finished));
         assert_eq!(rows.len(), 4);

@@ -128,7 +128,7 @@ fn expect_objects(
     let are_learnt = |object: &GroundTruth| config.data.train_difficult || !object.difficult;
     let refused = |found: &str| {
         Err(Error::InvalidRequest(format!(
-            "{}: expected objects to learn from in the split {split}, found {found} in its {}",
+            "{}: expected objects to learn from in the {} of the split {split}, found {found}",
             config.data.path.display(),
             counted(set.images.len(), "image")
         )))
@@ -136,7 +136,7 @@ fn expect_objects(
     if !objects().any(are_learnt) {
         return refused(match objects().count() {
             0 => "none",
-            _ => "only some marked difficult, which are learnt with the option --train-difficult",
+            _ => "only some marked difficult; --train-difficult learns them too",
         });
     }
     let input = ImageSize::new(config.model.size, config.model.size);

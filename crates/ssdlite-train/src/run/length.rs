@@ -69,10 +69,8 @@ impl UsualLength {
             training.epochs = self.epochs.max(ENOUGH_STEPS.div_ceil(steps) as u32);
         }
         (asked > images).then(|| {
-            format!(
-                "a batch of {asked} is more than there is to learn from: a step has all of it, {}",
-                counted(images, "image")
-            )
+            let there = counted(images, "image");
+            format!("a batch of {asked} is more than the {there} to learn from: a step has no more")
         })
     }
 }
@@ -131,7 +129,7 @@ mod tests {
         assert_eq!((training.epochs, training.batch), (3, 15));
         assert_eq!(fit(&mut training, 15), None);
         let note = fit(&mut training, 1).unwrap();
-        assert!(note.ends_with(" 1 image"), "{note}");
+        assert!(note.contains("the 1 image to"), "{note}");
         assert_eq!(every, 2);
     }
 }

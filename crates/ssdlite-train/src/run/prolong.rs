@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// and writes its new configuration. `factor` is the schedule's in the next step.
 ///
 /// # Errors
-/// [`Error::Config`] for no more epochs than are done; [`Error::Io`].
+/// [`Error::Setting`] for no more epochs than are done; [`Error::Io`].
 pub(super) fn prolong(
     folder: &RunFolder,
     plan: &Plan<'_>,
@@ -23,10 +23,11 @@ pub(super) fn prolong(
 ) -> Result<Prolonged> {
     let (epochs, done) = (plan.training.epochs, progress.epochs_done);
     if epochs <= done {
-        return Err(Error::Config(format!(
-            "training.epochs: expected more than the {done} that {} has done, found {epochs}",
-            folder.path().display()
-        )));
+        let run = folder.path().display();
+        return Err(Error::Setting {
+            key: "training.epochs",
+            fault: format!("expected more than the {done} that {run} has done, found {epochs}"),
+        });
     }
     progress.patience_from = done;
     write_file(&folder.config(), plan.config.as_bytes())?;

@@ -26,7 +26,10 @@ pub(super) fn tell_unmatched(
 /// which is matched can cover.
 fn text(stats: &ClassStats, least_area: f32) -> String {
     let objects: usize = stats.objects.iter().sum();
-    let ending = if objects == 1 { "" } else { "s" };
+    let whose = match objects {
+        1 => "its one object".into(),
+        _ => format!("any of its {objects} objects"),
+    };
     let is_small = (stats.relative_side).is_some_and(|side| side.median.powi(2) < least_area);
     let advice = if is_small {
         format!(
@@ -35,12 +38,13 @@ fn text(stats: &ClassStats, least_area: f32) -> String {
             least_area * 100.0
         )
     } else {
-        "they are longer or thinner than all default boxes; boxes around parts of them, or images \
-         cut so that they are nearer to square, are learnt better"
+        "default boxes are shorter or thicker, or lie apart at this --size; a larger --size lays \
+         them more densely; boxes around parts of an object, or images cut so that it is nearer to \
+         square, are learnt better"
             .into()
     };
     format!(
-        "the class {}: no default box overlaps any of its {objects} object{ending} ({} pixels wide, {} \
+        "the class {}: no default box overlaps {whose} ({} pixels wide, {} \
          high) with an IoU of {MATCH_IOU} or more, so that it will be found badly: {advice}",
         stats.class,
         range_text(stats.width),
@@ -108,14 +112,14 @@ mod tests {
         };
         for words in [
             "class seed",
-            "any of its 1 object (12 pixels wide",
+            "overlaps its one object (12 pixels wide",
             "2.0 %",
             "cut",
         ] {
             assert!(seed.contains(words), "{seed}");
         }
         assert!(
-            pole.contains("class pole") && pole.contains("thinner"),
+            pole.contains("class pole") && pole.contains("thicker"),
             "{pole}"
         );
     }

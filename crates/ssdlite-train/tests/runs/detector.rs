@@ -103,7 +103,7 @@ fn a_finished_run_is_prolonged_and_can_be_stopped_again() {
     let written = fs::read(straight.join("config.toml")).unwrap();
     let mut notes = Notes::default();
     let error = train(&config, &straight, &Start::Prolong, &mut notes).unwrap_err();
-    assert!(matches!(error, Error::Config(_)), "{error}");
+    assert!(matches!(error, Error::Setting { .. }), "{error}");
     let words = "training.epochs: expected more than the 2 that";
     assert!(error.to_string().contains(words), "{error}");
     assert!(error.to_string().ends_with("found 2"), "{error}");
