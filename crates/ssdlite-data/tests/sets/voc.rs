@@ -165,7 +165,7 @@ fn sets_that_cannot_be_used_are_errors() {
     maker.list("test", "a");
     maker.labelled("b", 31, 17, &[]);
     maker.list("trainval", "b");
-    assert!(fault(&maker).contains("expected objects in the 1 image"));
+    assert!(fault(&maker).contains("expected objects in the 1 image "));
     maker.labelled("b", 31, 17, &[("x", ["2", "3", "9", "9"])]);
     let message = fault(&maker);
     let first = "none that can be used: ImageSets/Main/test.txt: line 1: expected the id of an \
