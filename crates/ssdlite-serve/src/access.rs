@@ -19,33 +19,32 @@ use serde::Deserialize;
 use crate::options::Access;
 use crate::refusal::Refusal;
 
-/// The cookie's name. Other sites' links to the page bring it along (`SameSite=Lax`),
+/// The cookie's name before the port: browsers give a machine's servers each
+/// other's cookies. Other sites' links to the page bring it along (`SameSite=Lax`),
 /// so that who follows one is let in; their forms and scripts don't.
-const COOKIE: &str = "ssdlite_token";
+const COOKIE: &str = "ssdlite_token_";
 
 /// Decides who is let in.
 pub(crate) struct Gate {
     access: Access,
     /// This machine's name, where it is answered to.
     host_name: Option<String>,
+    /// The cookie's name.
+    cookie: String,
 }
 
 impl Gate {
     /// The gate of a server that listens on this address.
     pub(crate) fn new(access: Access, address: SocketAddr) -> Self {
-        match access {
-            Access::Open if !address.ip().is_loopback() => Self {
-                access,
-                host_name: host_name(),
-            },
-            Access::Open => Self {
-                access: Access::LocalOnly,
-                host_name: None,
-            },
-            Access::LocalOnly | Access::Token(_) => Self {
-                access,
-                host_name: None,
-            },
+        let (access, host_name) = match access {
+            Access::Open if !address.ip().is_loopback() => (access, host_name()),
+            Access::Open => (Access::LocalOnly, None),
+            Access::LocalOnly | Access::Token(_) => (access, None),
+        };
+        Self {
+            access,
+            host_name,
+            cookie: format!("{COOKIE}{}", address.port()),
         }
     }
 
@@ -74,7 +73,7 @@ impl Gate {
             )));
         }
         match self.token() {
-            Some(token) if !has_token(headers, token) => Err(Refusal::Unauthorized),
+            Some(token) if !self.has_token(headers, token) => Err(Refusal::Unauthorized),
             _ => Ok(()),
         }
     }
@@ -110,11 +109,41 @@ impl Gate {
         match (self.token(), given) {
             // Who pastes a word may have the spaces around it too.
             (Some(token), Some(given)) if is_equal(given.trim(), token) => {
-                Entry::Right(format!("{COOKIE}={token}; HttpOnly; SameSite=Lax; Path=/"))
+                Entry::Right(format!("{}={token}; {ATTRIBUTES}", self.cookie))
             }
             (Some(_), Some(_)) => Entry::Wrong,
             _ => Entry::None,
         }
+    }
+
+    /// The cookie that has a browser forget the token.
+    pub(crate) fn no_cookie(&self) -> String {
+        format!("{}=; {ATTRIBUTES}; Max-Age=0", self.cookie)
+    }
+
+    /// Whether a browser remembers a token, right or wrong.
+    pub(crate) fn has_cookie(&self, headers: &HeaderMap) -> bool {
+        self.cookies(headers).next().is_some()
+    }
+
+    /// The tokens that a browser remembers.
+    fn cookies<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter_map(|(name, value)| (name == self.cookie).then_some(value))
+    }
+
+    fn has_token(&self, headers: &HeaderMap, token: &str) -> bool {
+        let bearer = text(headers, header::AUTHORIZATION)
+            .and_then(|value| value.split_once(' '))
+            .is_some_and(|(scheme, given)| {
+                scheme.eq_ignore_ascii_case("Bearer") && is_equal(given.trim(), token)
+            });
+        bearer || self.cookies(headers).any(|value| is_equal(value, token))
     }
 }
 
@@ -133,24 +162,8 @@ pub(crate) enum Entry {
     Right(String),
 }
 
-/// The cookie that has a browser forget the one it has.
-pub(crate) const NO_COOKIE: &str = "ssdlite_token=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0";
-
-/// Whether a browser remembers a token, right or wrong.
-pub(crate) fn has_cookie(headers: &HeaderMap) -> bool {
-    cookies(headers).next().is_some()
-}
-
-/// The tokens that a browser remembers.
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter_map(|(name, value)| (name == COOKIE).then_some(value))
-}
+/// What is said of the cookie.
+const ATTRIBUTES: &str = "HttpOnly; SameSite=Lax; Path=/";
 
 /// What this machine calls itself, where it says so.
 fn host_name() -> Option<String> {
@@ -160,15 +173,6 @@ fn host_name() -> Option<String> {
     });
     let name = told.ok()?.trim().to_owned();
     (!name.is_empty()).then_some(name)
-}
-
-fn has_token(headers: &HeaderMap, token: &str) -> bool {
-    let bearer = text(headers, header::AUTHORIZATION)
-        .and_then(|value| value.split_once(' '))
-        .is_some_and(|(scheme, given)| {
-            scheme.eq_ignore_ascii_case("Bearer") && is_equal(given.trim(), token)
-        });
-    bearer || cookies(headers).any(|value| is_equal(value, token))
 }
 
 /// Takes as long for a token that is nearly right as for any other.
@@ -204,8 +208,11 @@ mod tests {
     }
 
     fn gate(access: Access) -> Gate {
-        let host_name = Some("Camera-Box".into());
-        Gate { access, host_name }
+        Gate {
+            access,
+            host_name: Some("Camera-Box".into()),
+            cookie: "ssdlite_token_1".into(),
+        }
     }
 
     #[test]
@@ -270,7 +277,7 @@ mod tests {
         for right in [
             (header::AUTHORIZATION, "Bearer s3cret-token"),
             (header::AUTHORIZATION, "bearer s3cret-token"),
-            (header::COOKIE, "a=b; ssdlite_token=s3cret-token"),
+            (header::COOKIE, "a=b; ssdlite_token_1=s3cret-token"),
         ] {
             assert!(gate.check(&headers(&[host.clone(), right])).is_ok());
         }
@@ -279,7 +286,8 @@ mod tests {
             (header::AUTHORIZATION, "Bearer "),
             (header::AUTHORIZATION, "Basic s3cret-token"),
             (header::AUTHORIZATION, "s3cret-token"),
-            (header::COOKIE, "ssdlite_token=s3cret"),
+            (header::COOKIE, "ssdlite_token_1=s3cret"),
+            (header::COOKIE, "ssdlite_token_2=s3cret-token"),
             (header::COOKIE, "other=s3cret-token"),
         ] {
             let answer = gate.check(&headers(&[host.clone(), wrong]));
@@ -289,16 +297,12 @@ mod tests {
             assert!(matches!(gate.entry(right), Entry::Right(_)), "{right}");
         }
         // A browser writes `~` of a form as its byte.
-        let tilde = Gate {
-            access: Access::Token("s3cret~token".into()),
-            host_name: None,
-        };
+        let tilde = self::gate(Access::Token("s3cret~token".into()));
         for right in ["token=s3cret~token", "token=%20s3cret%7Etoken%09"] {
             assert!(matches!(tilde.entry(right), Entry::Right(_)), "{right}");
         }
         assert_eq!(gate.entry("token=s3cret"), Entry::Wrong);
         assert_eq!(gate.entry("token="), Entry::Wrong);
         assert_eq!(gate.entry("a=1"), Entry::None);
-        assert!(NO_COOKIE.starts_with(COOKIE));
     }
 }

@@ -1,7 +1,7 @@
 //! The JSON in which detections are told.
 
 use serde::{Deserialize, Serialize};
-use ssdlite_core::{ClassId, ClassNames, Detection, ImageSize, NamedDetection};
+use ssdlite_core::{ClassId, ImageSize, NamedDetection};
 use ssdlite_image::Rgb;
 use ssdlite_image::color::{color_of_class, text_color_on};
 
@@ -97,27 +97,20 @@ impl From<&Times> for Milliseconds {
     }
 }
 
-/// Names and boxes of the detections that reach `least_score`.
-pub(crate) fn objects<'a>(
-    detections: &[Detection],
-    classes: &'a ClassNames,
-    least_score: f32,
-) -> Vec<NamedDetection<'a>> {
-    detections
-        .iter()
-        .filter(|detection| detection.score >= least_score)
-        .map(|detection| detection.named(classes))
-        .collect()
-}
-
 impl<'a> Answer<'a> {
+    /// What was found of at least this score.
     pub(crate) fn new(model: &'a Model, found: &Found, least_score: f32) -> Self {
         let ImageSize { width, height } = found.size;
+        let told = found
+            .detections
+            .iter()
+            .filter(|detection| detection.score >= least_score)
+            .map(|detection| detection.named(model.classes()));
         Self {
             model: &model.name,
             width,
             height,
-            detections: objects(&found.detections, model.classes(), least_score),
+            detections: told.collect(),
             milliseconds: (&found.times).into(),
         }
     }

@@ -3,7 +3,6 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::access::NO_COOKIE;
 use crate::extract::Named;
 use crate::refusal::Refusal;
 
@@ -85,8 +84,7 @@ pub(crate) enum Asking {
     Outdated,
 }
 
-/// Asks a person for the token. What the browser remembers of one that is not
-/// the server's any more is removed.
+/// Asks a person for the token.
 pub(crate) fn token_form(asking: Asking) -> Response {
     let (kind, words) = match asking {
         Asking::Needed => ("needed", "This server lets in who has its token."),
@@ -110,9 +108,6 @@ pub(crate) fn token_form(asking: Asking) -> Response {
     headers.insert(header::REFERRER_POLICY, own);
     let challenge = HeaderValue::from_static("Bearer");
     headers.insert(header::WWW_AUTHENTICATE, challenge);
-    if asking == Asking::Outdated {
-        headers.insert(header::SET_COOKIE, HeaderValue::from_static(NO_COOKIE));
-    }
     response
 }
 

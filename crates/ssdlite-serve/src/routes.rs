@@ -18,7 +18,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::access::{Entry, has_cookie};
+use crate::access::Entry;
 use crate::answer::{KeptFrame, ListedModels};
 use crate::body::{Received, linger};
 use crate::connections::Place;
@@ -95,7 +95,7 @@ async fn guard(State(state): Shared, request: Request, next: Next) -> Response {
         return refusal.into_response();
     }
     let is_form = request.method() == Method::POST;
-    let has_cookie = has_cookie(request.headers());
+    let has_cookie = state.gate.has_cookie(request.headers());
     let (entry, request) = if is_form {
         let (parts, body) = request.into_parts();
         let body = tokio::time::timeout(state.limits.body_time, to_bytes(body, MAX_TOKEN_BYTES));
@@ -114,7 +114,11 @@ async fn guard(State(state): Shared, request: Request, next: Next) -> Response {
         }
         Entry::Wrong if is_form || checked.is_err() => page::token_form(Asking::Wrong),
         _ if checked.is_ok() => next.run(request).await,
-        _ if has_cookie => page::token_form(Asking::Outdated),
+        // The browser is to forget what the server no longer takes.
+        _ if has_cookie => {
+            let headers = [(header::SET_COOKIE, state.gate.no_cookie())];
+            (headers, page::token_form(Asking::Outdated)).into_response()
+        }
         _ => page::token_form(Asking::Needed),
     }
 }

@@ -95,8 +95,12 @@ fn the_form_says_why_it_asks_for_the_token() {
         };
         assert_eq!(asked(&[], page), "needed");
         assert_eq!(asked(&[], &format!("{page}?token=wrong-token")), "wrong");
-        let cookie = [("Cookie", "ssdlite_token=of-yesterday")];
-        assert_eq!(asked(&cookie, page), "outdated");
+        let port = server.address.port();
+        let old = format!("ssdlite_token_{port}=of-yesterday");
+        assert_eq!(asked(&[("Cookie", &old)], page), "outdated");
+        // Of another server of this machine.
+        let cookie = [("Cookie", "ssdlite_token_1=of-another")];
+        assert_eq!(asked(&cookie, page), "needed");
 
         let line = format!("POST {page}");
         for body in ["token=wrong-token", "token="] {
