@@ -20,6 +20,7 @@ use crate::console;
 use crate::device::device_from_kind;
 use crate::outcome::{Outcome, UsageError};
 use crate::output::run_end::{self, BestModel};
+use crate::output::shell;
 use crate::output::training_progress::TrainingProgress;
 use crate::paths::{expect_folder_there, expect_there};
 use crate::signals::stop_on_signal;
@@ -289,7 +290,7 @@ impl RunArgs {
 
 fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> Outcome {
     if outcome.end == End::Stopped {
-        let (command, path) = (task.command(), folder.path().display());
+        let (command, path) = (task.command(), shell::word(folder.path()));
         console::note(&format!("stopped; `{command} --resume {path}` goes on"));
         return Outcome::Failed;
     }
@@ -299,7 +300,7 @@ fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> 
 
 /// Tells how a run that was asked to go on and had nothing left to do can.
 fn say_way_on(folder: &RunFolder, task: Task) {
-    let (command, path) = (task.command(), folder.path().display());
+    let (command, path) = (task.command(), shell::word(folder.path()));
     console::note(&format!(
         "this run had ended before: `{command} --resume {path} {EPOCHS} N` goes on to more epochs"
     ));

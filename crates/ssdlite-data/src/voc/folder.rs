@@ -263,7 +263,7 @@ impl VocFolder {
         list.ok_or_else(|| {
             let found = match self.has_split_folders() {
                 true => "found no such folder",
-                false => "found none; divide the set into splits first",
+                false => "found none; `ssdlite data split` divides the images",
             };
             Error::Malformed(format!(
                 "{}: expected the split {split} in {}, {found}",
