@@ -270,7 +270,12 @@ fn larger_images_are_taken_where_the_option_allows_them() {
         run(folder.path(), &args)
     };
     let ran = detect("1").exits(1);
-    for expected in ["large.png", "1 million pixels", "1009x1013", "--max-megapixels"] {
+    for expected in [
+        "large.png",
+        "1 million pixels",
+        "1009x1013",
+        "--max-megapixels",
+    ] {
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     }
     detect("2").exits(0);
