@@ -230,7 +230,7 @@ fn a_photo_of_48_megapixels_is_taken_and_a_larger_one_where_that_is_allowed() {
     options.limits.image = Limits::with_megapixels(47);
     let answer = post(Running::start(options).address, "/v1/detect", &photo);
     assert_eq!(answer.status, 422);
-    for expected in ["47 megapixels", "8000x6000", "48.0", "--max-megapixels"] {
+    for expected in ["47 million pixels", "8000x6000", "48.0", "--max-megapixels"] {
         assert!(answer.text().contains(expected), "{}", answer.text());
     }
 }
