@@ -185,7 +185,8 @@ mod tests {
         let order = Mutex::new(Vec::new());
         let first = memory.take(60);
         thread::scope(|scope| {
-            for (place, bytes) in [(1, 70), (2, 10)] {
+            // The last fits beside the first, but not beside the one that came before it.
+            for (place, bytes) in [(1, 70), (2, 40)] {
                 let (memory, order) = (&memory, &order);
                 scope.spawn(move || {
                     let room = memory.take(bytes);
