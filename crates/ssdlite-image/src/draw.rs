@@ -39,6 +39,18 @@ impl LabelledBox {
         }
     }
 
+    /// Detections that come the surest first, in the order of [`draw_boxes`]: the
+    /// surest lies over the others.
+    pub fn of_detections<'a>(
+        detections: impl DoubleEndedIterator<Item = &'a Detection>,
+        names: &ClassNames,
+    ) -> Vec<Self> {
+        let least_sure_first = detections.rev();
+        least_sure_first
+            .map(|detection| Self::of_detection(detection, names))
+            .collect()
+    }
+
     /// An annotated object with its class, and a question mark where it is
     /// difficult.
     pub fn of_ground_truth(object: &GroundTruth, names: &ClassNames) -> Self {

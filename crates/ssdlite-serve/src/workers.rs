@@ -305,10 +305,6 @@ fn picture(
     let shown = detections
         .iter()
         .filter(|detection| detection.score >= least_score);
-    let boxes: Vec<_> = shown
-        .rev()
-        .map(|detection| LabelledBox::of_detection(detection, model.classes()))
-        .collect();
-    draw_boxes(image, &boxes);
+    draw_boxes(image, &LabelledBox::of_detections(shown, model.classes()));
     jpeg_from_image(image, IMAGE_QUALITY).map_err(|error| Refusal::Unusable(error.to_string()))
 }

@@ -61,21 +61,23 @@ fn a_frozen_backbone_stays_that_of_the_classifier() {
     );
 }
 
-#[test]
-fn a_detector_with_other_classes_keeps_the_heads_of_those_it_knows() {
-    let folder = tempfile::tempdir().unwrap();
-    let set = folder.path().join("set");
-    copy_folder(detection_data(), &set);
+/// A copy of the shared data whose annotations have other classes.
+fn write_renamed(set: &Path, rename: impl Fn(String) -> String) {
+    copy_folder(detection_data(), set);
     for entry in fs::read_dir(set.join("Annotations")).unwrap() {
         let path = entry.unwrap().path();
         let xml = fs::read_to_string(&path).unwrap();
-        let merged = xml.replace("<name>apple</name>", "<name>mug</name>");
-        fs::write(
-            path,
-            merged.replace("<name>key</name>", "<name>zebra</name>"),
-        )
-        .unwrap();
+        fs::write(path, rename(xml)).unwrap();
     }
+}
+
+#[test]
+fn a_detector_with_other_classes_keeps_the_heads_of_those_it_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    write_renamed(&folder.path().join("set"), |xml| {
+        xml.replace("<name>apple</name>", "<name>mug</name>")
+            .replace("<name>key</name>", "<name>zebra</name>")
+    });
     let options = ["--weights", &detector(), "--lr", "1e-9", "--ema", "0"];
     let said = train(folder.path(), "set", &options);
     assert!(
@@ -156,13 +158,9 @@ fn a_classifier_with_other_classes_keeps_all_but_its_last_layer() {
 #[test]
 fn a_detector_that_shares_no_class_gives_all_but_its_class_heads() {
     let folder = tempfile::tempdir().unwrap();
-    let set = folder.path().join("set");
-    copy_folder(detection_data(), &set);
-    for entry in fs::read_dir(set.join("Annotations")).unwrap() {
-        let path = entry.unwrap().path();
-        let xml = fs::read_to_string(&path).unwrap();
-        fs::write(path, xml.replace("<name>", "<name>wild ")).unwrap();
-    }
+    write_renamed(&folder.path().join("set"), |xml| {
+        xml.replace("<name>", "<name>wild ")
+    });
     // A run's folder stands for its best model.
     let said = train(folder.path(), "set", &["--weights", &text(detector_run())]);
     for words in [

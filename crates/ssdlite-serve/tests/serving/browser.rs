@@ -319,14 +319,20 @@ pub(crate) fn page_of_source(model: Model, video: &Path) -> Option<(Browser, Run
     Some((browser, server))
 }
 
-#[test]
-fn the_servers_source_is_shown_at_once() {
+/// The page that shows a video of a square that moves, with the folder that it is in.
+pub(crate) fn page_of_moving_square() -> Option<(Browser, Running, tempfile::TempDir)> {
     if !has_ffmpeg() {
-        return;
+        return None;
     }
     let folder = tempfile::tempdir().unwrap();
     let video = moving_square(folder.path(), "moving.mp4");
-    let Some((mut browser, _server)) = page_of_source(colors(), &video) else {
+    let (browser, server) = page_of_source(colors(), &video)?;
+    Some((browser, server, folder))
+}
+
+#[test]
+fn the_servers_source_is_shown_at_once() {
+    let Some((mut browser, _server, _folder)) = page_of_moving_square() else {
         return;
     };
     browser.wait_until(&objects_are(1));
@@ -423,12 +429,7 @@ fn a_server_that_comes_back_with_another_model_is_watched_with_that() {
 
 #[test]
 fn a_server_that_comes_back_without_the_source_says_so() {
-    if !has_ffmpeg() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let video = moving_square(folder.path(), "moving.mp4");
-    let Some((mut browser, server)) = page_of_source(colors(), &video) else {
+    let Some((mut browser, server, _folder)) = page_of_moving_square() else {
         return;
     };
     browser.wait_until(&objects_are(1));

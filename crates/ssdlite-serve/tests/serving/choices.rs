@@ -6,9 +6,8 @@ use ssdlite_core::ClassId;
 use ssdlite_image::color::{color_of_class, text_color_on};
 use ssdlite_serve::{Access, Model};
 
-use crate::browser::{Page, colors, moving, objects_are, page_of_source};
-use crate::ffmpeg::has_ffmpeg;
-use crate::fixtures::{ColorDetector, model, moving_square, options, png};
+use crate::browser::{Page, colors, moving, objects_are, page_of_moving_square};
+use crate::fixtures::{ColorDetector, model, options, png};
 use crate::page::{focus, panel_is_open, text_is, title_is};
 
 fn two_models() -> Vec<Model> {
@@ -64,12 +63,7 @@ fn settings_survive_a_reload_for_each_model() {
 
 #[test]
 fn another_source_on_the_command_line_goes_before_the_one_chosen_last() {
-    if !has_ffmpeg() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let video = moving_square(folder.path(), "moving.mp4");
-    let Some((mut browser, server)) = page_of_source(colors(), &video) else {
+    let Some((mut browser, server, _folder)) = page_of_moving_square() else {
         return;
     };
     browser.allow_camera();

@@ -76,13 +76,8 @@ pub(crate) fn grid_of_detections(
             continue;
         };
         let labelled = boxes_of_objects(&image.objects, &set.classes);
-        // The most certain come last and lie on top.
-        let found: Vec<LabelledBox> = detector
-            .detect(&pixels)?
-            .iter()
-            .rev()
-            .map(|detection| LabelledBox::of_detection(detection, detector.classes()))
-            .collect();
+        let found = detector.detect(&pixels)?;
+        let found = LabelledBox::of_detections(found.iter(), detector.classes());
         let [labelled, found] =
             [labelled, found].map(|boxes| fitted(&drawn_in_cell(&pixels, &boxes), CELL));
         pairs.push(pair([&labelled, &found], ["labelled", "found"]));
