@@ -7,6 +7,7 @@
 
 use crate::graph::{Graph, NodeId, Operation, Output, OutputKind, Part};
 use crate::mobilenet::{KeyScheme, MobileNetV3};
+use crate::scores::Scores;
 use crate::unit::{Activation, Conv};
 
 /// Output channels of the extra blocks at width 1.
@@ -60,13 +61,21 @@ impl MobileNetV3 {
     /// # Panics
     /// If the maps are not in [`FEATURE_MAP_COUNTS`].
     pub fn detector(&self, classes: usize, boxes_per_cell: &[usize]) -> Graph {
+        self.detector_of_logits(Scores::Softmax.logits(classes), boxes_per_cell)
+    }
+
+    /// [`Self::detector`] with so many class logits a default box.
+    ///
+    /// # Panics
+    /// As [`Self::detector`].
+    pub fn detector_of_logits(&self, logits: usize, boxes_per_cell: &[usize]) -> Graph {
         assert!(FEATURE_MAP_COUNTS.contains(&boxes_per_cell.len()));
         let (mut graph, image) = Graph::new();
         let output = |kind, numbers| Output { kind, numbers };
         let mut heads = Heads {
             boxes_per_cell,
             outputs: [
-                output(OutputKind::Logits, classes + 1),
+                output(OutputKind::Logits, logits),
                 output(OutputKind::Regressions, BOX_NUMBERS),
             ],
             rows: [Vec::new(), Vec::new()],

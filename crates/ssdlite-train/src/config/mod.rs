@@ -22,8 +22,8 @@ pub use classifier::{
     ClassifierLossOptions,
 };
 pub use detector::{
-    DetectorAugmentOptions, DetectorConfig, DetectorDataOptions, DetectorEvaluationOptions,
-    DetectorLossOptions,
+    ClassificationLossKind, DetectorAugmentOptions, DetectorConfig, DetectorDataOptions,
+    DetectorEvaluationOptions, DetectorLossOptions,
 };
 pub use ignored::Ignored;
 pub use model::{ModelOptions, Weights};
