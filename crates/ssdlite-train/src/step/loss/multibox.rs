@@ -279,7 +279,7 @@ mod tests {
     }
 
     /// The definition, without regard to cost.
-    fn plainly(loss: MultiboxLoss, logits: &[f32], regressions: &[f32]) -> (f64, f64) {
+    fn plainly(negatives: HardNegatives, logits: &[f32], regressions: &[f32]) -> (f64, f64) {
         let (_, _, targets) = outputs();
         let matched = LABELS.iter().filter(|&&label| label > 0).count() as f64;
         let (mut classification, mut regression) = (0.0, 0.0);
@@ -294,7 +294,7 @@ mod tests {
             let mut losses: Vec<f64> = without.into_iter().map(cross_entropy).collect();
             losses.sort_by(|a, b| b.total_cmp(a));
             let wanted = if with.is_empty() {
-                loss.empty_negatives
+                negatives.empty_negatives
             } else {
                 with.len() * 3
             };
@@ -312,30 +312,51 @@ mod tests {
     fn values_are_those_of_the_definition() {
         let (logits, regressions, _) = outputs();
         for empty_negatives in [0, 2, 100] {
-            let loss = MultiboxLoss {
+            let negatives = HardNegatives {
                 empty_negatives,
-                ..MultiboxLoss::default()
+                ..HardNegatives::default()
             };
-            let found = evaluate(loss, &logits, &regressions);
-            let (classification, regression) = plainly(loss, &logits, &regressions);
+            let found = evaluate(with(negatives), &logits, &regressions);
+            let (classification, regression) = plainly(negatives, &logits, &regressions);
             assert!((found.classification - classification).abs() < 1e-5);
             assert!((found.regression - regression).abs() < 1e-5);
         }
     }
 
+    /// Every loss of the classes with every loss of the boxes.
+    fn all_losses() -> Vec<MultiboxLoss> {
+        let smoothed = HardNegatives {
+            label_smoothing: 0.1,
+            ..HardNegatives::default()
+        };
+        let mut all = Vec::new();
+        for classification in [
+            ClassificationLoss::Softmax(HardNegatives::default()),
+            ClassificationLoss::Softmax(smoothed),
+            ClassificationLoss::Focal,
+            ClassificationLoss::QualityFocal,
+        ] {
+            for regression in [
+                RegressionLoss::SmoothL1,
+                RegressionLoss::Giou,
+                RegressionLoss::Diou,
+            ] {
+                let coder = BoxCoder::default();
+                all.push(MultiboxLoss {
+                    classification,
+                    regression,
+                    coder,
+                });
+            }
+        }
+        all
+    }
+
     #[test]
     fn gradients_agree_with_finite_differences() {
         let (logits, regressions, _) = outputs();
-        for label_smoothing in [0.0, 0.1] {
-            let loss = MultiboxLoss {
-                label_smoothing,
-                ..MultiboxLoss::default()
-            };
+        for loss in all_losses() {
             let output = evaluate(loss, &logits, &regressions);
-            let sum = |logits: &[f32], regressions: &[f32]| {
-                let output = evaluate(loss, logits, regressions);
-                output.classification + output.regression
-            };
             let slope = |values: &[f32], index: usize, sum: &dyn Fn(&[f32]) -> f64| {
                 let moved = |by: f32| {
                     let mut values = values.to_vec();
@@ -345,12 +366,21 @@ mod tests {
                 (moved(2e-3) - moved(-2e-3)) / 4e-3
             };
             for (index, &gradient) in output.logit_gradient.iter().enumerate() {
-                let found = slope(&logits, index, &|logits| sum(logits, &regressions));
-                assert!((found - f64::from(gradient)).abs() < 1e-3, "logit {index}");
+                let sum = |logits: &[f32]| evaluate(loss, logits, &regressions).classification;
+                let found = slope(&logits, index, &sum);
+                assert!(
+                    (found - f64::from(gradient)).abs() < 1e-3,
+                    "{loss:?}: logit {index}"
+                );
             }
             for (index, &gradient) in output.regression_gradient.iter().enumerate() {
-                let found = slope(&regressions, index, &|numbers| sum(&logits, numbers));
-                assert!((found - f64::from(gradient)).abs() < 1e-3, "number {index}");
+                // The quality of a box is a target, by way of which no gradient goes.
+                let sum = |numbers: &[f32]| evaluate(loss, &logits, numbers).regression;
+                let found = slope(&regressions, index, &sum);
+                assert!(
+                    (found - f64::from(gradient)).abs() < 1e-3,
+                    "{loss:?}: number {index}"
+                );
             }
         }
     }
@@ -358,19 +388,58 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_nothing() {
         let (logits, regressions, targets) = outputs();
-        let with = |threads: usize| {
-            let targets = MultiboxTargets {
-                labels: &LABELS,
-                regressions: &targets,
-                default_boxes: &default_boxes(),
-                default_boxes: &default_boxes(),
-                images: IMAGES,
+        for loss in all_losses() {
+            let with = |threads: usize| {
+                let targets = MultiboxTargets {
+                    labels: &LABELS,
+                    regressions: &targets,
+                    default_boxes: &default_boxes(),
+                    images: IMAGES,
+                };
+                let threads = NonZeroUsize::new(threads).unwrap();
+                loss.evaluate(&logits, &regressions, targets, threads)
             };
-            let threads = NonZeroUsize::new(threads).unwrap();
-            MultiboxLoss::default().evaluate(&logits, &regressions, targets, threads)
-        };
-        assert_eq!(with(1), with(2));
-        assert_eq!(with(1), with(8));
+            assert_eq!(with(1), with(2));
+            assert_eq!(with(1), with(8));
+        }
+    }
+
+    /// Without a gradient by way of the quality, and with all boxes counted.
+    #[test]
+    fn sigmoids_are_compared_with_all_classes_of_all_boxes() {
+        let (logits, regressions, targets) = outputs();
+        let coder = BoxCoder::default();
+        let matched = LABELS.iter().filter(|&&label| label > 0).count() as f64;
+        let (mut focal, mut quality_focal) = (0.0, 0.0);
+        for (index, &logit) in logits.iter().enumerate() {
+            let (row, class) = (index / WIDTH, index % WIDTH);
+            let sigmoid = 1.0 / (1.0 + (-f64::from(logit)).exp());
+            let is_true = LABELS[row] == class as i32 + 1;
+            focal -= if is_true {
+                0.25 * (1.0 - sigmoid).powi(2) * sigmoid.ln()
+            } else {
+                0.75 * sigmoid.powi(2) * (1.0 - sigmoid).ln()
+            };
+            let numbers = |values: &[f32]| values.as_chunks().0[row];
+            let quality = if is_true {
+                iou(numbers(&regressions), numbers(&targets), &coder)
+            } else {
+                0.0
+            };
+            let entropy = -quality * sigmoid.ln() - (1.0 - quality) * (1.0 - sigmoid).ln();
+            quality_focal += (quality - sigmoid).powi(2) * entropy;
+        }
+        for (classification, expected) in [
+            (ClassificationLoss::Focal, focal),
+            (ClassificationLoss::QualityFocal, quality_focal),
+        ] {
+            let loss = MultiboxLoss {
+                classification,
+                ..MultiboxLoss::default()
+            };
+            let found = evaluate(loss, &logits, &regressions).classification;
+            assert!((found - expected / matched).abs() < 1e-5, "{found}");
+        }
     }
 
     #[test]
@@ -382,14 +451,13 @@ mod tests {
                 labels: &labels,
                 regressions: &targets,
                 default_boxes: &default_boxes(),
-                default_boxes: &default_boxes(),
                 images: IMAGES,
             };
-            let loss = MultiboxLoss {
+            let negatives = HardNegatives {
                 empty_negatives,
-                ..MultiboxLoss::default()
+                ..HardNegatives::default()
             };
-            loss.evaluate(&logits, &regressions, targets, ONE)
+            self::with(negatives).evaluate(&logits, &regressions, targets, ONE)
         };
         let paper = with(0);
         assert_eq!((paper.classification, paper.regression), (0.0, 0.0));
@@ -403,10 +471,40 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_without_objects_teaches_sigmoids_that_there_is_none() {
+        let (logits, regressions, targets) = outputs();
+        let targets = MultiboxTargets {
+            labels: &[0; 21],
+            regressions: &targets,
+            default_boxes: &default_boxes(),
+            images: IMAGES,
+        };
+        for loss in all_losses() {
+            let output = loss.evaluate(&logits, &regressions, targets, ONE);
+            assert_eq!(output.regression, 0.0);
+            if !matches!(loss.classification, ClassificationLoss::Softmax(_)) {
+                assert!(output.logit_gradient.iter().all(|&slope| slope > 0.0));
+            }
+        }
+    }
+
+    #[test]
     fn a_number_that_is_none_makes_the_loss_none() {
-        let (mut logits, regressions, _) = outputs();
-        logits[WIDTH + 2] = f32::NAN;
-        let found = evaluate(MultiboxLoss::default(), &logits, &regressions);
-        assert!(found.classification.is_nan());
+        let (logits, regressions, _) = outputs();
+        for loss in all_losses() {
+            let mut broken = logits.clone();
+            broken[WIDTH + 2] = f32::NAN;
+            assert!(
+                evaluate(loss, &broken, &regressions)
+                    .classification
+                    .is_nan()
+            );
+            for number in [f32::NAN, f32::INFINITY] {
+                let mut broken = regressions.clone();
+                broken[BOX_NUMBERS] = number;
+                let found = evaluate(loss, &logits, &broken).regression;
+                assert!(!found.is_finite(), "{loss:?}: {found}");
+            }
+        }
     }
 }

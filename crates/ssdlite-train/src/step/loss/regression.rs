@@ -312,3 +312,139 @@ impl Pair {
         (loss, slopes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::random::Rng;
+    use ssdlite_core::{CenterBox, FractionBox};
+
+    use super::*;
+
+    const BY_IOU: [RegressionLoss; 2] = [RegressionLoss::Giou, RegressionLoss::Diou];
+
+    const SIZE: BoxSize = BoxSize {
+        width: 0.3,
+        height: 0.17,
+    };
+
+    fn evaluate(loss: RegressionLoss, found: Numbers, target: Numbers) -> (f64, Numbers) {
+        let mut sum = 0.0;
+        let gradient = loss.add_box(found, target, &BoxCoder::default(), SIZE, &mut sum);
+        (sum, gradient)
+    }
+
+    /// Numbers by which boxes overlap a little, much or not at all.
+    fn numbers(random: &mut Rng) -> Numbers {
+        let spread = [1.0, 5.0, 30.0][random.below(3)];
+        std::array::from_fn(|_| random.uniform(-spread..spread).clamp(-20.0, 20.0))
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        const STEP: f32 = 1.0 / 1024.0;
+        let mut random = Rng::from_keys(&[3]);
+        for loss in BY_IOU {
+            for _ in 0..2000 {
+                let (found, target) = (numbers(&mut random), numbers(&mut random));
+                let (_, gradient) = evaluate(loss, found, target);
+                for index in 0..BOX_NUMBERS {
+                    let moved = |by: f32| {
+                        let mut found = found;
+                        found[index] += by;
+                        // What is added after rounding, and the loss.
+                        (f64::from(found[index]), evaluate(loss, found, target).0)
+                    };
+                    let (low, high) = (moved(-STEP), moved(STEP));
+                    let expected = (high.1 - low.1) / (high.0 - low.0);
+                    let error = (f64::from(gradient[index]) - expected).abs();
+                    let scale = gradient
+                        .iter()
+                        .fold(0.1, |most: f32, slope| most.max(slope.abs()));
+                    assert!(
+                        error < 2e-3 * f64::from(scale),
+                        "{loss:?}: {found:?} {target:?}: {index}: {gradient:?}, {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_boxes_cost_nothing_and_stay() {
+        let mut random = Rng::from_keys(&[4]);
+        for loss in [RegressionLoss::SmoothL1, BY_IOU[0], BY_IOU[1]] {
+            for _ in 0..100 {
+                let target = numbers(&mut random);
+                let (found, gradient) = evaluate(loss, target, target);
+                assert!(found.abs() < 1e-12, "{found}");
+                assert!(
+                    gradient.iter().all(|slope| slope.abs() < 1e-12),
+                    "{gradient:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn losses_by_iou_lie_in_their_range() {
+        let mut random = Rng::from_keys(&[5]);
+        for loss in BY_IOU {
+            for _ in 0..1000 {
+                let (found, _) = evaluate(loss, numbers(&mut random), numbers(&mut random));
+                assert!((-1e-12..=2.0 * IOU_LOSS_WEIGHT).contains(&found), "{found}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_box_inside_has_the_iou_of_its_share() {
+        let coder = BoxCoder::default();
+        // Half the width and height.
+        let half = 0.5_f32.ln() / coder.size_variance;
+        let inside = [0.1, -0.2, half, half];
+        assert!((iou(inside, [0.0; 4], &coder) - 0.25).abs() < 1e-6);
+        let (giou, _) = evaluate(RegressionLoss::Giou, inside, [0.0; 4]);
+        assert!((giou / IOU_LOSS_WEIGHT - 0.75).abs() < 1e-6);
+        assert_eq!(iou([30.0, 0.0, 0.0, 0.0], [0.0; 4], &coder), 0.0);
+    }
+
+    #[test]
+    fn the_iou_is_that_of_the_decoded_boxes() {
+        let coder = BoxCoder::default();
+        let default = CenterBox::new(0.4, 0.6, SIZE.width, SIZE.height);
+        let mut random = Rng::from_keys(&[6]);
+        for _ in 0..200 {
+            let (found, target) = (numbers(&mut random), numbers(&mut random));
+            let boxes: [FractionBox; 2] =
+                [found, target].map(|numbers| coder.decode(numbers, &default));
+            let expected = f64::from(boxes[0].iou(&boxes[1]));
+            assert!((iou(found, target, &coder) - expected).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn extreme_numbers_have_sane_gradients() {
+        for loss in BY_IOU {
+            for value in [-3e38_f32, -1e5, -400.0, 400.0, 1e5, 3e38] {
+                for index in 0..BOX_NUMBERS {
+                    let mut found = [0.5, -0.5, 1.0, -1.0];
+                    found[index] = value;
+                    let (sum, gradient) = evaluate(loss, found, [0.0; 4]);
+                    assert!(sum.is_finite(), "{found:?}");
+                    assert!(
+                        gradient.iter().all(|slope| slope.is_finite()),
+                        "{gradient:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_box_beyond_the_largest_growth_shrinks() {
+        for loss in BY_IOU {
+            let (_, gradient) = evaluate(loss, [0.0, 0.0, 25.0, 30.0], [0.0; 4]);
+            assert!(gradient[2] > 0.0 && gradient[3] > 0.0, "{gradient:?}");
+        }
+    }
+}
