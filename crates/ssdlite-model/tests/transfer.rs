@@ -1,6 +1,7 @@
 //! Weights of one network for another.
 
-use ssdlite_core::{ClassNames, MobileNetV3, Scores, Variant};
+use ssdlite_core::detector::DetectorNetwork;
+use ssdlite_core::{ClassNames, FinestMap, Head, MobileNetV3, Scores, Variant};
 use ssdlite_model::{
     Error, HeadClasses, StateDict, StateTensor, Values, detector_state_from_classifier,
     head_rows_by_class,
@@ -167,7 +168,12 @@ fn rows_for(
 ) -> Vec<(Vec<Vec<f32>>, [Vec<Vec<f32>>; 2])> {
     let network = |classes: HeadClasses<'_>| {
         let logits = classes.scores.logits(classes.names.len());
-        SMALL.detector_of_logits(logits, &[6; 6])
+        SMALL.detector_with(&DetectorNetwork {
+            head: Head::Ssdlite,
+            finest: FinestMap::Stride16,
+            boxes_per_cell: vec![6; 6],
+            logits,
+        })
     };
     let (old, new) = (network(from), network(to));
     let source = state_from_formula(&old.tensors());

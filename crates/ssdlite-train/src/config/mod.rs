@@ -23,7 +23,7 @@ pub use classifier::{
 };
 pub use detector::{
     ClassificationLossKind, DetectorAugmentOptions, DetectorConfig, DetectorDataOptions,
-    DetectorEvaluationOptions, DetectorLossOptions,
+    DetectorEvaluationOptions, DetectorHeadOptions, DetectorLossOptions, HeadKind,
 };
 pub use ignored::Ignored;
 pub use model::{ModelOptions, Weights};
