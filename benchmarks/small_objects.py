@@ -146,9 +146,10 @@ def middle_of(photo: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def rim_of(photo: Image.Image, rng: random.Random) -> Image.Image:
-    """A part of a photo's outer fifth, which shows no object as a whole."""
-    width = round(photo.width * rng.uniform(0.12, 0.2))
-    height = round(photo.height * rng.uniform(0.12, 0.3))
+    """A part of a photo's left or right rim, too small for the things behind to be
+    whole."""
+    width = round(photo.width * rng.uniform(0.1, 0.15))
+    height = round(photo.height * rng.uniform(0.1, 0.2))
     left = rng.choice([0, photo.width - width])
     top = rng.randint(0, photo.height - height)
     return photo.crop((left, top, left + width, top + height))
@@ -250,13 +251,14 @@ def annotation(file: str, laid: list[Laid]) -> str:
     )
     for one in laid:
         left, top, right, bottom = one.box
+        corners = {"xmin": left + 1, "ymin": top + 1, "xmax": right, "ymax": bottom}
+        bndbox = "".join(f"<{key}>{value}</{key}>" for key, value in corners.items())
         lines += [
             "  <object>",
             f"    <name>{escape(one.name)}</name>",
             "    <truncated>0</truncated>",
             "    <difficult>0</difficult>",
-            f"    <bndbox><xmin>{left + 1}</xmin><ymin>{top + 1}</ymin>"
-            f"<xmax>{right}</xmax><ymax>{bottom}</ymax></bndbox>",
+            f"    <bndbox>{bndbox}</bndbox>",
             "  </object>",
         ]
     return "\n".join([*lines, "</annotation>", ""])
