@@ -77,6 +77,16 @@ struct ModelArgs {
 
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Detector")]
+struct DetectorHeadArgs {
+    /// Default boxes: `fit` for some like the objects in DATA, `paper` for SSD's, or those
+    /// of a file: a list of sizes, a run's config.toml or a model
+    #[arg(long, value_name = "fit|paper|FILE", value_parser = kept_text())]
+    boxes: Option<String>,
+}
+
+#[derive(Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Training", mut_arg("nesterov", switch))]
 struct TrainingArgs {
     /// Passes over the training images; 0 for 100 (a classifier: 40), or as many more
@@ -164,6 +174,8 @@ pub(crate) struct DetectorTaskArgs {
     data: DetectorDataArgs,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    detector: DetectorHeadArgs,
     #[command(flatten)]
     training: TrainingArgs,
     #[command(flatten)]

@@ -7,6 +7,7 @@ use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::{PostProcessing, Suppression};
 use ssdlite_data::split::Split;
 
+use super::boxes::Boxes;
 use super::model::ModelOptions;
 use super::training::{LoaderOptions, TrainingOptions};
 use super::{
@@ -41,6 +42,14 @@ fn train_split() -> Split {
 
 fn val_split() -> Split {
     Split::Val
+}
+
+/// What a detector has on its backbone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DetectorHeadOptions {
+    /// The default boxes, or where they come from.
+    pub boxes: Boxes,
 }
 
 /// How images are changed while a detector is trained: arXiv 1512.02325,
@@ -153,6 +162,9 @@ pub struct DetectorConfig {
     /// Which network.
     #[serde(default)]
     pub model: ModelOptions,
+    /// What it has on its backbone.
+    #[serde(default)]
+    pub detector: DetectorHeadOptions,
     /// How it is trained.
     #[serde(default)]
     pub training: TrainingOptions,
@@ -182,6 +194,7 @@ impl DetectorConfig {
                 train_difficult: false,
             },
             model: ModelOptions::detector(),
+            detector: DetectorHeadOptions::default(),
             training: TrainingOptions::default(),
             loader: LoaderOptions::default(),
             augment: DetectorAugmentOptions::default(),
@@ -209,6 +222,7 @@ impl DetectorConfig {
     pub fn with_absolute_paths(mut self) -> Result<Self> {
         self.data.path = absolute(&self.data.path)?;
         self.model.weights = self.model.weights.absolute()?;
+        self.detector.boxes = self.detector.boxes.absolute()?;
         Ok(self)
     }
 
@@ -226,6 +240,7 @@ impl DetectorConfig {
     /// [`Error::Setting`](crate::Error::Setting) for the first wrong key.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
+        self.detector.boxes.validate()?;
         self.training.validate()?;
         self.loader.validate()?;
         for (option, value) in [
@@ -252,6 +267,8 @@ impl DetectorConfig {
 
 #[cfg(test)]
 mod tests {
+    use ssdlite_core::DefaultBoxSizes;
+
     use super::*;
     use crate::config::{Freeze, OptimizerKind, ScheduleKind, Weights};
 
@@ -270,6 +287,7 @@ mod tests {
         config.data.train_split = Split::TrainVal;
         config.model.weights = Weights::File("a/b.pth".into());
         config.model.width = 0.75;
+        config.detector.boxes = Boxes::Sizes(DefaultBoxSizes::default());
         config.training.optimizer = OptimizerKind::Sgd;
         config.training.schedule = ScheduleKind::MultiStep;
         config.training.milestones = vec![20.0, 27.5];
@@ -281,6 +299,24 @@ mod tests {
         config.evaluation.every = 7;
         let text = config.to_toml().unwrap();
         assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn boxes_come_back_as_the_numbers_that_they_are() {
+        for boxes in ["\"fit\"", "\"paper\"", "\"other/boxes.toml\""] {
+            let text = format!("[data]\npath = \"photos\"\n[detector]\nboxes = {boxes}\n");
+            let config = DetectorConfig::from_toml(&text).unwrap();
+            let written = config.to_toml().unwrap();
+            assert!(written.contains(&format!("boxes = {boxes}\n")), "{written}");
+        }
+        let mut config = DetectorConfig::new("photos");
+        let mut sizes = DefaultBoxSizes::default();
+        sizes.maps[0][0].width = 0.1 + 0.2;
+        sizes.maps[1][3].height = 1.0;
+        config.detector.boxes = Boxes::Sizes(sizes);
+        let text = config.to_toml().unwrap();
+        assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+        assert!(text.contains("boxes = [[[0.3"), "{text}");
     }
 
     #[test]
@@ -309,6 +345,13 @@ mod tests {
             ("[training]\nmilestones = [3.0, 2.0]", "training.milestones"),
             ("[model]\nsize = 5", "model.size"),
             ("[model]\nwidth = 0.0", "model.width"),
+            ("[detector]\nboxes = 3", "boxes = 3"),
+            ("[detector]\nboxes = \"\"", "detector.boxes"),
+            ("[detector]\nboxes = []", "detector.boxes"),
+            (
+                "[detector]\nboxes = [[[0.1, nan]], [[1, 1]]]",
+                "detector.boxes",
+            ),
             ("[augment]\nmirror = 1.5", "augment.mirror"),
             ("[evaluation]\nnms = 2.0", "evaluation.nms"),
             ("[evaluation]\nscore = nan", "evaluation.score"),

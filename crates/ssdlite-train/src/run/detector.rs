@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ssdlite_core::{DetectorSettings, ModelInfo, PostProcessing, Task as ModelTask};
+use ssdlite_core::{
+    DefaultBoxSizes, DetectorSettings, ModelInfo, PostProcessing, Task as ModelTask,
+};
 use ssdlite_data::DetectionSet;
 use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
 use ssdlite_data::loader::{
@@ -24,7 +26,7 @@ use super::session::{Outcome, Session, Start};
 use super::task::{Task, cache_bytes, evaluation_options, loader_options, training_notes, watched};
 use super::trainer::{Plan, train};
 use super::unmatched::tell_unmatched;
-use super::{RunData, Validation, charts, images};
+use super::{RunData, Validation, boxes, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};
 use crate::step::Objective;
@@ -51,7 +53,8 @@ pub fn train_detector(
     {
         run.observer.warning(&note);
     }
-    let task = DetectorTask::new(config, data)?;
+    let default_boxes = boxes::settle(config, &data.training)?;
+    let task = DetectorTask::new(config, default_boxes, data)?;
     tell_unmatched(&task.set, &task.targets.default_boxes, run.observer);
     let plan = Plan {
         training: &config.training,
@@ -63,13 +66,18 @@ pub fn train_detector(
     train(&task, plan, start, run)
 }
 
-fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
+fn info_from_config(
+    config: &DetectorConfig,
+    default_boxes: DefaultBoxSizes,
+    set: &DetectionSet,
+) -> ModelInfo {
     let mut info = ModelInfo::detector(
         config.model.mobilenet(),
         set.classes.clone(),
         config.model.size,
     );
     info.task = ModelTask::Detect(DetectorSettings {
+        default_boxes,
         post_processing: config.evaluation.model_post_processing(),
         ..DetectorSettings::default()
     });
@@ -81,7 +89,16 @@ fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
     info
 }
 
-fn augment_from_config(config: &DetectorConfig) -> DetectorAugment {
+/// Which objects the run learns.
+pub(super) const fn difficult_from_config(config: &DetectorConfig) -> DifficultObjects {
+    match config.data.train_difficult {
+        true => DifficultObjects::Train,
+        false => DifficultObjects::LeaveOut,
+    }
+}
+
+/// How the run changes images.
+pub(super) fn augment_from_config(config: &DetectorConfig) -> DetectorAugment {
     let options = &config.augment;
     DetectorAugment {
         photometric: (options.photometric > 0.0).then(|| PhotometricDistort {
@@ -110,17 +127,17 @@ struct DetectorTask {
 }
 
 impl DetectorTask {
-    fn new(config: &DetectorConfig, data: &RunData<DetectionSet>) -> Result<Self> {
-        let info = info_from_config(config, &data.training);
+    fn new(
+        config: &DetectorConfig,
+        default_boxes: DefaultBoxSizes,
+        data: &RunData<DetectionSet>,
+    ) -> Result<Self> {
+        let info = info_from_config(config, default_boxes, &data.training);
         let wrong_task = || Error::InvalidRequest("expected a detector".into());
         let targets = TargetEncoder {
             default_boxes: info.default_boxes().ok_or_else(wrong_task)?,
             coder: ssdlite_core::BoxCoder::default(),
-            difficult: if config.data.train_difficult {
-                DifficultObjects::Train
-            } else {
-                DifficultObjects::LeaveOut
-            },
+            difficult: difficult_from_config(config),
         };
         let recipe = DetectionRecipe {
             set: Arc::clone(&data.training),
