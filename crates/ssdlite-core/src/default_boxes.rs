@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detector::FEATURE_MAP_COUNTS;
+use crate::detector::{FEATURE_MAP_COUNTS, FinestMap, Head};
 use crate::error::{Error, Result};
 use crate::geometry::{CenterBox, CornerBox, FractionBox, Fractions};
 use crate::unit::MapSize;
@@ -16,7 +16,7 @@ const ASPECT_RATIOS: [f32; 2] = [2.0, 3.0];
 /// torchvision's scales for SSD-lite: 0.2 to 0.95 in equal steps, then 1.
 const SCALES: [f32; 7] = [0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0];
 
-/// The scale of the boxes of a map finer than stride 16: SSD's for conv4_3, arXiv
+/// The scale of the boxes of a map of stride 8: SSD's for conv4_3, arXiv
 /// 1512.02325, section 3.1.
 const FINER_SCALE: f64 = 0.1;
 
@@ -109,28 +109,35 @@ impl Default for DefaultBoxSizes {
 }
 
 impl DefaultBoxSizes {
-    /// SSD's boxes for maps with so many boxes at a cell, the largest map first, where
-    /// `finer` maps are finer than stride 16.
+    /// SSD's for a detector with as many maps as it has at most, six at each cell:
+    /// [`Self::paper_per_cell`].
+    pub fn paper(head: Head, finest: FinestMap) -> Self {
+        let maps = *head.map_counts(finest).end();
+        Self::paper_per_cell(&vec![MOST_PAPER_BOXES; maps], finest)
+    }
+
+    /// SSD's for maps with so many boxes at a cell, the largest map first.
     ///
     /// Of `m` maps from stride 16 up, map `k` from 0 has the scale
     /// `0.2 + (0.95 - 0.2) k / (m - 1)`, by SSD's formula (4) with torchvision's
-    /// numbers; the map before them has 0.1, as SSD's conv4_3, and each one before
-    /// that half the next's. The last map's scale is followed by 1. A cell of `n` boxes
+    /// numbers; one of stride 8 before them has 0.1, as SSD's conv4_3. The last map's scale is followed by 1. A cell of `n` boxes
     /// has a square one of the scale `s`; `(n - 1) / 2` of the aspect ratios 2 and 3,
     /// each also on its side; and, if `n` is even, a square one of the geometric mean
     /// of `s` and the next scale. Six boxes on six maps are those of
     /// [`Self::default`].
     ///
     /// # Panics
-    /// If a map is to have no box or more than six.
-    pub fn paper(per_cell: &[usize], finer: usize) -> Self {
-        let coarse = per_cell.len().saturating_sub(finer);
+    /// If there is no map, or one is to have no box or more than six.
+    pub fn paper_per_cell(per_cell: &[usize], finest: FinestMap) -> Self {
+        let finer = match finest {
+            FinestMap::Stride8 => Some(FINER_SCALE),
+            FinestMap::Stride16 => None,
+        };
+        let coarse = per_cell.len() - finer.iter().len();
         let [first, last] = SCALE_RANGE;
         let step = (last - first) / coarse.saturating_sub(1).max(1) as f64;
-        let finer = (0..per_cell.len() - coarse).rev();
-        let finer = finer.map(|map| FINER_SCALE / 2_f64.powi(map as i32));
         let coarse = (0..coarse).map(|map| first + step * map as f64);
-        let scales = finer.chain(coarse).chain([1.0]);
+        let scales = finer.into_iter().chain(coarse).chain([1.0]);
         let scales: Vec<f32> = scales.map(|scale| scale as f32).collect();
         let maps = scales.windows(2).zip(per_cell);
         Self {
@@ -329,14 +336,14 @@ mod tests {
 
     #[test]
     fn the_papers_boxes_for_six_maps_are_the_default() {
-        let paper = DefaultBoxSizes::paper(&[6; 6], 0);
+        let paper = DefaultBoxSizes::paper_per_cell(&[6; 6], FinestMap::Stride16);
         assert_eq!(paper, DefaultBoxSizes::default());
     }
 
     #[test]
     fn a_finer_map_goes_before_the_papers_and_changes_none() {
-        let without = DefaultBoxSizes::paper(&[6; 6], 0);
-        let with = DefaultBoxSizes::paper(&[3, 6, 6, 6, 6, 6, 6], 1);
+        let without = DefaultBoxSizes::paper_per_cell(&[6; 6], FinestMap::Stride16);
+        let with = DefaultBoxSizes::paper_per_cell(&[3, 6, 6, 6, 6, 6, 6], FinestMap::Stride8);
         assert_eq!(with.maps[1..], without.maps);
         let [square, lying, standing] = with.maps[0][..] else {
             panic!("{:?}", with.maps[0]);
@@ -347,7 +354,7 @@ mod tests {
             (standing.height, standing.width)
         );
         for count in 1..=6 {
-            let few = DefaultBoxSizes::paper(&[count; 4], 1);
+            let few = DefaultBoxSizes::paper_per_cell(&[count; 4], FinestMap::Stride8);
             assert_eq!(few.per_cell(), [count; 4]);
             assert_eq!(few.maps[0][0].width, 0.1);
             assert_eq!(few.maps[3][0].width, 0.95);
@@ -358,7 +365,10 @@ mod tests {
     #[test]
     fn the_best_iou_is_that_of_all_boxes() {
         let maps = [(7, 5), (3, 2), (1, 1)].map(|(height, width)| MapSize::new(height, width));
-        let boxes = DefaultBoxes::new(&DefaultBoxSizes::paper(&[4, 6, 1], 1), &maps);
+        let boxes = DefaultBoxes::new(
+            &DefaultBoxSizes::paper_per_cell(&[4, 6, 1], FinestMap::Stride8),
+            &maps,
+        );
         let mut rng = Rng::from_keys(&[11]);
         for _ in 0..2000 {
             let (x, y) = (rng.uniform(-0.1..1.0), rng.uniform(-0.1..1.0));
@@ -429,7 +439,7 @@ mod tests {
         let mut sizes = DefaultBoxSizes::default();
         sizes.maps[5].clear();
         assert!(sizes.validate().is_err());
-        for count in [0, 1, 7] {
+        for count in [0, 1, 8] {
             let mut sizes = DefaultBoxSizes::default();
             sizes.maps.resize(count, vec![[0.5, 0.5].into()]);
             assert!(sizes.validate().is_err(), "{count} maps");

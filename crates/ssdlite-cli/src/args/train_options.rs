@@ -79,10 +79,22 @@ struct ModelArgs {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Detector")]
 struct DetectorHeadArgs {
+    /// The paper's SSD-lite, or a feature pyramid with one head for all maps
+    #[arg(long, value_parser = ["ssdlite", "fpn"])]
+    head: Option<String>,
+    /// Stride of the finest map, 8 or 16 pixels; 8 finds smaller objects
+    #[arg(long, value_name = "8|16", value_parser = finest)]
+    finest: Option<u32>,
     /// Default boxes: `fit` for some like the objects in DATA, `paper` for SSD's, or those
     /// of a file: a list of sizes, a run's config.toml or a model
     #[arg(long, value_name = "fit|paper|FILE", value_parser = kept_text())]
     boxes: Option<String>,
+}
+
+/// Reads the stride of the finest map.
+fn finest(text: &str) -> Result<u32, String> {
+    let stride = text.parse().ok().filter(|stride| [8, 16].contains(stride));
+    stride.ok_or_else(|| "expected 8 or 16".into())
 }
 
 #[derive(Args, Serialize)]

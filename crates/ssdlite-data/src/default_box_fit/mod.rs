@@ -14,9 +14,9 @@ mod sizes;
 
 use std::ops::RangeInclusive;
 
-use ssdlite_core::ImageSize;
 use ssdlite_core::default_boxes::{BoxSize, DefaultBoxSizes};
 use ssdlite_core::unit::MapSize;
+use ssdlite_core::{FinestMap, Head, ImageSize};
 
 use crate::augment::DetectorAugment;
 use crate::dataset::{DetectionImage, DetectionSet};
@@ -28,8 +28,11 @@ use sizes::collect_sizes;
 /// Boxes at a cell of a map of stride 16 or more: the paper's number.
 const USUAL_BOXES: usize = 6;
 
-/// Boxes at a cell of a finer map, which has more cells than all others together.
+/// Boxes at a cell of stride 8, of which there are more than of all others together.
 const FINER_BOXES: RangeInclusive<usize> = 2..=3;
+
+/// Boxes at each cell of maps that share their head, if one is of stride 8.
+const SHARED_BOXES: usize = 3;
 
 /// Sides of the least object of a map, in its strides: with its centre half a stride
 /// off in both directions, a square of side `a` has an IoU of at least 0.5 with its like
@@ -55,8 +58,8 @@ pub struct DefaultBoxFit {
     pub maps: Vec<MapSize>,
     /// How many boxes a cell of each map may have, at most six.
     pub boxes_per_cell: Vec<RangeInclusive<usize>>,
-    /// How many of the maps, the first ones, are finer than stride 16.
-    pub finer: usize,
+    /// The first of them.
+    pub finest: FinestMap,
     /// How images are changed while the network is trained.
     pub augment: DetectorAugment,
     /// Which objects it learns.
@@ -77,20 +80,23 @@ pub struct FittedBoxes {
 }
 
 impl DefaultBoxFit {
-    /// The fit for a network with so many maps finer than stride 16, for training
-    /// without augmentation and difficult objects.
+    /// The fit for a network with this head on these maps, for training without
+    /// augmentation and difficult objects.
     ///
-    /// A cell has six boxes, on finer maps two or three.
-    pub fn new(input: ImageSize, maps: &[MapSize], finer: usize) -> Self {
-        let boxes = |map| match map < finer {
-            true => FINER_BOXES,
-            false => USUAL_BOXES..=USUAL_BOXES,
+    /// A cell has six boxes, one of stride 8 two or three. Maps that share their head
+    /// have as many each.
+    pub fn new(input: ImageSize, maps: &[MapSize], head: Head, finest: FinestMap) -> Self {
+        let usual = USUAL_BOXES..=USUAL_BOXES;
+        let boxes = |map: usize| match (finest, head) {
+            (FinestMap::Stride8, Head::Fpn { .. }) => SHARED_BOXES..=SHARED_BOXES,
+            (FinestMap::Stride8, Head::Ssdlite) if map == 0 => FINER_BOXES,
+            _ => usual.clone(),
         };
         Self {
             input,
             maps: maps.to_vec(),
             boxes_per_cell: (0..maps.len()).map(boxes).collect(),
-            finer,
+            finest,
             augment: DetectorAugment::none(),
             difficult: DifficultObjects::LeaveOut,
             seed: 0,
@@ -114,7 +120,7 @@ impl DefaultBoxFit {
                 }
             }
         }
-        let paper = DefaultBoxSizes::paper(&chosen.per_cell(), self.finer);
+        let paper = DefaultBoxSizes::paper_per_cell(&chosen.per_cell(), self.finest);
         chosen.keep_up_with(&paper);
         FittedBoxes {
             sizes: chosen.in_order_of(&paper),
@@ -175,7 +181,7 @@ impl DefaultBoxFit {
         let left = count - sizes.len();
         if left > 0 {
             let per_cell = vec![left; self.maps.len()];
-            let mut paper = DefaultBoxSizes::paper(&per_cell, self.finer);
+            let mut paper = DefaultBoxSizes::paper_per_cell(&per_cell, self.finest);
             sizes.append(&mut paper.maps[map]);
         }
         sizes

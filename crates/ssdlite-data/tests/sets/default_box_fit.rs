@@ -3,7 +3,7 @@
 use ssdlite_core::default_boxes::{DefaultBoxSizes, DefaultBoxes};
 use ssdlite_core::random::Rng;
 use ssdlite_core::unit::MapSize;
-use ssdlite_core::{ClassId, ClassNames, GroundTruth, ImageSize, PixelBox};
+use ssdlite_core::{ClassId, ClassNames, FinestMap, GroundTruth, Head, ImageSize, PixelBox};
 use ssdlite_data::augment::DetectorAugment;
 use ssdlite_data::coverage::{ClassCoverage, Coverage};
 use ssdlite_data::default_box_fit::{DefaultBoxFit, FittedBoxes};
@@ -14,22 +14,21 @@ const INPUT: ImageSize = ImageSize::new(320, 256);
 
 const IMAGE: ImageSize = ImageSize::new(640, 480);
 
-/// The maps of a network with and without one of stride 8, and how many are finer than
-/// stride 16.
-fn networks() -> [(Vec<MapSize>, usize); 2] {
+/// The maps of a network without and with one of stride 8.
+fn networks() -> [(Vec<MapSize>, FinestMap); 2] {
     let maps = [(16, 20), (8, 10), (4, 5), (2, 3), (1, 2), (1, 1)];
     let maps: Vec<_> = maps
         .map(|(height, width)| MapSize::new(height, width))
         .into();
     let finer = [vec![MapSize::new(32, 40)], maps.clone()].concat();
-    [(maps, 0), (finer, 1)]
+    [(maps, FinestMap::Stride16), (finer, FinestMap::Stride8)]
 }
 
-fn fit_to(maps: &[MapSize], finer: usize) -> DefaultBoxFit {
+fn fit_to(maps: &[MapSize], finest: FinestMap) -> DefaultBoxFit {
     DefaultBoxFit {
         augment: DetectorAugment::default(),
         seed: 5,
-        ..DefaultBoxFit::new(INPUT, maps, finer)
+        ..DefaultBoxFit::new(INPUT, maps, Head::Ssdlite, finest)
     }
 }
 
@@ -73,8 +72,8 @@ fn covered(set: &DetectionSet, sizes: &DefaultBoxSizes, maps: &[MapSize]) -> Vec
 
 /// Fits boxes for both networks and checks what always holds.
 fn fitted(set: &DetectionSet) -> Vec<FittedBoxes> {
-    let fit = |(maps, finer): (Vec<MapSize>, usize)| {
-        let fit = fit_to(&maps, finer);
+    let fit = |(maps, finest): (Vec<MapSize>, FinestMap)| {
+        let fit = fit_to(&maps, finest);
         let found = fit.fit(set);
         assert_eq!(found, fit.fit(set));
         let allowed = found.sizes.per_cell().into_iter().zip(&fit.boxes_per_cell);
@@ -163,10 +162,10 @@ fn objects_of_one_size_have_a_box_of_that_size() {
         vec![object(0, [x, y, 200.0, 120.0])]
     };
     let set = set_of((0..50).map(place).collect());
-    let (maps, finer) = &networks()[0];
+    let (maps, finest) = &networks()[0];
     let fit = DefaultBoxFit {
         augment: DetectorAugment::none(),
-        ..fit_to(maps, *finer)
+        ..fit_to(maps, *finest)
     };
     let found = fit.fit(&set);
     let sizes = found.sizes.maps.iter().flatten();
@@ -198,8 +197,8 @@ fn many_objects_in_one_image_are_enough_for_a_fit() {
     let mut objects = scattered(100_000, 0.1, &mut rng);
     objects.push(object(1, [10.0, 20.0, 300.0, 280.0]));
     let set = set_of(vec![objects]);
-    let (maps, finer) = &networks()[1];
-    let found = fit_to(maps, *finer).fit(&set);
+    let (maps, finest) = &networks()[1];
+    let found = fit_to(maps, *finest).fit(&set);
     assert_eq!(found.objects, 100_001);
     let ours = covered(&set, &found.sizes, maps);
     let papers = covered(&set, &found.paper, maps);
@@ -233,4 +232,19 @@ fn coverage_counts_by_class_in_any_order() {
     );
     let none = Coverage::new(&set_of(vec![]), DifficultObjects::LeaveOut, &boxes);
     assert_eq!((none.share(), none.classes[1].share()), (None, None));
+}
+
+#[test]
+fn maps_that_share_their_head_have_as_many_boxes() {
+    let mut rng = Rng::from_keys(&[4]);
+    let set = set_of(vec![scattered(200, 0.5, &mut rng)]);
+    let head = Head::Fpn { channels: 64 };
+    for (maps, finest) in networks() {
+        let found = DefaultBoxFit::new(INPUT, &maps, head, finest).fit(&set);
+        let per_cell = found.sizes.per_cell();
+        assert!(
+            per_cell.iter().all(|&count| count == per_cell[0]),
+            "{per_cell:?}"
+        );
+    }
 }

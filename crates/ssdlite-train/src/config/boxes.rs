@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use ssdlite_core::{BoxSize, DefaultBoxSizes};
+use ssdlite_core::{BoxSize, DefaultBoxSizes, DetectorSettings, FinestMap, Head};
 use ssdlite_files::counted;
 
 use super::{absolute, wrong};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The key of a configuration that chooses default boxes.
 pub(crate) const BOXES_KEY: &str = "detector.boxes";
@@ -38,18 +38,24 @@ impl Boxes {
         }
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    /// Checks the boxes for a network with this head and finest map.
+    pub(super) fn validate(&self, head: Head, finest: FinestMap) -> Result<()> {
         match self {
             Self::File(path) if path.as_os_str().is_empty() => {
                 Err(wrong(BOXES_KEY, "`fit`, `paper` or a file", "nothing"))
             }
-            Self::Sizes(sizes) => match sizes.validate() {
-                Err(fault) => Err(crate::Error::Setting {
+            Self::Sizes(sizes) => {
+                let settings = DetectorSettings {
+                    head,
+                    finest,
+                    default_boxes: sizes.clone(),
+                    ..DetectorSettings::default()
+                };
+                settings.validate_network().map_err(|fault| Error::Setting {
                     key: BOXES_KEY,
-                    fault: fault.to_string(),
-                }),
-                Ok(()) => Ok(()),
-            },
+                    fault: format!("{fault}; `fit` makes boxes for any network"),
+                })
+            }
             _ => Ok(()),
         }
     }

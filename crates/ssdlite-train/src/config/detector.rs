@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use ssdlite_core::post_processing::MOST_BOXES;
-use ssdlite_core::{PostProcessing, Suppression};
+use ssdlite_core::{FinestMap, Head, PostProcessing, Suppression};
 use ssdlite_data::split::Split;
 
 use super::boxes::Boxes;
@@ -45,11 +45,47 @@ fn val_split() -> Split {
 }
 
 /// What a detector has on its backbone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DetectorHeadOptions {
+    /// What finds objects in the backbone's maps.
+    pub head: HeadKind,
+    /// Stride of the finest map: 8 or 16 pixels.
+    pub finest: FinestMap,
     /// The default boxes, or where they come from.
     pub boxes: Boxes,
+}
+
+impl Default for DetectorHeadOptions {
+    fn default() -> Self {
+        Self {
+            head: HeadKind::Ssdlite,
+            finest: FinestMap::Stride16,
+            boxes: Boxes::Paper,
+        }
+    }
+}
+
+/// A head by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadKind {
+    /// The paper's SSD-lite.
+    Ssdlite,
+    /// A feature pyramid with one head for all maps.
+    Fpn,
+}
+
+impl HeadKind {
+    /// The head with its usual numbers.
+    pub const fn head(self) -> Head {
+        match self {
+            Self::Ssdlite => Head::Ssdlite,
+            Self::Fpn => Head::Fpn {
+                channels: Head::USUAL_CHANNELS,
+            },
+        }
+    }
 }
 
 /// How images are changed while a detector is trained: arXiv 1512.02325,
@@ -240,7 +276,12 @@ impl DetectorConfig {
     /// [`Error::Setting`](crate::Error::Setting) for the first wrong key.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
-        self.detector.boxes.validate()?;
+        let DetectorHeadOptions {
+            head,
+            finest,
+            boxes,
+        } = &self.detector;
+        boxes.validate(head.head(), *finest)?;
         self.training.validate()?;
         self.loader.validate()?;
         for (option, value) in [
@@ -287,7 +328,12 @@ mod tests {
         config.data.train_split = Split::TrainVal;
         config.model.weights = Weights::File("a/b.pth".into());
         config.model.width = 0.75;
-        config.detector.boxes = Boxes::Sizes(DefaultBoxSizes::default());
+        config.detector.head = HeadKind::Fpn;
+        config.detector.finest = FinestMap::Stride8;
+        config.detector.boxes = Boxes::Sizes(DefaultBoxSizes::paper(
+            HeadKind::Fpn.head(),
+            FinestMap::Stride8,
+        ));
         config.training.optimizer = OptimizerKind::Sgd;
         config.training.schedule = ScheduleKind::MultiStep;
         config.training.milestones = vec![20.0, 27.5];
@@ -317,6 +363,21 @@ mod tests {
         let text = config.to_toml().unwrap();
         assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
         assert!(text.contains("boxes = [[[0.3"), "{text}");
+        // As many maps as another network has.
+        let other = text
+            .replace("finest = 16", "finest = 8")
+            .replace("ssdlite", "fpn");
+        let error = DetectorConfig::from_toml(&other).unwrap_err().to_string();
+        assert!(error.starts_with("detector.boxes: "), "{error}");
+        config.detector.finest = FinestMap::Stride8;
+        if let Boxes::Sizes(sizes) = &mut config.detector.boxes {
+            sizes.maps.truncate(2);
+        }
+        let error = config.validate().unwrap_err().to_string();
+        assert!(
+            error.contains("expected 3 to 7 maps") && error.contains("stride 8"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -345,6 +406,8 @@ mod tests {
             ("[training]\nmilestones = [3.0, 2.0]", "training.milestones"),
             ("[model]\nsize = 5", "model.size"),
             ("[model]\nwidth = 0.0", "model.width"),
+            ("[detector]\nfinest = 4", "finest"),
+            ("[detector]\nhead = \"yolo\"", "head"),
             ("[detector]\nboxes = 3", "boxes = 3"),
             ("[detector]\nboxes = \"\"", "detector.boxes"),
             ("[detector]\nboxes = []", "detector.boxes"),

@@ -26,7 +26,7 @@ pub use classifier::{
 };
 pub use detector::{
     DetectorAugmentOptions, DetectorConfig, DetectorDataOptions, DetectorEvaluationOptions,
-    DetectorHeadOptions, DetectorLossOptions,
+    DetectorHeadOptions, DetectorLossOptions, HeadKind,
 };
 pub use ignored::Ignored;
 pub use model::{ModelOptions, Weights};

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
-use ssdlite_core::{DefaultBoxSizes, ImageSize, ModelInfo, Task};
+use ssdlite_core::{DefaultBoxSizes, DetectorSettings, FinestMap, ImageSize, ModelInfo, Task};
 use ssdlite_data::DetectionSet;
 use ssdlite_data::default_box_fit::{DefaultBoxFit, FittedBoxes};
 use ssdlite_files::open_plain;
@@ -42,9 +42,9 @@ struct Section {
 /// [`Error::Setting`] for a file that holds none, or none for this network.
 pub(super) fn settle(config: &mut DetectorConfig, set: &DetectionSet) -> Result<DefaultBoxSizes> {
     let sizes = match &config.detector.boxes {
-        Boxes::Paper => return Ok(DefaultBoxSizes::default()),
+        Boxes::Paper => return Ok(paper(config)),
         Boxes::Sizes(sizes) => return Ok(sizes.clone()),
-        Boxes::Fit => fit(config, set).sizes,
+        Boxes::Fit => fit(config, config.detector.finest, set).sizes,
         Boxes::File(path) => read_boxes(path).map_err(|error| Error::Setting {
             key: BOXES_KEY,
             fault: error.to_string(),
@@ -55,16 +55,27 @@ pub(super) fn settle(config: &mut DetectorConfig, set: &DetectionSet) -> Result<
     Ok(sizes)
 }
 
-/// Boxes for a network as configured, fitted to a set.
-pub(super) fn fit(config: &DetectorConfig, set: &DetectionSet) -> FittedBoxes {
+fn paper(config: &DetectorConfig) -> DefaultBoxSizes {
+    DefaultBoxSizes::paper(config.detector.head.head(), config.detector.finest)
+}
+
+/// Boxes for the configured network with this finest map, fitted to a set.
+pub(super) fn fit(config: &DetectorConfig, finest: FinestMap, set: &DetectionSet) -> FittedBoxes {
     let side = config.model.size;
-    let info = ModelInfo::detector(config.model.mobilenet(), set.classes.clone(), side);
+    let head = config.detector.head.head();
+    let mut info = ModelInfo::detector(config.model.mobilenet(), set.classes.clone(), side);
+    info.task = Task::Detect(DetectorSettings {
+        head,
+        finest,
+        default_boxes: DefaultBoxSizes::paper(head, finest),
+        ..DetectorSettings::default()
+    });
     let maps = info.graph().feature_maps(info.input());
     let fit = DefaultBoxFit {
         augment: augment_from_config(config),
         difficult: difficult_from_config(config),
         seed: config.training.seed,
-        ..DefaultBoxFit::new(ImageSize::square(side), &maps, 0)
+        ..DefaultBoxFit::new(ImageSize::square(side), &maps, head, finest)
     };
     fit.fit(set)
 }

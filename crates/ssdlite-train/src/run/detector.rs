@@ -79,6 +79,8 @@ fn info_from_config(
     info.task = ModelTask::Detect(DetectorSettings {
         default_boxes,
         post_processing: config.evaluation.model_post_processing(),
+        head: config.detector.head.head(),
+        finest: config.detector.finest,
         ..DetectorSettings::default()
     });
     let notes = training_notes(&config.training, &config.model, set.images.len());
