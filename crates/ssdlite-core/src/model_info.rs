@@ -86,7 +86,11 @@ impl DetectorSettings {
     }
 
     /// Checks head, maps and default boxes against each other.
-    fn validate_network(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// What [`Head::validate`] and [`DefaultBoxSizes::validate`] find;
+    /// [`Error::Malformed`] for maps or boxes that the head can't have.
+    pub fn validate_network(&self) -> Result<()> {
         self.head.validate()?;
         self.default_boxes.validate()?;
         let per_cell = self.default_boxes.per_cell();

@@ -85,6 +85,10 @@ struct DetectorHeadArgs {
     /// Stride of the finest map, 8 or 16 pixels; 8 finds smaller objects
     #[arg(long, value_name = "8|16", value_parser = finest)]
     finest: Option<u32>,
+    /// Default boxes: `fit` for some like the objects in DATA, `paper` for SSD's, or those
+    /// of a file: a list of sizes, a run's config.toml or a model
+    #[arg(long, value_name = "fit|paper|FILE", value_parser = kept_text())]
+    boxes: Option<String>,
 }
 
 /// Reads the stride of the finest map.

@@ -36,6 +36,16 @@ impl Default for DetectorAugment {
 }
 
 impl DetectorAugment {
+    /// No change at all.
+    pub const fn none() -> Self {
+        Self {
+            photometric: None,
+            zoom_out: None,
+            iou_crop: None,
+            mirror: 0.0,
+        }
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors
@@ -117,12 +127,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_is_the_whole_image() {
-        let nothing = DetectorAugment {
-            photometric: None,
-            zoom_out: None,
-            iou_crop: None,
-            mirror: 0.0,
-        };
+        let nothing = DetectorAugment::none();
         let image = ImageSize::new(31, 17);
         let mut rng = Rng::from_keys(&[0]);
         assert_eq!(nothing.draw_view(image, &[], &mut rng), View::whole(image));

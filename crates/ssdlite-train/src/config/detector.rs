@@ -8,6 +8,7 @@ use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::{BoxCoder, FinestMap, Head, PostProcessing, Scores, Suppression};
 use ssdlite_data::split::Split;
 
+use super::boxes::Boxes;
 use super::model::ModelOptions;
 use super::training::{LoaderOptions, TrainingOptions};
 use super::{
@@ -53,6 +54,8 @@ pub struct DetectorHeadOptions {
     pub head: HeadKind,
     /// Stride of the finest map: 8 or 16 pixels.
     pub finest: FinestMap,
+    /// The default boxes, or where they come from.
+    pub boxes: Boxes,
 }
 
 impl Default for DetectorHeadOptions {
@@ -60,6 +63,7 @@ impl Default for DetectorHeadOptions {
         Self {
             head: HeadKind::Ssdlite,
             finest: FinestMap::Stride16,
+            boxes: Boxes::Paper,
         }
     }
 }
@@ -306,6 +310,7 @@ impl DetectorConfig {
     pub fn with_absolute_paths(mut self) -> Result<Self> {
         self.data.path = absolute(&self.data.path)?;
         self.model.weights = self.model.weights.absolute()?;
+        self.detector.boxes = self.detector.boxes.absolute()?;
         Ok(self)
     }
 
@@ -323,6 +328,12 @@ impl DetectorConfig {
     /// [`Error::Setting`](crate::Error::Setting) for the first wrong key.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
+        let DetectorHeadOptions {
+            head,
+            finest,
+            boxes,
+        } = &self.detector;
+        boxes.validate(head.head(), *finest)?;
         self.training.validate()?;
         self.loader.validate()?;
         for (option, value) in [
@@ -349,6 +360,8 @@ impl DetectorConfig {
 
 #[cfg(test)]
 mod tests {
+    use ssdlite_core::DefaultBoxSizes;
+
     use super::*;
     use crate::config::{Freeze, OptimizerKind, ScheduleKind, Weights};
 
@@ -369,6 +382,10 @@ mod tests {
         config.model.width = 0.75;
         config.detector.head = HeadKind::Fpn;
         config.detector.finest = FinestMap::Stride8;
+        config.detector.boxes = Boxes::Sizes(DefaultBoxSizes::paper(
+            HeadKind::Fpn.head(),
+            FinestMap::Stride8,
+        ));
         config.training.optimizer = OptimizerKind::Sgd;
         config.training.schedule = ScheduleKind::MultiStep;
         config.training.milestones = vec![20.0, 27.5];
@@ -380,6 +397,39 @@ mod tests {
         config.evaluation.every = 7;
         let text = config.to_toml().unwrap();
         assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn boxes_come_back_as_the_numbers_that_they_are() {
+        for boxes in ["\"fit\"", "\"paper\"", "\"other/boxes.toml\""] {
+            let text = format!("[data]\npath = \"photos\"\n[detector]\nboxes = {boxes}\n");
+            let config = DetectorConfig::from_toml(&text).unwrap();
+            let written = config.to_toml().unwrap();
+            assert!(written.contains(&format!("boxes = {boxes}\n")), "{written}");
+        }
+        let mut config = DetectorConfig::new("photos");
+        let mut sizes = DefaultBoxSizes::default();
+        sizes.maps[0][0].width = 0.1 + 0.2;
+        sizes.maps[1][3].height = 1.0;
+        config.detector.boxes = Boxes::Sizes(sizes);
+        let text = config.to_toml().unwrap();
+        assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+        assert!(text.contains("boxes = [[[0.3"), "{text}");
+        // As many maps as another network has.
+        let other = text
+            .replace("finest = 16", "finest = 8")
+            .replace("ssdlite", "fpn");
+        let error = DetectorConfig::from_toml(&other).unwrap_err().to_string();
+        assert!(error.starts_with("detector.boxes: "), "{error}");
+        config.detector.finest = FinestMap::Stride8;
+        if let Boxes::Sizes(sizes) = &mut config.detector.boxes {
+            sizes.maps.truncate(2);
+        }
+        let error = config.validate().unwrap_err().to_string();
+        assert!(
+            error.contains("expected 3 to 7 maps") && error.contains("stride 8"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -410,6 +460,13 @@ mod tests {
             ("[model]\nwidth = 0.0", "model.width"),
             ("[detector]\nfinest = 4", "finest"),
             ("[detector]\nhead = \"yolo\"", "head"),
+            ("[detector]\nboxes = 3", "boxes = 3"),
+            ("[detector]\nboxes = \"\"", "detector.boxes"),
+            ("[detector]\nboxes = []", "detector.boxes"),
+            (
+                "[detector]\nboxes = [[[0.1, nan]], [[1, 1]]]",
+                "detector.boxes",
+            ),
             ("[augment]\nmirror = 1.5", "augment.mirror"),
             ("[evaluation]\nnms = 2.0", "evaluation.nms"),
             ("[evaluation]\nscore = nan", "evaluation.score"),

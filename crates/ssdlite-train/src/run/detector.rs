@@ -26,7 +26,7 @@ use super::session::{Outcome, Session, Start};
 use super::task::{Task, cache_bytes, evaluation_options, loader_options, training_notes, watched};
 use super::trainer::{Plan, train};
 use super::unmatched::tell_unmatched;
-use super::{RunData, Validation, charts, images};
+use super::{RunData, Validation, boxes, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};
 use crate::step::loss::MultiboxLoss;
@@ -53,7 +53,8 @@ pub fn train_detector(
     {
         run.observer.warning(&note);
     }
-    let task = DetectorTask::new(config, data)?;
+    let default_boxes = boxes::settle(config, &data.training)?;
+    let task = DetectorTask::new(config, default_boxes, data)?;
     tell_unmatched(&task.set, &task.targets.default_boxes, run.observer);
     let plan = Plan {
         training: &config.training,
@@ -65,7 +66,11 @@ pub fn train_detector(
     train(&task, plan, start, run)
 }
 
-fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
+fn info_from_config(
+    config: &DetectorConfig,
+    default_boxes: DefaultBoxSizes,
+    set: &DetectionSet,
+) -> ModelInfo {
     let mut info = ModelInfo::detector(
         config.model.mobilenet(),
         set.classes.clone(),
@@ -73,10 +78,10 @@ fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
     );
     info.task = ModelTask::Detect(DetectorSettings {
         scores: config.loss.classification_loss.scores(),
+        default_boxes,
         post_processing: config.evaluation.model_post_processing(),
         head: config.detector.head.head(),
         finest: config.detector.finest,
-        default_boxes: DefaultBoxSizes::paper(config.detector.head.head(), config.detector.finest),
         ..DetectorSettings::default()
     });
     let notes = training_notes(&config.training, &config.model, set.images.len());
@@ -87,7 +92,16 @@ fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
     info
 }
 
-fn augment_from_config(config: &DetectorConfig) -> DetectorAugment {
+/// Which objects the run learns.
+pub(super) const fn difficult_from_config(config: &DetectorConfig) -> DifficultObjects {
+    match config.data.train_difficult {
+        true => DifficultObjects::Train,
+        false => DifficultObjects::LeaveOut,
+    }
+}
+
+/// How the run changes images.
+pub(super) fn augment_from_config(config: &DetectorConfig) -> DetectorAugment {
     let options = &config.augment;
     DetectorAugment {
         photometric: (options.photometric > 0.0).then(|| PhotometricDistort {
@@ -116,19 +130,19 @@ struct DetectorTask {
 }
 
 impl DetectorTask {
-    fn new(config: &DetectorConfig, data: &RunData<DetectionSet>) -> Result<Self> {
-        let info = info_from_config(config, &data.training);
+    fn new(
+        config: &DetectorConfig,
+        default_boxes: DefaultBoxSizes,
+        data: &RunData<DetectionSet>,
+    ) -> Result<Self> {
+        let info = info_from_config(config, default_boxes, &data.training);
         let wrong_task = || Error::InvalidRequest("expected a detector".into());
         let coder = BoxCoder::default();
         let targets = TargetEncoder {
             default_boxes: info.default_boxes().ok_or_else(wrong_task)?,
             coder,
             assignment: config.loss.assignment,
-            difficult: if config.data.train_difficult {
-                DifficultObjects::Train
-            } else {
-                DifficultObjects::LeaveOut
-            },
+            difficult: difficult_from_config(config),
         };
         let recipe = DetectionRecipe {
             set: Arc::clone(&data.training),

@@ -1,5 +1,6 @@
 //! A whole run: read the data, make or load the network, train, evaluate, save.
 
+mod boxes;
 mod charts;
 mod checkpoint;
 mod classifier;
