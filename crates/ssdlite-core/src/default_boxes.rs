@@ -195,6 +195,25 @@ fn sizes_from_scales(scales: &[f32]) -> Vec<Vec<BoxSize>> {
 pub struct DefaultBoxes {
     centers: Vec<CenterBox<Fractions>>,
     corners: Vec<FractionBox>,
+    maps: Vec<BoxMap>,
+}
+
+/// The default boxes of one feature map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoxMap {
+    /// The index of the first of them.
+    pub first: usize,
+    /// The map's cells.
+    pub size: MapSize,
+    /// The boxes at each cell.
+    pub boxes: Vec<BoxSize>,
+}
+
+impl BoxMap {
+    /// The index of the first box at a cell.
+    pub fn index(&self, row: usize, column: usize) -> usize {
+        self.first + (row * self.size.width + column) * self.boxes.len()
+    }
 }
 
 impl DefaultBoxes {
@@ -203,7 +222,13 @@ impl DefaultBoxes {
     /// Corners may lie outside the image, as in torchvision.
     pub fn new(sizes: &DefaultBoxSizes, maps: &[MapSize]) -> Self {
         let mut centers = Vec::new();
+        let mut grids = Vec::new();
         for (map, sizes) in maps.iter().zip(&sizes.maps) {
+            grids.push(BoxMap {
+                first: centers.len(),
+                size: *map,
+                boxes: sizes.clone(),
+            });
             for row in 0..map.height {
                 let cy = (row as f32 + 0.5) / map.height as f32;
                 for column in 0..map.width {
@@ -214,7 +239,11 @@ impl DefaultBoxes {
             }
         }
         let corners = centers.iter().map(|b| b.to_corners()).collect();
-        Self { centers, corners }
+        Self {
+            centers,
+            corners,
+            maps: grids,
+        }
     }
 
     /// The number of boxes.
@@ -235,6 +264,11 @@ impl DefaultBoxes {
     /// The boxes by their corners.
     pub fn corners(&self) -> &[CornerBox<Fractions>] {
         &self.corners
+    }
+
+    /// The boxes by the map that they belong to.
+    pub fn maps(&self) -> &[BoxMap] {
+        &self.maps
     }
 }
 
