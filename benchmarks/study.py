@@ -3,7 +3,7 @@
 
     cargo build --release -p ssdlite-cli
     cargo build --release -p ssdlite-infer --example photo
-    python3 benchmarks/study.py STUDY --data bccd=BCCD,trainval --rows paper fit --seeds 0 1 2
+    python3 benchmarks/study.py STUDY --data bccd=BCCD,trainval --rows paper 'fpn*' --seeds 0 1 2
     python3 benchmarks/study.py STUDY --table
 
 A row is a name for options of `ssdlite train` (ROWS, or --row NAME=OPTIONS), a data
@@ -72,6 +72,7 @@ ROWS = {
     "recipe-lr-4e-3": "--lr 0.004",
     "recipe-multi-step": "--schedule multi-step",
     "recipe-warm-up-0.03": "--warmup 0.03",
+    "recipe-warm-up-0.3": "--warmup 0.3",
     "recipe-no-average": "--ema 0",
     "recipe-smoothing-0.1": "--label-smoothing 0.1",
     "recipe-no-iou-crop": "--iou-crop false",
@@ -290,8 +291,12 @@ def time_rows(study: Study, sets: list[Data], rows: dict[str, str], arguments) -
         models = {}
         for row in rows:
             seeds = [seed for seed in arguments.seeds if study.result(data.name, row, seed)]
-            if seeds:
-                models[row] = study.run_folder(data.name, row, seeds[0]) / data.model_file
+            folders = (study.run_folder(data.name, row, seed) for seed in seeds)
+            # A run may have been removed since its result was written.
+            files = [folder / data.model_file for folder in folders]
+            files = [file for file in files if file.is_file()]
+            if files:
+                models[row] = files[0]
         found = {row: [] for row in models}
         settings = [f"threads={arguments.threads}", f"runs={TIMED_RUNS}"]
         for _ in range(arguments.rounds):
