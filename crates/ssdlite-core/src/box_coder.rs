@@ -10,7 +10,7 @@ use crate::geometry::{CenterBox, CornerBox, Space};
 
 /// The largest growth that decoding allows, `ln(1000 / 16)`: torchvision's
 /// `bbox_xform_clip`, which keeps `exp` from overflowing.
-const MAX_LOG_GROWTH: f32 = 4.135_166_6;
+pub const MAX_LOG_GROWTH: f32 = 4.135_166_6;
 
 /// Turns boxes into regression targets and back.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

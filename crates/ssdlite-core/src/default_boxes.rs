@@ -247,10 +247,27 @@ fn sizes_of_map(pair: &[f32], count: usize) -> Vec<BoxSize> {
 /// outputs: map by map, row by row, cell by cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DefaultBoxes {
-    sizes: DefaultBoxSizes,
-    maps: Vec<MapSize>,
     centers: Vec<CenterBox<Fractions>>,
     corners: Vec<FractionBox>,
+    maps: Vec<BoxMap>,
+}
+
+/// The default boxes of one feature map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoxMap {
+    /// The index of the first of them.
+    pub first: usize,
+    /// The map's cells.
+    pub size: MapSize,
+    /// The boxes at each cell.
+    pub boxes: Vec<BoxSize>,
+}
+
+impl BoxMap {
+    /// The index of the first box at a cell.
+    pub fn index(&self, row: usize, column: usize) -> usize {
+        self.first + (row * self.size.width + column) * self.boxes.len()
+    }
 }
 
 impl DefaultBoxes {
@@ -259,7 +276,13 @@ impl DefaultBoxes {
     /// Corners may lie outside the image, as in torchvision.
     pub fn new(sizes: &DefaultBoxSizes, maps: &[MapSize]) -> Self {
         let mut centers = Vec::new();
+        let mut grids = Vec::new();
         for (map, sizes) in maps.iter().zip(&sizes.maps) {
+            grids.push(BoxMap {
+                first: centers.len(),
+                size: *map,
+                boxes: sizes.clone(),
+            });
             for row in 0..map.height {
                 for column in 0..map.width {
                     let sizes = sizes.iter();
@@ -269,10 +292,9 @@ impl DefaultBoxes {
         }
         let corners = centers.iter().map(|b| b.to_corners()).collect();
         Self {
-            sizes: sizes.clone(),
-            maps: maps.to_vec(),
             centers,
             corners,
+            maps: grids,
         }
     }
 
@@ -282,9 +304,8 @@ impl DefaultBoxes {
     /// the cell that its centre is in: along each axis, what two boxes share falls with
     /// the distance of their centres, and their IoU rises with what they share.
     pub fn best_iou(&self, object: &FractionBox) -> f32 {
-        let maps = self.maps.iter().zip(&self.sizes.maps);
-        maps.map(|(&map, sizes)| best_iou_on_map(map, sizes, object))
-            .fold(0.0, f32::max)
+        let on_maps = (self.maps.iter()).map(|map| best_iou_on_map(map.size, &map.boxes, object));
+        on_maps.fold(0.0, f32::max)
     }
 
     /// The number of boxes.
@@ -305,6 +326,11 @@ impl DefaultBoxes {
     /// The boxes by their corners.
     pub fn corners(&self) -> &[CornerBox<Fractions>] {
         &self.corners
+    }
+
+    /// The boxes by the map that they belong to.
+    pub fn maps(&self) -> &[BoxMap] {
+        &self.maps
     }
 }
 

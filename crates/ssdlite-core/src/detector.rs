@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Operation, Output, OutputKind, Part};
 use crate::mobilenet::{KeyScheme, MobileNetV3, Tap};
+use crate::scores::Scores;
 use crate::unit::{Activation, Conv};
 
 /// Output channels of the extra blocks at width 1.
@@ -205,7 +206,7 @@ impl MobileNetV3 {
             head: Head::Ssdlite,
             finest: FinestMap::Stride16,
             boxes_per_cell: boxes_per_cell.to_vec(),
-            logits: classes + 1,
+            logits: Scores::Softmax.logits(classes),
         })
     }
 

@@ -17,6 +17,7 @@ use crate::inventory::TensorSpec;
 use crate::mobilenet::MobileNetV3;
 use crate::post_processing::PostProcessing;
 use crate::preprocessing::{Fit, Preprocessing};
+use crate::scores::Scores;
 use crate::unit::MapSize;
 
 /// Key of the JSON in a safetensors file's metadata.
@@ -66,6 +67,9 @@ pub struct DetectorSettings {
     pub default_boxes: DefaultBoxSizes,
     /// How regressions describe boxes.
     pub box_coder: BoxCoder,
+    /// How scores follow from class logits; softmax where a file doesn't say.
+    #[serde(default)]
+    pub scores: Scores,
     /// Which boxes become detections unless asked otherwise.
     pub post_processing: PostProcessing,
 }
@@ -228,7 +232,10 @@ impl ModelInfo {
         let classes = self.classes.len();
         match &self.task {
             Task::Classify => self.backbone.classifier(classes),
-            Task::Detect(settings) => self.backbone.detector_with(&settings.network(classes + 1)),
+            Task::Detect(settings) => {
+                let logits = settings.scores.logits(classes);
+                self.backbone.detector_with(&settings.network(logits))
+            }
         }
     }
 
@@ -283,6 +290,26 @@ mod tests {
             .replacen(&boxes, scales, 1);
         assert!(old.contains(scales));
         assert_eq!(ModelInfo::from_json(&old).unwrap(), info());
+    }
+
+    #[test]
+    fn scores_are_kept_and_softmax_where_a_file_is_silent() {
+        let mut sigmoid = info();
+        let Task::Detect(settings) = &mut sigmoid.task else {
+            panic!("expected a detector");
+        };
+        settings.scores = Scores::Sigmoid;
+        let json = sigmoid.to_json().unwrap();
+        assert_eq!(ModelInfo::from_json(&json).unwrap(), sigmoid);
+        let silent = json.replacen("\"scores\":\"sigmoid\",", "", 1);
+        assert_ne!(silent, json);
+        assert_eq!(ModelInfo::from_json(&silent).unwrap(), info());
+        let logits = |info: &ModelInfo| {
+            let graph = info.graph();
+            let (_, output) = graph.outputs().next().unwrap();
+            output.numbers
+        };
+        assert_eq!((logits(&sigmoid), logits(&info())), (2, 3));
     }
 
     #[test]

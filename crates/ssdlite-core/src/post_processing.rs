@@ -10,6 +10,7 @@ use crate::detector::BOX_NUMBERS;
 use crate::error::{Error, Result};
 use crate::geometry::{Fractions, ImageSize};
 use crate::nms::{Scored, nms, soft_nms};
+use crate::scores::Scores;
 
 /// The most candidates a class and detections an image. Suppression compares
 /// candidates with each other, so that their number counts squared.
@@ -117,15 +118,17 @@ impl PostProcessing {
 /// A detector's raw outputs for one image.
 #[derive(Clone, Copy, Debug)]
 pub struct RawOutputs<'a> {
-    /// `[default boxes, outputs per box]`, row-major; output 0 is background.
+    /// `[default boxes, logits a box]`, row-major.
     pub logits: &'a [f32],
+    /// What the logits say.
+    pub scores: Scores,
     /// `[default boxes, 4]`, row-major: `dx, dy, dw, dh` of the box coder.
     pub regressions: &'a [f32],
 }
 
 /// The detections in one image, best first.
 ///
-/// Scores are the softmax over the classes with background. Boxes are clipped
+/// Boxes are clipped
 /// to the image and given in pixels of `image`; those that lie outside are
 /// dropped.
 ///
@@ -140,8 +143,8 @@ pub fn detections_from_outputs(
     image: ImageSize,
 ) -> Result<Vec<Detection>> {
     let boxes = default_boxes.len();
-    let outputs_per_box = outputs_per_box(outputs, boxes)?;
-    let mut candidates = candidates_by_class(outputs, outputs_per_box, settings)?;
+    let width = logits_per_box(outputs, boxes)?;
+    let mut candidates = candidates_by_class(outputs, width, settings)?;
     let mut detections = Vec::new();
     for (class, candidates) in candidates.iter_mut().enumerate() {
         keep_best(candidates, settings.candidates_per_class);
@@ -192,9 +195,9 @@ struct Candidate {
     index: u32,
 }
 
-fn outputs_per_box(outputs: RawOutputs<'_>, boxes: usize) -> Result<usize> {
+fn logits_per_box(outputs: RawOutputs<'_>, boxes: usize) -> Result<usize> {
     let per_box = outputs.logits.len().checked_div(boxes).unwrap_or(0);
-    let fits = per_box >= 2
+    let fits = per_box > outputs.scores.background_logits()
         && per_box * boxes == outputs.logits.len()
         && outputs.regressions.len() == boxes * BOX_NUMBERS;
     if fits {
@@ -210,21 +213,58 @@ fn outputs_per_box(outputs: RawOutputs<'_>, boxes: usize) -> Result<usize> {
 
 /// The boxes of each class whose score reaches the threshold, of more than
 /// twice the candidates that compete only the best.
+struct Candidates {
+    by_class: Vec<Vec<Candidate>>,
+    threshold: f32,
+    /// The most of a class that compete.
+    most: usize,
+}
+
+impl Candidates {
+    fn offer(&mut self, class: usize, score: f32, index: usize) {
+        if score < self.threshold {
+            return;
+        }
+        let candidates = &mut self.by_class[class];
+        let index = index as u32;
+        candidates.push(Candidate { score, index });
+        if candidates.len() >= self.most.saturating_mul(2) {
+            keep_best(candidates, self.most);
+        }
+    }
+}
+
 fn candidates_by_class(
     outputs: RawOutputs<'_>,
-    outputs_per_box: usize,
+    width: usize,
     settings: &PostProcessing,
 ) -> Result<Vec<Vec<Candidate>>> {
-    let mut by_class = vec![Vec::new(); outputs_per_box - 1];
-    let most_held = settings.candidates_per_class.saturating_mul(2);
-    let threshold = settings.score_threshold;
-    // softmax_c <= e^c / (e^c + e^background), so a class can only reach the
-    // threshold t where its logit leads the background's by ln(t / (1 - t)).
-    let least_lead = (threshold / (1.0 - threshold)).ln() - LEAD_MARGIN;
     if outputs.regressions.iter().any(|number| !number.is_finite()) {
         return Err(not_finite("box regressions"));
     }
-    for (index, row) in outputs.logits.chunks_exact(outputs_per_box).enumerate() {
+    let mut candidates = Candidates {
+        by_class: vec![Vec::new(); width - outputs.scores.background_logits()],
+        threshold: settings.score_threshold,
+        most: settings.candidates_per_class,
+    };
+    match outputs.scores {
+        Scores::Softmax => offer_softmax(outputs.logits, width, &mut candidates)?,
+        Scores::Sigmoid => offer_sigmoid(outputs.logits, width, &mut candidates)?,
+    }
+    Ok(candidates.by_class)
+}
+
+/// The least logit of a sigmoid that reaches the threshold, or the least lead
+/// over one other logit of a softmax.
+fn logit_from_score(score: f32) -> f32 {
+    (score / (1.0 - score)).ln()
+}
+
+fn offer_softmax(logits: &[f32], width: usize, candidates: &mut Candidates) -> Result<()> {
+    // softmax_c <= e^c / (e^c + e^background), so a class can only reach the
+    // threshold t where its logit leads the background's by ln(t / (1 - t)).
+    let least_lead = logit_from_score(candidates.threshold) - LEAD_MARGIN;
+    for (index, row) in logits.chunks_exact(width).enumerate() {
         let mut highest = f32::NEG_INFINITY;
         let mut finite = row[0].is_finite();
         for &logit in &row[1..] {
@@ -239,21 +279,29 @@ fn candidates_by_class(
         }
         let largest = highest.max(row[0]);
         let sum: f32 = row.iter().map(|logit| (logit - largest).exp()).sum();
-        for (candidates, logit) in by_class.iter_mut().zip(&row[1..]) {
-            let score = (logit - largest).exp() / sum;
-            if score >= threshold {
-                let index = index as u32;
-                candidates.push(Candidate { score, index });
-                if candidates.len() >= most_held {
-                    keep_best(candidates, settings.candidates_per_class);
-                }
+        for (class, logit) in row[1..].iter().enumerate() {
+            candidates.offer(class, (logit - largest).exp() / sum, index);
+        }
+    }
+    Ok(())
+}
+
+fn offer_sigmoid(logits: &[f32], width: usize, candidates: &mut Candidates) -> Result<()> {
+    let least = logit_from_score(candidates.threshold) - LEAD_MARGIN;
+    for (index, row) in logits.chunks_exact(width).enumerate() {
+        if row.iter().any(|logit| !logit.is_finite()) {
+            return Err(not_finite("class logits"));
+        }
+        for (class, &logit) in row.iter().enumerate() {
+            if logit >= least {
+                candidates.offer(class, 1.0 / (1.0 + (-logit).exp()), index);
             }
         }
     }
-    Ok(by_class)
+    Ok(())
 }
 
-/// Keeps the filter by lead from losing a class to rounding.
+/// Keeps the filters by logits from losing a class to rounding.
 const LEAD_MARGIN: f32 = 1e-3;
 
 fn not_finite(what: &str) -> Error {
@@ -286,10 +334,19 @@ mod tests {
     }
 
     fn run(logits: &[f32], settings: &PostProcessing) -> Result<Vec<Detection>> {
+        run_scores(logits, Scores::Softmax, settings)
+    }
+
+    fn run_scores(
+        logits: &[f32],
+        scores: Scores,
+        settings: &PostProcessing,
+    ) -> Result<Vec<Detection>> {
         let boxes = default_boxes();
         let regressions = vec![0.0; boxes.len() * BOX_NUMBERS];
         let outputs = RawOutputs {
             logits,
+            scores,
             regressions: &regressions,
         };
         detections_from_outputs(outputs, &boxes, &BoxCoder::default(), settings, IMAGE)
@@ -416,6 +473,49 @@ mod tests {
                 logits[position] = bad;
                 assert!(run(&logits, &settings).is_err());
             }
+        }
+    }
+
+    /// Against a background of 0, two classes of which one is out of the question
+    /// have the same softmax as sigmoid.
+    #[test]
+    fn a_sigmoid_is_the_softmax_against_a_background_of_zero() {
+        let rows = default_boxes().len();
+        let logit = |row: usize| (row * 7 % 13) as f32 / 4.0 - 2.0;
+        let sigmoid: Vec<f32> = (0..rows).flat_map(|row| [logit(row), -100.0]).collect();
+        let softmax: Vec<f32> = (0..rows)
+            .flat_map(|row| [0.0, logit(row), -100.0])
+            .collect();
+        for score_threshold in [0.1, 0.3, 0.6] {
+            let settings = PostProcessing {
+                score_threshold,
+                ..PostProcessing::default()
+            };
+            let expected = run(&softmax, &settings).unwrap();
+            let found = run_scores(&sigmoid, Scores::Sigmoid, &settings).unwrap();
+            assert!(!expected.is_empty());
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!((found.class, found.bbox), (expected.class, expected.bbox));
+                assert!((found.score - expected.score).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn one_class_needs_one_sigmoid_and_every_number_finite() {
+        let rows = default_boxes().len();
+        let settings = PostProcessing::default();
+        let mut logits = vec![-9.0; rows];
+        logits[7] = 3.0;
+        let found = run_scores(&logits, Scores::Sigmoid, &settings).unwrap();
+        assert_eq!(found.len(), 1);
+        assert!((found[0].score - 0.952_574).abs() < 1e-5);
+        assert!(run(&logits, &settings).is_err());
+        assert!(run_scores(&[], Scores::Sigmoid, &settings).is_err());
+        for bad in [f32::NAN, f32::NEG_INFINITY] {
+            logits[5] = bad;
+            assert!(run_scores(&logits, Scores::Sigmoid, &settings).is_err());
         }
     }
 

@@ -8,8 +8,9 @@ mod miniature;
 use std::num::NonZeroUsize;
 
 use burn::tensor::Device;
-use ssdlite_core::{Graph, MapSize, MobileNetV3, OutputKind, Part, Variant};
-use ssdlite_train::step::loss::{CrossEntropy, MultiboxLoss};
+use ssdlite_core::geometry::Fractions;
+use ssdlite_core::{CenterBox, Graph, MapSize, MobileNetV3, OutputKind, Part, Variant};
+use ssdlite_train::step::loss::{ClassificationLoss, CrossEntropy, HardNegatives, MultiboxLoss};
 use ssdlite_train::step::{
     Batch, Cpu, Losses, Objective, OnCpu, StepOptions, StepTensors, Targets, TensorLayout,
     TrainingDevice, TrainingStep, random_values,
@@ -61,6 +62,7 @@ struct Example {
     pixels: Vec<f32>,
     labels: Vec<i32>,
     regressions: Vec<f32>,
+    default_boxes: Vec<CenterBox<Fractions>>,
 }
 
 impl Example {
@@ -97,7 +99,10 @@ impl Example {
         let class = |index: usize| index % CLASSES;
         let objective = if detector {
             Objective::Multibox(MultiboxLoss {
-                negative_ratio: 1e6,
+                classification: ClassificationLoss::Softmax(HardNegatives {
+                    negative_ratio: 1e6,
+                    ..HardNegatives::default()
+                }),
                 ..MultiboxLoss::default()
             })
         } else {
@@ -112,6 +117,7 @@ impl Example {
                 .map(|index| if detector { label(index) } else { class(index) } as i32)
                 .collect(),
             regressions: wave(images * numbers(OutputKind::Regressions) * 4),
+            default_boxes: vec![CenterBox::new(0.5, 0.5, 0.2, 0.3); rows / images],
             options: StepOptions {
                 images: IMAGES,
                 input,
@@ -139,6 +145,7 @@ impl Example {
             Objective::Multibox(_) => Targets::Boxes {
                 labels: &self.labels,
                 regressions: &self.regressions,
+                default_boxes: &self.default_boxes,
             },
         };
         Batch {

@@ -1,7 +1,9 @@
 //! Finding objects.
 
 use ssdlite_core::post_processing::{RawOutputs, detections_from_outputs};
-use ssdlite_core::{BoxCoder, DefaultBoxes, Detection, ImageSize, ModelInfo, PostProcessing, Task};
+use ssdlite_core::{
+    BoxCoder, DefaultBoxes, Detection, ImageSize, ModelInfo, PostProcessing, Scores, Task,
+};
 use ssdlite_image::RgbImage;
 use ssdlite_model::{Error, Result};
 
@@ -17,13 +19,15 @@ pub type Detector = Model<Detect>;
 pub struct Detect {
     default_boxes: DefaultBoxes,
     coder: BoxCoder,
+    scores: Scores,
     post_processing: PostProcessing,
 }
 
 /// What the network says about one image, before boxes are made of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectorOutputs {
-    /// `[default boxes, classes + 1]`, row-major; output 0 is background.
+    /// `[default boxes, logits a box]`, row-major: of the background, if the model's
+    /// scores have one, then of the classes.
     pub logits: Vec<f32>,
     /// `[default boxes, 4]`, row-major: `dx, dy, dw, dh` of the box coder.
     pub regressions: Vec<f32>,
@@ -44,6 +48,7 @@ impl ModelTask for Detect {
         let task = Self {
             default_boxes,
             coder: settings.box_coder,
+            scores: settings.scores,
             post_processing,
         };
         Ok((task, options.run))
@@ -73,6 +78,7 @@ impl Detector {
         self.engine.run(image, |outputs| {
             let outputs = RawOutputs {
                 logits: &outputs.logits,
+                scores: self.task.scores,
                 regressions: &outputs.regressions,
             };
             self.detections(outputs, settings, image.size())
@@ -92,6 +98,7 @@ impl Detector {
         self.engine.run(image, |outputs| {
             let outputs = RawOutputs {
                 logits: &outputs.logits,
+                scores: self.task.scores,
                 regressions: &outputs.regressions,
             };
             let settings = &self.task.post_processing;
@@ -147,6 +154,7 @@ impl Detector {
     ) -> Result<Vec<Detection>> {
         let outputs = RawOutputs {
             logits: &outputs.logits,
+            scores: self.task.scores,
             regressions: &outputs.regressions,
         };
         self.detections(outputs, &self.task.post_processing, image)

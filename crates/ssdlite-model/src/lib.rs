@@ -22,7 +22,7 @@ pub use error::{Error, Result};
 pub use model_file::{MAX_MODEL_BYTES, ModelFile};
 pub use state_dict::{LoadReport, StateDict, StateTensor, Values};
 pub use transfer::{
-    class_head_keys, detector_state_from_classifier, head_rows_by_class, output_count,
+    HeadClasses, class_head_keys, detector_state_from_classifier, head_rows_by_class, output_count,
 };
 #[cfg(feature = "pytorch")]
 pub use weights::{Weights, WeightsKind, read_weights};

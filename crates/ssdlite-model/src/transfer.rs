@@ -1,6 +1,6 @@
 //! Making one network's weights of another's.
 
-use ssdlite_core::{ClassNames, Graph, OutputKind, Part, TensorSpec};
+use ssdlite_core::{Graph, OutputKind, Part, Scores, TensorSpec};
 
 use crate::state_dict::{StateDict, StateTensor, Values};
 
@@ -29,34 +29,72 @@ pub fn detector_state_from_classifier(
         .collect()
 }
 
+/// What a detector's class logits stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadClasses<'a> {
+    /// The names of all classes without the background. They are no
+    /// [`ClassNames`](ssdlite_core::ClassNames), as files of others repeat names for
+    /// classes that don't occur; of such the first counts.
+    pub names: &'a [&'a str],
+    /// How scores follow from the logits.
+    pub scores: Scores,
+}
+
+impl HeadClasses<'_> {
+    fn logits(&self) -> usize {
+        self.scores.logits(self.names.len())
+    }
+}
+
 /// The classification heads of a detector whose classes are `to`, filled row by
 /// row from one whose classes are `from`: the background and every class of the
 /// same name take over their row, the others keep what `initial` has.
 ///
-/// `from` lists the names of all output classes without the background. It is
-/// no [`ClassNames`], as files of others repeat names for classes that don't
-/// occur; of such the first counts.
+/// A sigmoid's logit is the lead that a class's logit has over the background's in a
+/// softmax: where scores change, the background's row is subtracted from those of the
+/// classes, or is 0. So a class alone against the background keeps its score.
 ///
 /// Returns the heads' tensors, for [`StateDict::insert`] into what is loaded
 /// then. Heads that don't have the shape that `from` asks for are left out.
 pub fn head_rows_by_class(
     source: &StateDict,
-    from: &[&str],
+    from: HeadClasses<'_>,
     initial: &StateDict,
-    to: &ClassNames,
+    to: HeadClasses<'_>,
     network: &Graph,
 ) -> StateDict {
-    let rows: Vec<Option<usize>> = std::iter::once(Some(0))
-        .chain(to.iter().map(|name| {
-            let index = from.iter().position(|&known| known == name)?;
-            Some(index + 1)
-        }))
-        .collect();
+    let background = match (from.scores, to.scores) {
+        (_, Scores::Sigmoid) => None,
+        (Scores::Softmax, Scores::Softmax) => Some(Row::Same(0)),
+        (Scores::Sigmoid, Scores::Softmax) => Some(Row::Zero),
+    };
+    let first = from.scores.background_logits();
+    let classes = to.names.iter().map(|name| {
+        let index = from.names.iter().position(|known| known == name);
+        match (index, from.scores == to.scores || first == 0) {
+            (None, _) => Row::Initial,
+            (Some(index), true) => Row::Same(index + first),
+            (Some(index), false) => Row::LeadOverFirst(index + first),
+        }
+    });
+    let rows: Vec<Row> = background.into_iter().chain(classes).collect();
     let tensors = class_head_keys(network).into_iter().filter_map(|key| {
-        let tensor = merge_rows(source.get(&key)?, from.len() + 1, initial.get(&key)?, &rows)?;
+        let tensor = merge_rows(source.get(&key)?, from.logits(), initial.get(&key)?, &rows)?;
         Some((key, tensor))
     });
     tensors.collect()
+}
+
+/// Where a row of a head comes from.
+#[derive(Clone, Copy)]
+enum Row {
+    /// What it began with.
+    Initial,
+    /// That row of the source.
+    Same(usize),
+    /// That row of the source less its first.
+    LeadOverFirst(usize),
+    Zero,
 }
 
 /// The keys of the tensors that tell classes apart: of a detector's classification heads,
@@ -86,13 +124,13 @@ pub fn output_count(state: &StateDict, network: &Graph) -> Option<usize> {
     found.is_multiple_of(boxes).then_some(found / boxes)
 }
 
-/// `initial` with row `i` of each default box replaced by row `rows[i]` of
-/// `source`; `None` if the shapes don't fit.
+/// `initial` with the rows of each default box from `source`, where it has
+/// `source_rows` a box; `None` if the shapes don't fit.
 fn merge_rows(
     source: &StateTensor,
     source_rows: usize,
     initial: &StateTensor,
-    rows: &[Option<usize>],
+    rows: &[Row],
 ) -> Option<StateTensor> {
     let (Values::F32(old), Values::F32(new)) = (&source.values, &initial.values) else {
         return None;
@@ -105,14 +143,20 @@ fn merge_rows(
     }
     let length: usize = initial.shape[1..].iter().product();
     let mut values = new.clone();
-    for default_box in 0..boxes {
-        for (row, source_row) in rows.iter().enumerate() {
-            let Some(source_row) = source_row else {
-                continue;
-            };
-            let to = (default_box * rows.len() + row) * length;
-            let from = (default_box * source_rows + source_row) * length;
-            values[to..to + length].copy_from_slice(old.get(from..from + length)?);
+    let slots = values.chunks_exact_mut((rows.len() * length).max(1));
+    for (slots, old) in slots.zip(old.chunks_exact((source_rows * length).max(1))) {
+        for (slot, row) in slots.chunks_exact_mut(length).zip(rows) {
+            match *row {
+                Row::Initial => {}
+                Row::Zero => slot.fill(0.0),
+                Row::Same(row) => slot.copy_from_slice(&old[row * length..][..length]),
+                Row::LeadOverFirst(row) => {
+                    let pairs = old[row * length..].iter().zip(old);
+                    for (slot, (value, first)) in slot.iter_mut().zip(pairs) {
+                        *slot = value - first;
+                    }
+                }
+            }
         }
     }
     Some(StateTensor {

@@ -1,8 +1,10 @@
 //! Weights of one network for another.
 
-use ssdlite_core::{ClassNames, MobileNetV3, Variant};
+use ssdlite_core::detector::DetectorNetwork;
+use ssdlite_core::{ClassNames, FinestMap, Head, MobileNetV3, Scores, Variant};
 use ssdlite_model::{
-    Error, StateDict, StateTensor, Values, detector_state_from_classifier, head_rows_by_class,
+    Error, HeadClasses, StateDict, StateTensor, Values, detector_state_from_classifier,
+    head_rows_by_class,
 };
 use ssdlite_testing::state_from_formula;
 
@@ -131,7 +133,12 @@ fn classes_of_the_same_name_keep_their_rows() {
         .iter()
         .map(|(key, tensor)| (key.to_owned(), negated(tensor)))
         .collect();
-    let heads = head_rows_by_class(&source, &from, &initial, &to, &network);
+    let names: Vec<&str> = to.iter().collect();
+    let [from_classes, to_classes] = [&from[..], &names].map(|names| HeadClasses {
+        names,
+        scores: Scores::Softmax,
+    });
+    let heads = head_rows_by_class(&source, from_classes, &initial, to_classes, &network);
     assert_eq!(heads.len(), 12);
     // Background, dog, eel, cat; rows of the source count its background.
     let rows = [Some(0), Some(3), None, Some(1)];
@@ -150,5 +157,76 @@ fn classes_of_the_same_name_keep_their_rows() {
             };
             assert_eq!(values, expected, "{key}, box {default_box}, row {row}");
         }
+    }
+}
+
+/// The rows of each default box in all class heads, as a network of `scores` gets them
+/// from one whose classes are `from`.
+fn rows_for(
+    from: HeadClasses<'_>,
+    to: HeadClasses<'_>,
+) -> Vec<(Vec<Vec<f32>>, [Vec<Vec<f32>>; 2])> {
+    let network = |classes: HeadClasses<'_>| {
+        let logits = classes.scores.logits(classes.names.len());
+        SMALL.detector_with(&DetectorNetwork {
+            head: Head::Ssdlite,
+            finest: FinestMap::Stride16,
+            boxes_per_cell: vec![6; 6],
+            logits,
+        })
+    };
+    let (old, new) = (network(from), network(to));
+    let source = state_from_formula(&old.tensors());
+    let plain = state_from_formula(&new.tensors());
+    let initial: StateDict = plain
+        .iter()
+        .map(|(key, tensor)| (key.to_owned(), negated(tensor)))
+        .collect();
+    let heads = head_rows_by_class(&source, from, &initial, to, &new);
+    assert_eq!(heads.len(), 12);
+    let of_boxes = |state: &StateDict, key: &str, logits: usize| -> Vec<Vec<Vec<f32>>> {
+        let values = floats(state, key);
+        let boxes = values.chunks_exact(values.len() / 6);
+        let rows = |values: &[f32]| {
+            values
+                .chunks_exact(values.len() / logits)
+                .map(<[f32]>::to_vec)
+                .collect()
+        };
+        boxes.map(rows).collect()
+    };
+    let logits = |classes: HeadClasses<'_>| classes.scores.logits(classes.names.len());
+    let keys = heads.iter().map(|(key, _)| key);
+    keys.flat_map(|key| {
+        let old = of_boxes(&source, key, logits(from));
+        let first = of_boxes(&initial, key, logits(to));
+        let new = of_boxes(&heads, key, logits(to));
+        new.into_iter()
+            .zip(old.into_iter().zip(first))
+            .map(|(new, (old, first))| (new, [old, first]))
+            .collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// A row less another.
+fn less(row: &[f32], other: &[f32]) -> Vec<f32> {
+    row.iter().zip(other).map(|(a, b)| a - b).collect()
+}
+
+#[test]
+fn rows_change_with_the_scores() {
+    let classes = |names, scores| HeadClasses { names, scores };
+    let (from, to): (&[&str], &[&str]) = (&["cat", "dog", "cow"], &["dog", "eel"]);
+    let (softmax, sigmoid) = (Scores::Softmax, Scores::Sigmoid);
+    for (new, [old, first]) in rows_for(classes(from, softmax), classes(to, sigmoid)) {
+        assert_eq!(new, [less(&old[2], &old[0]), first[1].clone()]);
+    }
+    for (new, [old, first]) in rows_for(classes(from, sigmoid), classes(to, softmax)) {
+        let zeros = vec![0.0; old[0].len()];
+        assert_eq!(new, [zeros, old[1].clone(), first[2].clone()]);
+    }
+    for (new, [old, first]) in rows_for(classes(from, sigmoid), classes(to, sigmoid)) {
+        assert_eq!(new, [old[1].clone(), first[1].clone()]);
     }
 }

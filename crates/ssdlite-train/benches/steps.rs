@@ -12,7 +12,7 @@ use std::error::Error;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
-use ssdlite_core::{MapSize, MobileNetV3, Part, Variant};
+use ssdlite_core::{CenterBox, MapSize, MobileNetV3, Part, Variant};
 use ssdlite_train::step::loss::{CrossEntropy, MultiboxLoss};
 use ssdlite_train::step::{
     Batch, Cpu, Objective, Parameters, Pass, StepOptions, StepPlan, Targets, TensorLayout,
@@ -71,6 +71,7 @@ fn measure(
         .map(|n| i32::from(n % 97 == 0))
         .collect();
     let regressions = vec![0.5; images * boxes * 4];
+    let default_boxes = vec![CenterBox::new(0.5, 0.5, 0.2, 0.3); boxes];
     let (objective, targets) = match classes {
         None => (
             Objective::CrossEntropy(CrossEntropy::default()),
@@ -81,6 +82,7 @@ fn measure(
             Targets::Boxes {
                 labels: &labels,
                 regressions: &regressions,
+                default_boxes: &default_boxes,
             },
         ),
     };

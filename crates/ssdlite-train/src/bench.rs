@@ -7,11 +7,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 use ssdlite_core::classes::MAX_CLASSES;
+use ssdlite_core::geometry::Fractions;
+use ssdlite_core::matcher::Assignment;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 use ssdlite_core::random::Rng;
 use ssdlite_core::{
-    BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, MobileNetV3, ModelInfo, PixelBox,
-    Variant,
+    BoxCoder, CenterBox, ClassId, ClassNames, GroundTruth, ImageSize, MobileNetV3, ModelInfo,
+    PixelBox, Variant,
 };
 use ssdlite_data::loader::{DifficultObjects, TargetEncoder};
 
@@ -155,6 +157,8 @@ struct Work {
     labels: Vec<i32>,
     /// What the default boxes should say; empty for a classifier.
     regressions: Vec<f32>,
+    /// Empty for a classifier.
+    default_boxes: Vec<CenterBox<Fractions>>,
 }
 
 impl Work {
@@ -176,6 +180,7 @@ impl Work {
             objective: Objective::CrossEntropy(CrossEntropy::default()),
             labels: labels.collect(),
             regressions: Vec::new(),
+            default_boxes: Vec::new(),
         })
     }
 
@@ -190,6 +195,7 @@ impl Work {
         let encoder = TargetEncoder {
             default_boxes,
             coder: BoxCoder::default(),
+            assignment: Assignment::default(),
             difficult: DifficultObjects::LeaveOut,
         };
         let (mut labels, mut regressions) = (Vec::new(), Vec::new());
@@ -204,6 +210,7 @@ impl Work {
             objective: Objective::Multibox(MultiboxLoss::default()),
             labels,
             regressions,
+            default_boxes: encoder.default_boxes.centers().to_vec(),
         })
     }
 
@@ -213,6 +220,7 @@ impl Work {
             Objective::Multibox(_) => Targets::Boxes {
                 labels: &self.labels,
                 regressions: &self.regressions,
+                default_boxes: &self.default_boxes,
             },
         }
     }

@@ -256,6 +256,15 @@ struct DetectorAugmentArgs {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Loss")]
 struct DetectorLossArgs {
+    /// How objects are assigned to default boxes
+    #[arg(long, value_name = "RULE", value_parser = ["iou", "atss"])]
+    assignment: Option<String>,
+    /// The loss of the classes; all but softmax have no background
+    #[arg(long, value_name = "LOSS", value_parser = ["softmax", "focal", "quality-focal"])]
+    classification_loss: Option<String>,
+    /// The loss of the boxes
+    #[arg(long, value_name = "LOSS", value_parser = ["smooth-l1", "giou", "diou"])]
+    regression_loss: Option<String>,
     /// Background boxes that count for each matched one
     #[arg(long, value_name = "RATIO")]
     negative_ratio: Option<f64>,

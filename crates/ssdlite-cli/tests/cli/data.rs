@@ -46,6 +46,30 @@ fn a_sample_is_sound_and_the_same_every_time() {
 }
 
 #[test]
+fn a_sample_of_small_objects_has_many_that_no_default_box_matches() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = ["--images", "10", "--images-per-class", "1", "--seed", "5"];
+    let small = [&["data", "sample", "set", "--small"], &few[..]].concat();
+    run(folder.path(), &small).exits(0);
+    let check = run(folder.path(), &["data", "check", "set"]).exits(0);
+    assert!(check.stdout.contains("0 errors"), "{}", check.stdout);
+    let stats = run(folder.path(), &["data", "stats", "set", "--json"])
+        .exits(0)
+        .json();
+    let classes = stats[0]["classes"].as_array().unwrap();
+    assert_eq!(classes.len(), 5);
+    for class in classes {
+        let matchable = class["matchable"].as_f64().unwrap();
+        assert!(matchable < 0.4, "{class}");
+    }
+    let twice = [&["data", "sample", "again", "--small", "--small"], &few[..]].concat();
+    run(folder.path(), &twice).exits(2);
+    let valued = [&["data", "sample", "again", "--small=many"], &few[..]].concat();
+    run(folder.path(), &valued).exits(2);
+    assert!(!folder.path().join("again").exists());
+}
+
+#[test]
 fn stats_count_every_split() {
     let folder = tempfile::tempdir().unwrap();
     sample(folder.path());

@@ -3,7 +3,7 @@
 use ssdlite_core::box_coder::BoxCoder;
 use ssdlite_core::default_boxes::DefaultBoxes;
 use ssdlite_core::detector::BOX_NUMBERS;
-use ssdlite_core::matcher::{MATCH_IOU, match_objects};
+use ssdlite_core::matcher::Assignment;
 use ssdlite_core::{FractionBox, GroundTruth, ImageSize};
 
 /// The label of a default box without an object.
@@ -26,15 +26,15 @@ impl DifficultObjects {
     }
 }
 
-/// Makes labels and regression targets of the objects in a network's input:
-/// a default box has the object that it overlaps by at least [`MATCH_IOU`], and
-/// every object also its best default box.
+/// Makes labels and regression targets of the objects in a network's input.
 #[derive(Clone, Debug)]
 pub struct TargetEncoder {
     /// The default boxes, in the order of the network's outputs.
     pub default_boxes: DefaultBoxes,
     /// How a box becomes four numbers.
     pub coder: BoxCoder,
+    /// Which default boxes an object has.
+    pub assignment: Assignment,
     /// Whether difficult objects count.
     pub difficult: DifficultObjects,
 }
@@ -59,7 +59,7 @@ impl TargetEncoder {
             .iter()
             .map(|object| object.bbox.to_fractions(input))
             .collect();
-        let matches = match_objects(self.default_boxes.corners(), &boxes, MATCH_IOU);
+        let matches = self.assignment.assign(&self.default_boxes, &boxes);
         for (object, default) in matches.iter().zip(self.default_boxes.centers()) {
             let Some(index) = object.map(|index| index as usize) else {
                 labels.push(BACKGROUND);
@@ -93,6 +93,7 @@ mod tests {
         TargetEncoder {
             default_boxes: DefaultBoxes::new(&DefaultBoxSizes::default(), &maps),
             coder: BoxCoder::default(),
+            assignment: Assignment::default(),
             difficult,
         }
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use ssdlite_core::default_boxes::{DefaultBoxSizes, DefaultBoxes};
+use ssdlite_core::matcher::Assignment;
 use ssdlite_core::unit::MapSize;
 use ssdlite_core::{
     BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, PixelBox, Preprocessing,
@@ -74,6 +75,7 @@ fn detection_recipe(set: &DetectionSet) -> DetectionRecipe {
         targets: TargetEncoder {
             default_boxes: DefaultBoxes::new(&DefaultBoxSizes::default(), &maps),
             coder: BoxCoder::default(),
+            assignment: Assignment::default(),
             difficult: DifficultObjects::LeaveOut,
         },
     }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use ssdlite_core::matcher::Assignment;
 use ssdlite_core::post_processing::MOST_BOXES;
-use ssdlite_core::{FinestMap, Head, PostProcessing, Suppression};
+use ssdlite_core::{BoxCoder, FinestMap, Head, PostProcessing, Scores, Suppression};
 use ssdlite_data::split::Split;
 
 use super::boxes::Boxes;
@@ -14,6 +15,7 @@ use super::{
     absolute, check_not_negative, check_probability, check_share, check_whole, from_toml, to_toml,
 };
 use crate::error::Result;
+use crate::step::loss::{ClassificationLoss, HardNegatives, MultiboxLoss, RegressionLoss};
 
 /// Which images a detector learns from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,10 +116,38 @@ impl Default for DetectorAugmentOptions {
     }
 }
 
-/// The multibox loss.
+/// How a default box's scores are compared with its object's class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassificationLossKind {
+    /// Cross entropy of a softmax with the background: arXiv 1512.02325.
+    Softmax,
+    /// Focal loss of sigmoids: arXiv 1708.02002.
+    Focal,
+    /// Quality focal loss of sigmoids: arXiv 2006.04388.
+    QualityFocal,
+}
+
+impl ClassificationLossKind {
+    /// How scores follow from the logits of a network that is trained with it.
+    pub const fn scores(self) -> Scores {
+        match self {
+            Self::Softmax => Scores::Softmax,
+            Self::Focal | Self::QualityFocal => Scores::Sigmoid,
+        }
+    }
+}
+
+/// The multibox loss, and which default boxes it wants objects of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DetectorLossOptions {
+    /// How objects are assigned to default boxes.
+    pub assignment: Assignment,
+    /// The loss of the classes.
+    pub classification_loss: ClassificationLossKind,
+    /// The loss of the boxes.
+    pub regression_loss: RegressionLoss,
     /// Background boxes that count for each matched one.
     pub negative_ratio: f64,
     /// Background boxes that count in an image without objects; 0 as in the
@@ -130,9 +160,31 @@ pub struct DetectorLossOptions {
 impl Default for DetectorLossOptions {
     fn default() -> Self {
         Self {
+            assignment: Assignment::Iou,
+            classification_loss: ClassificationLossKind::Softmax,
+            regression_loss: RegressionLoss::SmoothL1,
             negative_ratio: 3.0,
             empty_negatives: 3,
             label_smoothing: 0.0,
+        }
+    }
+}
+
+impl DetectorLossOptions {
+    /// The loss of boxes that regressions of `coder` describe.
+    pub(crate) const fn multibox(&self, coder: BoxCoder) -> MultiboxLoss {
+        MultiboxLoss {
+            classification: match self.classification_loss {
+                ClassificationLossKind::Softmax => ClassificationLoss::Softmax(HardNegatives {
+                    negative_ratio: self.negative_ratio,
+                    empty_negatives: self.empty_negatives,
+                    label_smoothing: self.label_smoothing,
+                }),
+                ClassificationLossKind::Focal => ClassificationLoss::Focal,
+                ClassificationLossKind::QualityFocal => ClassificationLoss::QualityFocal,
+            },
+            regression: self.regression_loss,
+            coder,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! holds them too: what is made of it is left to the caller.
 
 use super::classifier::ClassifierConfig;
-use super::detector::DetectorConfig;
+use super::detector::{ClassificationLossKind, DetectorConfig};
 use super::training::{Freeze, OptimizerKind, ScheduleKind, TrainingOptions};
 
 /// A key without effect.
@@ -56,6 +56,25 @@ impl DetectorConfig {
             let reason = "the extra blocks are frozen and don't learn";
             ignored.push(by("training.freeze", "training.extra-layers-lr", reason));
         }
+        let reason = match self.loss.classification_loss {
+            ClassificationLossKind::Softmax => None,
+            ClassificationLossKind::Focal => {
+                Some("only the classification loss softmax takes notice of it, found focal")
+            }
+            ClassificationLossKind::QualityFocal => {
+                Some("only the classification loss softmax takes notice of it, found quality-focal")
+            }
+        };
+        let of_softmax = [
+            "loss.negative-ratio",
+            "loss.empty-negatives",
+            "loss.label-smoothing",
+        ];
+        ignored.extend(
+            reason.into_iter().flat_map(|reason| {
+                of_softmax.map(|key| by("loss.classification-loss", key, reason))
+            }),
+        );
         ignored
     }
 }

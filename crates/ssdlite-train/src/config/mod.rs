@@ -25,8 +25,8 @@ pub use classifier::{
     ClassifierLossOptions,
 };
 pub use detector::{
-    DetectorAugmentOptions, DetectorConfig, DetectorDataOptions, DetectorEvaluationOptions,
-    DetectorHeadOptions, DetectorLossOptions, HeadKind,
+    ClassificationLossKind, DetectorAugmentOptions, DetectorConfig, DetectorDataOptions,
+    DetectorEvaluationOptions, DetectorHeadOptions, DetectorLossOptions, HeadKind,
 };
 pub use ignored::Ignored;
 pub use model::{ModelOptions, Weights};

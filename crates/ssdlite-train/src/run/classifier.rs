@@ -23,8 +23,8 @@ use super::trainer::{Plan, train};
 use super::{RunData, Validation, charts, images};
 use crate::config::ClassifierConfig;
 use crate::error::Result;
-use crate::step::Objective;
 use crate::step::loss::CrossEntropy;
+use crate::step::{Objective, Targets};
 
 /// Trains a classifier as `config` says, on the data that
 /// [`RunData::of_classifier`] read for it. On a resumed run, `config` must be
@@ -151,6 +151,10 @@ impl Task for ClassifierTask {
 
     fn objective(&self) -> Objective {
         Objective::CrossEntropy(self.loss)
+    }
+
+    fn targets<'a>(&'a self, batch: &'a ClassificationBatch) -> Targets<'a> {
+        Targets::Classes(&batch.labels)
     }
 
     fn names(&self) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ssdlite_core::{
-    DefaultBoxSizes, DetectorSettings, ModelInfo, PostProcessing, Task as ModelTask,
+    BoxCoder, DefaultBoxSizes, DetectorSettings, ModelInfo, PostProcessing, Task as ModelTask,
 };
 use ssdlite_data::DetectionSet;
 use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
@@ -31,8 +31,8 @@ use super::unmatched::tell_unmatched;
 use super::{RunData, Validation, boxes, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};
-use crate::step::Objective;
 use crate::step::loss::MultiboxLoss;
+use crate::step::{Objective, Targets};
 
 /// Trains a detector as `config` says, on the data that
 /// [`RunData::of_detector`] read for it. On a resumed run, `config` must be
@@ -100,6 +100,7 @@ fn info_from_config(
     );
     info.task = ModelTask::Detect(DetectorSettings {
         default_boxes,
+        scores: config.loss.classification_loss.scores(),
         post_processing: config.evaluation.model_post_processing(),
         head: config.detector.head.head(),
         finest: config.detector.finest,
@@ -158,9 +159,11 @@ impl DetectorTask {
     ) -> Result<Self> {
         let info = info_from_config(config, default_boxes, &data.training);
         let wrong_task = || Error::InvalidRequest("expected a detector".into());
+        let coder = BoxCoder::default();
         let targets = TargetEncoder {
             default_boxes: info.default_boxes().ok_or_else(wrong_task)?,
-            coder: ssdlite_core::BoxCoder::default(),
+            coder,
+            assignment: config.loss.assignment,
             difficult: difficult_from_config(config),
         };
         let recipe = DetectionRecipe {
@@ -181,11 +184,7 @@ impl DetectorTask {
             targets,
             cache_bytes: cache_bytes(&config.loader),
             info,
-            loss: MultiboxLoss {
-                negative_ratio: config.loss.negative_ratio,
-                empty_negatives: config.loss.empty_negatives,
-                label_smoothing: config.loss.label_smoothing,
-            },
+            loss: config.loss.multibox(coder),
             post_processing: config.evaluation.post_processing(),
             validation,
         })
@@ -215,6 +214,14 @@ impl Task for DetectorTask {
 
     fn objective(&self) -> Objective {
         Objective::Multibox(self.loss)
+    }
+
+    fn targets<'a>(&'a self, batch: &'a DetectionBatch) -> Targets<'a> {
+        Targets::Boxes {
+            labels: &batch.labels,
+            regressions: &batch.regression,
+            default_boxes: self.targets.default_boxes.centers(),
+        }
     }
 
     fn names(&self) -> Vec<String> {

@@ -23,9 +23,6 @@ pub(super) trait Samples {
     /// `[images, height, width, 3]`
     fn pixels(&self) -> &[f32];
 
-    /// What the outputs should be.
-    fn targets(&self) -> Targets<'_>;
-
     /// The images' numbers in their data set.
     fn samples(&self) -> &[usize];
 }
@@ -33,13 +30,6 @@ pub(super) trait Samples {
 impl Samples for DetectionBatch {
     fn pixels(&self) -> &[f32] {
         &self.pixels
-    }
-
-    fn targets(&self) -> Targets<'_> {
-        Targets::Boxes {
-            labels: &self.labels,
-            regressions: &self.regression,
-        }
     }
 
     fn samples(&self) -> &[usize] {
@@ -50,10 +40,6 @@ impl Samples for DetectionBatch {
 impl Samples for ClassificationBatch {
     fn pixels(&self) -> &[f32] {
         &self.pixels
-    }
-
-    fn targets(&self) -> Targets<'_> {
-        Targets::Classes(&self.labels)
     }
 
     fn samples(&self) -> &[usize] {
@@ -75,6 +61,9 @@ pub(super) trait Task {
     fn info(&self) -> &ModelInfo;
 
     fn objective(&self) -> Objective;
+
+    /// What the outputs for a batch should be.
+    fn targets<'a>(&'a self, batch: &'a Self::Batch) -> Targets<'a>;
 
     /// The training images' names in their data set, in its order.
     fn names(&self) -> Vec<String>;

@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::memory::MachineMemory;
 use crate::step::{
     Batch, Cpu, Losses, Parameters, Schedule, StepOptions, TensorLayout, TrainingStep,
-    random_values, values_from_file,
+    first_values, values_from_file,
 };
 use crate::threads::threads_from_option;
 
@@ -94,7 +94,7 @@ pub(super) fn train<T: Task>(
             (values, Some(report))
         }
         Start::Random | Start::Resume | Start::Prolong => {
-            (random_values(&layout, training.seed), None)
+            (first_values(task.info(), &layout, training.seed), None)
         }
     };
     let cpu = Cpu::new(threads_from_option(training.threads)?)?;
@@ -315,7 +315,7 @@ impl<T: Task> Trainer<'_, '_, T> {
         let losses = self.step.run(
             Batch {
                 pixels: batch.pixels(),
-                targets: batch.targets(),
+                targets: self.task.targets(batch),
                 random: random.next_u64(),
             },
             self.parameters.step_tensors(),

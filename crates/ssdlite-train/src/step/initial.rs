@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use ssdlite_core::random::Rng;
-use ssdlite_core::{ClassNames, Graph, MobileNetV3, ModelInfo, Part, Task, TensorRole, TensorSpec};
+use ssdlite_core::{
+    ClassNames, Graph, MobileNetV3, ModelInfo, Part, Scores, Task, TensorRole, TensorSpec,
+};
 use ssdlite_model::{
-    StateDict, Weights, WeightsKind, detector_state_from_classifier, head_rows_by_class,
-    read_weights,
+    HeadClasses, StateDict, Weights, WeightsKind, class_head_keys, detector_state_from_classifier,
+    head_rows_by_class, read_weights,
 };
 
 use super::TensorLayout;
@@ -43,6 +45,27 @@ pub fn random_values(layout: &TensorLayout, seed: u64) -> Vec<f32> {
     values
 }
 
+/// The score that all classes of all default boxes begin with, where it is a sigmoid:
+/// arXiv 1708.02002, section 4.1. So the many boxes without an object don't outweigh
+/// all others in the first steps.
+const FIRST_SCORE: f32 = 0.01;
+
+/// The first values of a model's tensors: [`random_values`], with the biases of
+/// sigmoids so that scores begin at [`FIRST_SCORE`].
+pub(crate) fn first_values(info: &ModelInfo, layout: &TensorLayout, seed: u64) -> Vec<f32> {
+    let mut values = random_values(layout, seed);
+    if scores_of(info) == Scores::Sigmoid {
+        let bias = -((1.0 - FIRST_SCORE) / FIRST_SCORE).ln();
+        let heads = class_head_keys(&info.graph());
+        for slot in layout.slots() {
+            if slot.spec.role == TensorRole::Bias && heads.contains(&slot.spec.key) {
+                values[slot.range.clone()].fill(bias);
+            }
+        }
+    }
+    values
+}
+
 /// The deviation of a weight's first values. The backbone's convolutions have
 /// `sqrt(2 / (out_channels * kernel^2))`: He et al., arXiv 1502.01852, by fan
 /// out, as torchvision's `mobilenetv3.py`.
@@ -62,6 +85,8 @@ const COCO_OUTPUTS: usize = 91;
 struct Source {
     state: StateDict,
     classes: Option<ClassNames>,
+    /// Of a detector; torchvision's are a softmax.
+    scores: Scores,
     /// How the tensors were found.
     notes: Vec<String>,
 }
@@ -76,6 +101,7 @@ impl Source {
             return Ok(Self {
                 state,
                 classes,
+                scores: Scores::Softmax,
                 notes,
             });
         };
@@ -90,6 +116,7 @@ impl Source {
         }
         Ok(Self {
             state,
+            scores: scores_of(&info),
             classes: Some(info.classes),
             notes,
         })
@@ -99,6 +126,14 @@ impl Source {
         self.state
             .iter()
             .any(|(key, _)| key.starts_with("features."))
+    }
+}
+
+/// How a detector's scores follow from its logits; a classifier's are a softmax.
+const fn scores_of(info: &ModelInfo) -> Scores {
+    match &info.task {
+        Task::Classify => Scores::Softmax,
+        Task::Detect(settings) => settings.scores,
     }
 }
 
@@ -157,11 +192,12 @@ pub(crate) fn values_from_file(
     seed: u64,
 ) -> Result<(Vec<f32>, String)> {
     let graph = info.graph();
-    let mut values = random_values(layout, seed);
+    let mut values = first_values(info, layout, seed);
     let mut source = Source::read(path, &info.backbone)?;
     let notes = std::mem::take(&mut source.notes);
     let from_classifier = source.is_classifier();
     let file_classes = source.classes.clone();
+    let file_scores = source.scores;
     let state = match (&info.task, from_classifier) {
         (Task::Classify, true) => source.state,
         (Task::Classify, false) => {
@@ -176,7 +212,7 @@ pub(crate) fn values_from_file(
         }
         (Task::Detect(_), false) => {
             let initial = state_dict(layout, &values);
-            source.with_heads_for(&info.classes, &initial, &graph)
+            source.with_heads_for(info, &initial, &graph)
         }
     };
     let fitting = state.select_fitting(&graph.tensors());
@@ -190,6 +226,8 @@ pub(crate) fn values_from_file(
         },
         from: file_classes.as_ref(),
         to: &info.classes,
+        is_converted: file_scores != scores_of(info),
+        has_background: scores_of(info) == Scores::Softmax,
         by_name: matches!(info.task, Task::Detect(_)),
     };
     let is_backbone_alone = from_classifier && matches!(info.task, Task::Detect(_));
@@ -203,15 +241,35 @@ pub(crate) fn values_from_file(
 }
 
 impl Source {
-    /// A detector's tensors with heads for other classes, as far as those have
-    /// the same names.
-    fn with_heads_for(self, classes: &ClassNames, initial: &StateDict, graph: &Graph) -> StateDict {
+    /// A detector's tensors with heads for other classes or scores, as far as the
+    /// classes have the same names.
+    fn with_heads_for(self, info: &ModelInfo, initial: &StateDict, graph: &Graph) -> StateDict {
         let mut state = self.state;
-        let Some(from) = self.classes.filter(|from| from != classes) else {
-            return state;
+        let scores = scores_of(info);
+        let Some(from) = self.classes else {
+            if self.scores == scores {
+                return state;
+            }
+            // Rows that might have the same number say something else.
+            let heads = class_head_keys(graph);
+            let others = state
+                .iter()
+                .filter(|(key, _)| !heads.iter().any(|head| head == key));
+            return others
+                .map(|(key, tensor)| (key.to_owned(), tensor.clone()))
+                .collect();
         };
-        let names: Vec<&str> = from.iter().collect();
-        let rows = head_rows_by_class(&state, &names, initial, classes, graph);
+        if from == info.classes && self.scores == scores {
+            return state;
+        }
+        let (from, to): (Vec<&str>, Vec<&str>) =
+            (from.iter().collect(), info.classes.iter().collect());
+        let from = HeadClasses {
+            names: &from,
+            scores: self.scores,
+        };
+        let to = HeadClasses { names: &to, scores };
+        let rows = head_rows_by_class(&state, from, initial, to, graph);
         for (key, tensor) in rows.iter() {
             state.insert(key.to_owned(), tensor.clone());
         }

@@ -24,7 +24,7 @@ use ssdlite_core::{Graph, MapSize};
 use ssdlite_kernels::{Context, Isa, Pool};
 
 pub use initial::random_values;
-pub(crate) use initial::values_from_file;
+pub(crate) use initial::{first_values, values_from_file};
 pub use objective::{Objective, Targets};
 pub use parameters::Parameters;
 pub use plan::{Pass, StepPlan, drop_out};
@@ -37,9 +37,9 @@ use crate::error::{Error, Result};
 /// Losses, of one step or as a mean over several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Losses {
-    /// Cross entropy of the classes.
+    /// Loss of the classes.
     pub classification: f64,
-    /// Smooth L1 of the boxes; a classifier has none.
+    /// Loss of the boxes; a classifier has none.
     pub regression: Option<f64>,
 }
 

@@ -2,6 +2,9 @@
 
 use std::num::NonZeroUsize;
 
+use ssdlite_core::CenterBox;
+use ssdlite_core::geometry::Fractions;
+
 use super::Losses;
 use super::loss::{CrossEntropy, MultiboxLoss, MultiboxTargets};
 use crate::error::{Error, Result};
@@ -17,6 +20,8 @@ pub enum Targets<'a> {
         labels: &'a [i32],
         /// `[N, boxes, 4]`: what the box coder makes of the objects.
         regressions: &'a [f32],
+        /// `[boxes]`: the default boxes, in the order of the outputs.
+        default_boxes: &'a [CenterBox<Fractions>],
     },
 }
 
@@ -58,11 +63,13 @@ impl Objective {
                 Targets::Boxes {
                     labels,
                     regressions,
+                    default_boxes,
                 },
             ) => {
                 let targets = MultiboxTargets {
                     labels,
                     regressions,
+                    default_boxes,
                     images,
                 };
                 let output = loss.evaluate(logits, boxes, targets, threads);

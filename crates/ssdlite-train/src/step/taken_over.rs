@@ -36,6 +36,10 @@ pub(super) struct ClassHeads<'a> {
     pub(super) heads: &'static str,
     pub(super) from: Option<&'a ClassNames>,
     pub(super) to: &'a ClassNames,
+    /// Whether the file's scores follow from its logits in another way.
+    pub(super) is_converted: bool,
+    /// Whether the background has rows.
+    pub(super) has_background: bool,
     /// Whether each class of the same name has its rows, and no others.
     pub(super) by_name: bool,
 }
@@ -45,10 +49,10 @@ impl ClassHeads<'_> {
         let keys = class_head_keys(graph);
         let taken = keys.iter().all(|key| report.loaded.contains(key));
         let Self { heads, to, .. } = *self;
-        let as_a_whole = if taken {
-            "taken over as they stand"
-        } else {
-            "begun anew"
+        let as_a_whole = match (taken, self.is_converted) {
+            (true, false) => "taken over as they stand",
+            (true, true) => "taken over, converted to the scores of the loss",
+            (false, _) => "begun anew",
         };
         let Some(from) = self.from else {
             return format!("{heads} {as_a_whole}: the file names no classes");
@@ -61,7 +65,8 @@ impl ClassHeads<'_> {
         let unused: Vec<&str> = from.iter().filter(|name| !is_in(to, name)).collect();
         let fate = match (taken && self.by_name, same.is_empty()) {
             (true, false) => "taken over by name",
-            (true, true) => "begun anew but for the background",
+            (true, true) if self.has_background => "begun anew but for the background",
+            (true, true) => "begun anew",
             (false, _) => as_a_whole,
         };
         let lists = [

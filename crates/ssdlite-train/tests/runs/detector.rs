@@ -18,6 +18,7 @@ fn config(data: &Path) -> DetectorConfig {
     let options = DetectionSampleOptions {
         images: 18,
         seed: 3,
+        ..DetectionSampleOptions::default()
     };
     write_detection_sample(data, &options).unwrap();
     let mut config = DetectorConfig::new(data);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use ssdlite_core::post_processing::{RawOutputs, detections_from_outputs};
 use ssdlite_core::{
     BoxCoder, DefaultBoxSizes, DefaultBoxes, ImageSize, MapSize, MobileNetV3, PostProcessing,
-    Suppression, Variant,
+    Scores, Suppression, Variant,
 };
 use ssdlite_testing::{Summary, TOLERANCE};
 
@@ -145,6 +145,7 @@ fn detections_agree_with_torchvision() {
     let found = detections_from_outputs(
         RawOutputs {
             logits: &outputs[0],
+            scores: Scores::Softmax,
             regressions: &outputs[1],
         },
         &default_boxes,

@@ -1,6 +1,6 @@
 //! Frozen parts get no gradient, keep their statistics and take no memory.
 
-use ssdlite_core::{Graph, MapSize, MobileNetV3, Part, TensorRole, Variant};
+use ssdlite_core::{CenterBox, Graph, MapSize, MobileNetV3, Part, TensorRole, Variant};
 use ssdlite_train::step::Targets;
 
 use crate::network::{ALL, CROSS_ENTROPY, MULTIBOX, Network, Options, images};
@@ -39,11 +39,13 @@ fn assert_trains((graph, options): (Graph, Options), trained: &[Part]) {
     let mut labels = vec![0; options.images * boxes];
     labels.iter_mut().step_by(7).for_each(|label| *label = 1);
     let regressions = vec![0.5; labels.len() * 4];
+    let default_boxes = vec![CenterBox::new(0.5, 0.5, 0.2, 0.3); boxes];
     let targets = match boxes {
         0 => Targets::Classes(&[3, 1]),
         _ => Targets::Boxes {
             labels: &labels,
             regressions: &regressions,
+            default_boxes: &default_boxes,
         },
     };
     network.step(&images(SHAPE), targets);

@@ -4,5 +4,6 @@ mod forward;
 mod freezing;
 mod gradients;
 mod inference;
+mod losses;
 mod network;
 mod training_step;

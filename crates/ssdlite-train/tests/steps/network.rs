@@ -2,11 +2,13 @@
 
 use std::num::NonZeroUsize;
 
-use ssdlite_core::{Graph, MapSize, Part, TensorRole};
+use ssdlite_core::{BoxCoder, Graph, MapSize, Part, TensorRole};
 use ssdlite_model::{StateDict, Values};
 use ssdlite_testing::{signed, state_from_formula};
 use ssdlite_train::Losses;
-use ssdlite_train::step::loss::{CrossEntropy, MultiboxLoss};
+use ssdlite_train::step::loss::{
+    ClassificationLoss, CrossEntropy, HardNegatives, MultiboxLoss, RegressionLoss,
+};
 use ssdlite_train::step::{
     Batch, Cpu, Objective, StepOptions, StepPlan, StepTensors, Targets, TensorLayout, TrainingStep,
 };
@@ -15,9 +17,16 @@ use ssdlite_train::step::{
 pub(crate) const ALL: [Part; 4] = [Part::Backbone, Part::Extra, Part::Neck, Part::Head];
 
 pub(crate) const MULTIBOX: Objective = Objective::Multibox(MultiboxLoss {
-    negative_ratio: 3.0,
-    empty_negatives: 3,
-    label_smoothing: 0.0,
+    classification: ClassificationLoss::Softmax(HardNegatives {
+        negative_ratio: 3.0,
+        empty_negatives: 3,
+        label_smoothing: 0.0,
+    }),
+    regression: RegressionLoss::SmoothL1,
+    coder: BoxCoder {
+        center_variance: 0.1,
+        size_variance: 0.2,
+    },
 });
 
 pub(crate) const CROSS_ENTROPY: Objective = Objective::CrossEntropy(CrossEntropy {

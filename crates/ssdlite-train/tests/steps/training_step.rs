@@ -190,6 +190,7 @@ fn a_detector_step_agrees_with_torchvision() {
     let targets = Targets::Boxes {
         labels: &labels,
         regressions: &regressions,
+        default_boxes: default_boxes.centers(),
     };
     let pixels = images(golden.input);
     let losses = network.step(&pixels, targets);

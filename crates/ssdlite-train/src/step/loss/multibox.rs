@@ -1,47 +1,55 @@
 //! The multibox loss of SSD: arXiv 1512.02325, section 2.2, as torchvision's
-//! `models/detection/ssd.py` computes it.
+//! `models/detection/ssd.py` computes it; and others in its places.
 //!
 //! ```text
 //! matched = default boxes of the batch that have an object
-//! mined   = in each image, the background boxes of the highest loss,
-//!           negative_ratio for each matched one
-//! loss = (sum over matched and mined of the cross entropy
-//!         + sum over matched of smooth_l1(regression - target))
+//! loss = (sum of the classification loss + sum over matched of the regression loss)
 //!        / max(1, number of matched)
-//! smooth_l1(d) = d^2 / 2 where |d| < 1, else |d| - 1/2; summed over 4 numbers
 //! ```
-//!
-//! Where we differ: an image without objects has `empty_negatives` mined boxes
-//! instead of none, so images of nothing teach what nothing looks like; and
-//! where an image has fewer background boxes than are asked for, all of them
-//! count once, while torchvision then counts matched boxes twice.
 
 use std::num::NonZeroUsize;
 use std::thread;
 
+use ssdlite_core::box_coder::BoxCoder;
+use ssdlite_core::default_boxes::BoxSize;
 use ssdlite_core::detector::BOX_NUMBERS;
+use ssdlite_core::geometry::{CenterBox, Fractions};
 
-use super::softmax::{RowTarget, Softmax, row_loss};
+use super::hard_negatives::HardNegatives;
+use super::regression::{RegressionLoss, iou};
+use super::sigmoid::{Labels, focal, quality_focal};
+use super::softmax::Softmax;
+
+/// How the class logits of a default box are compared with its object's class.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ClassificationLoss {
+    /// Cross entropy of a softmax with the background, over the matched boxes and the
+    /// hardest of the others.
+    Softmax(HardNegatives),
+    /// Focal loss of sigmoids, over all boxes.
+    Focal,
+    /// Quality focal loss of sigmoids, over all boxes.
+    QualityFocal,
+}
 
 /// The multibox loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MultiboxLoss {
-    /// Background boxes that count for each matched one; 3 in the paper.
-    pub negative_ratio: f64,
-    /// Background boxes that count in an image without objects; 0 in the
-    /// paper.
-    pub empty_negatives: usize,
-    /// Share of the target that is spread over all classes; 0 in the paper.
-    /// Mining goes by the loss without it.
-    pub label_smoothing: f32,
+    /// That of the classes.
+    pub classification: ClassificationLoss,
+    /// That of the boxes.
+    pub regression: RegressionLoss,
+    /// How regressions describe boxes.
+    pub coder: BoxCoder,
 }
 
 impl Default for MultiboxLoss {
+    /// The paper's.
     fn default() -> Self {
         Self {
-            negative_ratio: 3.0,
-            empty_negatives: 3,
-            label_smoothing: 0.0,
+            classification: ClassificationLoss::Softmax(HardNegatives::default()),
+            regression: RegressionLoss::SmoothL1,
+            coder: BoxCoder::default(),
         }
     }
 }
@@ -53,6 +61,8 @@ pub struct MultiboxTargets<'a> {
     pub labels: &'a [i32],
     /// `[N, boxes, 4]`: what the box coder makes of the objects.
     pub regressions: &'a [f32],
+    /// `[boxes]`: the default boxes, in the order of the outputs.
+    pub default_boxes: &'a [CenterBox<Fractions>],
     /// Images in the batch.
     pub images: NonZeroUsize,
 }
@@ -60,11 +70,11 @@ pub struct MultiboxTargets<'a> {
 /// The loss of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MultiboxOutput {
-    /// Cross entropy of the classes.
+    /// Loss of the classes.
     pub classification: f64,
-    /// Smooth L1 of the boxes.
+    /// Loss of the boxes.
     pub regression: f64,
-    /// The loss's gradient by the logits, `[N, boxes, outputs a box]`.
+    /// The loss's gradient by the logits, `[N, boxes, logits a box]`.
     pub logit_gradient: Vec<f32>,
     /// The loss's gradient by the regressions, `[N, boxes, 4]`.
     pub regression_gradient: Vec<f32>,
@@ -73,25 +83,25 @@ pub struct MultiboxOutput {
 /// One image's part of the batch.
 struct Image<'a> {
     logits: &'a [f32],
-    regressions: &'a [f32],
+    regressions: &'a [[f32; BOX_NUMBERS]],
     labels: &'a [i32],
-    targets: &'a [f32],
+    targets: &'a [[f32; BOX_NUMBERS]],
     logit_gradient: &'a mut [f32],
-    regression_gradient: &'a mut [f32],
+    regression_gradient: &'a mut [[f32; BOX_NUMBERS]],
     /// Losses, not yet divided by the matched boxes of the batch.
     classification: f64,
     regression: f64,
 }
 
 impl MultiboxLoss {
-    /// The loss of `logits`, `[N, boxes, outputs a box]` with the background
-    /// first, and `regressions`, `[N, boxes, 4]`.
+    /// The loss of `logits`, `[N, boxes, logits a box]`, of a softmax with the
+    /// background first, and `regressions`, `[N, boxes, 4]`.
     ///
     /// Images are shared out over `threads`, summed in their order: the result
     /// doesn't depend on them.
     ///
     /// # Panics
-    /// If the shapes don't fit each other or a label is not an output.
+    /// If the shapes don't fit each other or a label has no logit.
     pub fn evaluate(
         &self,
         logits: &[f32],
@@ -106,6 +116,7 @@ impl MultiboxLoss {
         assert_eq!(width * rows, logits.len());
         assert_eq!(regressions.len(), rows * BOX_NUMBERS);
         assert_eq!(targets.regressions.len(), regressions.len());
+        assert_eq!(targets.default_boxes.len(), boxes);
         let mut output = MultiboxOutput {
             classification: 0.0,
             regression: 0.0,
@@ -117,21 +128,24 @@ impl MultiboxLoss {
         }
         let matched = targets.labels.iter().filter(|&&label| label > 0).count();
         let divisor = matched.max(1) as f64;
-        let numbers = boxes * BOX_NUMBERS;
+        let regression_gradient = output.regression_gradient.as_chunks_mut().0;
         let mut images: Vec<Image<'_>> = output
             .logit_gradient
             .chunks_exact_mut(boxes * width)
-            .zip(output.regression_gradient.chunks_exact_mut(numbers))
+            .zip(regression_gradient.chunks_exact_mut(boxes))
             .enumerate()
-            .map(|(n, (logit_gradient, regression_gradient))| Image {
-                logits: &logits[n * boxes * width..(n + 1) * boxes * width],
-                regressions: &regressions[n * numbers..(n + 1) * numbers],
-                labels: &targets.labels[n * boxes..(n + 1) * boxes],
-                targets: &targets.regressions[n * numbers..(n + 1) * numbers],
-                logit_gradient,
-                regression_gradient,
-                classification: 0.0,
-                regression: 0.0,
+            .map(|(n, (logit_gradient, regression_gradient))| {
+                let rows = n * boxes..(n + 1) * boxes;
+                Image {
+                    logits: &logits[rows.start * width..rows.end * width],
+                    regressions: &regressions.as_chunks().0[rows.clone()],
+                    labels: &targets.labels[rows.clone()],
+                    targets: &targets.regressions.as_chunks().0[rows],
+                    logit_gradient,
+                    regression_gradient,
+                    classification: 0.0,
+                    regression: 0.0,
+                }
             })
             .collect();
         let share = images.len().div_ceil(threads.get());
@@ -140,7 +154,7 @@ impl MultiboxLoss {
             let mut softmax = Softmax::default();
             for image in images {
                 self.add_classification(image, &mut softmax, width, scale);
-                add_regression(image, scale);
+                self.add_regression(image, targets.default_boxes, scale);
             }
         };
         thread::scope(|scope| {
@@ -168,77 +182,45 @@ impl MultiboxLoss {
         width: usize,
         scale: f32,
     ) {
-        softmax.compute(image.logits, width);
-        let matched = (0..image.labels.len()).filter(|&row| image.labels[row] > 0);
-        let mut rows: Vec<usize> = matched.collect();
-        rows.extend(self.mined(image, softmax, width, rows.len()));
-        for row in rows {
-            let range = row * width..(row + 1) * width;
-            let target = RowTarget {
-                class: image.labels[row] as usize,
-                smoothing: self.label_smoothing,
-                scale,
-            };
-            let slots = &mut image.logit_gradient[range.clone()];
-            image.classification += row_loss(softmax, row, &image.logits[range], target, slots);
-        }
-    }
-
-    /// The background boxes that count, in ascending order. Of equal losses
-    /// the earlier box counts.
-    fn mined(
-        &self,
-        image: &Image<'_>,
-        softmax: &Softmax,
-        width: usize,
-        matched: usize,
-    ) -> Vec<usize> {
-        let wanted = match matched {
-            0 => self.empty_negatives,
-            _ => (matched as f64 * self.negative_ratio) as usize,
+        let (logits, gradient) = (image.logits, &mut *image.logit_gradient);
+        let labels = Labels {
+            labels: image.labels,
+            width,
         };
-        let mut candidates: Vec<(f32, usize)> = image
-            .labels
-            .iter()
-            .zip(softmax.log_sums())
-            .enumerate()
-            .filter(|&(_, (&label, _))| label <= 0)
-            .map(|(row, (_, log_sum))| (log_sum - image.logits[row * width], row))
-            .collect();
-        if wanted == 0 {
-            return Vec::new();
-        }
-        if wanted < candidates.len() {
-            candidates
-                .select_nth_unstable_by(wanted - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            candidates.truncate(wanted);
-        }
-        let mut rows: Vec<usize> = candidates.into_iter().map(|(_, row)| row).collect();
-        rows.sort_unstable();
-        rows
+        image.classification = match &self.classification {
+            ClassificationLoss::Softmax(loss) => {
+                softmax.compute(logits, width);
+                loss.of_image(logits, image.labels, softmax, scale, gradient)
+            }
+            ClassificationLoss::Focal => focal(logits, labels, scale, gradient),
+            ClassificationLoss::QualityFocal => {
+                let quality =
+                    |row: usize| iou(image.regressions[row], image.targets[row], &self.coder);
+                quality_focal(logits, labels, quality, scale, gradient)
+            }
+        };
     }
-}
 
-fn add_regression(image: &mut Image<'_>, scale: f32) {
-    let rows = image
-        .labels
-        .iter()
-        .zip(image.regressions.chunks_exact(BOX_NUMBERS))
-        .zip(image.targets.chunks_exact(BOX_NUMBERS))
-        .zip(image.regression_gradient.chunks_exact_mut(BOX_NUMBERS));
-    for (((&label, found), wanted), slots) in rows {
-        if label <= 0 {
-            continue;
-        }
-        for ((slot, found), wanted) in slots.iter_mut().zip(found).zip(wanted) {
-            let distance = found - wanted;
-            let beyond = distance.abs() >= 1.0;
-            *slot = scale * if beyond { distance.signum() } else { distance };
-            image.regression += f64::from(if beyond {
-                distance.abs() - 0.5
-            } else {
-                0.5 * distance * distance
-            });
+    fn add_regression(
+        &self,
+        image: &mut Image<'_>,
+        default_boxes: &[CenterBox<Fractions>],
+        scale: f32,
+    ) {
+        for (row, default) in default_boxes.iter().enumerate() {
+            if image.labels[row] <= 0 {
+                continue;
+            }
+            let size = BoxSize {
+                width: default.w,
+                height: default.h,
+            };
+            let (found, target) = (image.regressions[row], image.targets[row]);
+            let sum = &mut image.regression;
+            let gradient = self
+                .regression
+                .add_box(found, target, &self.coder, size, sum);
+            image.regression_gradient[row] = gradient.map(|slope| scale * slope);
         }
     }
 }
@@ -273,18 +255,31 @@ mod tests {
         )
     }
 
+    fn default_boxes() -> Vec<CenterBox<Fractions>> {
+        let sides = (0..BOXES).map(|index| (0.1 + 0.05 * index as f32, 0.4 - 0.03 * index as f32));
+        sides.map(|(w, h)| CenterBox::new(0.5, 0.5, w, h)).collect()
+    }
+
+    fn with(negatives: HardNegatives) -> MultiboxLoss {
+        MultiboxLoss {
+            classification: ClassificationLoss::Softmax(negatives),
+            ..MultiboxLoss::default()
+        }
+    }
+
     fn evaluate(loss: MultiboxLoss, logits: &[f32], regressions: &[f32]) -> MultiboxOutput {
         let (_, _, targets) = outputs();
         let targets = MultiboxTargets {
             labels: &LABELS,
             regressions: &targets,
+            default_boxes: &default_boxes(),
             images: IMAGES,
         };
         loss.evaluate(logits, regressions, targets, ONE)
     }
 
     /// The definition, without regard to cost.
-    fn plainly(loss: MultiboxLoss, logits: &[f32], regressions: &[f32]) -> (f64, f64) {
+    fn plainly(negatives: HardNegatives, logits: &[f32], regressions: &[f32]) -> (f64, f64) {
         let (_, _, targets) = outputs();
         let matched = LABELS.iter().filter(|&&label| label > 0).count() as f64;
         let (mut classification, mut regression) = (0.0, 0.0);
@@ -299,7 +294,7 @@ mod tests {
             let mut losses: Vec<f64> = without.into_iter().map(cross_entropy).collect();
             losses.sort_by(|a, b| b.total_cmp(a));
             let wanted = if with.is_empty() {
-                loss.empty_negatives
+                negatives.empty_negatives
             } else {
                 with.len() * 3
             };
@@ -317,30 +312,51 @@ mod tests {
     fn values_are_those_of_the_definition() {
         let (logits, regressions, _) = outputs();
         for empty_negatives in [0, 2, 100] {
-            let loss = MultiboxLoss {
+            let negatives = HardNegatives {
                 empty_negatives,
-                ..MultiboxLoss::default()
+                ..HardNegatives::default()
             };
-            let found = evaluate(loss, &logits, &regressions);
-            let (classification, regression) = plainly(loss, &logits, &regressions);
+            let found = evaluate(with(negatives), &logits, &regressions);
+            let (classification, regression) = plainly(negatives, &logits, &regressions);
             assert!((found.classification - classification).abs() < 1e-5);
             assert!((found.regression - regression).abs() < 1e-5);
         }
     }
 
+    /// Every loss of the classes with every loss of the boxes.
+    fn all_losses() -> Vec<MultiboxLoss> {
+        let smoothed = HardNegatives {
+            label_smoothing: 0.1,
+            ..HardNegatives::default()
+        };
+        let mut all = Vec::new();
+        for classification in [
+            ClassificationLoss::Softmax(HardNegatives::default()),
+            ClassificationLoss::Softmax(smoothed),
+            ClassificationLoss::Focal,
+            ClassificationLoss::QualityFocal,
+        ] {
+            for regression in [
+                RegressionLoss::SmoothL1,
+                RegressionLoss::Giou,
+                RegressionLoss::Diou,
+            ] {
+                let coder = BoxCoder::default();
+                all.push(MultiboxLoss {
+                    classification,
+                    regression,
+                    coder,
+                });
+            }
+        }
+        all
+    }
+
     #[test]
     fn gradients_agree_with_finite_differences() {
         let (logits, regressions, _) = outputs();
-        for label_smoothing in [0.0, 0.1] {
-            let loss = MultiboxLoss {
-                label_smoothing,
-                ..MultiboxLoss::default()
-            };
+        for loss in all_losses() {
             let output = evaluate(loss, &logits, &regressions);
-            let sum = |logits: &[f32], regressions: &[f32]| {
-                let output = evaluate(loss, logits, regressions);
-                output.classification + output.regression
-            };
             let slope = |values: &[f32], index: usize, sum: &dyn Fn(&[f32]) -> f64| {
                 let moved = |by: f32| {
                     let mut values = values.to_vec();
@@ -350,12 +366,21 @@ mod tests {
                 (moved(2e-3) - moved(-2e-3)) / 4e-3
             };
             for (index, &gradient) in output.logit_gradient.iter().enumerate() {
-                let found = slope(&logits, index, &|logits| sum(logits, &regressions));
-                assert!((found - f64::from(gradient)).abs() < 1e-3, "logit {index}");
+                let sum = |logits: &[f32]| evaluate(loss, logits, &regressions).classification;
+                let found = slope(&logits, index, &sum);
+                assert!(
+                    (found - f64::from(gradient)).abs() < 1e-3,
+                    "{loss:?}: logit {index}"
+                );
             }
             for (index, &gradient) in output.regression_gradient.iter().enumerate() {
-                let found = slope(&regressions, index, &|numbers| sum(&logits, numbers));
-                assert!((found - f64::from(gradient)).abs() < 1e-3, "number {index}");
+                // The quality of a box is a target, by way of which no gradient goes.
+                let sum = |numbers: &[f32]| evaluate(loss, &logits, numbers).regression;
+                let found = slope(&regressions, index, &sum);
+                assert!(
+                    (found - f64::from(gradient)).abs() < 1e-3,
+                    "{loss:?}: number {index}"
+                );
             }
         }
     }
@@ -363,17 +388,58 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_nothing() {
         let (logits, regressions, targets) = outputs();
-        let with = |threads: usize| {
-            let targets = MultiboxTargets {
-                labels: &LABELS,
-                regressions: &targets,
-                images: IMAGES,
+        for loss in all_losses() {
+            let with = |threads: usize| {
+                let targets = MultiboxTargets {
+                    labels: &LABELS,
+                    regressions: &targets,
+                    default_boxes: &default_boxes(),
+                    images: IMAGES,
+                };
+                let threads = NonZeroUsize::new(threads).unwrap();
+                loss.evaluate(&logits, &regressions, targets, threads)
             };
-            let threads = NonZeroUsize::new(threads).unwrap();
-            MultiboxLoss::default().evaluate(&logits, &regressions, targets, threads)
-        };
-        assert_eq!(with(1), with(2));
-        assert_eq!(with(1), with(8));
+            assert_eq!(with(1), with(2));
+            assert_eq!(with(1), with(8));
+        }
+    }
+
+    /// Without a gradient by way of the quality, and with all boxes counted.
+    #[test]
+    fn sigmoids_are_compared_with_all_classes_of_all_boxes() {
+        let (logits, regressions, targets) = outputs();
+        let coder = BoxCoder::default();
+        let matched = LABELS.iter().filter(|&&label| label > 0).count() as f64;
+        let (mut focal, mut quality_focal) = (0.0, 0.0);
+        for (index, &logit) in logits.iter().enumerate() {
+            let (row, class) = (index / WIDTH, index % WIDTH);
+            let sigmoid = 1.0 / (1.0 + (-f64::from(logit)).exp());
+            let is_true = LABELS[row] == class as i32 + 1;
+            focal -= if is_true {
+                0.25 * (1.0 - sigmoid).powi(2) * sigmoid.ln()
+            } else {
+                0.75 * sigmoid.powi(2) * (1.0 - sigmoid).ln()
+            };
+            let numbers = |values: &[f32]| values.as_chunks().0[row];
+            let quality = if is_true {
+                iou(numbers(&regressions), numbers(&targets), &coder)
+            } else {
+                0.0
+            };
+            let entropy = -quality * sigmoid.ln() - (1.0 - quality) * (1.0 - sigmoid).ln();
+            quality_focal += (quality - sigmoid).powi(2) * entropy;
+        }
+        for (classification, expected) in [
+            (ClassificationLoss::Focal, focal),
+            (ClassificationLoss::QualityFocal, quality_focal),
+        ] {
+            let loss = MultiboxLoss {
+                classification,
+                ..MultiboxLoss::default()
+            };
+            let found = evaluate(loss, &logits, &regressions).classification;
+            assert!((found - expected / matched).abs() < 1e-5, "{found}");
+        }
     }
 
     #[test]
@@ -384,13 +450,14 @@ mod tests {
             let targets = MultiboxTargets {
                 labels: &labels,
                 regressions: &targets,
+                default_boxes: &default_boxes(),
                 images: IMAGES,
             };
-            let loss = MultiboxLoss {
+            let negatives = HardNegatives {
                 empty_negatives,
-                ..MultiboxLoss::default()
+                ..HardNegatives::default()
             };
-            loss.evaluate(&logits, &regressions, targets, ONE)
+            self::with(negatives).evaluate(&logits, &regressions, targets, ONE)
         };
         let paper = with(0);
         assert_eq!((paper.classification, paper.regression), (0.0, 0.0));
@@ -404,10 +471,40 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_without_objects_teaches_sigmoids_that_there_is_none() {
+        let (logits, regressions, targets) = outputs();
+        let targets = MultiboxTargets {
+            labels: &[0; 21],
+            regressions: &targets,
+            default_boxes: &default_boxes(),
+            images: IMAGES,
+        };
+        for loss in all_losses() {
+            let output = loss.evaluate(&logits, &regressions, targets, ONE);
+            assert_eq!(output.regression, 0.0);
+            if !matches!(loss.classification, ClassificationLoss::Softmax(_)) {
+                assert!(output.logit_gradient.iter().all(|&slope| slope > 0.0));
+            }
+        }
+    }
+
+    #[test]
     fn a_number_that_is_none_makes_the_loss_none() {
-        let (mut logits, regressions, _) = outputs();
-        logits[WIDTH + 2] = f32::NAN;
-        let found = evaluate(MultiboxLoss::default(), &logits, &regressions);
-        assert!(found.classification.is_nan());
+        let (logits, regressions, _) = outputs();
+        for loss in all_losses() {
+            let mut broken = logits.clone();
+            broken[WIDTH + 2] = f32::NAN;
+            assert!(
+                evaluate(loss, &broken, &regressions)
+                    .classification
+                    .is_nan()
+            );
+            for number in [f32::NAN, f32::INFINITY] {
+                let mut broken = regressions.clone();
+                broken[BOX_NUMBERS] = number;
+                let found = evaluate(loss, &logits, &broken).regression;
+                assert!(!found.is_finite(), "{loss:?}: {found}");
+            }
+        }
     }
 }

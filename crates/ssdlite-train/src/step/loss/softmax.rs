@@ -1,48 +1,6 @@
 //! Softmax over many short rows at once.
 
-/// `ln(2)` in two parts, the first one exact in few bits: Cody and Waite.
-const LN_2_HIGH: f32 = 0.693_359_4;
-const LN_2_LOW: f32 = -2.121_944_4e-4;
-
-/// Adding and subtracting it rounds to a whole number: 1.5 * 2^23.
-const ROUNDER: f32 = 12_582_912.0;
-
-/// Below it `exp` is less than any normal number.
-const LEAST_EXPONENT: f32 = -87.0;
-
-/// `exp(x)` for `x <= 0`, within 2 units in the last place; `exp(-87)` for
-/// anything below -87, NaN for NaN.
-///
-/// The standard library's is a call for each number; this is arithmetic that
-/// the compiler can do on whole vectors. Polynomial: Cephes, `expf.c`.
-#[inline]
-fn exp_not_positive(x: f32) -> f32 {
-    // Not `max`, which would drop a NaN.
-    let x = if x < LEAST_EXPONENT {
-        LEAST_EXPONENT
-    } else {
-        x
-    };
-    let shifted = x * std::f32::consts::LOG2_E + ROUNDER;
-    let whole = shifted - ROUNDER;
-    let rest = x - whole * LN_2_HIGH - whole * LN_2_LOW;
-    let mut sum = 1.987_569_1e-4;
-    for coefficient in [
-        1.398_2e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        5e-1,
-    ] {
-        sum = sum * rest + coefficient;
-    }
-    let fraction = sum * rest * rest + rest + 1.0;
-    // `shifted` holds `whole` in its lowest bits; it is -126 to 0, so the
-    // exponent stays in its field.
-    let exponent = shifted.to_bits().wrapping_sub(ROUNDER.to_bits());
-    let power = f32::from_bits(exponent.wrapping_add(127) << 23);
-    fraction * power
-}
+use super::exponential::exp_not_positive;
 
 /// What softmax makes of rows of logits.
 #[derive(Clone, Debug, Default)]
@@ -144,17 +102,6 @@ pub(super) struct RowTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exp_agrees_with_the_standard_library() {
-        for step in 0..870_000 {
-            let x = -(step as f32) * 1e-4;
-            let (found, expected) = (exp_not_positive(x), x.exp());
-            assert!((found - expected).abs() <= 3e-7 * expected, "{x}");
-        }
-        assert!(exp_not_positive(-200.0) < 2e-38);
-        assert!(exp_not_positive(f32::NEG_INFINITY) < 2e-38);
-    }
 
     #[test]
     fn rows_sum_to_one_and_a_shift_changes_nothing() {
