@@ -304,9 +304,8 @@ impl DefaultBoxes {
     /// the cell that its centre is in: along each axis, what two boxes share falls with
     /// the distance of their centres, and their IoU rises with what they share.
     pub fn best_iou(&self, object: &FractionBox) -> f32 {
-        let maps = self.maps.iter();
-        maps.map(|map| best_iou_on_map(map.size, &map.boxes, object))
-            .fold(0.0, f32::max)
+        let on_maps = (self.maps.iter()).map(|map| best_iou_on_map(map.size, &map.boxes, object));
+        on_maps.fold(0.0, f32::max)
     }
 
     /// The number of boxes.

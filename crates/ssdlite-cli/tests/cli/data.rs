@@ -84,11 +84,17 @@ fn stats_count_every_split() {
         .sum();
     assert_eq!(images, 24);
     for class in stats[0]["classes"].as_array().unwrap() {
-        let matchable = class["matchable"].as_f64().unwrap();
-        assert!(matchable > 0.5, "{class}");
+        let covered = class["covered"].as_array().unwrap();
+        let share = |index: usize| covered[index]["share"].as_f64().unwrap();
+        assert_eq!(covered[0]["boxes"], "paper, stride 16", "{class}");
+        // Over all splits; they are fitted to the first.
+        assert!(
+            share(0) > 0.5 && share(1) > 0.5 && share(2) > 0.9,
+            "{class}"
+        );
     }
     let text = run(folder.path(), &["data", "stats", "set"]).exits(0);
-    assert!(text.stdout.contains("matchable"), "{}", text.stdout);
+    assert!(text.stdout.contains("fit, stride 8"), "{}", text.stdout);
 }
 
 #[test]

@@ -45,15 +45,26 @@ impl Boxes {
                 Err(wrong(BOXES_KEY, "`fit`, `paper` or a file", "nothing"))
             }
             Self::Sizes(sizes) => {
+                let maps = *head.map_counts(finest).end();
+                if sizes.maps.len() != maps {
+                    let expected = format!(
+                        "boxes for {maps} maps, as the head {} has from stride {} on",
+                        head.name(),
+                        finest.stride()
+                    );
+                    let found = format!("{}; `fit` makes some", sizes.maps.len());
+                    return Err(wrong(BOXES_KEY, &expected, found));
+                }
                 let settings = DetectorSettings {
                     head,
                     finest,
                     default_boxes: sizes.clone(),
                     ..DetectorSettings::default()
                 };
-                settings.validate_network().map_err(|fault| Error::Setting {
+                let checked = settings.validate_network();
+                checked.map_err(|fault| Error::Setting {
                     key: BOXES_KEY,
-                    fault: format!("{fault}; `fit` makes boxes for any network"),
+                    fault: fault.to_string(),
                 })
             }
             _ => Ok(()),

@@ -416,18 +416,22 @@ mod tests {
         assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
         assert!(text.contains("boxes = [[[0.3"), "{text}");
         // As many maps as another network has.
-        let other = text
-            .replace("finest = 16", "finest = 8")
-            .replace("ssdlite", "fpn");
+        let other = text.replace("finest = 16", "finest = 8");
         let error = DetectorConfig::from_toml(&other).unwrap_err().to_string();
-        assert!(error.starts_with("detector.boxes: "), "{error}");
-        config.detector.finest = FinestMap::Stride8;
+        let told = "detector.boxes: expected boxes for 7 maps, as the head ssdlite has from stride \
+                    8 on, found 6";
+        assert!(error.starts_with(told), "{error}");
+        // A head that its maps share.
+        config.detector.head = HeadKind::Fpn;
         if let Boxes::Sizes(sizes) = &mut config.detector.boxes {
-            sizes.maps.truncate(2);
+            sizes
+                .maps
+                .truncate(*Head::map_counts(HeadKind::Fpn.head(), FinestMap::Stride16).end());
+            sizes.maps[1].truncate(4);
         }
         let error = config.validate().unwrap_err().to_string();
         assert!(
-            error.contains("expected 3 to 7 maps") && error.contains("stride 8"),
+            error.starts_with("detector.boxes: ") && error.contains("4"),
             "{error}"
         );
     }

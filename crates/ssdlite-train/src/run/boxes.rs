@@ -4,15 +4,17 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
-use ssdlite_core::{DefaultBoxSizes, DetectorSettings, FinestMap, ImageSize, ModelInfo, Task};
+use ssdlite_core::{
+    DefaultBoxSizes, DefaultBoxes, DetectorSettings, ImageSize, MapSize, ModelInfo, Task,
+};
 use ssdlite_data::DetectionSet;
-use ssdlite_data::default_box_fit::{DefaultBoxFit, FittedBoxes};
+use ssdlite_data::default_box_fit::DefaultBoxFit;
 use ssdlite_files::open_plain;
 use ssdlite_model::ModelFile;
 
 use super::detector::{augment_from_config, difficult_from_config};
 use super::run_folder::RunFolder;
-use crate::config::{BOXES_KEY, Boxes, DetectorConfig, read_config};
+use crate::config::{BOXES_KEY, Boxes, DetectorConfig, DetectorHeadOptions, read_config};
 use crate::error::{Error, Result};
 
 /// What a file of sizes looks like.
@@ -44,7 +46,7 @@ pub(super) fn settle(config: &mut DetectorConfig, set: &DetectionSet) -> Result<
     let sizes = match &config.detector.boxes {
         Boxes::Paper => return Ok(paper(config)),
         Boxes::Sizes(sizes) => return Ok(sizes.clone()),
-        Boxes::Fit => fit(config, config.detector.finest, set).sizes,
+        Boxes::Fit => fit(config, set),
         Boxes::File(path) => read_boxes(path).map_err(|error| Error::Setting {
             key: BOXES_KEY,
             fault: error.to_string(),
@@ -59,25 +61,39 @@ fn paper(config: &DetectorConfig) -> DefaultBoxSizes {
     DefaultBoxSizes::paper(config.detector.head.head(), config.detector.finest)
 }
 
-/// Boxes for the configured network with this finest map, fitted to a set.
-pub(super) fn fit(config: &DetectorConfig, finest: FinestMap, set: &DetectionSet) -> FittedBoxes {
-    let side = config.model.size;
-    let head = config.detector.head.head();
-    let mut info = ModelInfo::detector(config.model.mobilenet(), set.classes.clone(), side);
+/// The default boxes of a run on this set, at their places in the input.
+///
+/// # Errors
+/// Those of a file of boxes that the configuration names.
+pub fn default_boxes(config: &DetectorConfig, set: &DetectionSet) -> Result<DefaultBoxes> {
+    let sizes = settle(&mut config.clone(), set)?;
+    Ok(DefaultBoxes::new(&sizes, &feature_maps(config, set)))
+}
+
+/// The feature maps of the configured network, the largest first.
+fn feature_maps(config: &DetectorConfig, set: &DetectionSet) -> Vec<MapSize> {
+    let network = config.model.mobilenet();
+    let mut info = ModelInfo::detector(network, set.classes.clone(), config.model.size);
     info.task = Task::Detect(DetectorSettings {
-        head,
-        finest,
-        default_boxes: DefaultBoxSizes::paper(head, finest),
+        head: config.detector.head.head(),
+        finest: config.detector.finest,
+        default_boxes: paper(config),
         ..DetectorSettings::default()
     });
-    let maps = info.graph().feature_maps(info.input());
+    info.graph().feature_maps(info.input())
+}
+
+/// Boxes for the configured network, fitted to a set.
+fn fit(config: &DetectorConfig, set: &DetectionSet) -> DefaultBoxSizes {
+    let input = ImageSize::square(config.model.size);
+    let DetectorHeadOptions { head, finest, .. } = config.detector;
     let fit = DefaultBoxFit {
         augment: augment_from_config(config),
         difficult: difficult_from_config(config),
         seed: config.training.seed,
-        ..DefaultBoxFit::new(ImageSize::square(side), &maps, head, finest)
+        ..DefaultBoxFit::new(input, &feature_maps(config, set), head.head(), finest)
     };
-    fit.fit(set)
+    fit.fit(set).sizes
 }
 
 /// The default boxes in a file: a text with the sizes, a `config.toml` of a run that wrote
@@ -196,7 +212,7 @@ mod tests {
             ("[[[0.1, nan]], [[0.1, 0.2]]]", "NaN"),
             ("[[[0.1, 0.0]], [[0.1, 0.2]]]", "0.1 x 0"),
             ("[[[0.1, 1.5]], [[0.1, 0.2]]]", "0.1 x 1.5"),
-            ("[[[0.1, 1e400]], [[0.1, 0.2]]]", "inf"),
+            ("[[[0.1, 1e400]], [[0.1, 0.2]]]", "overflow"),
             ("[[[0.1, 0.2]], []]", "map 1"),
             ("[[[0.1, 0.2]]", "line 1"),
             ("{\"boxes\": []}", "line 1"),

@@ -19,8 +19,10 @@ use ssdlite_image::{Limits, RgbImage};
 use ssdlite_infer::{Detector, DetectorOptions, RunOptions};
 use ssdlite_model::ModelFile;
 
+use super::coverage::{advice, alternatives, coverage, tell_coverage};
 use super::learnt::{self, Shown};
 use super::length::UsualLength;
+use super::observer::Observer;
 use super::run_folder::RunFolder;
 use super::session::{Outcome, Session, Start};
 use super::task::{Task, cache_bytes, evaluation_options, loader_options, training_notes, watched};
@@ -55,7 +57,7 @@ pub fn train_detector(
     }
     let default_boxes = boxes::settle(config, &data.training)?;
     let task = DetectorTask::new(config, default_boxes, data)?;
-    tell_unmatched(&task.set, &task.targets.default_boxes, run.observer);
+    tell_boxes(config, &task, start, run.observer)?;
     let plan = Plan {
         training: &config.training,
         evaluate_every: config.evaluation.every,
@@ -64,6 +66,26 @@ pub fn train_detector(
         validation_images: data.validation.as_ref().map(|set| set.images.len()),
     };
     train(&task, plan, start, run)
+}
+
+/// Tells what the run's default boxes cover, and what other options would where they
+/// can still be chosen.
+fn tell_boxes(
+    config: &DetectorConfig,
+    task: &DetectorTask,
+    start: &Start,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let (set, default_boxes) = (&task.set, &task.targets.default_boxes);
+    let found = coverage(config, set, default_boxes);
+    let alternatives = match start {
+        Start::Resume | Start::Prolong => Vec::new(),
+        _ => alternatives(config, set)?,
+    };
+    tell_coverage(&found, &alternatives, observer);
+    let has_advice = |class| advice(class, &found, &alternatives).is_some();
+    tell_unmatched(set, default_boxes, has_advice, observer);
+    Ok(())
 }
 
 fn info_from_config(
@@ -77,8 +99,8 @@ fn info_from_config(
         config.model.size,
     );
     info.task = ModelTask::Detect(DetectorSettings {
-        scores: config.loss.classification_loss.scores(),
         default_boxes,
+        scores: config.loss.classification_loss.scores(),
         post_processing: config.evaluation.model_post_processing(),
         head: config.detector.head.head(),
         finest: config.detector.finest,

@@ -4,6 +4,7 @@ mod boxes;
 mod charts;
 mod checkpoint;
 mod classifier;
+mod coverage;
 mod data;
 mod detector;
 mod divergence;
@@ -21,6 +22,7 @@ mod trainer;
 mod unmatched;
 mod validation;
 
+pub use boxes::default_boxes;
 pub use classifier::{division_from_info, train_classifier};
 pub use data::RunData;
 pub use detector::train_detector;
