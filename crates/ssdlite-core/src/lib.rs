@@ -22,6 +22,7 @@ pub mod nms;
 pub mod post_processing;
 pub mod preprocessing;
 pub mod random;
+pub mod tiles;
 pub mod unit;
 
 pub use box_coder::BoxCoder;
@@ -36,4 +37,5 @@ pub use mobilenet::{MobileNetV3, Variant};
 pub use model_info::{DetectorSettings, ModelInfo, Task};
 pub use post_processing::{PostProcessing, Suppression};
 pub use preprocessing::{Fit, Preprocessing};
+pub use tiles::{LearntView, Tiles};
 pub use unit::{Activation, MapSize};
