@@ -241,6 +241,7 @@ fn detector_on_one_thread(
     let options = DetectorOptions {
         run: RunOptions::threads(NonZeroUsize::MIN),
         post_processing,
+        tiles: None,
     };
     Ok(Detector::new(model, &options)?)
 }

@@ -110,6 +110,7 @@ fn detectors_agree(backbone: MobileNetV3, size: ImageSize) {
         let options = DetectorOptions {
             run,
             post_processing: Some(MANY),
+            tiles: None,
         };
         let detector = Detector::new(&file, &options).unwrap();
         let what = format!("{} on {} threads", detector.isa(), detector.threads());
