@@ -144,6 +144,10 @@ impl Observer for TrainingProgress {
         }
     }
 
+    fn chosen(&mut self, message: &str) {
+        self.bar.suspend(|| console::note(message));
+    }
+
     fn warning(&mut self, message: &str) {
         self.bar.suspend(|| console::warning(message));
     }

@@ -140,12 +140,14 @@ impl LearntView {
         )))
     }
 
-    /// Whether an image seen as a whole would show objects both much smaller than they
-    /// were learnt and, its smallest, below `least_side` pixels of the input.
+    /// Whether an image seen as a whole would show objects much smaller than they were
+    /// learnt; and, unless they were learnt from tiles, its smallest below `least_side`
+    /// pixels of the input.
     pub fn is_exceeded_by(&self, image: ImageSize, least_side: f32) -> bool {
         let learnt = self.size.pixels() as f32;
         let scale = (learnt / image.pixels().max(1) as f32).sqrt();
-        scale < LEAST_SCALE && self.least_side * scale < least_side
+        let is_too_small = || self.tiles || self.least_side * scale < least_side;
+        scale < LEAST_SCALE && is_too_small()
     }
 }
 
@@ -311,7 +313,7 @@ mod tests {
         LearntView {
             size: ImageSize::new(width, height),
             least_side: 20.0,
-            tiles: true,
+            tiles: false,
         }
     }
 
@@ -404,6 +406,12 @@ mod tests {
         // Seen at a third, objects of 20 pixels still have 6.
         assert_eq!(tiles(1920, 1440, 6.0), None);
         assert_eq!(tiles(4000, 480, 24.0), Some(learnt));
+        let from_tiles = LearntView {
+            tiles: true,
+            ..view(640, 480)
+        };
+        let tiling = Tiling::new(Tiles::Auto, Some(from_tiles), 6.0).unwrap();
+        assert!(!tiling.tiles_of(ImageSize::new(1920, 1440)).is_empty());
     }
 
     #[test]

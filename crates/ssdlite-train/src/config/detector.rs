@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use ssdlite_core::post_processing::MOST_BOXES;
-use ssdlite_core::{PostProcessing, Suppression};
+use ssdlite_core::{PostProcessing, Suppression, Tiles};
 use ssdlite_data::split::Split;
 
 use super::model::ModelOptions;
@@ -33,6 +33,10 @@ pub struct DetectorDataOptions {
     /// Whether objects marked difficult are learnt too.
     #[serde(default)]
     pub train_difficult: bool,
+    /// Whether parts of large images are learnt from too, and so looked at afterwards;
+    /// `auto` where the whole images show objects too small.
+    #[serde(default)]
+    pub tiles: Tiles,
 }
 
 fn train_split() -> Split {
@@ -180,6 +184,7 @@ impl DetectorConfig {
                 train_split: train_split(),
                 val_split: val_split(),
                 train_difficult: false,
+                tiles: Tiles::Off,
             },
             model: ModelOptions::detector(),
             training: TrainingOptions::default(),
@@ -268,6 +273,7 @@ mod tests {
     fn every_section_comes_back() {
         let mut config = DetectorConfig::new("photos");
         config.data.train_split = Split::TrainVal;
+        config.data.tiles = Tiles::Parts(3);
         config.model.weights = Weights::File("a/b.pth".into());
         config.model.width = 0.75;
         config.training.optimizer = OptimizerKind::Sgd;
@@ -318,6 +324,7 @@ mod tests {
                 "evaluation.max-detections",
             ),
             ("[loss]\nnegative-ratio = -1.0", "loss.negative-ratio"),
+            ("tiles = \"17\"", "tiles"),
         ] {
             let error = error_of(section);
             assert!(error.contains(name), "{section}: {error}");

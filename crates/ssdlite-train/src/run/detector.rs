@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ssdlite_core::{DetectorSettings, ModelInfo, PostProcessing, Task as ModelTask};
+use ssdlite_core::{DetectorSettings, GroundTruth, ModelInfo, PostProcessing, Task as ModelTask};
 use ssdlite_data::DetectionSet;
 use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
 use ssdlite_data::loader::{
@@ -22,6 +22,7 @@ use super::length::UsualLength;
 use super::run_folder::RunFolder;
 use super::session::{Outcome, Session, Start};
 use super::task::{Task, cache_bytes, evaluation_options, loader_options, training_notes, watched};
+use super::tiles::Framing;
 use super::trainer::{Plan, train};
 use super::unmatched::tell_unmatched;
 use super::{RunData, Validation, charts, images};
@@ -51,6 +52,9 @@ pub fn train_detector(
     {
         run.observer.warning(&note);
     }
+    if let Some(framing) = framing(config, &data.training) {
+        framing.tell(config.data.tiles, run.observer);
+    }
     let task = DetectorTask::new(config, data)?;
     tell_unmatched(&task.set, &task.targets.default_boxes, run.observer);
     let plan = Plan {
@@ -61,6 +65,13 @@ pub fn train_detector(
         validation_images: data.validation.as_ref().map(|set| set.images.len()),
     };
     train(&task, plan, start, run)
+}
+
+/// What the network of a run sees of its training images; none without objects.
+pub(super) fn framing(config: &DetectorConfig, set: &DetectionSet) -> Option<Framing> {
+    let is_learnt = |object: &GroundTruth| config.data.train_difficult || !object.difficult;
+    let info = info_from_config(config, set);
+    Framing::new(config.data.tiles, set, is_learnt, &info)
 }
 
 fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
@@ -75,7 +86,8 @@ fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
     });
     let notes = training_notes(&config.training, &config.model, set.images.len());
     let split = ("split", config.data.train_split.to_string());
-    for (name, value) in notes.into_iter().chain([split]) {
+    let tiles = ("tiles", config.data.tiles.to_string());
+    for (name, value) in notes.into_iter().chain([split, tiles]) {
         info.training.insert(name.into(), value);
     }
     info
@@ -88,6 +100,7 @@ fn augment_from_config(config: &DetectorConfig) -> DetectorAugment {
             probability: options.photometric,
             ..PhotometricDistort::default()
         }),
+        tiles: None,
         zoom_out: (options.zoom_out > 0.0).then(|| ZoomOut {
             probability: options.zoom_out,
             ..ZoomOut::default()
@@ -111,7 +124,11 @@ struct DetectorTask {
 
 impl DetectorTask {
     fn new(config: &DetectorConfig, data: &RunData<DetectionSet>) -> Result<Self> {
-        let info = info_from_config(config, &data.training);
+        let framing = framing(config, &data.training);
+        let mut info = info_from_config(config, &data.training);
+        if let ModelTask::Detect(settings) = &mut info.task {
+            settings.learnt_view = framing.map(|framing| framing.view);
+        }
         let wrong_task = || Error::InvalidRequest("expected a detector".into());
         let targets = TargetEncoder {
             default_boxes: info.default_boxes().ok_or_else(wrong_task)?,
@@ -125,7 +142,10 @@ impl DetectorTask {
         let recipe = DetectionRecipe {
             set: Arc::clone(&data.training),
             preprocessing: info.preprocessing,
-            augment: augment_from_config(config),
+            augment: DetectorAugment {
+                tiles: framing.and_then(|framing| framing.crop()),
+                ..augment_from_config(config)
+            },
             targets: targets.clone(),
         };
         let options = loader_options(&config.training, &config.loader);

@@ -22,6 +22,11 @@ pub trait Observer {
         let _ = epoch;
     }
 
+    /// What was left to the run is chosen, and why so.
+    fn chosen(&mut self, message: &str) {
+        let _ = message;
+    }
+
     /// Something is not as it should be, but the run goes on.
     fn warning(&mut self, message: &str) {
         let _ = message;
