@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detector::FEATURE_MAP_COUNTS;
+use crate::detector::{FEATURE_MAP_COUNTS, FinestMap, Head};
 use crate::error::{Error, Result};
 use crate::geometry::{CenterBox, CornerBox, FractionBox, Fractions};
 use crate::unit::MapSize;
@@ -89,6 +89,19 @@ impl Default for DefaultBoxSizes {
 }
 
 impl DefaultBoxSizes {
+    /// SSD's for a detector with as many maps as it has at most. A map of stride 8
+    /// comes before the six of SSD-lite, with half the first one's scale.
+    pub fn paper(head: Head, finest: FinestMap) -> Self {
+        let finer = match finest {
+            FinestMap::Stride8 => Some(SCALES[0] / 2.0),
+            FinestMap::Stride16 => None,
+        };
+        let scales: Vec<f32> = finer.into_iter().chain(SCALES).collect();
+        let mut maps = sizes_from_scales(&scales);
+        maps.truncate(*head.map_counts(finest).end());
+        Self { maps }
+    }
+
     /// Boxes from one scale a map, and one more: a square box of each map's
     /// scale, a square one whose side is the geometric mean of its scale and the
     /// next, and one of its scale for each aspect ratio. Sides end at the
@@ -285,7 +298,7 @@ mod tests {
         let mut sizes = DefaultBoxSizes::default();
         sizes.maps[5].clear();
         assert!(sizes.validate().is_err());
-        for count in [0, 1, 7] {
+        for count in [0, 1, 8] {
             let mut sizes = DefaultBoxSizes::default();
             sizes.maps.resize(count, vec![[0.5, 0.5].into()]);
             assert!(sizes.validate().is_err(), "{count} maps");

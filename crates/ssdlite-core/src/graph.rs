@@ -113,10 +113,37 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// torchvision's prefix of its tensors; empty for nodes without tensors.
     pub key: String,
+    /// The prefix of a convolution's weight and bias, where several nodes share
+    /// them; each still has its own batch norm.
+    pub shared: Option<String>,
     /// The part that it belongs to.
     pub part: Part,
     /// Channels of its map, or numbers of its vector.
     pub channels: usize,
+}
+
+impl Node {
+    /// The shape of a convolution's weight.
+    fn weight_shape(&self) -> Option<[usize; 4]> {
+        match self.operation {
+            Operation::ConvUnit(conv, _) | Operation::Conv(conv) => Some(conv.weight_shape()),
+            _ => None,
+        }
+    }
+
+    /// The key of the weight of a convolution or a linear layer.
+    pub fn weight_key(&self) -> String {
+        match (&self.shared, self.operation) {
+            (Some(prefix), _) => format!("{prefix}.weight"),
+            (None, Operation::ConvUnit(..)) => format!("{}.0.weight", self.key),
+            (None, _) => format!("{}.weight", self.key),
+        }
+    }
+
+    /// The key of the bias of a convolution without batch norm or a linear layer.
+    pub fn bias_key(&self) -> String {
+        format!("{}.bias", self.shared.as_ref().unwrap_or(&self.key))
+    }
 }
 
 /// A network.
@@ -132,6 +159,7 @@ impl Graph {
             operation: Operation::Image,
             inputs: Vec::new(),
             key: String::new(),
+            shared: None,
             part: Part::Backbone,
             channels: 3,
         };
@@ -154,10 +182,27 @@ impl Graph {
             operation,
             inputs: inputs.to_vec(),
             key: key.into(),
+            shared: None,
             part,
             channels,
         });
         NodeId(self.nodes.len() - 1)
+    }
+
+    /// Lets a convolution have weight and bias under this prefix, together with
+    /// all others that are given the same.
+    ///
+    /// # Panics
+    /// If the node is no convolution, or another one has a weight of another shape
+    /// there.
+    pub fn share(&mut self, id: NodeId, prefix: &str) {
+        let shape = self.nodes[id.0].weight_shape().expect("a convolution");
+        for other in &self.nodes {
+            if other.shared.as_deref() == Some(prefix) {
+                assert_eq!(other.weight_shape(), Some(shape), "{prefix}");
+            }
+        }
+        self.nodes[id.0].shared = Some(prefix.to_owned());
     }
 
     fn channels_made(&self, operation: Operation, inputs: &[NodeId]) -> usize {
@@ -241,6 +286,51 @@ mod tests {
         let sum = graph.add(Operation::Add, &[one, one], "", Part::Neck);
         assert_eq!(graph.readers(), [vec![one], vec![sum, sum], vec![]]);
         assert_eq!(graph.node(sum).channels, 5);
+    }
+
+    #[test]
+    fn a_shared_weight_is_one_tensor_and_batch_norms_are_apart() {
+        let (mut graph, image) = Graph::new();
+        let unit = Operation::ConvUnit(Conv::depthwise(3, 3, 1), Activation::Relu);
+        let one = graph.add(unit, &[image], "one", Part::Head);
+        let other = graph.add(unit, &[one], "other", Part::Head);
+        let alone = graph.add(unit, &[other], "alone", Part::Head);
+        for id in [one, other] {
+            graph.share(id, "both");
+        }
+        let tensors = graph.tensors();
+        let keys: Vec<&str> = tensors.iter().map(|tensor| tensor.key.as_str()).collect();
+        let weights = keys.iter().filter(|key| key.ends_with("weight"));
+        let expected = [
+            "both.weight",
+            "one.1.weight",
+            "other.1.weight",
+            "alone.0.weight",
+            "alone.1.weight",
+        ];
+        assert!(weights.eq(&expected));
+        assert_eq!(graph.node(other).weight_key(), "both.weight");
+        assert_eq!(graph.node(alone).weight_key(), "alone.0.weight");
+    }
+
+    #[test]
+    #[should_panic(expected = "both")]
+    fn weights_of_other_shapes_are_not_shared() {
+        let (mut graph, image) = Graph::new();
+        let one = graph.add(
+            Operation::Conv(Conv::pointwise(3, 5)),
+            &[image],
+            "one",
+            Part::Head,
+        );
+        let other = graph.add(
+            Operation::Conv(Conv::pointwise(5, 3)),
+            &[one],
+            "other",
+            Part::Head,
+        );
+        graph.share(one, "both");
+        graph.share(other, "both");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A file of weights is checked against this list: none missing, none
 //! unexpected, every shape equal.
 
+use std::collections::HashSet;
+
 use crate::graph::{Graph, Node, Operation, Part};
 
 /// What a tensor is for.
@@ -61,9 +63,17 @@ pub fn parameter_count(tensors: &[TensorSpec]) -> usize {
 }
 
 impl Graph {
-    /// Every tensor of the network in the order of its nodes.
+    /// Every tensor of the network in the order of its nodes; one that several nodes
+    /// share stands at the first.
     pub fn tensors(&self) -> Vec<TensorSpec> {
-        self.nodes().iter().flat_map(Node::tensors).collect()
+        let mut shared = HashSet::new();
+        let all = self.nodes().iter().flat_map(|node| {
+            let tensors = node.tensors().into_iter();
+            tensors.map(move |tensor| (node.shared.is_some(), tensor))
+        });
+        let first =
+            all.filter(|(is_shared, tensor)| !is_shared || shared.insert(tensor.key.clone()));
+        first.map(|(_, tensor)| tensor).collect()
     }
 }
 
@@ -73,7 +83,7 @@ impl Node {
         let key = &self.key;
         match self.operation {
             Operation::ConvUnit(conv, _) => {
-                let weight = (format!("{key}.0.weight"), TensorRole::Weight);
+                let weight = (self.weight_key(), TensorRole::Weight);
                 let mut tensors = vec![self.tensor(weight, &conv.weight_shape())];
                 let channels = [conv.out_channels];
                 for (name, shape, role) in [
@@ -87,7 +97,10 @@ impl Node {
                 }
                 tensors
             }
-            Operation::Conv(conv) => self.weight_and_bias(key, &conv.weight_shape()),
+            Operation::Conv(conv) => {
+                let prefix = self.shared.as_ref().unwrap_or(key);
+                self.weight_and_bias(prefix, &conv.weight_shape())
+            }
             Operation::SqueezeExcite { squeeze_channels } => {
                 let (wide, narrow) = (self.channels, squeeze_channels);
                 let mut tensors =
@@ -125,8 +138,6 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::mobilenet::{MobileNetV3, Variant};
 

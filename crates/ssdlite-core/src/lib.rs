@@ -29,6 +29,7 @@ pub use box_coder::BoxCoder;
 pub use classes::{ClassId, ClassNames};
 pub use default_boxes::{BoxSize, DefaultBoxSizes, DefaultBoxes};
 pub use detection::{Detection, GroundTruth, NamedDetection};
+pub use detector::{FinestMap, Head};
 pub use error::{Error, Result};
 pub use geometry::{CenterBox, CornerBox, FractionBox, ImageSize, PixelBox};
 pub use graph::{Graph, Node, NodeId, Operation, Output, OutputKind, Part};

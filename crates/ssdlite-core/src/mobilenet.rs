@@ -70,6 +70,15 @@ pub(crate) enum KeyScheme {
     Detector,
 }
 
+/// A map that a detector taps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tap {
+    /// The last of stride 8.
+    C3,
+    /// The last of stride 16.
+    C4,
+}
+
 /// A row of the paper's tables.
 struct Row {
     kernel: usize,
@@ -117,7 +126,7 @@ impl MobileNetV3 {
     /// two linear layers with h-swish and dropout between them.
     pub fn classifier(&self, classes: usize) -> Graph {
         let (mut graph, image) = Graph::new();
-        let last = self.add_backbone(&mut graph, image, KeyScheme::Classifier, |_, _| {});
+        let last = self.add_backbone(&mut graph, image, KeyScheme::Classifier, |_, _, _| {});
         let pooled = graph.add(Operation::GlobalPool, &[last], "", Part::Head);
         let full_width = match self.variant {
             Variant::Small => 1024,
@@ -148,25 +157,24 @@ impl MobileNetV3 {
         graph
     }
 
-    /// Adds the convolutional part and returns C5, its last map. `at_c4` is
-    /// handed C4, the first map of a detector: the expansion of the first
-    /// bottleneck of stride 32, which is the 9th of Small and the 13th of Large.
+    /// Adds the convolutional part and returns C5, its last map. `at_tap` is
+    /// handed C3 and C4, the maps that a detector taps: the expansions of the
+    /// first bottlenecks of stride 16 and 32, which are the 4th and 9th of Small,
+    /// and the 7th and 13th of Large.
     pub(crate) fn add_backbone(
         &self,
         graph: &mut Graph,
         image: NodeId,
         scheme: KeyScheme,
-        mut at_c4: impl FnMut(&mut Graph, NodeId),
+        mut at_tap: impl FnMut(&mut Graph, Tap, NodeId),
     ) -> NodeId {
         let rows = self.rows();
-        let keys = Keys {
-            scheme,
-            // Bottlenecks are numbered from 1: `features.0` is the stem.
-            c4_block: match self.variant {
-                Variant::Small => 8,
-                Variant::Large => 12,
-            },
+        // Bottlenecks are numbered from 1: `features.0` is the stem.
+        let (c3_block, c4_block) = match self.variant {
+            Variant::Small => (3, 8),
+            Variant::Large => (6, 12),
         };
+        let keys = Keys { scheme, c4_block };
         let stem = Conv {
             kind: ConvKind::Full,
             in_channels: graph.node(image).channels,
@@ -181,8 +189,11 @@ impl MobileNetV3 {
             map = self.add_bottleneck(graph, map, row, |graph, part, operation, input| {
                 let key = keys.block_part(index, part);
                 let node = graph.add(operation, &[input], key, Part::Backbone);
-                if index == keys.c4_block && part == 0 {
-                    at_c4(graph, node);
+                if index == c3_block && part == 0 {
+                    at_tap(graph, Tap::C3, node);
+                }
+                if index == c4_block && part == 0 {
+                    at_tap(graph, Tap::C4, node);
                 }
                 node
             });

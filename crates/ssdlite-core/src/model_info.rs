@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::box_coder::BoxCoder;
 use crate::classes::ClassNames;
 use crate::default_boxes::{DefaultBoxSizes, DefaultBoxes};
+use crate::detector::{DetectorNetwork, FinestMap, Head};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::inventory::TensorSpec;
@@ -25,8 +26,9 @@ pub const METADATA_KEY: &str = "ssdlite";
 /// The version of the format that this crate writes.
 ///
 /// Version 1 wrote default boxes as seven scales, from which six boxes at a cell
-/// of each of six maps follow; it is read as what it means.
-pub const FORMAT_VERSION: u32 = 2;
+/// of each of six maps follow; up to version 2 every detector was the paper's
+/// SSD-lite. Both are read as what they mean.
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The versions that are read.
 const READ_VERSIONS: std::ops::RangeInclusive<u32> = 1..=FORMAT_VERSION;
@@ -55,6 +57,12 @@ impl Task {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorSettings {
+    /// What finds objects in the backbone's maps.
+    #[serde(default)]
+    pub head: Head,
+    /// The finest of the maps.
+    #[serde(default)]
+    pub finest: FinestMap,
     /// Sides of the default boxes.
     pub default_boxes: DefaultBoxSizes,
     /// How regressions describe boxes.
@@ -64,6 +72,44 @@ pub struct DetectorSettings {
     /// What it saw of its training images; not known of other programs' models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learnt_view: Option<LearntView>,
+}
+
+impl DetectorSettings {
+    /// The network that gives this many logits a default box.
+    fn network(&self, logits: usize) -> DetectorNetwork {
+        DetectorNetwork {
+            head: self.head,
+            finest: self.finest,
+            boxes_per_cell: self.default_boxes.per_cell(),
+            logits,
+        }
+    }
+
+    /// Checks head, maps and default boxes against each other.
+    fn validate_network(&self) -> Result<()> {
+        self.head.validate()?;
+        self.default_boxes.validate()?;
+        let per_cell = self.default_boxes.per_cell();
+        let counts = self.head.map_counts(self.finest);
+        if !counts.contains(&per_cell.len()) {
+            return Err(Error::Malformed(format!(
+                "default boxes: expected {} to {} maps for the head {} from stride {} on, found {}",
+                counts.start(),
+                counts.end(),
+                self.head.name(),
+                self.finest.stride(),
+                per_cell.len()
+            )));
+        }
+        let shares = matches!(self.head, Head::Fpn { .. });
+        if shares && per_cell.iter().any(|&count| count != per_cell[0]) {
+            return Err(Error::Malformed(format!(
+                "default boxes: expected as many at each map for a head that the maps share, \
+                 found {per_cell:?}"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// What a model file says about its model.
@@ -164,7 +210,7 @@ impl ModelInfo {
                     self.preprocessing.fit
                 )));
             }
-            settings.default_boxes.validate()?;
+            settings.validate_network()?;
             settings.box_coder.validate()?;
             settings.post_processing.validate()?;
             if let Some(view) = &settings.learnt_view {
@@ -185,10 +231,7 @@ impl ModelInfo {
         let classes = self.classes.len();
         match &self.task {
             Task::Classify => self.backbone.classifier(classes),
-            Task::Detect(settings) => {
-                let per_cell = settings.default_boxes.per_cell();
-                self.backbone.detector(classes, &per_cell)
-            }
+            Task::Detect(settings) => self.backbone.detector_with(&settings.network(classes + 1)),
         }
     }
 
@@ -246,7 +289,8 @@ mod tests {
         let scales = "{\"scales\":[0.2,0.35,0.5,0.65,0.8,0.95,1.0]}";
         let json = info().to_json().unwrap();
         let old = json
-            .replacen("\"format_version\":2", "\"format_version\":1", 1)
+            .replacen("\"format_version\":3", "\"format_version\":1", 1)
+            .replacen("\"head\":\"ssdlite\",\"finest\":16,", "", 1)
             .replacen(&boxes, scales, 1);
         assert!(old.contains(scales));
         assert_eq!(ModelInfo::from_json(&old).unwrap(), info());
@@ -261,7 +305,7 @@ mod tests {
     #[test]
     fn other_versions_and_broken_json_are_told_apart() {
         let json = info().to_json().unwrap();
-        let newer = json.replacen("\"format_version\":2", "\"format_version\":3", 1);
+        let newer = json.replacen("\"format_version\":3", "\"format_version\":4", 1);
         let error = ModelInfo::from_json(&newer).unwrap_err();
         assert!(matches!(error, Error::Unsupported(_)), "{error}");
         for broken in [

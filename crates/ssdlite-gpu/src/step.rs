@@ -1,7 +1,7 @@
 //! A training step on a GPU.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
 use ssdlite_core::Graph;
@@ -21,8 +21,9 @@ const STEP: &str = "expected the GPU to run a step";
 pub(crate) struct GpuStep {
     graph: Graph,
     layout: TensorLayout,
-    /// For each node the places of its tensors among those of the layout.
-    slots: Vec<Range<usize>>,
+    /// For each node the places of its tensors among those of the layout, some of
+    /// which nodes share.
+    slots: Vec<Vec<usize>>,
     statistics: Vec<Statistics>,
     options: StepOptions,
     threads: NonZeroUsize,
@@ -45,11 +46,12 @@ impl GpuStep {
         threads: NonZeroUsize,
         device: &Device,
     ) -> Self {
-        let mut end = 0;
+        let places: HashMap<&str, usize> = (layout.slots().iter().zip(0..))
+            .map(|(slot, place)| (slot.spec.key.as_str(), place))
+            .collect();
         let slots = graph.nodes().iter().map(|node| {
-            let start = end;
-            end += node.tensors().len();
-            start..end
+            let tensors = node.tensors().into_iter();
+            tensors.map(|tensor| places[tensor.key.as_str()]).collect()
         });
         let statistics = graph.nodes().iter().map(|node| {
             if layout.trains(node.part) {
@@ -69,10 +71,15 @@ impl GpuStep {
         }
     }
 
-    fn forward(&self, pixels: &[f32], tensors: &[Vec<Tensor<1>>], random: u64) -> Results {
+    fn forward(&self, pixels: &[f32], tensors: &[Tensor<1>], random: u64) -> Results {
+        let of_node = |places: &Vec<usize>| {
+            let tensors = places.iter().map(|&place| tensors[place].clone());
+            tensors.collect()
+        };
+        let tensors: Vec<Vec<Tensor<1>>> = self.slots.iter().map(of_node).collect();
         let forward = Forward {
             graph: &self.graph,
-            tensors,
+            tensors: &tensors,
             statistics: &self.statistics,
             random,
             device: &self.device,
@@ -100,8 +107,8 @@ impl GpuStep {
         Tensor::<4>::from_data(data, &self.device).permute([0, 3, 1, 2])
     }
 
-    /// Each node's tensors, of which the trained ones get gradients.
-    fn upload(&self, values: &[f32]) -> Vec<Vec<Tensor<1>>> {
+    /// The layout's tensors, of which the trained ones get gradients.
+    fn upload(&self, values: &[f32]) -> Vec<Tensor<1>> {
         let data = TensorData::new(values.to_vec(), [values.len()]);
         let flat = Tensor::<1>::from_data(data, &self.device);
         let tensor = |slot: &TensorSlot| {
@@ -112,9 +119,7 @@ impl GpuStep {
                 tensor
             }
         };
-        let slots = self.layout.slots();
-        let of_node = |places: &Range<usize>| slots[places.clone()].iter().map(tensor).collect();
-        self.slots.iter().map(of_node).collect()
+        self.layout.slots().iter().map(tensor).collect()
     }
 
     /// The gradients of the trained tensors in the order of the layout, from
@@ -123,7 +128,7 @@ impl GpuStep {
         &self,
         outputs: Vec<Vec<Tensor<2>>>,
         gradients: Vec<Vec<f32>>,
-        tensors: &[Vec<Tensor<1>>],
+        tensors: &[Tensor<1>],
     ) -> Result<Vec<Vec<f32>>> {
         let mut products = Vec::new();
         for (parts, gradient) in outputs.into_iter().zip(gradients) {
@@ -142,7 +147,7 @@ impl GpuStep {
         }
         let mut gradients = surrogate.backward();
         let mut transaction = Transaction::default();
-        let trained = self.layout.slots().iter().zip(tensors.iter().flatten());
+        let trained = self.layout.slots().iter().zip(tensors);
         for (slot, tensor) in trained.filter(|(slot, _)| slot.trained) {
             let gradient = tensor.grad_remove(&mut gradients).ok_or_else(|| {
                 failed(STEP, &format!("there is no gradient of {}", slot.spec.key))
@@ -154,14 +159,14 @@ impl GpuStep {
 
     /// Counts the batch into a node's running statistics.
     fn add_statistics(&self, values: &mut [f32], moments: &ReadMoments) {
-        let slots = &self.layout.slots()[self.slots[moments.node].clone()];
-        let [_, _, _, mean, variance, batches] = slots else {
+        let [_, _, _, mean, variance, batches] = self.slots[moments.node][..] else {
             return;
         };
+        let range = |place: usize| self.layout.slots()[place].range.clone();
         let running = RunningStatistics {
-            mean: mean.range.clone(),
-            variance: variance.range.clone(),
-            batches: batches.range.clone(),
+            mean: range(mean),
+            variance: range(variance),
+            batches: range(batches),
         };
         let batch = BatchStatistics {
             mean: &moments.mean,

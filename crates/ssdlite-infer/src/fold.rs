@@ -37,16 +37,17 @@ fn numbers<'a>(weights: &'a StateDict, key: &str) -> Result<&'a [f32]> {
 /// A convolution with the batch norm after it if it has one, or a linear layer.
 pub(crate) fn node(weights: &StateDict, node: &Node) -> Result<Folded> {
     match node.operation {
-        Operation::ConvUnit(..) => unit(weights, &node.key),
-        _ => plain(weights, &node.key),
+        Operation::ConvUnit(..) => unit(weights, node),
+        _ => plain(weights, [&node.weight_key(), &node.bias_key()]),
     }
 }
 
-fn unit(weights: &StateDict, key: &str) -> Result<Folded> {
+fn unit(weights: &StateDict, node: &Node) -> Result<Folded> {
+    let key = &node.key;
     let of = |name: &str| numbers(weights, &format!("{key}.{name}"));
     let (gamma, beta) = (of("1.weight")?, of("1.bias")?);
     let (mean, variance) = (of("1.running_mean")?, of("1.running_var")?);
-    let mut weights = of("0.weight")?.to_vec();
+    let mut weights = numbers(weights, &node.weight_key())?.to_vec();
     let row = weights.len() / gamma.len();
     let mut bias = Vec::with_capacity(beta.len());
     for (channel, row) in weights.chunks_exact_mut(row).enumerate() {
@@ -61,10 +62,10 @@ fn unit(weights: &StateDict, key: &str) -> Result<Folded> {
 }
 
 /// A layer with weight and bias and no batch norm.
-pub(crate) fn plain(weights: &StateDict, key: &str) -> Result<Folded> {
+pub(crate) fn plain(weights: &StateDict, [weight, bias]: [&str; 2]) -> Result<Folded> {
     Ok(Folded {
-        weights: numbers(weights, &format!("{key}.weight"))?.to_vec(),
-        bias: numbers(weights, &format!("{key}.bias"))?.to_vec(),
+        weights: numbers(weights, weight)?.to_vec(),
+        bias: numbers(weights, bias)?.to_vec(),
     })
 }
 

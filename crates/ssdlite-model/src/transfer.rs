@@ -65,10 +65,13 @@ pub fn class_head_keys(network: &Graph) -> Vec<String> {
     let outputs = network.outputs();
     let heads = outputs.filter(|(_, output)| output.kind == OutputKind::Logits);
     let keys = heads.flat_map(|(node, _)| &node.inputs).flat_map(|&id| {
-        let key = &network.node(id).key;
-        [format!("{key}.weight"), format!("{key}.bias")]
+        let head = network.node(id);
+        [head.weight_key(), head.bias_key()]
     });
-    keys.collect()
+    let mut keys: Vec<String> = keys.collect();
+    // Maps that share a head stand together.
+    keys.dedup();
+    keys
 }
 
 /// How many classes the outputs of a state dict tell apart, a detector's background
@@ -79,7 +82,7 @@ pub fn output_count(state: &StateDict, network: &Graph) -> Option<usize> {
     let (node, output) = outputs.find(|(_, output)| output.kind == OutputKind::Logits)?;
     let first = network.node(*node.inputs.first()?);
     let boxes = first.channels / output.numbers;
-    let found = *state.get(&format!("{}.bias", first.key))?.shape.first()?;
+    let found = *state.get(&first.bias_key())?.shape.first()?;
     found.is_multiple_of(boxes).then_some(found / boxes)
 }
 

@@ -78,6 +78,24 @@ struct ModelArgs {
 
 #[derive(Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Detector")]
+struct DetectorHeadArgs {
+    /// The paper's SSD-lite, or a feature pyramid with one head for all maps
+    #[arg(long, value_parser = ["ssdlite", "fpn"])]
+    head: Option<String>,
+    /// Stride of the finest map, 8 or 16 pixels; 8 finds smaller objects
+    #[arg(long, value_name = "8|16", value_parser = finest)]
+    finest: Option<u32>,
+}
+
+/// Reads the stride of the finest map.
+fn finest(text: &str) -> Result<u32, String> {
+    let stride = text.parse().ok().filter(|stride| [8, 16].contains(stride));
+    stride.ok_or_else(|| "expected 8 or 16".into())
+}
+
+#[derive(Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Training", mut_arg("nesterov", switch))]
 struct TrainingArgs {
     /// Passes over the training images; 0 for 100 (a classifier: 40), or as many more
@@ -165,6 +183,8 @@ pub(crate) struct DetectorTaskArgs {
     data: DetectorDataArgs,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    detector: DetectorHeadArgs,
     #[command(flatten)]
     training: TrainingArgs,
     #[command(flatten)]

@@ -205,7 +205,7 @@ impl Tiling {
     pub fn new(tiles: Tiles, view: Option<LearntView>, least_side: f32) -> Result<Self> {
         if tiles == Tiles::Auto && view.is_none() {
             return Err(Error::Unsupported(format!(
-                "tiles: expected for `auto` a model file that says at what size objects were \
+                "tiles auto: expected a model file that says at what size objects were \
                  learnt, found one of an earlier version or of another program; a number of tiles \
                  along the longer side, 2 to {MOST_PARTS}, works with any"
             )));

@@ -12,7 +12,7 @@ pub(super) const SIDE: usize = 9;
 const CHANNELS: usize = 8;
 
 /// A bottleneck with squeeze-and-excite and a residual, a map of half its size
-/// that is joined to it as in a feature pyramid, and heads on both.
+/// that is joined to it as in a feature pyramid, and heads that both share.
 pub(super) fn detector() -> Graph {
     let (mut graph, image) = Graph::new();
     let fine = stem(&mut graph, image);
@@ -46,7 +46,9 @@ pub(super) fn detector() -> Graph {
         let head = Operation::Conv(Conv::pointwise(CHANNELS, boxes_per_cell * numbers));
         let mut row = |map: NodeId| {
             let key = format!("{kind:?}.{}", map.index());
-            graph.add(head, &[map], key, Part::Head)
+            let row = graph.add(head, &[map], key, Part::Head);
+            graph.share(row, &format!("{kind:?}"));
+            row
         };
         let rows = [row(joined), row(coarse)];
         let output = Operation::Output(Output { kind, numbers });

@@ -21,7 +21,8 @@ impl Builder<'_> {
         };
         let plain = |name: &str| {
             let key = format!("{}.{name}", self.graph().node(id).key);
-            fold::plain(self.network.weights, &key)
+            let keys = [format!("{key}.weight"), format!("{key}.bias")];
+            fold::plain(self.network.weights, keys.each_ref().map(String::as_str))
         };
         let (squeeze, excite) = (plain("fc1")?, plain("fc2")?);
         let relu = ssdlite_kernels::Activation::Relu;

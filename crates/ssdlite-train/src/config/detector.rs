@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use ssdlite_core::post_processing::MOST_BOXES;
-use ssdlite_core::{PostProcessing, Suppression, Tiles};
+use ssdlite_core::{FinestMap, Head, PostProcessing, Suppression, Tiles};
 use ssdlite_data::split::Split;
 
 use super::model::ModelOptions;
@@ -45,6 +45,47 @@ fn train_split() -> Split {
 
 fn val_split() -> Split {
     Split::Val
+}
+
+/// What a detector has on its backbone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DetectorHeadOptions {
+    /// What finds objects in the backbone's maps.
+    pub head: HeadKind,
+    /// Stride of the finest map: 8 or 16 pixels.
+    pub finest: FinestMap,
+}
+
+impl Default for DetectorHeadOptions {
+    fn default() -> Self {
+        Self {
+            head: HeadKind::Ssdlite,
+            finest: FinestMap::Stride16,
+        }
+    }
+}
+
+/// A head by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadKind {
+    /// The paper's SSD-lite.
+    Ssdlite,
+    /// A feature pyramid with one head for all maps.
+    Fpn,
+}
+
+impl HeadKind {
+    /// The head with its usual numbers.
+    pub const fn head(self) -> Head {
+        match self {
+            Self::Ssdlite => Head::Ssdlite,
+            Self::Fpn => Head::Fpn {
+                channels: Head::USUAL_CHANNELS,
+            },
+        }
+    }
 }
 
 /// How images are changed while a detector is trained: arXiv 1512.02325,
@@ -157,6 +198,9 @@ pub struct DetectorConfig {
     /// Which network.
     #[serde(default)]
     pub model: ModelOptions,
+    /// What it has on its backbone.
+    #[serde(default)]
+    pub detector: DetectorHeadOptions,
     /// How it is trained.
     #[serde(default)]
     pub training: TrainingOptions,
@@ -187,6 +231,7 @@ impl DetectorConfig {
                 tiles: Tiles::Off,
             },
             model: ModelOptions::detector(),
+            detector: DetectorHeadOptions::default(),
             training: TrainingOptions::default(),
             loader: LoaderOptions::default(),
             augment: DetectorAugmentOptions::default(),
@@ -276,6 +321,8 @@ mod tests {
         config.data.tiles = Tiles::Parts(3);
         config.model.weights = Weights::File("a/b.pth".into());
         config.model.width = 0.75;
+        config.detector.head = HeadKind::Fpn;
+        config.detector.finest = FinestMap::Stride8;
         config.training.optimizer = OptimizerKind::Sgd;
         config.training.schedule = ScheduleKind::MultiStep;
         config.training.milestones = vec![20.0, 27.5];
@@ -315,6 +362,8 @@ mod tests {
             ("[training]\nmilestones = [3.0, 2.0]", "training.milestones"),
             ("[model]\nsize = 5", "model.size"),
             ("[model]\nwidth = 0.0", "model.width"),
+            ("[detector]\nfinest = 4", "finest"),
+            ("[detector]\nhead = \"yolo\"", "head"),
             ("[augment]\nmirror = 1.5", "augment.mirror"),
             ("[evaluation]\nnms = 2.0", "evaluation.nms"),
             ("[evaluation]\nscore = nan", "evaluation.score"),

@@ -23,7 +23,7 @@ pub use classifier::{
 };
 pub use detector::{
     DetectorAugmentOptions, DetectorConfig, DetectorDataOptions, DetectorEvaluationOptions,
-    DetectorLossOptions,
+    DetectorHeadOptions, DetectorLossOptions, HeadKind,
 };
 pub use ignored::Ignored;
 pub use model::{ModelOptions, Weights};

@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ssdlite_core::{DetectorSettings, GroundTruth, ModelInfo, PostProcessing, Task as ModelTask};
+use ssdlite_core::{
+    DefaultBoxSizes, DetectorSettings, GroundTruth, ModelInfo, PostProcessing, Task as ModelTask,
+};
 use ssdlite_data::DetectionSet;
 use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
 use ssdlite_data::loader::{
@@ -82,6 +84,9 @@ fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
     );
     info.task = ModelTask::Detect(DetectorSettings {
         post_processing: config.evaluation.model_post_processing(),
+        head: config.detector.head.head(),
+        finest: config.detector.finest,
+        default_boxes: DefaultBoxSizes::paper(config.detector.head.head(), config.detector.finest),
         ..DetectorSettings::default()
     });
     let notes = training_notes(&config.training, &config.model, set.images.len());

@@ -1,6 +1,7 @@
 //! Gradients of a whole network agree with finite differences of its loss, on
 //! every instruction set: units read by one and by several nodes, sums that
-//! share their gradient and such that can't, squeeze-and-excite, upsampling.
+//! share their gradient and such that can't, squeeze-and-excite, upsampling, weights
+//! that nodes share.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -88,7 +89,12 @@ fn network() -> Graph {
     let again = maker.plain(Operation::Upsample { like: fine }, &[coarse]);
     let twice = maker.plain(Operation::Add, &[joined, again]);
     let tail = maker.depthwise(twice, 1, "tail");
-    let both = maker.plain(Operation::Add, &[tail, joined]);
+    // Two convolutions with one weight, as of a head that maps share.
+    let longer = maker.depthwise(tail, 1, "longer");
+    for id in [tail, longer] {
+        maker.0.share(id, "shared");
+    }
+    let both = maker.plain(Operation::Add, &[longer, joined]);
     let pooled = maker.plain(Operation::GlobalPool, &[both]);
     let linear = |in_features, out_features, activation| {
         Operation::Linear(Linear {

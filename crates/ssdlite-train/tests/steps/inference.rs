@@ -4,7 +4,8 @@
 use std::num::NonZeroUsize;
 
 use ssdlite_core::{
-    ClassNames, ImageSize, MobileNetV3, ModelInfo, PostProcessing, Suppression, Variant,
+    ClassNames, DefaultBoxSizes, DetectorSettings, FinestMap, Head, ImageSize, MobileNetV3,
+    ModelInfo, PostProcessing, Suppression, Task, Variant,
 };
 use ssdlite_image::{Normaliser, Preprocessor, RgbImage};
 use ssdlite_infer::{Classifier, Detector, DetectorOptions, DetectorOutputs, Isa, RunOptions};
@@ -99,8 +100,15 @@ fn runs() -> impl Iterator<Item = RunOptions> {
     })
 }
 
-fn detectors_agree(backbone: MobileNetV3, size: ImageSize) {
+fn detectors_agree(backbone: MobileNetV3, head: Head, finest: FinestMap, size: ImageSize) {
     let mut info = ModelInfo::detector(backbone, classes(3), 320);
+    info.task = Task::Detect(DetectorSettings {
+        head,
+        finest,
+        default_boxes: DefaultBoxSizes::paper(head, finest),
+        ..DetectorSettings::default()
+    });
+    info.validate().unwrap();
     info.preprocessing.size = size;
     let file = model_from_formula(&info);
     let all = images(size, 5);
@@ -140,13 +148,28 @@ fn detectors_agree(backbone: MobileNetV3, size: ImageSize) {
 
 #[test]
 fn small_detectors_agree() {
-    detectors_agree(MobileNetV3::new(Variant::Small), ImageSize::new(97, 131));
+    let small = MobileNetV3::new(Variant::Small);
+    let size = ImageSize::new(97, 131);
+    for finest in [FinestMap::Stride16, FinestMap::Stride8] {
+        detectors_agree(small, Head::Ssdlite, finest, size);
+    }
 }
 
 #[test]
 fn large_detectors_agree() {
     let large = MobileNetV3::new(Variant::Large).with_reduced_tail();
-    detectors_agree(large, ImageSize::new(131, 97));
+    let size = ImageSize::new(131, 97);
+    detectors_agree(large, Head::Ssdlite, FinestMap::Stride8, size);
+}
+
+#[test]
+fn detectors_with_a_pyramid_agree() {
+    let small = MobileNetV3::new(Variant::Small);
+    let large = MobileNetV3::new(Variant::Large);
+    let head = Head::Fpn { channels: 24 };
+    let size = ImageSize::new(141, 107);
+    detectors_agree(small, head, FinestMap::Stride8, size);
+    detectors_agree(large, head, FinestMap::Stride16, size);
 }
 
 #[test]

@@ -167,8 +167,11 @@ impl Worker<'_> {
                 excite,
             },
         };
-        let weight_gradient = match unit.trains {
-            Trains::Yes => Some(&mut self.pass.gradients[unit.tensors.weight.clone()]),
+        let mut weight = match unit.trains {
+            Trains::Yes => Some(WeightGradient::new(
+                &mut self.pass.gradients[unit.tensors.weight.clone()],
+                backward.weight_store,
+            )),
             Trains::No => None,
         };
         let convolution = Convolution {
@@ -179,10 +182,11 @@ impl Worker<'_> {
         };
         let gradients = (
             backward.input.map(|input| (input, dx)),
-            weight_gradient,
+            weight.as_mut().map(WeightGradient::written),
             None,
         );
         let found = convolution.backward(self.cx, self.states, gradients);
+        weight.map(|weight| weight.finish(self.cx));
         self.keep(backward.input, found);
     }
 
@@ -202,8 +206,18 @@ impl Worker<'_> {
         };
         let ranges = [conv.weight.clone(), conv.bias.clone()];
         let (weight, bias) = weight_and_bias(self.pass.gradients, conv.trains, ranges);
-        let gradients = (backward.input.map(|input| (input, dx)), weight, bias);
+        let store = backward.weight_store;
+        let mut weight = weight.map(|weight| WeightGradient::new(weight, store));
+        let mut bias = bias.map(|bias| WeightGradient::new(bias, store));
+        let gradients = (
+            backward.input.map(|input| (input, dx)),
+            weight.as_mut().map(WeightGradient::written),
+            bias.as_mut().map(WeightGradient::written),
+        );
         let found = convolution.backward(self.cx, self.states, gradients);
+        for gradient in weight.into_iter().chain(bias) {
+            gradient.finish(self.cx);
+        }
         self.keep(backward.input, found);
     }
 
@@ -288,6 +302,31 @@ impl Worker<'_> {
                 drop_out(dx, chance, [self.pass.random, node as u64]);
             }
             self.add_part(target);
+        }
+    }
+}
+
+/// The gradient of a weight or a bias, which several nodes may share.
+struct WeightGradient<'a> {
+    sum: &'a mut [f32],
+    /// This node's own, where others have written before.
+    part: Option<Vec<f32>>,
+}
+
+impl<'a> WeightGradient<'a> {
+    fn new(sum: &'a mut [f32], store: Store) -> Self {
+        let part = (store == Store::Add).then(|| vec![0.0; sum.len()]);
+        Self { sum, part }
+    }
+
+    /// What the node writes.
+    fn written(&mut self) -> &mut [f32] {
+        self.part.as_deref_mut().unwrap_or(self.sum)
+    }
+
+    fn finish(self, cx: Context<'_>) {
+        if let Some(part) = self.part {
+            fitting(accumulate(cx, self.sum, &part));
         }
     }
 }

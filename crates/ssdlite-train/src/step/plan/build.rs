@@ -5,6 +5,7 @@
 //! to the last one at which it is read; the time is the place in the order of
 //! both passes.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use ssdlite_core::graph::{self, Node};
@@ -66,6 +67,8 @@ struct Builder<'a> {
     /// Which output's numbers a node makes.
     rows: Vec<Option<Rows>>,
     outputs: Vec<usize>,
+    /// Where weights begin whose gradient a step of the backward pass has written.
+    written: HashSet<usize>,
     slots: Layout,
     steps: Vec<Step>,
 }
@@ -98,6 +101,7 @@ impl<'a> Builder<'a> {
             gradients: vec![None; count],
             rows: vec![None; count],
             outputs: Vec::new(),
+            written: HashSet::new(),
             slots: Layout::new(Buffer::LINE),
             steps: Vec::new(),
         };
@@ -134,11 +138,25 @@ impl<'a> Builder<'a> {
     }
 
     fn range(&self, node: &Node, name: &str) -> Result<Range<usize>> {
-        let range = self.tensors.range(&format!("{}.{name}", node.key));
+        self.range_of(node, &format!("{}.{name}", node.key))
+    }
+
+    fn range_of(&self, node: &Node, key: &str) -> Result<Range<usize>> {
+        let range = self.tensors.range(key);
         range.map_or_else(
-            || unsupported(node, &format!("expected a place for {name}")),
+            || unsupported(node, &format!("expected a place for {key}")),
             Ok,
         )
+    }
+
+    /// How a step of the backward pass, the next one, writes the gradient of a
+    /// weight: those of nodes that share it are added.
+    fn store_of(&mut self, weight: &Range<usize>) -> Store {
+        if self.written.insert(weight.start) {
+            Store::Overwrite
+        } else {
+            Store::Add
+        }
     }
 
     fn trains(&self, node: &Node) -> Trains {
@@ -252,7 +270,7 @@ impl<'a> Builder<'a> {
             shape,
             activation,
             tensors: UnitTensors {
-                weight: self.range(node, "0.weight")?,
+                weight: self.range_of(node, &node.weight_key())?,
                 gamma: self.range(node, "1.weight")?,
                 beta: self.range(node, "1.bias")?,
                 running: RunningStatistics {
@@ -283,8 +301,8 @@ impl<'a> Builder<'a> {
             shape,
             source,
             z: self.slots.slot(shape.output_size(), time),
-            weight: self.range(node, "weight")?,
-            bias: self.range(node, "bias")?,
+            weight: self.range_of(node, &node.weight_key())?,
+            bias: self.range_of(node, &node.bias_key())?,
             rows,
             trains: self.trains(node),
             backward: None,
@@ -438,6 +456,7 @@ impl<'a> Builder<'a> {
                 self.slots.used(unit.z, time);
                 unit.backward = Some(UnitBackward {
                     gradient,
+                    weight_store: self.store_of(&unit.tensors.weight),
                     sums: self.sums(index, unit.stored),
                     input: self.input_target(node.inputs[0], unit.source, time)?,
                 });
@@ -446,6 +465,7 @@ impl<'a> Builder<'a> {
                 let gradient = self.slots.slot(conv.shape.output_size(), time);
                 conv.backward = Some(ConvBackward {
                     gradient,
+                    weight_store: self.store_of(&conv.weight),
                     input: self.input_target(node.inputs[0], conv.source, time)?,
                 });
             }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ssdlite_core::Activation;
 use ssdlite_kernels::arena::Slot;
+use ssdlite_kernels::train::gradient::Store;
 use ssdlite_kernels::train::map::MapShape;
 use ssdlite_kernels::train::pointwise::PointwiseShape;
 use ssdlite_kernels::train::upsample::UpsampleShape;
@@ -63,6 +64,8 @@ pub(super) struct UnitTensors {
 pub(super) struct UnitBackward {
     /// The gradient of the result.
     pub(super) gradient: Slot,
+    /// How the weight's gradient is written.
+    pub(super) weight_store: Store,
     /// Where the sums of batch norm's backward pass come from.
     pub(super) sums: Sums,
     pub(super) input: Option<InputTarget>,
@@ -104,6 +107,8 @@ pub(super) struct Conv {
 pub(super) struct ConvBackward {
     /// The gradient of the output.
     pub(super) gradient: Slot,
+    /// How the gradients of weight and bias are written.
+    pub(super) weight_store: Store,
     pub(super) input: Option<InputTarget>,
 }
 
