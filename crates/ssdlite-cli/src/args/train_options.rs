@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Arg, Args};
 use serde::Serialize;
+use ssdlite_core::Tiles;
 use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 use ssdlite_data::loader::MAX_WORKERS;
@@ -232,6 +233,11 @@ struct DetectorDataArgs {
     /// Learn objects marked difficult too
     #[arg(long)]
     train_difficult: Option<bool>,
+    /// Also learn from tiles of large images, in which small objects are larger, and
+    /// look at them afterwards: `auto` where the whole shows objects too small, or N
+    /// tiles along the longer side, 2 to 16
+    #[arg(long, value_name = "auto|off|N")]
+    tiles: Option<Tiles>,
 }
 
 #[derive(Args, Serialize)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use ssdlite_core::matcher::Assignment;
 use ssdlite_core::post_processing::MOST_BOXES;
-use ssdlite_core::{BoxCoder, FinestMap, Head, PostProcessing, Scores, Suppression};
+use ssdlite_core::{BoxCoder, FinestMap, Head, PostProcessing, Scores, Suppression, Tiles};
 use ssdlite_data::split::Split;
 
 use super::boxes::Boxes;
@@ -36,6 +36,10 @@ pub struct DetectorDataOptions {
     /// Whether objects marked difficult are learnt too.
     #[serde(default)]
     pub train_difficult: bool,
+    /// Whether parts of large images are learnt from too, and so looked at afterwards;
+    /// `auto` where the whole images show objects too small.
+    #[serde(default)]
+    pub tiles: Tiles,
 }
 
 fn train_split() -> Split {
@@ -280,6 +284,7 @@ impl DetectorConfig {
                 train_split: train_split(),
                 val_split: val_split(),
                 train_difficult: false,
+                tiles: Tiles::Off,
             },
             model: ModelOptions::detector(),
             detector: DetectorHeadOptions::default(),
@@ -378,6 +383,7 @@ mod tests {
     fn every_section_comes_back() {
         let mut config = DetectorConfig::new("photos");
         config.data.train_split = Split::TrainVal;
+        config.data.tiles = Tiles::Parts(3);
         config.model.weights = Weights::File("a/b.pth".into());
         config.model.width = 0.75;
         config.detector.head = HeadKind::Fpn;
@@ -480,6 +486,7 @@ mod tests {
                 "evaluation.max-detections",
             ),
             ("[loss]\nnegative-ratio = -1.0", "loss.negative-ratio"),
+            ("tiles = \"17\"", "tiles"),
         ] {
             let error = error_of(section);
             assert!(error.contains(name), "{section}: {error}");

@@ -12,7 +12,7 @@ use ssdlite_data::default_box_fit::DefaultBoxFit;
 use ssdlite_files::open_plain;
 use ssdlite_model::ModelFile;
 
-use super::detector::{augment_from_config, difficult_from_config};
+use super::detector::{augment_from_config, difficult_from_config, framing};
 use super::run_folder::RunFolder;
 use crate::config::{BOXES_KEY, Boxes, DetectorConfig, DetectorHeadOptions, read_config};
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ pub(super) fn settle(config: &mut DetectorConfig, set: &DetectionSet) -> Result<
     Ok(sizes)
 }
 
-fn paper(config: &DetectorConfig) -> DefaultBoxSizes {
+pub(super) fn paper(config: &DetectorConfig) -> DefaultBoxSizes {
     DefaultBoxSizes::paper(config.detector.head.head(), config.detector.finest)
 }
 
@@ -88,7 +88,7 @@ fn fit(config: &DetectorConfig, set: &DetectionSet) -> DefaultBoxSizes {
     let input = ImageSize::square(config.model.size);
     let DetectorHeadOptions { head, finest, .. } = config.detector;
     let fit = DefaultBoxFit {
-        augment: augment_from_config(config),
+        augment: augment_from_config(config, framing(config, set)),
         difficult: difficult_from_config(config),
         seed: config.training.seed,
         ..DefaultBoxFit::new(input, &feature_maps(config, set), head.head(), finest)

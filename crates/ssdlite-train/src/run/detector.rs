@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ssdlite_core::{
-    BoxCoder, DefaultBoxSizes, DetectorSettings, ModelInfo, PostProcessing, Task as ModelTask,
+    BoxCoder, DefaultBoxSizes, DetectorSettings, GroundTruth, ModelInfo, PostProcessing,
+    Task as ModelTask,
 };
 use ssdlite_data::DetectionSet;
 use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
@@ -26,6 +27,7 @@ use super::observer::Observer;
 use super::run_folder::RunFolder;
 use super::session::{Outcome, Session, Start};
 use super::task::{Task, cache_bytes, evaluation_options, loader_options, training_notes, watched};
+use super::tiles::Framing;
 use super::trainer::{Plan, train};
 use super::unmatched::tell_unmatched;
 use super::{RunData, Validation, boxes, charts, images};
@@ -54,6 +56,9 @@ pub fn train_detector(
         UsualLength::DETECTOR.fit(&mut config.training, &mut config.evaluation.every, images)
     {
         run.observer.warning(&note);
+    }
+    if let Some(framing) = framing(config, &data.training) {
+        framing.tell(config.data.tiles, run.observer);
     }
     let default_boxes = boxes::settle(config, &data.training)?;
     let task = DetectorTask::new(config, default_boxes, data)?;
@@ -88,6 +93,13 @@ fn tell_boxes(
     Ok(())
 }
 
+/// What the network of a run sees of its training images; none without objects.
+pub(super) fn framing(config: &DetectorConfig, set: &DetectionSet) -> Option<Framing> {
+    let is_learnt = |object: &GroundTruth| config.data.train_difficult || !object.difficult;
+    let info = info_from_config(config, boxes::paper(config), set);
+    Framing::new(config.data.tiles, set, is_learnt, &info)
+}
+
 fn info_from_config(
     config: &DetectorConfig,
     default_boxes: DefaultBoxSizes,
@@ -108,7 +120,8 @@ fn info_from_config(
     });
     let notes = training_notes(&config.training, &config.model, set.images.len());
     let split = ("split", config.data.train_split.to_string());
-    for (name, value) in notes.into_iter().chain([split]) {
+    let tiles = ("tiles", config.data.tiles.to_string());
+    for (name, value) in notes.into_iter().chain([split, tiles]) {
         info.training.insert(name.into(), value);
     }
     info
@@ -123,13 +136,18 @@ pub(super) const fn difficult_from_config(config: &DetectorConfig) -> DifficultO
 }
 
 /// How the run changes images.
-pub(super) fn augment_from_config(config: &DetectorConfig) -> DetectorAugment {
+/// How images are changed for a run, which shows them in this framing.
+pub(super) fn augment_from_config(
+    config: &DetectorConfig,
+    framing: Option<Framing>,
+) -> DetectorAugment {
     let options = &config.augment;
     DetectorAugment {
         photometric: (options.photometric > 0.0).then(|| PhotometricDistort {
             probability: options.photometric,
             ..PhotometricDistort::default()
         }),
+        tiles: framing.and_then(|framing| framing.crop()),
         zoom_out: (options.zoom_out > 0.0).then(|| ZoomOut {
             probability: options.zoom_out,
             ..ZoomOut::default()
@@ -157,7 +175,11 @@ impl DetectorTask {
         default_boxes: DefaultBoxSizes,
         data: &RunData<DetectionSet>,
     ) -> Result<Self> {
-        let info = info_from_config(config, default_boxes, &data.training);
+        let framing = framing(config, &data.training);
+        let mut info = info_from_config(config, default_boxes, &data.training);
+        if let ModelTask::Detect(settings) = &mut info.task {
+            settings.learnt_view = framing.map(|framing| framing.view);
+        }
         let wrong_task = || Error::InvalidRequest("expected a detector".into());
         let coder = BoxCoder::default();
         let targets = TargetEncoder {
@@ -169,7 +191,7 @@ impl DetectorTask {
         let recipe = DetectionRecipe {
             set: Arc::clone(&data.training),
             preprocessing: info.preprocessing,
-            augment: augment_from_config(config),
+            augment: augment_from_config(config, framing),
             targets: targets.clone(),
         };
         let options = loader_options(&config.training, &config.loader);
@@ -289,6 +311,7 @@ fn detector_on_one_thread(
     let options = DetectorOptions {
         run: RunOptions::threads(NonZeroUsize::MIN),
         post_processing,
+        tiles: None,
     };
     Ok(Detector::new(model, &options)?)
 }

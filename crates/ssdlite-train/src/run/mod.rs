@@ -18,6 +18,7 @@ mod results;
 mod run_folder;
 mod session;
 mod task;
+mod tiles;
 mod trainer;
 mod unmatched;
 mod validation;

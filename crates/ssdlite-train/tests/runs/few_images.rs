@@ -75,6 +75,7 @@ fn trial(images: usize) -> Trial {
         let options = DetectorOptions {
             run: RunOptions::threads(NonZeroUsize::MIN),
             post_processing,
+            tiles: None,
         };
         let detector = Detector::load_with(&model, &options).unwrap();
         let mut watch = Watch {
