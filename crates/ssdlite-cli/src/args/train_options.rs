@@ -8,13 +8,14 @@ use std::ffi::OsString;
 use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Arg, Args};
 use serde::Serialize;
+use ssdlite_core::FinestMap;
 use ssdlite_core::Tiles;
 use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 use ssdlite_data::loader::MAX_WORKERS;
 use ssdlite_data::split::Split;
 use ssdlite_infer::MOST_THREADS;
-use ssdlite_train::config::MAX_BATCH;
+use ssdlite_train::config::{Choice, MAX_BATCH};
 use ssdlite_train::{ClassifierConfig, DetectorConfig};
 
 use super::config::show_defaults;
@@ -80,22 +81,31 @@ struct ModelArgs {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Detector")]
 struct DetectorHeadArgs {
-    /// The paper's SSD-lite, or a feature pyramid with one head for all maps
-    #[arg(long, value_parser = ["ssdlite", "fpn"])]
+    /// The paper's SSD-lite, or a feature pyramid with one head for all maps; `auto` for
+    /// a pyramid, or the head of a detector that --weights names
+    #[arg(long, value_parser = ["auto", "ssdlite", "fpn"])]
     head: Option<String>,
-    /// Stride of the finest map, 8 or 16 pixels; 8 finds smaller objects
-    #[arg(long, value_name = "8|16", value_parser = finest)]
-    finest: Option<u32>,
+    /// Stride of the finest map in pixels; 8 finds smaller objects; `auto` by the sizes of
+    /// those in DATA
+    #[arg(long, value_name = "auto|8|16", value_parser = finest)]
+    finest: Option<Choice<FinestMap>>,
     /// Default boxes: `fit` for some like the objects in DATA, `paper` for SSD's, or those
-    /// of a file: a list of sizes, a run's config.toml or a model
-    #[arg(long, value_name = "fit|paper|FILE", value_parser = kept_text())]
+    /// of a file: a list of sizes, a run's config.toml or a model; `auto` for `fit`, or
+    /// those of a detector that --weights names
+    #[arg(long, value_name = "auto|fit|paper|FILE", value_parser = kept_text())]
     boxes: Option<String>,
 }
 
 /// Reads the stride of the finest map.
-fn finest(text: &str) -> Result<u32, String> {
-    let stride = text.parse().ok().filter(|stride| [8, 16].contains(stride));
-    stride.ok_or_else(|| "expected 8 or 16".into())
+fn finest(text: &str) -> Result<Choice<FinestMap>, String> {
+    if text == "auto" {
+        return Ok(Choice::Auto);
+    }
+    let stride = text.parse::<u32>().ok();
+    let finest = stride.and_then(|stride| FinestMap::try_from(stride).ok());
+    finest
+        .map(Choice::Is)
+        .ok_or_else(|| "expected 8, 16 or auto".into())
 }
 
 #[derive(Args, Serialize)]
@@ -262,14 +272,16 @@ struct DetectorAugmentArgs {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Loss")]
 struct DetectorLossArgs {
-    /// How objects are assigned to default boxes
-    #[arg(long, value_name = "RULE", value_parser = ["iou", "atss"])]
+    /// How objects are assigned to default boxes; `auto` for iou with the head ssdlite, atss
+    /// with fpn
+    #[arg(long, value_name = "RULE", value_parser = ["auto", "iou", "atss"])]
     assignment: Option<String>,
-    /// The loss of the classes; all but softmax have no background
-    #[arg(long, value_name = "LOSS", value_parser = ["softmax", "focal", "quality-focal"])]
+    /// The loss of the classes; all but softmax have no background; `auto` for softmax with
+    /// the head ssdlite, quality-focal with fpn
+    #[arg(long, value_name = "LOSS", value_parser = ["auto", "softmax", "focal", "quality-focal"])]
     classification_loss: Option<String>,
-    /// The loss of the boxes
-    #[arg(long, value_name = "LOSS", value_parser = ["smooth-l1", "giou", "diou"])]
+    /// The loss of the boxes; `auto` for smooth-l1 with the head ssdlite, giou with fpn
+    #[arg(long, value_name = "LOSS", value_parser = ["auto", "smooth-l1", "giou", "diou"])]
     regression_loss: Option<String>,
     /// Background boxes that count for each matched one
     #[arg(long, value_name = "RATIO")]

@@ -18,8 +18,10 @@ pub(crate) const BOXES_KEY: &str = "detector.boxes";
 /// A detector's default boxes, or where they come from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Boxes {
-    /// SSD's own: `paper`.
+    /// Those of a detector whose weights are taken over, otherwise fitted: `auto`.
     #[default]
+    Auto,
+    /// SSD's own: `paper`.
     Paper,
     /// Fitted to the images that are learnt from: `fit`.
     Fit,
@@ -41,9 +43,11 @@ impl Boxes {
     /// Checks the boxes for a network with this head and finest map.
     pub(super) fn validate(&self, head: Head, finest: FinestMap) -> Result<()> {
         match self {
-            Self::File(path) if path.as_os_str().is_empty() => {
-                Err(wrong(BOXES_KEY, "`fit`, `paper` or a file", "nothing"))
-            }
+            Self::File(path) if path.as_os_str().is_empty() => Err(wrong(
+                BOXES_KEY,
+                "`auto`, `fit`, `paper` or a file",
+                "nothing",
+            )),
             Self::Sizes(sizes) => {
                 let maps = *head.map_counts(finest).end();
                 if sizes.maps.len() != maps {
@@ -75,6 +79,7 @@ impl Boxes {
 impl From<String> for Boxes {
     fn from(text: String) -> Self {
         match text.as_str() {
+            "auto" => Self::Auto,
             "paper" => Self::Paper,
             "fit" => Self::Fit,
             _ => Self::File(text.into()),
@@ -85,6 +90,7 @@ impl From<String> for Boxes {
 impl Serialize for Boxes {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self {
+            Self::Auto => serializer.serialize_str("auto"),
             Self::Paper => serializer.serialize_str("paper"),
             Self::Fit => serializer.serialize_str("fit"),
             Self::File(path) => path.serialize(serializer),
@@ -106,7 +112,7 @@ impl<'de> Visitor<'de> for WordOrSizes {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "\"fit\", \"paper\", a file in quotes or a list of boxes for each feature map, as \
+            "\"auto\", \"fit\", \"paper\", a file in quotes or a list of boxes for each feature map, as \
              [[[0.1, 0.2], [0.3, 0.3]], [[0.5, 0.4]]]",
         )
     }

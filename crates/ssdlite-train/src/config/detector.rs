@@ -3,19 +3,18 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use ssdlite_core::matcher::Assignment;
 use ssdlite_core::post_processing::MOST_BOXES;
-use ssdlite_core::{BoxCoder, FinestMap, Head, PostProcessing, Scores, Suppression, Tiles};
+use ssdlite_core::{PostProcessing, Suppression, Tiles};
 use ssdlite_data::split::Split;
 
-use super::boxes::Boxes;
+use super::head::DetectorHeadOptions;
+use super::loss::DetectorLossOptions;
 use super::model::ModelOptions;
 use super::training::{LoaderOptions, TrainingOptions};
 use super::{
     absolute, check_not_negative, check_probability, check_share, check_whole, from_toml, to_toml,
 };
 use crate::error::Result;
-use crate::step::loss::{ClassificationLoss, HardNegatives, MultiboxLoss, RegressionLoss};
 
 /// Which images a detector learns from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,50 +49,6 @@ fn val_split() -> Split {
     Split::Val
 }
 
-/// What a detector has on its backbone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct DetectorHeadOptions {
-    /// What finds objects in the backbone's maps.
-    pub head: HeadKind,
-    /// Stride of the finest map: 8 or 16 pixels.
-    pub finest: FinestMap,
-    /// The default boxes, or where they come from.
-    pub boxes: Boxes,
-}
-
-impl Default for DetectorHeadOptions {
-    fn default() -> Self {
-        Self {
-            head: HeadKind::Ssdlite,
-            finest: FinestMap::Stride16,
-            boxes: Boxes::Paper,
-        }
-    }
-}
-
-/// A head by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HeadKind {
-    /// The paper's SSD-lite.
-    Ssdlite,
-    /// A feature pyramid with one head for all maps.
-    Fpn,
-}
-
-impl HeadKind {
-    /// The head with its usual numbers.
-    pub const fn head(self) -> Head {
-        match self {
-            Self::Ssdlite => Head::Ssdlite,
-            Self::Fpn => Head::Fpn {
-                channels: Head::USUAL_CHANNELS,
-            },
-        }
-    }
-}
-
 /// How images are changed while a detector is trained: arXiv 1512.02325,
 /// sections 2.2 and 3.6.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,79 +71,6 @@ impl Default for DetectorAugmentOptions {
             zoom_out: 0.5,
             iou_crop: true,
             mirror: 0.5,
-        }
-    }
-}
-
-/// How a default box's scores are compared with its object's class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClassificationLossKind {
-    /// Cross entropy of a softmax with the background: arXiv 1512.02325.
-    Softmax,
-    /// Focal loss of sigmoids: arXiv 1708.02002.
-    Focal,
-    /// Quality focal loss of sigmoids: arXiv 2006.04388.
-    QualityFocal,
-}
-
-impl ClassificationLossKind {
-    /// How scores follow from the logits of a network that is trained with it.
-    pub const fn scores(self) -> Scores {
-        match self {
-            Self::Softmax => Scores::Softmax,
-            Self::Focal | Self::QualityFocal => Scores::Sigmoid,
-        }
-    }
-}
-
-/// The multibox loss, and which default boxes it wants objects of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct DetectorLossOptions {
-    /// How objects are assigned to default boxes.
-    pub assignment: Assignment,
-    /// The loss of the classes.
-    pub classification_loss: ClassificationLossKind,
-    /// The loss of the boxes.
-    pub regression_loss: RegressionLoss,
-    /// Background boxes that count for each matched one.
-    pub negative_ratio: f64,
-    /// Background boxes that count in an image without objects; 0 as in the
-    /// paper, where such an image teaches nothing.
-    pub empty_negatives: usize,
-    /// Share of the target that is spread over all classes.
-    pub label_smoothing: f32,
-}
-
-impl Default for DetectorLossOptions {
-    fn default() -> Self {
-        Self {
-            assignment: Assignment::Iou,
-            classification_loss: ClassificationLossKind::Softmax,
-            regression_loss: RegressionLoss::SmoothL1,
-            negative_ratio: 3.0,
-            empty_negatives: 3,
-            label_smoothing: 0.0,
-        }
-    }
-}
-
-impl DetectorLossOptions {
-    /// The loss of boxes that regressions of `coder` describe.
-    pub(crate) const fn multibox(&self, coder: BoxCoder) -> MultiboxLoss {
-        MultiboxLoss {
-            classification: match self.classification_loss {
-                ClassificationLossKind::Softmax => ClassificationLoss::Softmax(HardNegatives {
-                    negative_ratio: self.negative_ratio,
-                    empty_negatives: self.empty_negatives,
-                    label_smoothing: self.label_smoothing,
-                }),
-                ClassificationLossKind::Focal => ClassificationLoss::Focal,
-                ClassificationLossKind::QualityFocal => ClassificationLoss::QualityFocal,
-            },
-            regression: self.regression_loss,
-            coder,
         }
     }
 }
@@ -333,12 +215,8 @@ impl DetectorConfig {
     /// [`Error::Setting`](crate::Error::Setting) for the first wrong key.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
-        let DetectorHeadOptions {
-            head,
-            finest,
-            boxes,
-        } = &self.detector;
-        boxes.validate(head.head(), *finest)?;
+        let detector = &self.detector;
+        (detector.boxes).validate(detector.head(), detector.finest())?;
         self.training.validate()?;
         self.loader.validate()?;
         for (option, value) in [
@@ -365,10 +243,10 @@ impl DetectorConfig {
 
 #[cfg(test)]
 mod tests {
-    use ssdlite_core::DefaultBoxSizes;
+    use ssdlite_core::{DefaultBoxSizes, FinestMap, Head};
 
     use super::*;
-    use crate::config::{Freeze, OptimizerKind, ScheduleKind, Weights};
+    use crate::config::{Boxes, Choice, Freeze, HeadKind, OptimizerKind, ScheduleKind, Weights};
 
     #[test]
     fn defaults_are_sound_and_come_back() {
@@ -386,12 +264,10 @@ mod tests {
         config.data.tiles = Tiles::Parts(3);
         config.model.weights = Weights::File("a/b.pth".into());
         config.model.width = 0.75;
-        config.detector.head = HeadKind::Fpn;
-        config.detector.finest = FinestMap::Stride8;
-        config.detector.boxes = Boxes::Sizes(DefaultBoxSizes::paper(
-            HeadKind::Fpn.head(),
-            FinestMap::Stride8,
-        ));
+        config.detector.head = Choice::Is(HeadKind::Ssdlite);
+        config.detector.finest = Choice::Is(FinestMap::Stride16);
+        config.detector.boxes =
+            Boxes::Sizes(DefaultBoxSizes::paper(Head::Ssdlite, FinestMap::Stride16));
         config.training.optimizer = OptimizerKind::Sgd;
         config.training.schedule = ScheduleKind::MultiStep;
         config.training.milestones = vec![20.0, 27.5];
@@ -407,13 +283,15 @@ mod tests {
 
     #[test]
     fn boxes_come_back_as_the_numbers_that_they_are() {
-        for boxes in ["\"fit\"", "\"paper\"", "\"other/boxes.toml\""] {
+        for boxes in ["\"auto\"", "\"fit\"", "\"paper\"", "\"other/boxes.toml\""] {
             let text = format!("[data]\npath = \"photos\"\n[detector]\nboxes = {boxes}\n");
             let config = DetectorConfig::from_toml(&text).unwrap();
             let written = config.to_toml().unwrap();
             assert!(written.contains(&format!("boxes = {boxes}\n")), "{written}");
         }
         let mut config = DetectorConfig::new("photos");
+        config.detector.head = Choice::Is(HeadKind::Ssdlite);
+        config.detector.finest = Choice::Is(FinestMap::Stride16);
         let mut sizes = DefaultBoxSizes::default();
         sizes.maps[0][0].width = 0.1 + 0.2;
         sizes.maps[1][3].height = 1.0;
@@ -428,7 +306,7 @@ mod tests {
                     8 on, found 6";
         assert!(error.starts_with(told), "{error}");
         // A head that its maps share.
-        config.detector.head = HeadKind::Fpn;
+        config.detector.head = Choice::Is(HeadKind::Fpn);
         if let Boxes::Sizes(sizes) = &mut config.detector.boxes {
             sizes
                 .maps

@@ -4,7 +4,8 @@
 //! holds them too: what is made of it is left to the caller.
 
 use super::classifier::ClassifierConfig;
-use super::detector::{ClassificationLossKind, DetectorConfig};
+use super::detector::DetectorConfig;
+use super::loss::ClassificationLossKind;
 use super::training::{Freeze, OptimizerKind, ScheduleKind, TrainingOptions};
 
 /// A key without effect.
@@ -56,7 +57,7 @@ impl DetectorConfig {
             let reason = "the extra blocks are frozen and don't learn";
             ignored.push(by("training.freeze", "training.extra-layers-lr", reason));
         }
-        let reason = match self.loss.classification_loss {
+        let reason = match self.loss.of(self.detector.kind()).classification {
             ClassificationLossKind::Softmax => None,
             ClassificationLossKind::Focal => {
                 Some("only the classification loss softmax takes notice of it, found focal")

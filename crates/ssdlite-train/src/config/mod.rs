@@ -5,9 +5,12 @@
 //! out takes its default; a key that doesn't exist is an error.
 
 mod boxes;
+mod choice;
 mod classifier;
 mod detector;
+mod head;
 mod ignored;
+mod loss;
 mod message;
 mod model;
 mod training;
@@ -20,15 +23,17 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use boxes::BOXES_KEY;
 pub use boxes::Boxes;
+pub use choice::Choice;
 pub use classifier::{
     ClassifierAugmentOptions, ClassifierConfig, ClassifierDataOptions, ClassifierEvaluationOptions,
     ClassifierLossOptions,
 };
 pub use detector::{
-    ClassificationLossKind, DetectorAugmentOptions, DetectorConfig, DetectorDataOptions,
-    DetectorEvaluationOptions, DetectorHeadOptions, DetectorLossOptions, HeadKind,
+    DetectorAugmentOptions, DetectorConfig, DetectorDataOptions, DetectorEvaluationOptions,
 };
+pub use head::{DetectorHeadOptions, HeadKind};
 pub use ignored::Ignored;
+pub use loss::{ClassificationLossKind, DetectorLossOptions};
 pub use model::{ModelOptions, Weights};
 pub use training::{
     DeviceKind, Freeze, LoaderOptions, MAX_BATCH, OptimizerKind, ScheduleKind, TrainingOptions,

@@ -14,7 +14,7 @@ use ssdlite_model::ModelFile;
 
 use super::detector::{augment_from_config, difficult_from_config, framing};
 use super::run_folder::RunFolder;
-use crate::config::{BOXES_KEY, Boxes, DetectorConfig, DetectorHeadOptions, read_config};
+use crate::config::{BOXES_KEY, Boxes, DetectorConfig, read_config};
 use crate::error::{Error, Result};
 
 /// What a file of sizes looks like.
@@ -46,7 +46,7 @@ pub(super) fn settle(config: &mut DetectorConfig, set: &DetectionSet) -> Result<
     let sizes = match &config.detector.boxes {
         Boxes::Paper => return Ok(paper(config)),
         Boxes::Sizes(sizes) => return Ok(sizes.clone()),
-        Boxes::Fit => fit(config, set),
+        Boxes::Auto | Boxes::Fit => fit(config, set),
         Boxes::File(path) => read_boxes(path).map_err(|error| Error::Setting {
             key: BOXES_KEY,
             fault: error.to_string(),
@@ -58,7 +58,7 @@ pub(super) fn settle(config: &mut DetectorConfig, set: &DetectionSet) -> Result<
 }
 
 pub(super) fn paper(config: &DetectorConfig) -> DefaultBoxSizes {
-    DefaultBoxSizes::paper(config.detector.head.head(), config.detector.finest)
+    DefaultBoxSizes::paper(config.detector.head(), config.detector.finest())
 }
 
 /// The default boxes of a run on this set, at their places in the input.
@@ -75,8 +75,8 @@ fn feature_maps(config: &DetectorConfig, set: &DetectionSet) -> Vec<MapSize> {
     let network = config.model.mobilenet();
     let mut info = ModelInfo::detector(network, set.classes.clone(), config.model.size);
     info.task = Task::Detect(DetectorSettings {
-        head: config.detector.head.head(),
-        finest: config.detector.finest,
+        head: config.detector.head(),
+        finest: config.detector.finest(),
         default_boxes: paper(config),
         ..DetectorSettings::default()
     });
@@ -86,12 +86,16 @@ fn feature_maps(config: &DetectorConfig, set: &DetectionSet) -> Vec<MapSize> {
 /// Boxes for the configured network, fitted to a set.
 fn fit(config: &DetectorConfig, set: &DetectionSet) -> DefaultBoxSizes {
     let input = ImageSize::square(config.model.size);
-    let DetectorHeadOptions { head, finest, .. } = config.detector;
     let fit = DefaultBoxFit {
         augment: augment_from_config(config, framing(config, set)),
         difficult: difficult_from_config(config),
         seed: config.training.seed,
-        ..DefaultBoxFit::new(input, &feature_maps(config, set), head.head(), finest)
+        ..DefaultBoxFit::new(
+            input,
+            &feature_maps(config, set),
+            config.detector.head(),
+            config.detector.finest(),
+        )
     };
     fit.fit(set).sizes
 }

@@ -10,7 +10,7 @@ use ssdlite_files::counted;
 use super::boxes;
 use super::detector::difficult_from_config;
 use super::observer::Observer;
-use crate::config::{Boxes, DetectorConfig};
+use crate::config::{Boxes, Choice, DetectorConfig};
 use crate::error::Result;
 
 /// A greater share of a class's objects by so much is worth other options.
@@ -47,14 +47,14 @@ pub(super) fn alternatives(
     config: &DetectorConfig,
     set: &DetectionSet,
 ) -> Result<Vec<Alternative>> {
-    let mut others = vec![("--boxes fit", config.detector.finest)];
-    if config.detector.finest == FinestMap::Stride16 {
+    let mut others = vec![("--boxes fit", config.detector.finest())];
+    if config.detector.finest() == FinestMap::Stride16 {
         others.push(("--boxes fit --finest 8", FinestMap::Stride8));
     }
     let alternative = |(options, finest)| {
         let mut other = config.clone();
         other.detector.boxes = Boxes::Fit;
-        other.detector.finest = finest;
+        other.detector.finest = Choice::Is(finest);
         let default_boxes = boxes::default_boxes(&other, set)?;
         Ok(Alternative {
             options,

@@ -20,6 +20,7 @@ use ssdlite_image::{Limits, RgbImage};
 use ssdlite_infer::{Detector, DetectorOptions, RunOptions};
 use ssdlite_model::ModelFile;
 
+use super::choice::choose;
 use super::coverage::{advice, alternatives, coverage, tell_coverage};
 use super::learnt::{self, Shown};
 use super::length::UsualLength;
@@ -56,6 +57,9 @@ pub fn train_detector(
         UsualLength::DETECTOR.fit(&mut config.training, &mut config.evaluation.every, images)
     {
         run.observer.warning(&note);
+    }
+    if let Some(chosen) = choose(config, &data.training, start)? {
+        run.observer.note(&chosen);
     }
     if let Some(framing) = framing(config, &data.training) {
         framing.tell(config.data.tiles, run.observer);
@@ -95,8 +99,8 @@ fn tell_boxes(
 
 /// What the network of a run sees of its training images; none without objects.
 pub(super) fn framing(config: &DetectorConfig, set: &DetectionSet) -> Option<Framing> {
-    let is_learnt = |object: &GroundTruth| config.data.train_difficult || !object.difficult;
     let info = info_from_config(config, boxes::paper(config), set);
+    let is_learnt = |object: &GroundTruth| is_learnt(config, object);
     Framing::new(config.data.tiles, set, is_learnt, &info)
 }
 
@@ -112,10 +116,14 @@ fn info_from_config(
     );
     info.task = ModelTask::Detect(DetectorSettings {
         default_boxes,
-        scores: config.loss.classification_loss.scores(),
+        scores: config
+            .loss
+            .of(config.detector.kind())
+            .classification
+            .scores(),
         post_processing: config.evaluation.model_post_processing(),
-        head: config.detector.head.head(),
-        finest: config.detector.finest,
+        head: config.detector.head(),
+        finest: config.detector.finest(),
         ..DetectorSettings::default()
     });
     let notes = training_notes(&config.training, &config.model, set.images.len());
@@ -125,6 +133,11 @@ fn info_from_config(
         info.training.insert(name.into(), value);
     }
     info
+}
+
+/// Whether the run learns an object.
+pub(super) fn is_learnt(config: &DetectorConfig, object: &GroundTruth) -> bool {
+    difficult_from_config(config).counts(object)
 }
 
 /// Which objects the run learns.
@@ -185,7 +198,7 @@ impl DetectorTask {
         let targets = TargetEncoder {
             default_boxes: info.default_boxes().ok_or_else(wrong_task)?,
             coder,
-            assignment: config.loss.assignment,
+            assignment: config.loss.of(config.detector.kind()).assignment,
             difficult: difficult_from_config(config),
         };
         let recipe = DetectionRecipe {
@@ -206,7 +219,7 @@ impl DetectorTask {
             targets,
             cache_bytes: cache_bytes(&config.loader),
             info,
-            loss: config.loss.multibox(coder),
+            loss: config.loss.multibox(config.detector.kind(), coder),
             post_processing: config.evaluation.post_processing(),
             validation,
         })

@@ -3,6 +3,7 @@
 mod boxes;
 mod charts;
 mod checkpoint;
+mod choice;
 mod classifier;
 mod coverage;
 mod data;

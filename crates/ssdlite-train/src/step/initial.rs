@@ -4,7 +4,8 @@ use std::path::Path;
 
 use ssdlite_core::random::Rng;
 use ssdlite_core::{
-    ClassNames, Graph, MobileNetV3, ModelInfo, Part, Scores, Task, TensorRole, TensorSpec,
+    ClassNames, DetectorSettings, Graph, MobileNetV3, ModelInfo, Part, Scores, Task, TensorRole,
+    TensorSpec,
 };
 use ssdlite_model::{
     HeadClasses, StateDict, Weights, WeightsKind, class_head_keys, detector_state_from_classifier,
@@ -91,6 +92,24 @@ struct Source {
     notes: Vec<String>,
 }
 
+/// What the detector is made of whose weights a file holds; none for a classifier's.
+///
+/// # Errors
+/// [`Error::Model`] for a file that can't be read.
+pub(crate) fn detector_of_weights(path: &Path) -> Result<Option<DetectorSettings>> {
+    let Weights { state, info, .. } = read_weights(path, WeightsKind::Plain)?;
+    Ok(match info.map(|info| info.task) {
+        Some(Task::Detect(settings)) => Some(settings),
+        Some(Task::Classify) => None,
+        // Others' detectors are torchvision's.
+        None => (!is_classifier(&state)).then(DetectorSettings::default),
+    })
+}
+
+fn is_classifier(state: &StateDict) -> bool {
+    state.iter().any(|(key, _)| key.starts_with("features."))
+}
+
 impl Source {
     /// Reads weights for a network on `backbone`.
     fn read(path: &Path, backbone: &MobileNetV3) -> Result<Self> {
@@ -123,9 +142,7 @@ impl Source {
     }
 
     fn is_classifier(&self) -> bool {
-        self.state
-            .iter()
-            .any(|(key, _)| key.starts_with("features."))
+        is_classifier(&self.state)
     }
 }
 

@@ -24,7 +24,7 @@ use ssdlite_core::{Graph, MapSize};
 use ssdlite_kernels::{Context, Isa, Pool};
 
 pub use initial::random_values;
-pub(crate) use initial::{first_values, values_from_file};
+pub(crate) use initial::{detector_of_weights, first_values, values_from_file};
 pub use objective::{Objective, Targets};
 pub use parameters::Parameters;
 pub use plan::{Pass, StepPlan, drop_out};

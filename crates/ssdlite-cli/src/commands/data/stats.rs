@@ -12,7 +12,7 @@ use ssdlite_data::stats::{ClassificationStats, DetectionStats, NamedBoxes};
 use ssdlite_data::voc::VocFolder;
 use ssdlite_data::{DataFolder, DetectionSet};
 use ssdlite_train::DetectorConfig;
-use ssdlite_train::config::{Boxes, ModelOptions};
+use ssdlite_train::config::{Boxes, Choice, ModelOptions};
 use ssdlite_train::run::default_boxes;
 
 use crate::args::number::whole;
@@ -137,7 +137,7 @@ fn compared_boxes(set: &DetectionSet, size: u32) -> Result<[NamedBoxes; 3]> {
     config.model.size = size;
     let mut named = |name: &str, boxes, finest| -> Result<NamedBoxes> {
         config.detector.boxes = boxes;
-        config.detector.finest = finest;
+        config.detector.finest = Choice::Is(finest);
         let (name, boxes) = (
             format!("{name} {}", finest.stride()),
             default_boxes(&config, set)?,

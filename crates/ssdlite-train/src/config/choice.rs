@@ -1,0 +1,116 @@
+//! What a configuration may leave to the run.
+
+use serde::{Deserialize, Serialize};
+
+/// A value, or `auto`: the run chooses by its data, and writes down what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    into = "Stored<T>",
+    from = "Stored<T>",
+    bound(
+        serialize = "T: Clone + Serialize",
+        deserialize = "T: Deserialize<'de>"
+    )
+)]
+pub enum Choice<T> {
+    /// Left to the run.
+    #[default]
+    Auto,
+    /// Asked for, or chosen before.
+    Is(T),
+}
+
+/// How it is written down.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Stored<T> {
+    Word(AutoWord),
+    Value(T),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum AutoWord {
+    Auto,
+}
+
+impl<T> From<Stored<T>> for Choice<T> {
+    fn from(stored: Stored<T>) -> Self {
+        match stored {
+            Stored::Word(AutoWord::Auto) => Self::Auto,
+            Stored::Value(value) => Self::Is(value),
+        }
+    }
+}
+
+impl<T> From<Choice<T>> for Stored<T> {
+    fn from(choice: Choice<T>) -> Self {
+        match choice {
+            Choice::Auto => Self::Word(AutoWord::Auto),
+            Choice::Is(value) => Self::Value(value),
+        }
+    }
+}
+
+impl<T: Copy> Choice<T> {
+    /// The value, or `usual` where it is left open.
+    pub fn or(self, usual: T) -> T {
+        match self {
+            Self::Auto => usual,
+            Self::Is(value) => value,
+        }
+    }
+
+    /// Chooses `usual` where it is left open; returns what it is then.
+    pub(crate) fn settle(&mut self, usual: T) -> T {
+        let value = self.or(usual);
+        *self = Self::Is(value);
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::FinestMap;
+
+    use super::*;
+    use crate::config::HeadKind;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Section {
+        head: Choice<HeadKind>,
+        finest: Choice<FinestMap>,
+    }
+
+    #[test]
+    fn words_and_numbers_come_back() {
+        for (text, head, finest) in [
+            (
+                "head = \"auto\"\nfinest = \"auto\"\n",
+                Choice::Auto,
+                Choice::Auto,
+            ),
+            (
+                "head = \"fpn\"\nfinest = 8\n",
+                Choice::Is(HeadKind::Fpn),
+                Choice::Is(FinestMap::Stride8),
+            ),
+        ] {
+            let section: Section = toml::from_str(text).unwrap();
+            assert_eq!(section, Section { head, finest });
+            assert_eq!(toml::to_string(&section).unwrap(), text);
+        }
+        for text in ["head = \"auto\"\nfinest = 4", "head = \"Auto\"\nfinest = 8"] {
+            assert!(toml::from_str::<Section>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_stays() {
+        let mut choice = Choice::Is(1);
+        assert_eq!((choice.or(2), choice.settle(2)), (1, 1));
+        let mut choice = Choice::Auto;
+        assert_eq!((choice.or(2), choice.settle(3)), (2, 3));
+        assert_eq!(choice, Choice::Is(3));
+    }
+}

@@ -1,0 +1,142 @@
+//! What a detector is made of, where that is left to the run.
+//!
+//! Weights of a detector bring its network along, so that all of them are taken over.
+//! Otherwise it is what won the study in `docs/results.md`: a pyramid with fitted
+//! default boxes, from stride 8 on unless no object is small.
+
+use std::path::Path;
+
+use ssdlite_core::{DetectorSettings, FinestMap, GroundTruth, ImageSize};
+use ssdlite_data::DetectionSet;
+
+use super::detector::is_learnt;
+use super::session::Start;
+use crate::config::{Boxes, DetectorConfig, HeadKind};
+use crate::error::Result;
+use crate::step::detector_of_weights;
+
+/// Sides of the least object that cells of a stride find well, in strides: with its
+/// centre half a stride off in both directions, a square of side `a` has an IoU of 0.5
+/// or more with its like if `(a - s / 2)^2 >= (2 / 3) a^2`, so from 2.7 strides `s` on.
+const LEAST_STRIDES: f32 = 2.7;
+
+/// The share of a class's objects that may be smaller without a finer map.
+const FEW_SMALL: f32 = 0.02;
+
+/// Chooses what the configuration leaves open, and says what and why, if anything was
+/// left. A run that goes on is what it was: before there was a choice, the paper's.
+///
+/// # Errors
+/// Those of reading a file of weights.
+pub(super) fn choose(
+    config: &mut DetectorConfig,
+    set: &DetectionSet,
+    start: &Start,
+) -> Result<Option<String>> {
+    let before = config.clone();
+    let why = match start {
+        Start::Resume | Start::Prolong => {
+            settle(config, HeadKind::Ssdlite, FinestMap::Stride16, Boxes::Paper);
+            return Ok(None);
+        }
+        Start::Random => by_data(config, set),
+        Start::Weights(path) => match by_weights(config, path)? {
+            Some(why) => why,
+            None => by_data(config, set),
+        },
+    };
+    let told = format!("{}: {why}", text(config));
+    Ok((*config != before).then_some(told))
+}
+
+/// Takes these where another is not asked for, and the losses that belong to the head.
+fn settle(config: &mut DetectorConfig, head: HeadKind, finest: FinestMap, boxes: Boxes) {
+    let detector = &mut config.detector;
+    let head = detector.head.settle(head);
+    detector.finest.settle(finest);
+    if detector.boxes == Boxes::Auto {
+        detector.boxes = boxes;
+    }
+    config.loss.settle(head);
+}
+
+fn by_weights(config: &mut DetectorConfig, path: &Path) -> Result<Option<String>> {
+    let Some(settings) = detector_of_weights(path)? else {
+        return Ok(None);
+    };
+    let DetectorSettings {
+        head,
+        finest,
+        default_boxes,
+        ..
+    } = settings;
+    let detector = &config.detector;
+    // Its boxes fit its maps alone.
+    let is_its = HeadKind::from(head) == detector.head.or(head.into())
+        && finest == detector.finest.or(finest);
+    let boxes = match is_its {
+        true => Boxes::Sizes(default_boxes),
+        false => Boxes::Fit,
+    };
+    settle(config, head.into(), finest, boxes);
+    Ok(Some("as the detector whose weights are taken over".into()))
+}
+
+fn by_data(config: &mut DetectorConfig, set: &DetectionSet) -> String {
+    let least = LEAST_STRIDES * FinestMap::Stride16.stride() as f32;
+    let (share, class) = most_small(config, set, least);
+    // Boxes that are given fit the maps that are asked for.
+    let finest = match config.detector.boxes {
+        Boxes::Sizes(_) | Boxes::File(_) => config.detector.finest(),
+        _ if share <= FEW_SMALL => FinestMap::Stride16,
+        _ => FinestMap::Stride8,
+    };
+    settle(config, HeadKind::Fpn, finest, Boxes::Fit);
+    let smaller = format!("smaller than {least:.0} of the network's pixels");
+    match class {
+        Some(class) => format!(
+            "{:.0} % of the objects of {class} are {smaller}",
+            100.0 * share
+        ),
+        None => format!("no object is {smaller}"),
+    }
+}
+
+/// The largest share of a class's objects that are smaller in the network's input, and
+/// the class; none where no object is.
+fn most_small<'a>(
+    config: &DetectorConfig,
+    set: &'a DetectionSet,
+    least: f32,
+) -> (f32, Option<&'a str>) {
+    let input = ImageSize::square(config.model.size);
+    let mut counts = vec![(0_usize, 0_usize); set.classes.len()];
+    for image in &set.images {
+        let learnt = |object: &&GroundTruth| is_learnt(config, object);
+        for object in image.objects.iter().filter(learnt) {
+            let side = object.bbox.rescaled(image.size, input).area().sqrt();
+            let (all, small) = &mut counts[object.class.index()];
+            *all += 1;
+            *small += usize::from(side < least);
+        }
+    }
+    let shares = counts.iter().zip(set.classes.iter());
+    let shares = shares.filter(|((_, small), _)| *small > 0);
+    let shares = shares.map(|(&(all, small), class)| (small as f32 / all as f32, class));
+    let most = shares.max_by(|one, other| one.0.total_cmp(&other.0));
+    most.map_or((0.0, None), |(share, class)| (share, Some(class)))
+}
+
+fn text(config: &DetectorConfig) -> String {
+    let detector = &config.detector;
+    let boxes = match detector.boxes {
+        Boxes::Fit => "default boxes fitted to the objects",
+        Boxes::Paper => "the paper's default boxes",
+        _ => "given default boxes",
+    };
+    format!(
+        "head {}, finest map of stride {}, {boxes}",
+        detector.head().name(),
+        detector.finest().stride()
+    )
+}
