@@ -83,10 +83,9 @@ impl DetectorAugment {
         } else if let Some(zoom_out) = &self.zoom_out {
             view.window = zoom_out.draw(view.window, rng);
         }
-        if let Some(iou_crop) = &self.iou_crop {
-            if let Some(crop) = iou_crop.draw(view.window, &boxes, rng) {
-                view.window = crop.window;
-            }
+        let crop = self.iou_crop.as_ref();
+        if let Some(crop) = crop.and_then(|crop| crop.draw(view.window, &boxes, rng)) {
+            view.window = crop.window;
         }
         view.mirrored = rng.chance(self.mirror);
         view

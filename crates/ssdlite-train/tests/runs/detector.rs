@@ -68,7 +68,7 @@ fn so_is_one_that_learns_from_tiles() {
     config.data.tiles = Tiles::Off;
     let mut whole = Notes::default();
     let path = parent.path().join("whole");
-    train(config, &path, &Start::Random, &mut whole).unwrap();
+    train(&config, &path, &Start::Random, &mut whole).unwrap();
     assert_ne!(whole.losses, tiled);
 }
 

@@ -145,7 +145,7 @@ fn the_order_of_the_passes_changes_nothing() {
 fn a_better_score_saves_no_half() {
     let tiles = tiles();
     let edge = tiles[0].to_box().x2;
-    let whole = found(0, 0.4, [edge - 90.0, 20.0, edge + 90.0, 120.0]);
+    let whole = found(0, 0.6, [edge - 90.0, 20.0, edge + 90.0, 120.0]);
     let half = found(0, 0.95, [edge - 89.0, 21.0, edge - 1.0, 121.0]);
     let passes = |other: Detection| {
         let over_all = Pass {
