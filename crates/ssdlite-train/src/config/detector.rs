@@ -453,7 +453,7 @@ mod tests {
             ),
             ("[loss]\nnegative-ratio = -1.0", "loss.negative-ratio"),
             ("[loss]\nassignment = \"best\"", "assignment"),
-            ("[loss]\nregression-loss = \"ciou\"", "`smooth-l1`, `giou`"),
+            ("[loss]\nregression-loss = \"ciou\"", "smooth-l1, giou, diou"),
         ] {
             let error = error_of(section);
             assert!(error.contains(name), "{section}: {error}");
