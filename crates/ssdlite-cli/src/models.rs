@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ssdlite_core::{PostProcessing, Task};
 use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
-use ssdlite_serve::Model;
+use ssdlite_serve::{Model, ModelOptions};
 
 use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
@@ -42,15 +42,16 @@ pub(crate) fn load_detector(
     let options = DetectorOptions {
         run: run_options(threads),
         post_processing: Some(post_processing),
+        tiles: args.tiles.asked(),
     };
     Detector::new(&file, &options).with_context(|| path.display().to_string())
 }
 
 /// Reads a detector that the server gives to clients.
-pub(crate) fn load_served(model: &ModelArg, threads: NonZeroUsize) -> Result<Model> {
+pub(crate) fn load_served(model: &ModelArg, options: &ModelOptions) -> Result<Model> {
     Ok(Model {
         name: model.name(),
-        ..Model::load(&model.file()?, threads)?
+        ..Model::load(&model.file()?, options)?
     })
 }
 

@@ -16,6 +16,17 @@ const ASPECT_RATIOS: [f32; 2] = [2.0, 3.0];
 /// torchvision's scales for SSD-lite: 0.2 to 0.95 in equal steps, then 1.
 const SCALES: [f32; 7] = [0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0];
 
+/// The scale of the boxes of a map of stride 8: SSD's for conv4_3, arXiv
+/// 1512.02325, section 3.1.
+const FINER_SCALE: f64 = 0.1;
+
+/// The scales of the first and of the last map from stride 16 up: torchvision's for
+/// SSD-lite.
+const SCALE_RANGE: [f64; 2] = [0.2, 0.95];
+
+/// Two square boxes, and one for each aspect ratio lying and standing.
+const MOST_PAPER_BOXES: usize = 2 + 2 * ASPECT_RATIOS.len();
+
 /// The most default boxes at a cell.
 const MOST_BOXES_PER_CELL: usize = 64;
 
@@ -27,6 +38,15 @@ pub struct BoxSize {
     pub width: f32,
     /// Part of the image's height, above 0 and at most 1.
     pub height: f32,
+}
+
+impl BoxSize {
+    /// The IoU of two boxes of these sizes with one centre.
+    pub fn iou(self, other: Self) -> f32 {
+        let shared = self.width.min(other.width) * self.height.min(other.height);
+        let both = self.width * self.height + other.width * other.height;
+        shared / (both - shared)
+    }
 }
 
 impl From<[f32; 2]> for BoxSize {
@@ -89,17 +109,42 @@ impl Default for DefaultBoxSizes {
 }
 
 impl DefaultBoxSizes {
-    /// SSD's for a detector with as many maps as it has at most. A map of stride 8
-    /// comes before the six of SSD-lite, with half the first one's scale.
+    /// SSD's for a detector with as many maps as it has at most, six at each cell:
+    /// [`Self::paper_per_cell`].
     pub fn paper(head: Head, finest: FinestMap) -> Self {
+        let maps = *head.map_counts(finest).end();
+        Self::paper_per_cell(&vec![MOST_PAPER_BOXES; maps], finest)
+    }
+
+    /// SSD's for maps with so many boxes at a cell, the largest map first.
+    ///
+    /// Of `m` maps from stride 16 up, map `k` from 0 has the scale
+    /// `0.2 + (0.95 - 0.2) k / (m - 1)`, by SSD's formula (4) with torchvision's
+    /// numbers; one of stride 8 before them has 0.1, as SSD's conv4_3. The last map's scale is followed by 1. A cell of `n` boxes
+    /// has a square one of the scale `s`; `(n - 1) / 2` of the aspect ratios 2 and 3,
+    /// each also on its side; and, if `n` is even, a square one of the geometric mean
+    /// of `s` and the next scale. Six boxes on six maps are those of
+    /// [`Self::default`].
+    ///
+    /// # Panics
+    /// If there is no map, or one is to have no box or more than six.
+    pub fn paper_per_cell(per_cell: &[usize], finest: FinestMap) -> Self {
         let finer = match finest {
-            FinestMap::Stride8 => Some(SCALES[0] / 2.0),
+            FinestMap::Stride8 => Some(FINER_SCALE),
             FinestMap::Stride16 => None,
         };
-        let scales: Vec<f32> = finer.into_iter().chain(SCALES).collect();
-        let mut maps = sizes_from_scales(&scales);
-        maps.truncate(*head.map_counts(finest).end());
-        Self { maps }
+        let coarse = per_cell.len() - finer.iter().len();
+        let [first, last] = SCALE_RANGE;
+        let step = (last - first) / coarse.saturating_sub(1).max(1) as f64;
+        let coarse = (0..coarse).map(|map| first + step * map as f64);
+        let scales = finer.into_iter().chain(coarse).chain([1.0]);
+        let scales: Vec<f32> = scales.map(|scale| scale as f32).collect();
+        let maps = scales.windows(2).zip(per_cell);
+        Self {
+            maps: maps
+                .map(|(pair, &count)| sizes_of_map(pair, count))
+                .collect(),
+        }
     }
 
     /// Boxes from one scale a map, and one more: a square box of each map's
@@ -172,21 +217,30 @@ impl DefaultBoxSizes {
 }
 
 fn sizes_from_scales(scales: &[f32]) -> Vec<Vec<BoxSize>> {
+    let pairs = scales.windows(2);
+    pairs
+        .map(|pair| sizes_of_map(pair, MOST_PAPER_BOXES))
+        .collect()
+}
+
+/// The first `count` boxes of a map of the scale `pair[0]` before one of `pair[1]`.
+fn sizes_of_map(pair: &[f32], count: usize) -> Vec<BoxSize> {
+    assert!((1..=MOST_PAPER_BOXES).contains(&count), "{count}");
     let clamped = |width: f32, height: f32| BoxSize {
         width: width.min(1.0),
         height: height.min(1.0),
     };
-    let of_map = |pair: &[f32]| {
-        let (scale, between) = (pair[0], (pair[0] * pair[1]).sqrt());
-        let mut sizes = vec![clamped(scale, scale), clamped(between, between)];
-        for ratio in ASPECT_RATIOS {
-            let root = ratio.sqrt();
-            sizes.push(clamped(scale * root, scale / root));
-            sizes.push(clamped(scale / root, scale * root));
-        }
-        sizes
-    };
-    scales.windows(2).map(of_map).collect()
+    let (scale, between) = (pair[0], (pair[0] * pair[1]).sqrt());
+    let mut sizes = vec![clamped(scale, scale)];
+    if count.is_multiple_of(2) {
+        sizes.push(clamped(between, between));
+    }
+    for ratio in &ASPECT_RATIOS[..(count - 1) / 2] {
+        let root = ratio.sqrt();
+        sizes.push(clamped(scale * root, scale / root));
+        sizes.push(clamped(scale / root, scale * root));
+    }
+    sizes
 }
 
 /// All default boxes of a detector at one input size, in the order of its
@@ -230,11 +284,9 @@ impl DefaultBoxes {
                 boxes: sizes.clone(),
             });
             for row in 0..map.height {
-                let cy = (row as f32 + 0.5) / map.height as f32;
                 for column in 0..map.width {
-                    let cx = (column as f32 + 0.5) / map.width as f32;
-                    let at_cell = sizes.iter();
-                    centers.extend(at_cell.map(|b| CenterBox::new(cx, cy, b.width, b.height)));
+                    let sizes = sizes.iter();
+                    centers.extend(sizes.map(|&size| at_cell(*map, row, column, size)));
                 }
             }
         }
@@ -244,6 +296,16 @@ impl DefaultBoxes {
             corners,
             maps: grids,
         }
+    }
+
+    /// The greatest IoU that a box has with `object`; 0 if it touches none.
+    ///
+    /// Of boxes of one size on one map none overlaps an object more than the one of
+    /// the cell that its centre is in: along each axis, what two boxes share falls with
+    /// the distance of their centres, and their IoU rises with what they share.
+    pub fn best_iou(&self, object: &FractionBox) -> f32 {
+        let on_maps = (self.maps.iter()).map(|map| best_iou_on_map(map.size, &map.boxes, object));
+        on_maps.fold(0.0, f32::max)
     }
 
     /// The number of boxes.
@@ -272,9 +334,80 @@ impl DefaultBoxes {
     }
 }
 
+/// The greatest IoU that a default box of these sizes on one map has with `object`; see
+/// [`DefaultBoxes::best_iou`].
+pub fn best_iou_on_map(map: MapSize, sizes: &[BoxSize], object: &FractionBox) -> f32 {
+    let (x, y) = object.center();
+    // What lies outside of the map, or is no number, is at its edge.
+    let cell = |at: f32, cells: usize| ((at * cells as f32) as usize).min(cells.max(1) - 1);
+    let (column, row) = (cell(x, map.width), cell(y, map.height));
+    let at_cell = sizes.iter().map(|&size| {
+        let default = at_cell(map, row, column, size);
+        default.to_corners().iou(object)
+    });
+    at_cell.fold(0.0, f32::max)
+}
+
+/// The default box of this size at a cell of a map.
+fn at_cell(map: MapSize, row: usize, column: usize, size: BoxSize) -> CenterBox<Fractions> {
+    let cx = (column as f32 + 0.5) / map.width as f32;
+    let cy = (row as f32 + 0.5) / map.height as f32;
+    CenterBox::new(cx, cy, size.width, size.height)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Rng;
+
+    #[test]
+    fn the_papers_boxes_for_six_maps_are_the_default() {
+        let paper = DefaultBoxSizes::paper_per_cell(&[6; 6], FinestMap::Stride16);
+        assert_eq!(paper, DefaultBoxSizes::default());
+    }
+
+    #[test]
+    fn a_finer_map_goes_before_the_papers_and_changes_none() {
+        let without = DefaultBoxSizes::paper_per_cell(&[6; 6], FinestMap::Stride16);
+        let with = DefaultBoxSizes::paper_per_cell(&[3, 6, 6, 6, 6, 6, 6], FinestMap::Stride8);
+        assert_eq!(with.maps[1..], without.maps);
+        let [square, lying, standing] = with.maps[0][..] else {
+            panic!("{:?}", with.maps[0]);
+        };
+        assert_eq!((square.width, square.height), (0.1, 0.1));
+        assert_eq!(
+            (lying.width, lying.height),
+            (standing.height, standing.width)
+        );
+        for count in 1..=6 {
+            let few = DefaultBoxSizes::paper_per_cell(&[count; 4], FinestMap::Stride8);
+            assert_eq!(few.per_cell(), [count; 4]);
+            assert_eq!(few.maps[0][0].width, 0.1);
+            assert_eq!(few.maps[3][0].width, 0.95);
+            assert!(few.validate().is_ok());
+        }
+    }
+
+    #[test]
+    fn the_best_iou_is_that_of_all_boxes() {
+        let maps = [(7, 5), (3, 2), (1, 1)].map(|(height, width)| MapSize::new(height, width));
+        let boxes = DefaultBoxes::new(
+            &DefaultBoxSizes::paper_per_cell(&[4, 6, 1], FinestMap::Stride8),
+            &maps,
+        );
+        let mut rng = Rng::from_keys(&[11]);
+        for _ in 0..2000 {
+            let (x, y) = (rng.uniform(-0.1..1.0), rng.uniform(-0.1..1.0));
+            let (w, h) = (rng.uniform(0.0..0.9), rng.uniform(0.0..0.9));
+            let object = FractionBox::new(x, y, x + w, y + h);
+            let all = boxes.corners().iter().map(|default| default.iou(&object));
+            let best = all.fold(0.0, f32::max);
+            assert!((boxes.best_iou(&object) - best).abs() < 1e-6, "{object:?}");
+        }
+        let nowhere = FractionBox::new(f32::NAN, 0.0, 1.0, 1.0);
+        assert!(boxes.best_iou(&nowhere) <= 1.0);
+        assert_eq!(boxes.best_iou(&FractionBox::new(5.0, 5.0, 6.0, 6.0)), 0.0);
+    }
 
     #[test]
     fn order_and_count_follow_the_outputs() {

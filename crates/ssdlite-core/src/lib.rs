@@ -23,6 +23,7 @@ pub mod post_processing;
 pub mod preprocessing;
 pub mod random;
 pub mod scores;
+pub mod tiles;
 pub mod unit;
 
 pub use box_coder::BoxCoder;
@@ -39,4 +40,5 @@ pub use model_info::{DetectorSettings, ModelInfo, Task};
 pub use post_processing::{PostProcessing, Suppression};
 pub use preprocessing::{Fit, Preprocessing};
 pub use scores::Scores;
+pub use tiles::{LearntView, Tiles};
 pub use unit::{Activation, MapSize};

@@ -18,6 +18,7 @@ use crate::mobilenet::MobileNetV3;
 use crate::post_processing::PostProcessing;
 use crate::preprocessing::{Fit, Preprocessing};
 use crate::scores::Scores;
+use crate::tiles::{LEAST_CELLS, LearntView};
 use crate::unit::MapSize;
 
 /// Key of the JSON in a safetensors file's metadata.
@@ -72,6 +73,9 @@ pub struct DetectorSettings {
     pub scores: Scores,
     /// Which boxes become detections unless asked otherwise.
     pub post_processing: PostProcessing,
+    /// What it saw of its training images; not known of other programs' models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learnt_view: Option<LearntView>,
 }
 
 impl DetectorSettings {
@@ -86,7 +90,11 @@ impl DetectorSettings {
     }
 
     /// Checks head, maps and default boxes against each other.
-    fn validate_network(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// What [`Head::validate`] and [`DefaultBoxSizes::validate`] find;
+    /// [`Error::Malformed`] for maps or boxes that the head can't have.
+    pub fn validate_network(&self) -> Result<()> {
         self.head.validate()?;
         self.default_boxes.validate()?;
         let per_cell = self.default_boxes.per_cell();
@@ -213,6 +221,9 @@ impl ModelInfo {
             settings.validate_network()?;
             settings.box_coder.validate()?;
             settings.post_processing.validate()?;
+            if let Some(view) = &settings.learnt_view {
+                view.validate()?;
+            }
         }
         Ok(())
     }
@@ -233,6 +244,14 @@ impl ModelInfo {
                 self.backbone.detector_with(&settings.network(logits))
             }
         }
+    }
+
+    /// The side in pixels of the input of the smallest object that is found well:
+    /// [`LEAST_CELLS`] of the finest feature map.
+    pub fn least_found_side(&self) -> f32 {
+        let maps = self.graph().feature_maps(self.input());
+        let finest = maps.first().map_or(1, |map| map.width.max(1));
+        LEAST_CELLS * self.preprocessing.size.width as f32 / finest as f32
     }
 
     /// Every tensor that the model's file must hold.

@@ -3,15 +3,18 @@
 //! [`voc`] and [`folders`] read what is on disk and say what is wrong with it
 //! ([`finding`], [`check`]); [`stats`] counts it, [`split`] divides it,
 //! [`sample`] makes some. What they read is a [`dataset`]; the [`loader`] makes
-//! batches of it, by way of [`augment`]. All chance comes from
+//! batches of it, by way of [`augment`]. [`default_box_fit`] fits a detector's default
+//! boxes to it, [`coverage`] says which objects they can match. All chance comes from
 //! [`ssdlite_core::random`].
 //!
 //! No tensors, no networks.
 
 pub mod augment;
 pub mod check;
+pub mod coverage;
 mod data_folder;
 pub mod dataset;
+pub mod default_box_fit;
 pub mod error;
 mod files;
 pub mod finding;

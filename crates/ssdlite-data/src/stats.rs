@@ -69,9 +69,28 @@ pub struct ClassStats {
     /// Square roots of the share of their image that its boxes cover: the
     /// number that the scales of default boxes compare with.
     pub relative_side: Option<Spread>,
-    /// The share of its objects that some default box overlaps with an IoU of
-    /// at least [`MATCH_IOU`], 0 to 1.
-    pub matchable: Option<f32>,
+    /// The shares of its objects that default boxes cover, in the order of the boxes
+    /// that were compared.
+    pub covered: Vec<CoveredBy>,
+}
+
+/// How many of a class's objects some default boxes cover.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CoveredBy {
+    /// What the boxes are called.
+    pub boxes: String,
+    /// The share of objects that one of them overlaps with an IoU of at least
+    /// [`MATCH_IOU`], 0 to 1; none without objects.
+    pub share: Option<f32>,
+}
+
+/// Default boxes under a name.
+#[derive(Clone, Debug)]
+pub struct NamedBoxes {
+    /// What they are called in tables.
+    pub name: String,
+    /// The boxes.
+    pub boxes: DefaultBoxes,
 }
 
 /// The numbers of a detection data set.
@@ -97,8 +116,7 @@ impl Placed {
 
     /// Whether some default box overlaps it with an IoU of at least [`MATCH_IOU`].
     fn is_matchable(&self, default_boxes: &DefaultBoxes) -> bool {
-        let mut boxes = default_boxes.corners().iter();
-        boxes.any(|default| default.iou(&self.fractions) >= MATCH_IOU)
+        default_boxes.best_iou(&self.fractions) >= MATCH_IOU
     }
 }
 
@@ -107,12 +125,12 @@ impl DetectionStats {
     ///
     /// An image that stands in several splits counts several times in each
     /// class's box sizes.
-    pub fn new(sets: &[(Split, &DetectionSet)], default_boxes: &DefaultBoxes) -> Self {
+    pub fn new(sets: &[(Split, &DetectionSet)], compared: &[NamedBoxes]) -> Self {
         let placed: Vec<Vec<Placed>> = sets.iter().map(|(_, set)| placed_boxes(set)).collect();
         let names = sets.first().map(|(_, set)| &set.classes);
         let classes = names.map_or_else(Vec::new, |names| {
             (names.ids().zip(names.iter()))
-                .map(|(class, name)| class_stats(class, name, &placed, default_boxes))
+                .map(|(class, name)| class_stats(class, name, &placed, compared))
                 .collect()
         });
         Self {
@@ -127,7 +145,10 @@ impl DetectionStats {
 
 /// The numbers of the classes of a split that have objects, of which no default box
 /// overlaps any with an IoU of [`MATCH_IOU`] or more.
-pub fn unmatched_classes(set: &DetectionSet, default_boxes: &DefaultBoxes) -> Vec<ClassStats> {
+pub fn unmatched_classes(
+    set: &DetectionSet,
+    default_boxes: &DefaultBoxes,
+) -> Vec<(ClassId, ClassStats)> {
     let placed = placed_boxes(set);
     let mut is_matched = vec![false; set.classes.len()];
     let mut is_shown = is_matched.clone();
@@ -139,7 +160,7 @@ pub fn unmatched_classes(set: &DetectionSet, default_boxes: &DefaultBoxes) -> Ve
     let placed = [placed];
     (set.classes.ids().zip(set.classes.iter()))
         .filter(|(class, _)| is_shown[class.index()] && !is_matched[class.index()])
-        .map(|(class, name)| class_stats(class, name, &placed, default_boxes))
+        .map(|(class, name)| (class, class_stats(class, name, &placed, &[])))
         .collect()
 }
 
@@ -176,23 +197,27 @@ fn class_stats(
     class: ClassId,
     name: &str,
     placed: &[Vec<Placed>],
-    default_boxes: &DefaultBoxes,
+    compared: &[NamedBoxes],
 ) -> ClassStats {
     let of_class = |boxes: &Vec<Placed>| boxes.iter().filter(|b| b.class == class).count();
     let all: Vec<&Placed> = (placed.iter().flatten())
         .filter(|placed| placed.class == class)
         .collect();
-    let matchable = all
-        .iter()
-        .filter(|placed| placed.is_matchable(default_boxes));
-    let matchable = matchable.count();
+    let covered = |NamedBoxes { name, boxes }: &NamedBoxes| {
+        let covered = all.iter().filter(|placed| placed.is_matchable(boxes));
+        let covered = covered.count();
+        CoveredBy {
+            boxes: name.clone(),
+            share: (!all.is_empty()).then(|| covered as f32 / all.len() as f32),
+        }
+    };
     ClassStats {
         class: name.to_owned(),
         objects: placed.iter().map(of_class).collect(),
         width: Spread::of(all.iter().map(|placed| placed.bbox.width())),
         height: Spread::of(all.iter().map(|placed| placed.bbox.height())),
         relative_side: Spread::of(all.iter().map(|placed| placed.relative_side())),
-        matchable: (!all.is_empty()).then(|| matchable as f32 / all.len() as f32),
+        covered: compared.iter().map(covered).collect(),
     }
 }
 
@@ -220,12 +245,9 @@ impl fmt::Display for DetectionStats {
         writeln!(f)?;
         let mut header = text_row(&["class"]);
         header.extend(self.splits.iter().map(|split| split.split.to_string()));
-        header.extend(text_row(&[
-            "width px",
-            "height px",
-            "relative side",
-            "matchable",
-        ]));
+        header.extend(text_row(&["width px", "height px", "relative side"]));
+        let compared = self.classes.first().map_or(&[][..], |class| &class.covered);
+        header.extend(compared.iter().map(|covered| covered.boxes.clone()));
         let mut table = vec![header];
         table.extend(self.classes.iter().map(|class| {
             let mut row = vec![class.class.clone()];
@@ -234,15 +256,21 @@ impl fmt::Display for DetectionStats {
                 spread_text(class.width, 0),
                 spread_text(class.height, 0),
                 spread_text(class.relative_side, 2),
-                percent_text(class.matchable),
             ]);
+            row.extend(
+                class
+                    .covered
+                    .iter()
+                    .map(|covered| percent_text(covered.share)),
+            );
             row
         }));
         write_table(f, &table)?;
         writeln!(
             f,
-            "\nSizes are min / median / max. Matchable: objects that a default box overlaps with \
-             an IoU of {MATCH_IOU} or more."
+            "\nSizes are min / median / max. Last come, for default boxes of several kinds, the \
+             objects that one of them\noverlaps with an IoU of {MATCH_IOU} or more: those can be \
+             learnt well."
         )
     }
 }

@@ -2,6 +2,7 @@
 //! detecting make them; augmentation makes them of a part of the image.
 
 use ssdlite_core::preprocessing::{Fit, Preprocessing};
+use ssdlite_core::tiles::Tile;
 
 use crate::error::{Error, Result};
 use crate::resize::Resizer;
@@ -47,5 +48,19 @@ impl Preprocessor {
             }
         }
         &self.fitted
+    }
+
+    /// A part of the image at the network's input size, still in 8 bits: stretched, if
+    /// it isn't all of the image.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the part is empty or reaches out of the image.
+    pub fn fit_part<'a>(&'a mut self, image: &'a RgbImage, part: Tile) -> Result<&'a RgbImage> {
+        if part == Tile::whole(image.size()) {
+            return Ok(self.fit(image));
+        }
+        self.resizer
+            .stretch_region_into(image, part.to_box(), &mut self.fitted)?;
+        Ok(&self.fitted)
     }
 }

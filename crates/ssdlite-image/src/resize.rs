@@ -77,6 +77,21 @@ impl Resizer {
         region: PixelBox,
         size: ImageSize,
     ) -> Result<RgbImage> {
+        let mut target = RgbImage::filled(size, [0; CHANNELS]);
+        self.stretch_region_into(image, region, &mut target)?;
+        Ok(target)
+    }
+
+    /// [`Self::stretch_region`] to the size of `target`, over its pixels.
+    ///
+    /// # Errors
+    /// As [`Self::stretch_region`].
+    pub fn stretch_region_into(
+        &mut self,
+        image: &RgbImage,
+        region: PixelBox,
+        target: &mut RgbImage,
+    ) -> Result<()> {
         if !region.is_valid() || region.clipped(image.size()) != region {
             return Err(Error::Malformed(format!(
                 "expected a region inside {}, found {:?}",
@@ -90,9 +105,8 @@ impl Resizer {
             width: region.width().into(),
             height: region.height().into(),
         };
-        let mut target = RgbImage::filled(size, [0; CHANNELS]);
-        self.resample(image, source, &mut target);
-        Ok(target)
+        self.resample(image, source, target);
+        Ok(())
     }
 
     fn resample(&mut self, image: &RgbImage, source: SourceBox, target: &mut RgbImage) {

@@ -1,8 +1,10 @@
 //! Finding objects.
 
 use ssdlite_core::post_processing::{RawOutputs, detections_from_outputs};
+use ssdlite_core::tiles::{Pass, Tile, Tiling, merge_passes};
 use ssdlite_core::{
-    BoxCoder, DefaultBoxes, Detection, ImageSize, ModelInfo, PostProcessing, Scores, Task,
+    BoxCoder, DefaultBoxes, Detection, ImageSize, LearntView, ModelInfo, PostProcessing, Scores,
+    Task, Tiles,
 };
 use ssdlite_image::RgbImage;
 use ssdlite_model::{Error, Result};
@@ -10,6 +12,7 @@ use ssdlite_model::{Error, Result};
 use crate::engine::check_finite;
 use crate::model::{Model, ModelTask};
 use crate::options::{DetectorOptions, RunOptions};
+use crate::plan::Outputs;
 
 /// An SSD-lite detector, ready to run.
 pub type Detector = Model<Detect>;
@@ -21,6 +24,7 @@ pub struct Detect {
     coder: BoxCoder,
     scores: Scores,
     post_processing: PostProcessing,
+    tiling: Tiling,
 }
 
 /// What the network says about one image, before boxes are made of it.
@@ -45,18 +49,25 @@ impl ModelTask for Detect {
         };
         let post_processing = options.post_processing.unwrap_or(settings.post_processing);
         post_processing.validate()?;
+        let view = settings.learnt_view;
+        let tiles = options.tiles.unwrap_or(match view {
+            Some(LearntView { tiles: true, .. }) => Tiles::Auto,
+            _ => Tiles::Off,
+        });
         let task = Self {
             default_boxes,
             coder: settings.box_coder,
             scores: settings.scores,
             post_processing,
+            tiling: Tiling::new(tiles, view, info.least_found_side())?,
         };
         Ok((task, options.run))
     }
 }
 
 impl Detector {
-    /// The objects in an image of any size, best first, in its pixels.
+    /// The objects in an image of any size, best first, in its pixels. A large image is
+    /// looked at in tiles too where [`Self::tiles_of`] gives some.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the network's outputs are not finite.
@@ -75,13 +86,8 @@ impl Detector {
         settings: &PostProcessing,
     ) -> Result<Vec<Detection>> {
         settings.validate()?;
-        self.engine.run(image, |outputs| {
-            let outputs = RawOutputs {
-                logits: &outputs.logits,
-                scores: self.task.scores,
-                regressions: &outputs.regressions,
-            };
-            self.detections(outputs, settings, image.size())
+        self.merged(image, settings, |outputs, part| {
+            self.detections(outputs, settings, part)
         })
     }
 
@@ -95,26 +101,75 @@ impl Detector {
         &self,
         image: &RgbImage,
     ) -> Result<(Vec<Detection>, Option<Detection>)> {
-        self.engine.run(image, |outputs| {
+        let settings = &self.task.post_processing;
+        let best_alone = PostProcessing {
+            score_threshold: PostProcessing::EVALUATION_SCORE_THRESHOLD,
+            candidates_per_class: 1,
+            max_detections: 1,
+            ..*settings
+        };
+        let mut found = self.merged(image, settings, |outputs, part| {
+            let detections = self.detections(outputs, settings, part)?;
+            if !detections.is_empty() {
+                return Ok(detections);
+            }
+            self.detections(outputs, &best_alone, part)
+        })?;
+        let nearest = found.first().copied();
+        found.retain(|found| found.score >= settings.score_threshold);
+        let nearest = nearest.filter(|_| found.is_empty());
+        Ok((found, nearest))
+    }
+
+    /// What `find` makes of the outputs for an image and for each of its tiles; the size
+    /// that it is told is that of the part. Threads take parts instead of sharing
+    /// each one.
+    fn merged(
+        &self,
+        image: &RgbImage,
+        settings: &PostProcessing,
+        find: impl Fn(RawOutputs<'_>, ImageSize) -> Result<Vec<Detection>> + Sync,
+    ) -> Result<Vec<Detection>> {
+        let find = |outputs: &Outputs, part| {
             let outputs = RawOutputs {
                 logits: &outputs.logits,
                 scores: self.task.scores,
                 regressions: &outputs.regressions,
             };
-            let settings = &self.task.post_processing;
-            let detections = self.detections(outputs, settings, image.size())?;
-            if !detections.is_empty() {
-                return Ok((detections, None));
-            }
-            let best_alone = PostProcessing {
-                score_threshold: PostProcessing::EVALUATION_SCORE_THRESHOLD,
-                candidates_per_class: 1,
-                max_detections: 1,
-                ..*settings
-            };
-            let best = self.detections(outputs, &best_alone, image.size())?;
-            Ok((detections, best.into_iter().next()))
-        })
+            find(outputs, part)
+        };
+        let whole = Tile::whole(image.size());
+        let mut parts = self.tiles_of(image.size());
+        if parts.is_empty() {
+            return self.engine.run(image, |outputs| find(outputs, whole.size));
+        }
+        parts.push(whole);
+        let passes = self.engine.for_each(&parts, |&tile| {
+            let part = tile.to_box();
+            let found = self
+                .engine
+                .run_part(image, tile, |outputs| find(outputs, tile.size))?;
+            let detections = found.into_iter().map(|found| Detection {
+                bbox: found.bbox.translated(part.x1, part.y1),
+                ..found
+            });
+            Ok(Pass {
+                tile,
+                detections: detections.collect(),
+            })
+        })?;
+        Ok(merge_passes(passes, image.size(), settings))
+    }
+
+    /// The tiles in which an image of this size is looked at besides as a whole; none
+    /// where the whole is enough.
+    pub fn tiles_of(&self, image: ImageSize) -> Vec<Tile> {
+        self.task.tiling.tiles_of(image)
+    }
+
+    /// Whether images are looked at in tiles too.
+    pub fn tiles(&self) -> Tiles {
+        self.task.tiling.tiles()
     }
 
     /// The objects in each of several images of any sizes. Threads take
@@ -127,7 +182,7 @@ impl Detector {
         self.engine.for_each(images, |image| self.detect(image))
     }
 
-    /// What the network says about an image of any size.
+    /// What the network says about an image of any size, seen as a whole.
     ///
     /// # Errors
     /// [`Error::Malformed`] if it is not finite.

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use ssdlite_core::tiles::Tile;
 use ssdlite_core::{ImageSize, Preprocessing};
 use ssdlite_image::{Preprocessor, RgbImage};
 use ssdlite_kernels::infer::Block;
@@ -92,13 +93,25 @@ impl Engine {
         image: &RgbImage,
         finish: impl FnOnce(&Outputs) -> Result<T>,
     ) -> Result<T> {
+        let whole = Tile::whole(image.size());
+        self.run_part(image, whole, finish)
+    }
+
+    /// [`Self::run`] on a part of an image.
+    pub(crate) fn run_part<T>(
+        &self,
+        image: &RgbImage,
+        part: Tile,
+        finish: impl FnOnce(&Outputs) -> Result<T>,
+    ) -> Result<T> {
         self.with_session(|session| {
             let Session {
                 arena,
                 preprocessor,
                 outputs,
             } = session;
-            let input = preprocessor.fit(image);
+            let input = preprocessor.fit_part(image, part);
+            let input = input.map_err(|error| Error::Malformed(error.to_string()))?;
             let context = self.context();
             self.plan
                 .run(context, input.pixels(), arena, outputs, &mut |_| {});

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use ssdlite_core::PostProcessing;
+use ssdlite_core::{PostProcessing, Tiles};
 use ssdlite_kernels::Isa;
 
 /// What a network runs on.
@@ -36,4 +36,8 @@ pub struct DetectorOptions {
     pub run: RunOptions,
     /// Which boxes become detections; as the model file says unless given.
     pub post_processing: Option<PostProcessing>,
+    /// Whether large images are looked at in tiles too; as the model file says unless
+    /// given: [`Tiles::Auto`] for a network that learnt from tiles, else
+    /// [`Tiles::Off`].
+    pub tiles: Option<Tiles>,
 }

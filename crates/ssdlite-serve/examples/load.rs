@@ -23,7 +23,7 @@ use ssdlite_core::{ClassNames, ImageSize, MobileNetV3, ModelInfo, Variant};
 use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_image::{Limits, RgbImage, decode};
 use ssdlite_infer::bench::arbitrary_model;
-use ssdlite_serve::{Model, Server, ServerOptions};
+use ssdlite_serve::{Model, ModelOptions, Server, ServerOptions};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -57,7 +57,7 @@ fn main() -> Result<(), Failure> {
     let classes = ClassNames::new((1..=CLASSES).map(|class| format!("class {class}")))?;
     let backbone = MobileNetV3::new(Variant::Large).with_reduced_tail();
     let file = arbitrary_model(&ModelInfo::detector(backbone, classes, 320))?;
-    let model = Model::new("large", &file, NonZeroUsize::MIN)?;
+    let model = Model::new("large", &file, &ModelOptions::threads(NonZeroUsize::MIN))?;
     let images = (0..CLIENTS).map(|client| Image::new(client, &model));
     let images: Vec<Image> = images.collect::<Result<_, _>>()?;
 

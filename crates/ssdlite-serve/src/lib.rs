@@ -37,7 +37,7 @@ mod state;
 mod workers;
 
 pub use error::{Error, Result};
-pub use model::{Detect, LEAST_SCORE, Model};
+pub use model::{Detect, LEAST_SCORE, Model, ModelOptions};
 pub use options::{Access, DEFAULT_PORT, LEAST_BODY_RATE, Limits, Log, ServerOptions};
 pub use rule_event::RuleEvent;
 pub use server::Server;

@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use ssdlite_core::{ClassId, ClassNames, Detection, ModelInfo, PostProcessing, Task, Variant};
+use ssdlite_core::{
+    ClassId, ClassNames, Detection, ModelInfo, PostProcessing, Task, Tiles, Variant,
+};
 use ssdlite_image::RgbImage;
 use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
 
@@ -62,6 +64,28 @@ impl Detect for Detector {
     }
 }
 
+/// How a model of a server is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelOptions {
+    /// Threads that share the work of each image. A server that many ask at once
+    /// gets most done with one; a live image comes soonest with as many as the
+    /// machine has.
+    pub threads: NonZeroUsize,
+    /// Whether large images are looked at in tiles too; as the model file says unless
+    /// given.
+    pub tiles: Option<Tiles>,
+}
+
+impl ModelOptions {
+    /// That many threads, tiles as the model file says.
+    pub const fn threads(threads: NonZeroUsize) -> Self {
+        Self {
+            threads,
+            tiles: None,
+        }
+    }
+}
+
 /// A detector with its name.
 #[derive(Clone)]
 pub struct Model {
@@ -79,10 +103,10 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`Model::new`]; [`Error::Model`] for a file that can't be read.
-    pub fn load(path: &Path, threads: NonZeroUsize) -> Result<Self> {
+    pub fn load(path: &Path, options: &ModelOptions) -> Result<Self> {
         let file = ModelFile::read(path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        Self::new(&name, &file, threads).map_err(|error| match error {
+        Self::new(&name, &file, options).map_err(|error| match error {
             Error::Model(error) => Error::Model(error.in_file(path)),
             other => other,
         })
@@ -90,31 +114,29 @@ impl Model {
 
     /// A detector from a model file that was read.
     ///
-    /// `threads` share the work of each image. A server that many ask at
-    /// once gets most done with one; a live image comes soonest with as many
-    /// as the machine has.
-    ///
     /// # Errors
-    /// [`Error::Model`] for a file that is no detector.
-    pub fn new(name: &str, file: &ModelFile, threads: NonZeroUsize) -> Result<Self> {
+    /// [`Error::Model`] for a file that is no detector, or doesn't say what the tiles
+    /// that are asked for need.
+    pub fn new(name: &str, file: &ModelFile, options: &ModelOptions) -> Result<Self> {
         let shown = match &file.info().task {
             Task::Detect(settings) => settings.post_processing,
             Task::Classify => PostProcessing::default(),
         };
-        let options = DetectorOptions {
+        let detector_options = DetectorOptions {
             run: RunOptions {
                 warm_up: true,
-                ..RunOptions::threads(threads)
+                ..RunOptions::threads(options.threads)
             },
             post_processing: Some(PostProcessing {
                 score_threshold: LEAST_SCORE,
                 ..shown
             }),
+            tiles: options.tiles,
         };
         Ok(Self {
             name: name.to_owned(),
             score_threshold: shown.score_threshold.max(LEAST_SCORE),
-            detector: Arc::new(Detector::new(file, &options)?),
+            detector: Arc::new(Detector::new(file, &detector_options)?),
         })
     }
 

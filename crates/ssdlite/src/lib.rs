@@ -55,7 +55,7 @@
 
 pub use ssdlite_core::{
     ClassId, ClassNames, Detection, GroundTruth, ImageSize, ModelInfo, NamedDetection, PixelBox,
-    PostProcessing, Suppression,
+    PostProcessing, Suppression, Tiles,
 };
 #[cfg(feature = "eval")]
 pub use ssdlite_eval as eval;

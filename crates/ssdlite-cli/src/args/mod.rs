@@ -12,4 +12,5 @@ pub(crate) mod server;
 pub(crate) mod split;
 pub(crate) mod stall;
 pub(crate) mod threads;
+pub(crate) mod tiles;
 pub(crate) mod train_options;

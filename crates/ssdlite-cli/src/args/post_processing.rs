@@ -5,6 +5,7 @@ use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::{PostProcessing, Suppression};
 
 use super::number::{positive, probability, whole};
+use super::tiles::TilesArgs;
 
 /// Which boxes become detections.
 #[derive(Args, Default)]
@@ -56,6 +57,8 @@ pub(crate) struct PostProcessingArgs {
         )
     )]
     max_detections: Option<usize>,
+    #[command(flatten)]
+    pub(crate) tiles: TilesArgs,
 }
 
 impl PostProcessingArgs {

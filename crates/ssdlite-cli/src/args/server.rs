@@ -9,12 +9,13 @@ use anyhow::Result;
 use clap::Args;
 use ssdlite_infer::all_cores;
 use ssdlite_media::LiveOptions;
-use ssdlite_serve::{Access, DEFAULT_PORT, Limits, Model, ServerOptions};
+use ssdlite_serve::{Access, DEFAULT_PORT, Limits, Model, ModelOptions, ServerOptions};
 
 use super::limits::LimitArgs;
 use super::number::whole;
 use super::stall::StallArgs;
 use super::threads::threads;
+use super::tiles::TilesArgs;
 use crate::outcome::UsageError;
 
 /// Where the server listens and whom it lets in.
@@ -45,12 +46,22 @@ pub(crate) struct ServerArgs {
     limits: LimitArgs,
     #[command(flatten)]
     stall: StallArgs,
+    #[command(flatten)]
+    tiles: TilesArgs,
 }
 
 impl ServerArgs {
     /// The threads that work on images.
     pub(crate) fn threads(&self) -> NonZeroUsize {
         self.threads.unwrap_or_else(all_cores)
+    }
+
+    /// How a model is run, each image on so many threads.
+    pub(crate) fn model_options(&self, threads: NonZeroUsize) -> ModelOptions {
+        ModelOptions {
+            threads,
+            tiles: self.tiles.asked(),
+        }
     }
 
     /// Options of a server of these models.

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Arg, Args};
 use serde::Serialize;
+use ssdlite_core::Tiles;
 use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 use ssdlite_data::loader::MAX_WORKERS;
@@ -85,6 +86,10 @@ struct DetectorHeadArgs {
     /// Stride of the finest map, 8 or 16 pixels; 8 finds smaller objects
     #[arg(long, value_name = "8|16", value_parser = finest)]
     finest: Option<u32>,
+    /// Default boxes: `fit` for some like the objects in DATA, `paper` for SSD's, or those
+    /// of a file: a list of sizes, a run's config.toml or a model
+    #[arg(long, value_name = "fit|paper|FILE", value_parser = kept_text())]
+    boxes: Option<String>,
 }
 
 /// Reads the stride of the finest map.
@@ -228,6 +233,11 @@ struct DetectorDataArgs {
     /// Learn objects marked difficult too
     #[arg(long)]
     train_difficult: Option<bool>,
+    /// Also learn from tiles of large images, in which small objects are larger, and
+    /// look at them afterwards: `auto` where the whole shows objects too small, or N
+    /// tiles along the longer side, 2 to 16
+    #[arg(long, value_name = "auto|off|N")]
+    tiles: Option<Tiles>,
 }
 
 #[derive(Args, Serialize)]

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use ssdlite_core::Task;
+use ssdlite_core::{Task, Tiles};
+use ssdlite_data::DetectionSet;
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_eval::{Evaluation, IouThreshold, ScoreCurves, ScorePoint, VocMetric};
@@ -16,7 +17,7 @@ use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::reading::coordinates;
 use crate::args::split::split;
-use crate::console;
+use crate::console::{self, counted};
 use crate::evaluation::SHOWN_SCORE;
 use crate::evaluation::detector::{evaluate, save};
 use crate::evaluation::words::{map_text, mean_text, point_text, suggestion_text};
@@ -88,6 +89,7 @@ impl EvalArgs {
             detector.classes(),
             self.split
         );
+        tell_tiles(&detector, &reading.set);
         let (evaluation, failures) = evaluate(&detector, reading.set)?;
         let least_score = detector.post_processing().score_threshold;
         let curves = evaluation.score_curves(IouThreshold::HALF, least_score);
@@ -175,6 +177,26 @@ impl EvalArgs {
             }
         })
     }
+}
+
+/// Tells how many images are looked at in tiles, if any may be.
+fn tell_tiles(detector: &Detector, set: &DetectionSet) {
+    if detector.tiles() == Tiles::Off {
+        return;
+    }
+    let tiles = set.images.iter().map(|image| detector.tiles_of(image.size));
+    let (mut images, mut all) = (0, 0);
+    for tiles in tiles.filter(|tiles| !tiles.is_empty()) {
+        images += 1;
+        all += tiles.len() as u64;
+    }
+    console::note(&format!(
+        "tiles {}: {} of {} are looked at in tiles too, {} in all",
+        detector.tiles(),
+        images,
+        counted(set.images.len() as u64, "image"),
+        counted(all, "tile")
+    ));
 }
 
 /// The score threshold in the model's file.

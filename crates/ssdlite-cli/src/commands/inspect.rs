@@ -9,7 +9,7 @@ use serde::Serialize;
 use ssdlite_core::inventory::parameter_count;
 use ssdlite_core::layers::{Layer, LayerKind};
 use ssdlite_core::unit::ConvKind;
-use ssdlite_core::{Fit, MapSize, ModelInfo, Scores, Suppression, Task};
+use ssdlite_core::{Fit, LearntView, MapSize, ModelInfo, Scores, Suppression, Task};
 use ssdlite_model::ModelFile;
 
 use crate::args::model::ModelArg;
@@ -114,6 +114,11 @@ impl Inspection<'_> {
                 ),
             );
         }
+        if let Task::Detect(settings) = &info.task
+            && let Some(view) = &settings.learnt_view
+        {
+            lines.add("learnt from", view_text(view));
+        }
         lines.section("training", info.training.iter());
         let metrics = info.metrics.iter();
         let metrics = metrics.map(|(name, score)| (name, format!("{score:.4}")));
@@ -182,6 +187,20 @@ fn preprocessing_text(info: &ModelInfo) -> String {
         }
     };
     format!("{fit}; mean {:?}, deviation {:?}", spec.mean, spec.std)
+}
+
+fn view_text(view: &LearntView) -> String {
+    let LearntView {
+        size, least_side, ..
+    } = view;
+    let (what, tiles) = match view.tiles {
+        true => ("tiles", "auto"),
+        false => ("images", "off"),
+    };
+    format!(
+        "{what} of {size}, a tenth of the objects below {least_side:.0} pixels of the input; \
+         --tiles {tiles} unless asked otherwise"
+    )
 }
 
 fn maps_text(maps: &[MapSize]) -> String {

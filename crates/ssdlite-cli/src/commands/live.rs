@@ -47,7 +47,8 @@ impl LiveArgs {
         let webhook = self.webhook.as_deref().map(Webhook::from_address);
         let webhook = webhook.transpose()?;
         // A live image comes soonest when all threads work on it.
-        let model = load_served(&self.model, self.server.threads())?;
+        let options = self.server.model_options(self.server.threads());
+        let model = load_served(&self.model, &options)?;
         let (events, caller) = webhook.map(Webhook::start).transpose()?.unzip();
         let options = ServerOptions {
             source,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
-use ssdlite_serve::{Model, ServerOptions};
+use ssdlite_serve::{Model, ModelOptions, ServerOptions};
 
 use crate::args::server::ServerArgs;
 use crate::models::load_served;
@@ -28,7 +28,10 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         self.server.check()?;
-        let models = self.models.iter().map(|argument| load(argument));
+        // Most gets done when every thread has an image of its own.
+        let model_options = self.server.model_options(NonZeroUsize::MIN);
+        let models = self.models.iter();
+        let models = models.map(|argument| load(argument, &model_options));
         let models = models.collect::<Result<_>>()?;
         let options = ServerOptions {
             workers: self.server.threads(),
@@ -38,9 +41,7 @@ impl ServeArgs {
     }
 }
 
-fn load(argument: &OsStr) -> Result<Model> {
-    // Most gets done when every thread has an image of its own.
-    let threads = NonZeroUsize::MIN;
+fn load(argument: &OsStr, options: &ModelOptions) -> Result<Model> {
     match named_file(argument) {
         (Some(""), _) => Err(UsageError(format!(
             "{}: expected a name before the `=`, found none",
@@ -49,9 +50,9 @@ fn load(argument: &OsStr) -> Result<Model> {
         .into()),
         (Some(name), path) => Ok(Model {
             name: name.to_owned(),
-            ..load_served(&path.into(), threads)?
+            ..load_served(&path.into(), options)?
         }),
-        (None, path) => load_served(&path.into(), threads),
+        (None, path) => load_served(&path.into(), options),
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) fn evaluate_run(
     let options = DetectorOptions {
         run: run_options(Some(NonZeroUsize::MIN)),
         post_processing: Some(post_processing),
+        tiles: None,
     };
     let detector = Detector::new(&model, &options)?;
     let evaluator = DetectorEvaluator::new(set, once_on_all_cores());

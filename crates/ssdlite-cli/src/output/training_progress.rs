@@ -144,6 +144,10 @@ impl Observer for TrainingProgress {
         }
     }
 
+    fn note(&mut self, message: &str) {
+        self.line(message);
+    }
+
     fn warning(&mut self, message: &str) {
         self.bar.suspend(|| console::warning(message));
     }

@@ -46,6 +46,30 @@ fn a_sample_is_sound_and_the_same_every_time() {
 }
 
 #[test]
+fn a_sample_of_small_objects_has_many_that_no_default_box_matches() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = ["--images", "10", "--images-per-class", "1", "--seed", "5"];
+    let small = [&["data", "sample", "set", "--small"], &few[..]].concat();
+    run(folder.path(), &small).exits(0);
+    let check = run(folder.path(), &["data", "check", "set"]).exits(0);
+    assert!(check.stdout.contains("0 errors"), "{}", check.stdout);
+    let stats = run(folder.path(), &["data", "stats", "set", "--json"])
+        .exits(0)
+        .json();
+    let classes = stats[0]["classes"].as_array().unwrap();
+    assert_eq!(classes.len(), 5);
+    for class in classes {
+        let matchable = class["matchable"].as_f64().unwrap();
+        assert!(matchable < 0.4, "{class}");
+    }
+    let twice = [&["data", "sample", "again", "--small", "--small"], &few[..]].concat();
+    run(folder.path(), &twice).exits(2);
+    let valued = [&["data", "sample", "again", "--small=many"], &few[..]].concat();
+    run(folder.path(), &valued).exits(2);
+    assert!(!folder.path().join("again").exists());
+}
+
+#[test]
 fn stats_count_every_split() {
     let folder = tempfile::tempdir().unwrap();
     sample(folder.path());
@@ -60,11 +84,17 @@ fn stats_count_every_split() {
         .sum();
     assert_eq!(images, 24);
     for class in stats[0]["classes"].as_array().unwrap() {
-        let matchable = class["matchable"].as_f64().unwrap();
-        assert!(matchable > 0.5, "{class}");
+        let covered = class["covered"].as_array().unwrap();
+        let share = |index: usize| covered[index]["share"].as_f64().unwrap();
+        assert_eq!(covered[0]["boxes"], "paper, stride 16", "{class}");
+        // Over all splits; they are fitted to the first.
+        assert!(
+            share(0) > 0.5 && share(1) > 0.5 && share(2) > 0.9,
+            "{class}"
+        );
     }
     let text = run(folder.path(), &["data", "stats", "set"]).exits(0);
-    assert!(text.stdout.contains("matchable"), "{}", text.stdout);
+    assert!(text.stdout.contains("fit, stride 8"), "{}", text.stdout);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod pytorch;
 mod runs;
 mod shared;
 mod stop;
+mod tiles;
 mod train;
 mod transfer;
 mod usage;

@@ -5,6 +5,7 @@ use ssdlite_core::{GroundTruth, ImageSize, PixelBox};
 use super::check_within;
 use super::iou_crop::IouCrop;
 use super::photometric::{Distortion, PhotometricDistort};
+use super::tile_crop::TileCrop;
 use super::view::View;
 use super::zoom_out::ZoomOut;
 use crate::error::Result;
@@ -15,6 +16,8 @@ use ssdlite_core::random::Rng;
 pub struct DetectorAugment {
     /// Distortion of colours, if any.
     pub photometric: Option<PhotometricDistort>,
+    /// Cropping to tiles, if any; a tile is not expanded, which would undo its scale.
+    pub tiles: Option<TileCrop>,
     /// Expanding, if any.
     pub zoom_out: Option<ZoomOut>,
     /// Cropping around objects, if any.
@@ -24,10 +27,11 @@ pub struct DetectorAugment {
 }
 
 impl Default for DetectorAugment {
-    /// Everything, as in SSD.
+    /// Everything, as in SSD, and no tiles.
     fn default() -> Self {
         Self {
             photometric: Some(PhotometricDistort::default()),
+            tiles: None,
             zoom_out: Some(ZoomOut::default()),
             iou_crop: Some(IouCrop::default()),
             mirror: 0.5,
@@ -36,6 +40,17 @@ impl Default for DetectorAugment {
 }
 
 impl DetectorAugment {
+    /// No change at all.
+    pub const fn none() -> Self {
+        Self {
+            photometric: None,
+            tiles: None,
+            zoom_out: None,
+            iou_crop: None,
+            mirror: 0.0,
+        }
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors
@@ -45,6 +60,9 @@ impl DetectorAugment {
     pub fn check(&self) -> Result<()> {
         if let Some(photometric) = &self.photometric {
             photometric.check()?;
+        }
+        if let Some(tiles) = &self.tiles {
+            tiles.check()?;
         }
         if let Some(zoom_out) = &self.zoom_out {
             zoom_out.check()?;
@@ -58,11 +76,14 @@ impl DetectorAugment {
     /// A random view of an image with these objects.
     pub fn draw_view(&self, image: ImageSize, objects: &[GroundTruth], rng: &mut Rng) -> View {
         let mut view = View::whole(image);
-        if let Some(zoom_out) = &self.zoom_out {
+        let boxes: Vec<PixelBox> = objects.iter().map(|object| object.bbox).collect();
+        let tile = self.tiles.as_ref();
+        if let Some(tile) = tile.and_then(|tiles| tiles.draw(image, &boxes, rng)) {
+            view.window = tile;
+        } else if let Some(zoom_out) = &self.zoom_out {
             view.window = zoom_out.draw(view.window, rng);
         }
         if let Some(iou_crop) = &self.iou_crop {
-            let boxes: Vec<PixelBox> = objects.iter().map(|object| object.bbox).collect();
             if let Some(crop) = iou_crop.draw(view.window, &boxes, rng) {
                 view.window = crop.window;
             }
@@ -117,12 +138,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_is_the_whole_image() {
-        let nothing = DetectorAugment {
-            photometric: None,
-            zoom_out: None,
-            iou_crop: None,
-            mirror: 0.0,
-        };
+        let nothing = DetectorAugment::none();
         let image = ImageSize::new(31, 17);
         let mut rng = Rng::from_keys(&[0]);
         assert_eq!(nothing.draw_view(image, &[], &mut rng), View::whole(image));

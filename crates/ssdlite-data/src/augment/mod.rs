@@ -14,6 +14,7 @@ mod detector;
 pub mod iou_crop;
 pub mod photometric;
 mod render;
+pub mod tile_crop;
 pub mod view;
 pub mod zoom_out;
 
@@ -24,6 +25,7 @@ pub use detector::DetectorAugment;
 pub use iou_crop::IouCrop;
 pub use photometric::PhotometricDistort;
 pub(crate) use render::Renderer;
+pub use tile_crop::TileCrop;
 pub use view::View;
 pub use zoom_out::ZoomOut;
 

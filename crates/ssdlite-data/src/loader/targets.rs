@@ -19,6 +19,13 @@ pub enum DifficultObjects {
     Train,
 }
 
+impl DifficultObjects {
+    /// Whether this object is learnt.
+    pub fn counts(self, object: &GroundTruth) -> bool {
+        !object.difficult || self == Self::Train
+    }
+}
+
 /// Makes labels and regression targets of the objects in a network's input.
 #[derive(Clone, Debug)]
 pub struct TargetEncoder {
@@ -46,7 +53,7 @@ impl TargetEncoder {
     ) {
         let objects: Vec<&GroundTruth> = objects
             .iter()
-            .filter(|object| !object.difficult || self.difficult == DifficultObjects::Train)
+            .filter(|object| self.difficult.counts(object))
             .collect();
         let boxes: Vec<FractionBox> = objects
             .iter()

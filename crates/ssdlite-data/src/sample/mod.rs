@@ -2,11 +2,13 @@
 //!
 //! The objects are apples, books, keys, leaves and mugs, each copy of its own
 //! colour, size and turn, on wood, cloth, stone, tiles or a plain ground,
-//! among clutter that belongs to no class. The same options give the same
-//! bytes on every machine. It is for trying things out and for tests; it says
+//! among clutter that belongs to no class. A detection set shows a few large
+//! ones an image, or many small ones. The same options give the same bytes on
+//! every machine. It is for trying things out and for tests; it says
 //! nothing about how well a network does on photographs.
 
 mod background;
+mod flavour;
 mod objects;
 mod paint;
 mod scene;
@@ -24,28 +26,39 @@ use ssdlite_image::encode::{IMAGE_QUALITY, jpeg_from_image};
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, make_folder};
 use crate::parallel;
+use crate::sample::flavour::Flavour;
 use crate::sample::objects::Thing;
-use crate::sample::scene::{Layout, Scene, draw};
+use crate::sample::scene::{Layout, Scene, Wanted, draw};
 use crate::split::{Split, SplitShares};
 use crate::voc::{VocAnnotation, VocFolder, VocObject, VocWriter};
 
 /// Sets that are drawn from one seed must not share images.
 const DETECTION_STREAM: u64 = 1;
 const CLASSIFICATION_STREAM: u64 = 2;
+const SMALL_DETECTION_STREAM: u64 = 3;
 
 /// An object of which less than this is seen is marked as difficult.
 const DIFFICULT_BELOW: f32 = 0.4;
 
-const MOST_OBJECTS: usize = 4;
-
-/// The part of images without any object.
-const EMPTY_PART: f32 = 0.03;
+/// What the images of a detection sample show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SampleObjects {
+    /// One to four objects, large in an image of about 320x240.
+    #[default]
+    FewLarge,
+    /// 5 to 25 objects in an image of about 640x480 that is full of clutter. Nine
+    /// of ten are small: the longer side of their boxes is about 0.03 to 0.13 of the
+    /// image's shorter side.
+    ManySmall,
+}
 
 /// What a detection sample is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DetectionSampleOptions {
     /// The number of images.
     pub images: usize,
+    /// What they show.
+    pub objects: SampleObjects,
     /// Another seed gives other images.
     pub seed: u64,
 }
@@ -61,6 +74,7 @@ impl Default for DetectionSampleOptions {
     fn default() -> Self {
         Self {
             images: 480,
+            objects: SampleObjects::FewLarge,
             seed: 0,
         }
     }
@@ -96,9 +110,8 @@ pub fn class_names() -> [&'static str; Thing::ALL.len()] {
     Thing::ALL.map(Thing::name)
 }
 
-/// Writes a detection set in VOC's layout to the folder `root`: images of
-/// about 320x240 with one to four objects, labelImg's annotations, and lists
-/// with four fifths in `trainval`.
+/// Writes a detection set in VOC's layout to the folder `root`: images with
+/// objects, labelImg's annotations, and lists with four fifths in `trainval`.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] for fewer or more images than
@@ -123,7 +136,7 @@ pub fn write_detection_sample_until(
         let indices: Vec<usize> = (0..options.images).collect();
         let written = parallel::map(&indices, |&index| {
             expect_going_on(stop)?;
-            write_detection_image(&writer, options.seed, index)
+            write_detection_image(&writer, options, index)
         });
         written.into_iter().collect::<Result<()>>()?;
         let shares = SplitShares {
@@ -136,25 +149,17 @@ pub fn write_detection_sample_until(
     })
 }
 
-fn write_detection_image(writer: &VocWriter, seed: u64, index: usize) -> Result<()> {
-    let mut rng = Rng::from_keys(&[DETECTION_STREAM, seed, index as u64]);
-    let sizes = [(320, 240), (320, 240), (240, 320), (288, 288)];
-    let (width, height) = sizes[rng.below(sizes.len())];
-    let count = match rng.chance(EMPTY_PART) {
-        true => 0,
-        false => 1 + rng.below(MOST_OBJECTS),
-    };
-    let things: Vec<Thing> = (0..count).map(|_| any_thing(&mut rng)).collect();
-    let layout = Layout {
-        size: ImageSize::new(width, height),
-        things: &things,
-        radius: (0.2, 0.4),
-        overhang: 0.2,
-    };
-    let scene = draw(&layout, &mut rng);
+fn write_detection_image(
+    writer: &VocWriter,
+    options: &DetectionSampleOptions,
+    index: usize,
+) -> Result<()> {
+    let flavour = Flavour::of(options.objects);
+    let mut rng = Rng::from_keys(&[flavour.stream, options.seed, index as u64]);
+    let scene = draw(&flavour.layout(&mut rng), &mut rng);
     let annotation = VocAnnotation {
         filename: &format!("sample_{index:05}.jpg"),
-        size: layout.size,
+        size: scene.image.size(),
         objects: (scene.objects.iter())
             .map(|object| VocObject {
                 name: object.thing.name(),
@@ -165,10 +170,6 @@ fn write_detection_image(writer: &VocWriter, seed: u64, index: usize) -> Result<
             .collect(),
     };
     writer.add(&jpeg_of(&scene)?, &annotation)
-}
-
-fn any_thing(rng: &mut Rng) -> Thing {
-    Thing::ALL[rng.below(Thing::ALL.len())]
 }
 
 /// Writes a classification set to the folder `root`: images of 160x160, one
@@ -227,8 +228,11 @@ fn write_classification_image(path: &Path, thing: Thing, seed: u64, keys: &[u64;
     let mut rng = Rng::from_keys(&[CLASSIFICATION_STREAM, seed, keys[0], keys[1], keys[2]]);
     let layout = Layout {
         size: ImageSize::square(160),
-        things: &[thing],
-        radius: (0.28, 0.48),
+        objects: vec![Wanted {
+            thing,
+            radius: (0.28, 0.48),
+        }],
+        clutter: 0..=4,
         overhang: 0.1,
     };
     write_file(path, &jpeg_of(&draw(&layout, &mut rng))?)

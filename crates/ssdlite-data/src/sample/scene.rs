@@ -1,6 +1,8 @@
 //! An image of the sample: objects and clutter on a ground, with shadows and
 //! the grain of a camera.
 
+use std::ops::RangeInclusive;
+
 use ssdlite_core::{ImageSize, PixelBox};
 use ssdlite_image::RgbImage;
 
@@ -33,17 +35,24 @@ pub(super) struct Scene {
 
 /// How objects are laid out in an image.
 #[derive(Clone, Debug)]
-pub(super) struct Layout<'a> {
+pub(super) struct Layout {
     pub(super) size: ImageSize,
     /// What to show, in the order in which it is laid down. All but the first
     /// are left out where no room is found for them.
-    pub(super) things: &'a [Thing],
-    /// The least and the greatest radius of an object, as a part of the
-    /// image's shorter side.
-    pub(super) radius: (f32, f32),
+    pub(super) objects: Vec<Wanted>,
+    /// How many things of no class lie under the objects.
+    pub(super) clutter: RangeInclusive<usize>,
     /// How far an object's centre may lie beyond where it is whole, as a part
     /// of its radius.
     pub(super) overhang: f32,
+}
+
+/// An object that an image is to show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) thing: Thing,
+    /// Its least and its greatest radius, as a part of the image's shorter side.
+    pub(super) radius: (f32, f32),
 }
 
 /// How near two objects may come: the distance of their centres as a part of
@@ -60,17 +69,17 @@ const IN_PIXEL: f32 = 0.5;
 const NO_OBJECT: usize = usize::MAX;
 
 /// Draws an image; the generator alone decides about it.
-pub(super) fn draw(layout: &Layout<'_>, rng: &mut Rng) -> Scene {
+pub(super) fn draw(layout: &Layout, rng: &mut Rng) -> Scene {
     let mut canvas = Canvas::new(layout.size, &Background::new(rng));
-    for _ in 0..rng.below(5) {
+    for _ in 0..any_of(&layout.clutter, rng) {
         draw_clutter(&mut canvas, rng);
     }
     let mut spots: Vec<(Point, f32)> = Vec::new();
     let mut owners = vec![NO_OBJECT; canvas.colors.len()];
     let mut drawn = Vec::new();
-    for &thing in layout.things {
-        let object = Object::new(thing, rng);
-        let Some((center, radius)) = find_room(layout, &spots, rng) else {
+    for wanted in &layout.objects {
+        let object = Object::new(wanted.thing, rng);
+        let Some((center, radius)) = find_room(layout, wanted.radius, &spots, rng) else {
             continue;
         };
         spots.push((center, radius));
@@ -81,7 +90,7 @@ pub(super) fn draw(layout: &Layout<'_>, rng: &mut Rng) -> Scene {
         for index in stamp.pixels_within(layout.size) {
             owners[index] = drawn.len();
         }
-        drawn.push((thing, stamp));
+        drawn.push((wanted.thing, stamp));
     }
     let objects = drawn
         .iter()
@@ -106,11 +115,20 @@ pub(super) fn draw(layout: &Layout<'_>, rng: &mut Rng) -> Scene {
     }
 }
 
+/// Any number of a range.
+pub(super) fn any_of(range: &RangeInclusive<usize>, rng: &mut Rng) -> usize {
+    range.start() + rng.below(range.end() - range.start() + 1)
+}
+
 /// A centre and a radius that come too near to none of `spots`. The first
 /// object always finds room.
-fn find_room(layout: &Layout<'_>, spots: &[(Point, f32)], rng: &mut Rng) -> Option<(Point, f32)> {
+fn find_room(
+    layout: &Layout,
+    (least, greatest): (f32, f32),
+    spots: &[(Point, f32)],
+    rng: &mut Rng,
+) -> Option<(Point, f32)> {
     let (width, height) = (layout.size.width as f32, layout.size.height as f32);
-    let (least, greatest) = layout.radius;
     for _ in 0..ATTEMPTS {
         let radius = width.min(height) * rng.uniform(least..greatest);
         let margin = (radius * (1.0 - layout.overhang)).min(width.min(height) * 0.5);
@@ -336,8 +354,13 @@ mod tests {
     fn drawn(seed: u64) -> Scene {
         let layout = Layout {
             size: ImageSize::new(97, 61),
-            things: &Thing::ALL,
-            radius: (0.2, 0.4),
+            objects: Thing::ALL
+                .map(|thing| Wanted {
+                    thing,
+                    radius: (0.2, 0.4),
+                })
+                .to_vec(),
+            clutter: 0..=4,
             overhang: 0.2,
         };
         draw(&layout, &mut Rng::from_keys(&[seed]))

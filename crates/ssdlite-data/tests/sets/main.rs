@@ -2,6 +2,7 @@
 
 mod annotations;
 mod broken;
+mod default_box_fit;
 mod folders;
 mod layouts;
 mod maker;

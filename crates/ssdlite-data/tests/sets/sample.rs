@@ -8,8 +8,8 @@ use ssdlite_core::ClassNames;
 use ssdlite_data::Error;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::sample::{
-    ClassificationSampleOptions, DetectionSampleOptions, class_names, write_classification_sample,
-    write_detection_sample,
+    ClassificationSampleOptions, DetectionSampleOptions, SampleObjects, class_names,
+    write_classification_sample, write_detection_sample,
 };
 use ssdlite_data::split::Split;
 use ssdlite_data::voc::{VocFolder, VocOptions};
@@ -31,12 +31,109 @@ fn files_under(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+fn few_large(images: usize, seed: u64) -> DetectionSampleOptions {
+    DetectionSampleOptions {
+        images,
+        seed,
+        objects: SampleObjects::FewLarge,
+    }
+}
+
+fn many_small(images: usize, seed: u64) -> DetectionSampleOptions {
+    DetectionSampleOptions {
+        images,
+        seed,
+        objects: SampleObjects::ManySmall,
+    }
+}
+
+/// FNV-1a of all names and bytes, 64 bits.
+fn hash(files: &BTreeMap<String, Vec<u8>>) -> u64 {
+    let bytes = files
+        .iter()
+        .flat_map(|(name, bytes)| name.bytes().chain(bytes.iter().copied()));
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}
+
+/// The numbers are this program's own: they tell when a machine or a change of the
+/// code gives another set.
+#[test]
+fn detection_samples_are_the_same_to_the_last_bit() {
+    let maker = Maker::new();
+    let written = |name: &str, options| {
+        write_detection_sample(&maker.path(name), &options).unwrap();
+        hash(&files_under(&maker.path(name)))
+    };
+    assert_eq!(
+        written("large", few_large(10, 0)),
+        4_507_980_029_129_699_986
+    );
+    assert_eq!(
+        written("small", many_small(10, 0)),
+        14_732_592_025_776_209_692
+    );
+}
+
+#[test]
+fn many_small_objects_are_small_and_whole_sets_have_all_classes() {
+    let maker = Maker::new();
+    let write = |name: &str, options| {
+        write_detection_sample(&maker.path(name), &options).unwrap();
+        files_under(&maker.path(name))
+    };
+    let first = write("one", many_small(30, 3));
+    let other = write("two", many_small(10, 4));
+    let images = other.keys().filter(|name| name.starts_with("JPEGImages"));
+    for image in images {
+        assert_ne!(first[image], other[image], "{image}");
+    }
+    let folder = VocFolder::open(&maker.path("one")).unwrap();
+    let report = folder.check(&VocOptions::default()).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    let read = |split| folder.read(split, &VocOptions::default()).unwrap().set;
+    let (trainval, test) = (read(Split::TrainVal), read(Split::Test));
+    assert_eq!(trainval.classes, ClassNames::new(class_names()).unwrap());
+    assert_eq!(test.classes, trainval.classes);
+    let images: Vec<_> = trainval.images.iter().chain(&test.images).collect();
+    assert_eq!(images.len(), 30);
+    let mut sides = Vec::new();
+    for image in images {
+        let size = image.size;
+        assert!(size.width.min(size.height) >= 480, "{size}");
+        let count = image.objects.len();
+        assert!(count <= 25, "{count} objects");
+        for (index, object) in image.objects.iter().enumerate() {
+            let bbox = object.bbox;
+            assert!(bbox.is_valid());
+            assert_eq!(bbox, bbox.clipped(size));
+            let shorter = size.width.min(size.height) as f32;
+            sides.push(bbox.width().max(bbox.height()) / shorter);
+            // Two of about one size never lie on top of each other.
+            for other in &image.objects[..index] {
+                assert!(bbox.iou(&other.bbox) < 0.5, "{bbox} and {}", other.bbox);
+            }
+        }
+    }
+    assert!(sides.len() > 30 * 10, "{} objects", sides.len());
+    let share = |holds: &dyn Fn(f32) -> bool| {
+        sides.iter().filter(|&&side| holds(side)).count() as f32 / sides.len() as f32
+    };
+    let small = share(&|side| (0.02..=0.135).contains(&side));
+    assert!(
+        (0.85..0.97).contains(&small),
+        "{small} of the objects are small"
+    );
+    assert!(share(&|side| side >= 0.15) > 0.02);
+}
+
 #[test]
 fn a_detection_sample_is_sound_and_repeatable() {
     let maker = Maker::new();
     let write = |name: &str, seed| {
         let root = maker.path(name);
-        write_detection_sample(&root, &DetectionSampleOptions { images: 24, seed }).unwrap();
+        write_detection_sample(&root, &few_large(24, seed)).unwrap();
         files_under(&root)
     };
     let first = write("one", 7);
@@ -84,17 +181,13 @@ fn a_sample_never_mixes_with_other_files() {
     let maker = Maker::new();
     maker.write("taken/file", "x");
     fs::create_dir(maker.path("empty")).unwrap();
-    let options = DetectionSampleOptions {
-        images: 10,
-        seed: 0,
-    };
+    let options = few_large(10, 0);
     let taken = write_detection_sample(&maker.path("taken"), &options);
     assert!(matches!(taken, Err(Error::InvalidRequest(_))));
     let file = write_detection_sample(&maker.path("taken/file"), &options);
     assert!(matches!(file, Err(Error::InvalidRequest(_))));
     write_detection_sample(&maker.path("empty"), &options).unwrap();
-    let few = DetectionSampleOptions { images: 9, seed: 0 };
-    assert!(write_detection_sample(&maker.path("few"), &few).is_err());
+    assert!(write_detection_sample(&maker.path("few"), &few_large(9, 0)).is_err());
     let none = ClassificationSampleOptions {
         train_images_per_class: 0,
         seed: 0,

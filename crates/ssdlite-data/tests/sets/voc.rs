@@ -7,7 +7,7 @@ use ssdlite_core::unit::MapSize;
 use ssdlite_core::{ClassId, ClassNames, ImageSize, PixelBox};
 use ssdlite_data::finding::FindingKind;
 use ssdlite_data::split::{Split, SplitShares};
-use ssdlite_data::stats::DetectionStats;
+use ssdlite_data::stats::{DetectionStats, NamedBoxes};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
 use ssdlite_data::{Error, Overwrite};
 
@@ -265,7 +265,11 @@ fn statistics_count_sizes_and_what_default_boxes_match() {
     let maps = [19, 10, 5, 3, 2, 1].map(|side| MapSize::new(side, side));
     let default_boxes = DefaultBoxes::new(&DefaultBoxSizes::default(), &maps);
     let sets = [(Split::Train, &train), (Split::Val, &val)];
-    let stats = DetectionStats::new(&sets, &default_boxes);
+    let compared = [NamedBoxes {
+        name: "some boxes".into(),
+        boxes: default_boxes,
+    }];
+    let stats = DetectionStats::new(&sets, &compared);
     let split = &stats.splits[0];
     assert_eq!(
         (split.images, split.images_without_objects, split.objects),
@@ -279,10 +283,11 @@ fn statistics_count_sizes_and_what_default_boxes_match() {
     assert_eq!(big.width.unwrap().max, 30.0);
     assert_eq!(big.height.unwrap().min, 20.0);
     assert!((big.relative_side.unwrap().median - 0.06_f32.sqrt()).abs() < 1e-6);
-    assert_eq!((big.matchable, tiny.matchable), (Some(1.0), Some(0.0)));
+    let shares = [big, tiny].map(|class| class.covered[0].share);
+    assert_eq!(shares, [Some(1.0), Some(0.0)]);
     let text = stats.to_string();
     assert!(
-        text.contains("30 / 30 / 30") && text.contains("100.0 %"),
+        text.contains("30 / 30 / 30") && text.contains("100.0 %") && text.contains("some boxes"),
         "{text}"
     );
 }

@@ -106,6 +106,7 @@ impl Soak {
         let options = DetectorOptions {
             run: RunOptions::threads(threads),
             post_processing: Some(SOME),
+            tiles: None,
         };
         Ok(Detector::new(&arbitrary_model(&info)?, &options)?)
     }

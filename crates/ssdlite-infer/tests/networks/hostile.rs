@@ -80,6 +80,7 @@ fn more_threads_than_any_machine_needs_are_refused() {
     let options = DetectorOptions {
         run,
         post_processing: None,
+        tiles: None,
     };
     let error = Detector::new(&model(&info()), &options).expect_err("too many threads");
     assert!(matches!(error, Error::OverLimit(_)), "{error}");

@@ -4,6 +4,7 @@
 mod golden;
 mod hostile;
 mod steps;
+mod tiles;
 mod variants;
 
 use ssdlite_core::ImageSize;

@@ -19,7 +19,7 @@ use crate::image;
 const TOLERANCE: f32 = 1e-4;
 
 /// Makes many detections of arbitrary weights.
-const MANY: PostProcessing = PostProcessing {
+pub(crate) const MANY: PostProcessing = PostProcessing {
     score_threshold: 0.2,
     suppression: Suppression::Hard { max_iou: 0.6 },
     candidates_per_class: 50,
@@ -48,7 +48,7 @@ fn networks() -> Vec<MobileNetV3> {
     ]
 }
 
-fn detector_file(network: MobileNetV3, size: ImageSize) -> ModelFile {
+pub(crate) fn detector_file(network: MobileNetV3, size: ImageSize) -> ModelFile {
     let mut info = ModelInfo::detector(network, classes(3), 320);
     info.preprocessing.size = size;
     model(&info)
@@ -73,6 +73,7 @@ fn detector(file: &ModelFile, run: RunOptions) -> Detector {
     let options = DetectorOptions {
         run,
         post_processing,
+        tiles: None,
     };
     Detector::new(file, &options).expect("a sound model")
 }

@@ -16,7 +16,7 @@ use ssdlite_core::ImageSize;
 use ssdlite_image::resize::Resizer;
 use ssdlite_image::{Limits, RgbImage, decode};
 use ssdlite_media::LiveInput;
-use ssdlite_serve::{Access, Model, ServerOptions};
+use ssdlite_serve::{Access, Model, ModelOptions, ServerOptions};
 
 use crate::client::wait_until;
 use crate::devtools::{Browser, write_camera_file};
@@ -239,7 +239,7 @@ fn a_trained_model_finds_objects_in_the_page() {
     let Some(demo) = demo() else { return };
     let model = Model::load(
         &demo.join("run/best.safetensors"),
-        std::thread::available_parallelism().unwrap(),
+        &ModelOptions::threads(std::thread::available_parallelism().unwrap()),
     )
     .unwrap();
     // A book, a mug, another book, a key.

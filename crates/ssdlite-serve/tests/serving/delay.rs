@@ -16,7 +16,7 @@ use ssdlite_core::{ClassNames, ImageSize, MobileNetV3, ModelInfo, Variant};
 use ssdlite_image::RgbImage;
 use ssdlite_infer::bench::arbitrary_model;
 use ssdlite_media::LiveInput;
-use ssdlite_serve::Model;
+use ssdlite_serve::{Model, ModelOptions};
 
 use crate::devtools::{Browser, write_camera_file};
 use crate::ffmpeg::has_ffmpeg;
@@ -157,7 +157,8 @@ fn model() -> Model {
     let classes = ClassNames::new(["a", "b"]).unwrap();
     let info = ModelInfo::detector(MobileNetV3::new(Variant::Small), classes, 320);
     let file = arbitrary_model(&info).unwrap();
-    Model::new("any", &file, std::thread::available_parallelism().unwrap()).unwrap()
+    let options = ModelOptions::threads(std::thread::available_parallelism().unwrap());
+    Model::new("any", &file, &options).unwrap()
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use ssdlite_core::matcher::Assignment;
 use ssdlite_core::post_processing::MOST_BOXES;
-use ssdlite_core::{BoxCoder, FinestMap, Head, PostProcessing, Scores, Suppression};
+use ssdlite_core::{BoxCoder, FinestMap, Head, PostProcessing, Scores, Suppression, Tiles};
 use ssdlite_data::split::Split;
 
+use super::boxes::Boxes;
 use super::model::ModelOptions;
 use super::training::{LoaderOptions, TrainingOptions};
 use super::{
@@ -35,6 +36,10 @@ pub struct DetectorDataOptions {
     /// Whether objects marked difficult are learnt too.
     #[serde(default)]
     pub train_difficult: bool,
+    /// Whether parts of large images are learnt from too, and so looked at afterwards;
+    /// `auto` where the whole images show objects too small.
+    #[serde(default)]
+    pub tiles: Tiles,
 }
 
 fn train_split() -> Split {
@@ -53,6 +58,8 @@ pub struct DetectorHeadOptions {
     pub head: HeadKind,
     /// Stride of the finest map: 8 or 16 pixels.
     pub finest: FinestMap,
+    /// The default boxes, or where they come from.
+    pub boxes: Boxes,
 }
 
 impl Default for DetectorHeadOptions {
@@ -60,6 +67,7 @@ impl Default for DetectorHeadOptions {
         Self {
             head: HeadKind::Ssdlite,
             finest: FinestMap::Stride16,
+            boxes: Boxes::Paper,
         }
     }
 }
@@ -276,6 +284,7 @@ impl DetectorConfig {
                 train_split: train_split(),
                 val_split: val_split(),
                 train_difficult: false,
+                tiles: Tiles::Off,
             },
             model: ModelOptions::detector(),
             detector: DetectorHeadOptions::default(),
@@ -306,6 +315,7 @@ impl DetectorConfig {
     pub fn with_absolute_paths(mut self) -> Result<Self> {
         self.data.path = absolute(&self.data.path)?;
         self.model.weights = self.model.weights.absolute()?;
+        self.detector.boxes = self.detector.boxes.absolute()?;
         Ok(self)
     }
 
@@ -323,6 +333,12 @@ impl DetectorConfig {
     /// [`Error::Setting`](crate::Error::Setting) for the first wrong key.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
+        let DetectorHeadOptions {
+            head,
+            finest,
+            boxes,
+        } = &self.detector;
+        boxes.validate(head.head(), *finest)?;
         self.training.validate()?;
         self.loader.validate()?;
         for (option, value) in [
@@ -349,6 +365,8 @@ impl DetectorConfig {
 
 #[cfg(test)]
 mod tests {
+    use ssdlite_core::DefaultBoxSizes;
+
     use super::*;
     use crate::config::{Freeze, OptimizerKind, ScheduleKind, Weights};
 
@@ -365,10 +383,15 @@ mod tests {
     fn every_section_comes_back() {
         let mut config = DetectorConfig::new("photos");
         config.data.train_split = Split::TrainVal;
+        config.data.tiles = Tiles::Parts(3);
         config.model.weights = Weights::File("a/b.pth".into());
         config.model.width = 0.75;
         config.detector.head = HeadKind::Fpn;
         config.detector.finest = FinestMap::Stride8;
+        config.detector.boxes = Boxes::Sizes(DefaultBoxSizes::paper(
+            HeadKind::Fpn.head(),
+            FinestMap::Stride8,
+        ));
         config.training.optimizer = OptimizerKind::Sgd;
         config.training.schedule = ScheduleKind::MultiStep;
         config.training.milestones = vec![20.0, 27.5];
@@ -416,6 +439,43 @@ mod tests {
     }
 
     #[test]
+    fn boxes_come_back_as_the_numbers_that_they_are() {
+        for boxes in ["\"fit\"", "\"paper\"", "\"other/boxes.toml\""] {
+            let text = format!("[data]\npath = \"photos\"\n[detector]\nboxes = {boxes}\n");
+            let config = DetectorConfig::from_toml(&text).unwrap();
+            let written = config.to_toml().unwrap();
+            assert!(written.contains(&format!("boxes = {boxes}\n")), "{written}");
+        }
+        let mut config = DetectorConfig::new("photos");
+        let mut sizes = DefaultBoxSizes::default();
+        sizes.maps[0][0].width = 0.1 + 0.2;
+        sizes.maps[1][3].height = 1.0;
+        config.detector.boxes = Boxes::Sizes(sizes);
+        let text = config.to_toml().unwrap();
+        assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+        assert!(text.contains("boxes = [[[0.3"), "{text}");
+        // As many maps as another network has.
+        let other = text.replace("finest = 16", "finest = 8");
+        let error = DetectorConfig::from_toml(&other).unwrap_err().to_string();
+        let told = "detector.boxes: expected boxes for 7 maps, as the head ssdlite has from stride \
+                    8 on, found 6";
+        assert!(error.starts_with(told), "{error}");
+        // A head that its maps share.
+        config.detector.head = HeadKind::Fpn;
+        if let Boxes::Sizes(sizes) = &mut config.detector.boxes {
+            sizes
+                .maps
+                .truncate(*Head::map_counts(HeadKind::Fpn.head(), FinestMap::Stride16).end());
+            sizes.maps[1].truncate(4);
+        }
+        let error = config.validate().unwrap_err().to_string();
+        assert!(
+            error.starts_with("detector.boxes: ") && error.contains("4"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn the_defaults_are_the_usual_post_processing() {
         let options = DetectorEvaluationOptions::default();
         assert_eq!(options.model_post_processing(), PostProcessing::default());
@@ -443,6 +503,13 @@ mod tests {
             ("[model]\nwidth = 0.0", "model.width"),
             ("[detector]\nfinest = 4", "finest"),
             ("[detector]\nhead = \"yolo\"", "head"),
+            ("[detector]\nboxes = 3", "boxes = 3"),
+            ("[detector]\nboxes = \"\"", "detector.boxes"),
+            ("[detector]\nboxes = []", "detector.boxes"),
+            (
+                "[detector]\nboxes = [[[0.1, nan]], [[1, 1]]]",
+                "detector.boxes",
+            ),
             ("[augment]\nmirror = 1.5", "augment.mirror"),
             ("[evaluation]\nnms = 2.0", "evaluation.nms"),
             ("[evaluation]\nscore = nan", "evaluation.score"),
@@ -453,7 +520,11 @@ mod tests {
             ),
             ("[loss]\nnegative-ratio = -1.0", "loss.negative-ratio"),
             ("[loss]\nassignment = \"best\"", "assignment"),
-            ("[loss]\nregression-loss = \"ciou\"", "smooth-l1, giou, diou"),
+            (
+                "[loss]\nregression-loss = \"ciou\"",
+                "smooth-l1, giou, diou",
+            ),
+            ("tiles = \"17\"", "tiles"),
         ] {
             let error = error_of(section);
             assert!(error.contains(name), "{section}: {error}");

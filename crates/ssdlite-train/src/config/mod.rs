@@ -4,6 +4,7 @@
 //! `[training]` are the same for detectors and classifiers. A key that is left
 //! out takes its default; a key that doesn't exist is an error.
 
+mod boxes;
 mod classifier;
 mod detector;
 mod ignored;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use boxes::BOXES_KEY;
+pub use boxes::Boxes;
 pub use classifier::{
     ClassifierAugmentOptions, ClassifierConfig, ClassifierDataOptions, ClassifierEvaluationOptions,
     ClassifierLossOptions,

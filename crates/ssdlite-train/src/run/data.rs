@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ssdlite_core::{ClassNames, GroundTruth, ImageSize};
-use ssdlite_data::augment::View;
+use ssdlite_data::augment::view::MIN_OBJECT_SIDE;
 use ssdlite_data::finding::{Finding, Reading};
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
@@ -14,6 +14,7 @@ use ssdlite_files::counted;
 use ssdlite_image::Limits;
 use ssdlite_image::decode::decode_file;
 
+use super::detector;
 use super::observer::Observer;
 use crate::config::{ClassifierConfig, DetectorConfig, TrainingOptions};
 use crate::error::{Error, Result};
@@ -140,14 +141,24 @@ fn expect_objects(
         });
     }
     let input = ImageSize::new(config.model.size, config.model.size);
+    let crop = detector::framing(config, set).and_then(|framing| framing.crop());
     let (mut classes, mut learnt, mut small) = (HashSet::new(), 0, 0);
     for image in &set.images {
         let wanted: Vec<GroundTruth> = (image.objects.iter().copied())
             .filter(|object| are_learnt(object))
             .collect();
-        let seen = View::whole(image.size).objects_in_input(&wanted, input);
-        learnt += seen.len();
-        small += wanted.len() - seen.len();
+        let tiles = crop
+            .iter()
+            .flat_map(|crop| crop.tiling.tiles_of(image.size));
+        let tile = tiles.map(|tile| tile.size).next().unwrap_or(image.size);
+        let seen = wanted.iter().filter(|object| {
+            let side = |object: f32, tile: u32, input: u32| object * input as f32 / tile as f32;
+            side(object.bbox.width(), tile.width, input.width) >= MIN_OBJECT_SIDE
+                && side(object.bbox.height(), tile.height, input.height) >= MIN_OBJECT_SIDE
+        });
+        let seen = seen.count();
+        learnt += seen;
+        small += wanted.len() - seen;
         classes.extend(wanted.iter().map(|object| object.class.index()));
     }
     let too_small = format!("narrower or lower than a pixel of the input of {input}");

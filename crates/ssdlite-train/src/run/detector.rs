@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ssdlite_core::{
-    BoxCoder, DefaultBoxSizes, DetectorSettings, ModelInfo, PostProcessing, Task as ModelTask,
+    BoxCoder, DefaultBoxSizes, DetectorSettings, GroundTruth, ModelInfo, PostProcessing,
+    Task as ModelTask,
 };
 use ssdlite_data::DetectionSet;
 use ssdlite_data::augment::{DetectorAugment, IouCrop, PhotometricDistort, ZoomOut};
@@ -19,14 +20,17 @@ use ssdlite_image::{Limits, RgbImage};
 use ssdlite_infer::{Detector, DetectorOptions, RunOptions};
 use ssdlite_model::ModelFile;
 
+use super::coverage::{advice, alternatives, coverage, tell_coverage};
 use super::learnt::{self, Shown};
 use super::length::UsualLength;
+use super::observer::Observer;
 use super::run_folder::RunFolder;
 use super::session::{Outcome, Session, Start};
 use super::task::{Task, cache_bytes, evaluation_options, loader_options, training_notes, watched};
+use super::tiles::Framing;
 use super::trainer::{Plan, train};
 use super::unmatched::tell_unmatched;
-use super::{RunData, Validation, charts, images};
+use super::{RunData, Validation, boxes, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};
 use crate::step::loss::MultiboxLoss;
@@ -53,8 +57,12 @@ pub fn train_detector(
     {
         run.observer.warning(&note);
     }
-    let task = DetectorTask::new(config, data)?;
-    tell_unmatched(&task.set, &task.targets.default_boxes, run.observer);
+    if let Some(framing) = framing(config, &data.training) {
+        framing.tell(config.data.tiles, run.observer);
+    }
+    let default_boxes = boxes::settle(config, &data.training)?;
+    let task = DetectorTask::new(config, default_boxes, data)?;
+    tell_boxes(config, &task, start, run.observer)?;
     let plan = Plan {
         training: &config.training,
         evaluate_every: config.evaluation.every,
@@ -65,35 +73,81 @@ pub fn train_detector(
     train(&task, plan, start, run)
 }
 
-fn info_from_config(config: &DetectorConfig, set: &DetectionSet) -> ModelInfo {
+/// Tells what the run's default boxes cover, and what other options would where they
+/// can still be chosen.
+fn tell_boxes(
+    config: &DetectorConfig,
+    task: &DetectorTask,
+    start: &Start,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let (set, default_boxes) = (&task.set, &task.targets.default_boxes);
+    let found = coverage(config, set, default_boxes);
+    let alternatives = match start {
+        Start::Resume | Start::Prolong => Vec::new(),
+        _ => alternatives(config, set)?,
+    };
+    tell_coverage(&found, &alternatives, observer);
+    let has_advice = |class| advice(class, &found, &alternatives).is_some();
+    tell_unmatched(set, default_boxes, has_advice, observer);
+    Ok(())
+}
+
+/// What the network of a run sees of its training images; none without objects.
+pub(super) fn framing(config: &DetectorConfig, set: &DetectionSet) -> Option<Framing> {
+    let is_learnt = |object: &GroundTruth| config.data.train_difficult || !object.difficult;
+    let info = info_from_config(config, boxes::paper(config), set);
+    Framing::new(config.data.tiles, set, is_learnt, &info)
+}
+
+fn info_from_config(
+    config: &DetectorConfig,
+    default_boxes: DefaultBoxSizes,
+    set: &DetectionSet,
+) -> ModelInfo {
     let mut info = ModelInfo::detector(
         config.model.mobilenet(),
         set.classes.clone(),
         config.model.size,
     );
     info.task = ModelTask::Detect(DetectorSettings {
+        default_boxes,
         scores: config.loss.classification_loss.scores(),
         post_processing: config.evaluation.model_post_processing(),
         head: config.detector.head.head(),
         finest: config.detector.finest,
-        default_boxes: DefaultBoxSizes::paper(config.detector.head.head(), config.detector.finest),
         ..DetectorSettings::default()
     });
     let notes = training_notes(&config.training, &config.model, set.images.len());
     let split = ("split", config.data.train_split.to_string());
-    for (name, value) in notes.into_iter().chain([split]) {
+    let tiles = ("tiles", config.data.tiles.to_string());
+    for (name, value) in notes.into_iter().chain([split, tiles]) {
         info.training.insert(name.into(), value);
     }
     info
 }
 
-fn augment_from_config(config: &DetectorConfig) -> DetectorAugment {
+/// Which objects the run learns.
+pub(super) const fn difficult_from_config(config: &DetectorConfig) -> DifficultObjects {
+    match config.data.train_difficult {
+        true => DifficultObjects::Train,
+        false => DifficultObjects::LeaveOut,
+    }
+}
+
+/// How the run changes images.
+/// How images are changed for a run, which shows them in this framing.
+pub(super) fn augment_from_config(
+    config: &DetectorConfig,
+    framing: Option<Framing>,
+) -> DetectorAugment {
     let options = &config.augment;
     DetectorAugment {
         photometric: (options.photometric > 0.0).then(|| PhotometricDistort {
             probability: options.photometric,
             ..PhotometricDistort::default()
         }),
+        tiles: framing.and_then(|framing| framing.crop()),
         zoom_out: (options.zoom_out > 0.0).then(|| ZoomOut {
             probability: options.zoom_out,
             ..ZoomOut::default()
@@ -116,24 +170,28 @@ struct DetectorTask {
 }
 
 impl DetectorTask {
-    fn new(config: &DetectorConfig, data: &RunData<DetectionSet>) -> Result<Self> {
-        let info = info_from_config(config, &data.training);
+    fn new(
+        config: &DetectorConfig,
+        default_boxes: DefaultBoxSizes,
+        data: &RunData<DetectionSet>,
+    ) -> Result<Self> {
+        let framing = framing(config, &data.training);
+        let mut info = info_from_config(config, default_boxes, &data.training);
+        if let ModelTask::Detect(settings) = &mut info.task {
+            settings.learnt_view = framing.map(|framing| framing.view);
+        }
         let wrong_task = || Error::InvalidRequest("expected a detector".into());
         let coder = BoxCoder::default();
         let targets = TargetEncoder {
             default_boxes: info.default_boxes().ok_or_else(wrong_task)?,
             coder,
             assignment: config.loss.assignment,
-            difficult: if config.data.train_difficult {
-                DifficultObjects::Train
-            } else {
-                DifficultObjects::LeaveOut
-            },
+            difficult: difficult_from_config(config),
         };
         let recipe = DetectionRecipe {
             set: Arc::clone(&data.training),
             preprocessing: info.preprocessing,
-            augment: augment_from_config(config),
+            augment: augment_from_config(config, framing),
             targets: targets.clone(),
         };
         let options = loader_options(&config.training, &config.loader);
@@ -253,6 +311,7 @@ fn detector_on_one_thread(
     let options = DetectorOptions {
         run: RunOptions::threads(NonZeroUsize::MIN),
         post_processing,
+        tiles: None,
     };
     Ok(Detector::new(model, &options)?)
 }

@@ -1,8 +1,10 @@
 //! A whole run: read the data, make or load the network, train, evaluate, save.
 
+mod boxes;
 mod charts;
 mod checkpoint;
 mod classifier;
+mod coverage;
 mod data;
 mod detector;
 mod divergence;
@@ -16,10 +18,12 @@ mod results;
 mod run_folder;
 mod session;
 mod task;
+mod tiles;
 mod trainer;
 mod unmatched;
 mod validation;
 
+pub use boxes::default_boxes;
 pub use classifier::{division_from_info, train_classifier};
 pub use data::RunData;
 pub use detector::train_detector;

@@ -22,6 +22,11 @@ pub trait Observer {
         let _ = epoch;
     }
 
+    /// Something about the run is worth knowing.
+    fn note(&mut self, message: &str) {
+        let _ = message;
+    }
+
     /// Something is not as it should be, but the run goes on.
     fn warning(&mut self, message: &str) {
         let _ = message;

@@ -9,16 +9,20 @@ use ssdlite_data::stats::{ClassStats, Spread, unmatched_classes};
 use super::observer::Observer;
 
 /// Tells the classes of which no default box overlaps any object well enough to be
-/// matched, but for the one that each object gets in any case.
+/// matched, but for the one that each object gets in any case; not those of which other
+/// options are told to cover more.
 pub(super) fn tell_unmatched(
     set: &DetectionSet,
     default_boxes: &DefaultBoxes,
+    has_advice: impl Fn(usize) -> bool,
     observer: &mut dyn Observer,
 ) {
     let areas = default_boxes.corners().iter().map(FractionBox::area);
     let least_area = MATCH_IOU * areas.fold(1.0, f32::min);
-    for class in unmatched_classes(set, default_boxes) {
-        observer.warning(&text(&class, least_area));
+    for (class, stats) in unmatched_classes(set, default_boxes) {
+        if !has_advice(class.index()) {
+            observer.warning(&text(&stats, least_area));
+        }
     }
 }
 
@@ -106,7 +110,8 @@ mod tests {
             images: vec![image],
         };
         let mut heard = Heard::default();
-        tell_unmatched(&set, &info.default_boxes().unwrap(), &mut heard);
+        let default_boxes = info.default_boxes().unwrap();
+        tell_unmatched(&set, &default_boxes, |_| false, &mut heard);
         let [seed, pole] = &heard.0[..] else {
             panic!("{:?}", heard.0);
         };
@@ -122,5 +127,8 @@ mod tests {
             pole.contains("class pole") && pole.contains("thicker"),
             "{pole}"
         );
+        let mut heard = Heard::default();
+        tell_unmatched(&set, &default_boxes, |class| class == 0, &mut heard);
+        assert_eq!(heard.0.len(), 1, "{:?}", heard.0);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ssdlite_core::matcher::Assignment;
-use ssdlite_core::{Scores, Task};
+use ssdlite_core::{Scores, Task, Tiles};
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
 use ssdlite_model::ModelFile;
@@ -22,6 +22,7 @@ fn config(data: &Path) -> DetectorConfig {
     let options = DetectionSampleOptions {
         images: 18,
         seed: 3,
+        ..DetectionSampleOptions::default()
     };
     write_detection_sample(data, &options).unwrap();
     let mut config = DetectorConfig::new(data);
@@ -51,12 +52,33 @@ fn train(
 fn a_resumed_run_is_the_uninterrupted_one_to_the_bit() {
     let parent = tempfile::tempdir().unwrap();
     let config = config(&parent.path().join("data"));
-    let (straight, stopped) = (
-        parent.path().join("straight"),
-        parent.path().join("stopped"),
-    );
+    expect_same_after_stops(&config, parent.path());
+}
+
+#[test]
+fn so_is_one_that_learns_from_tiles() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    config.data.tiles = Tiles::Parts(2);
+    let tiled = expect_same_after_stops(&config, parent.path());
+    let model = ModelFile::read(&parent.path().join("straight/best.safetensors")).unwrap();
+    let Task::Detect(settings) = &model.info().task else {
+        panic!("expected a detector");
+    };
+    assert!(settings.learnt_view.is_some_and(|view| view.tiles));
+
+    config.data.tiles = Tiles::Off;
     let mut whole = Notes::default();
-    let outcome = train(&config, &straight, &Start::Random, &mut whole).unwrap();
+    let path = parent.path().join("whole");
+    train(config, &path, &Start::Random, &mut whole).unwrap();
+    assert_ne!(whole.losses, tiled);
+}
+
+/// Trains once in one go and once with stops; the losses.
+fn expect_same_after_stops(config: &DetectorConfig, parent: &Path) -> Vec<(u64, Option<u64>)> {
+    let (straight, stopped) = (parent.join("straight"), parent.join("stopped"));
+    let mut whole = Notes::default();
+    let outcome = train(config, &straight, &Start::Random, &mut whole).unwrap();
     assert_eq!((outcome.end, outcome.epochs), (End::Finished, 2));
     assert_eq!(whole.losses.len(), 6);
 
@@ -64,7 +86,7 @@ fn a_resumed_run_is_the_uninterrupted_one_to_the_bit() {
     let mut losses = Vec::new();
     for (start, steps) in [(Start::Random, 2), (Start::Resume, 6), (Start::Resume, 99)] {
         let mut notes = Notes::stopping_after(steps);
-        let outcome = train(&config, &stopped, &start, &mut notes).unwrap();
+        let outcome = train(config, &stopped, &start, &mut notes).unwrap();
         let expected = if steps < 99 {
             End::Stopped
         } else {
@@ -78,6 +100,7 @@ fn a_resumed_run_is_the_uninterrupted_one_to_the_bit() {
     for name in ["last.safetensors", "best.safetensors", "config.toml"] {
         assert!(read(&straight, name) == read(&stopped, name), "{name}");
     }
+    losses
 }
 
 /// The numbers of a column of a run's results.

@@ -31,7 +31,12 @@ struct Trial {
 }
 
 fn write_sample(path: &std::path::Path, images: usize, seed: u64) {
-    write_detection_sample(path, &DetectionSampleOptions { images, seed }).unwrap();
+    let options = DetectionSampleOptions {
+        images,
+        seed,
+        ..DetectionSampleOptions::default()
+    };
+    write_detection_sample(path, &options).unwrap();
 }
 
 fn trial(images: usize) -> Trial {
@@ -70,6 +75,7 @@ fn trial(images: usize) -> Trial {
         let options = DetectorOptions {
             run: RunOptions::threads(NonZeroUsize::MIN),
             post_processing,
+            tiles: None,
         };
         let detector = Detector::load_with(&model, &options).unwrap();
         let mut watch = Watch {

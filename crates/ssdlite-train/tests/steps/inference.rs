@@ -118,6 +118,7 @@ fn detectors_agree(backbone: MobileNetV3, head: Head, finest: FinestMap, size: I
         let options = DetectorOptions {
             run,
             post_processing: Some(MANY),
+            tiles: None,
         };
         let detector = Detector::new(&file, &options).unwrap();
         let what = format!("{} on {} threads", detector.isa(), detector.threads());

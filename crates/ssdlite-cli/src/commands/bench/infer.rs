@@ -75,6 +75,7 @@ impl BenchInferArgs {
                 let detector_options = DetectorOptions {
                     run,
                     post_processing: None,
+                    tiles: None,
                 };
                 let model = Detector::new(&file, &detector_options)?;
                 let report = bench::measure(&model, options)?;

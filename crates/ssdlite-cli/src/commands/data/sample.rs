@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use ssdlite_data::Error;
 use ssdlite_data::sample::{
-    ClassificationSampleOptions, DetectionSampleOptions, write_classification_sample_until,
-    write_detection_sample_until,
+    ClassificationSampleOptions, DetectionSampleOptions, SampleObjects,
+    write_classification_sample_until, write_detection_sample_until,
 };
 
 use crate::args::number::whole;
@@ -27,6 +27,9 @@ pub(crate) struct SampleArgs {
         value_parser = whole(DetectionSampleOptions::IMAGES)
     )]
     images: usize,
+    /// Many small objects in larger images full of clutter, for the detection set
+    #[arg(long)]
+    small: bool,
     /// Training images a class of the classification set
     #[arg(
         long,
@@ -68,6 +71,11 @@ impl SampleArgs {
     fn write(&self, stop: &AtomicBool) -> ssdlite_data::Result<()> {
         let detection = DetectionSampleOptions {
             images: self.images,
+            objects: if self.small {
+                SampleObjects::ManySmall
+            } else {
+                SampleObjects::FewLarge
+            },
             seed: self.seed,
         };
         write_detection_sample_until(&self.dir, &detection, stop)?;

@@ -1,17 +1,19 @@
 //! `data stats`: classes, box sizes, and how many boxes a detector can match.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
+use ssdlite_core::FinestMap;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
-use ssdlite_core::{ClassNames, DefaultBoxes, MobileNetV3, ModelInfo, Variant};
-use ssdlite_data::DataFolder;
 use ssdlite_data::finding::{Losses, Reading};
 use ssdlite_data::folders::ImageFolder;
 use ssdlite_data::split::Split;
-use ssdlite_data::stats::{ClassificationStats, DetectionStats};
+use ssdlite_data::stats::{ClassificationStats, DetectionStats, NamedBoxes};
 use ssdlite_data::voc::VocFolder;
-use ssdlite_train::config::ModelOptions;
+use ssdlite_data::{DataFolder, DetectionSet};
+use ssdlite_train::DetectorConfig;
+use ssdlite_train::config::{Boxes, ModelOptions};
+use ssdlite_train::run::default_boxes;
 
 use crate::args::number::whole;
 use crate::args::reading::{ReadingArgs, no_boxes};
@@ -64,8 +66,8 @@ impl StatsArgs {
             );
         };
         let size = self.size.unwrap_or(ModelOptions::detector().size);
-        let default_boxes = default_boxes(first.classes.clone(), size)?;
-        let stats = DetectionStats::new(&borrowed(&sets), &default_boxes);
+        let compared = compared_boxes(first, size)?;
+        let stats = DetectionStats::new(&borrowed(&sets), &compared);
         self.print(&stats, losses)
     }
 
@@ -128,10 +130,23 @@ fn splits_to_count(has: impl Fn(Split) -> bool) -> Vec<Split> {
     wanted.iter().copied().filter(|split| has(*split)).collect()
 }
 
-/// The default boxes of a detector with an input of this side. They are the
-/// same for both networks.
-fn default_boxes(classes: ClassNames, side: u32) -> Result<DefaultBoxes> {
-    let info = ModelInfo::detector(MobileNetV3::new(Variant::Small), classes, side);
-    info.validate()?;
-    info.default_boxes().context("a detector has default boxes")
+/// SSD's default boxes, those fitted to the set, and those on a map of stride 8, of
+/// detectors with an input of this side. They are the same for both networks.
+fn compared_boxes(set: &DetectionSet, size: u32) -> Result<[NamedBoxes; 3]> {
+    let mut config = DetectorConfig::new("");
+    config.model.size = size;
+    let mut named = |name: &str, boxes, finest| -> Result<NamedBoxes> {
+        config.detector.boxes = boxes;
+        config.detector.finest = finest;
+        let (name, boxes) = (
+            format!("{name} {}", finest.stride()),
+            default_boxes(&config, set)?,
+        );
+        Ok(NamedBoxes { name, boxes })
+    };
+    Ok([
+        named("paper, stride", Boxes::Paper, FinestMap::Stride16)?,
+        named("fit, stride", Boxes::Fit, FinestMap::Stride16)?,
+        named("fit, stride", Boxes::Fit, FinestMap::Stride8)?,
+    ])
 }

@@ -186,7 +186,9 @@ impl Worker<'_> {
             None,
         );
         let found = convolution.backward(self.cx, self.states, gradients);
-        weight.map(|weight| weight.finish(self.cx));
+        if let Some(weight) = weight {
+            weight.finish(self.cx);
+        }
         self.keep(backward.input, found);
     }
 
