@@ -39,7 +39,8 @@ def module(info):
         sys.exit("torchvision builds SSD-lite of width 1 alone")
     size = info["preprocessing"]["size"]
     size = (size["width"], size["height"])
-    return detector(variant, classes + 1, reduced_tail, size, fill_it=False)
+    has_background = info["task"]["detect"].get("scores", "softmax") == "softmax"
+    return detector(variant, classes + has_background, reduced_tail, size, fill_it=False)
 
 
 def main():

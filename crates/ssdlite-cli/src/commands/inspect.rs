@@ -9,7 +9,7 @@ use serde::Serialize;
 use ssdlite_core::inventory::parameter_count;
 use ssdlite_core::layers::{Layer, LayerKind};
 use ssdlite_core::unit::ConvKind;
-use ssdlite_core::{Fit, LearntView, MapSize, ModelInfo, Suppression, Task};
+use ssdlite_core::{Fit, LearntView, MapSize, ModelInfo, Scores, Suppression, Task};
 use ssdlite_model::ModelFile;
 
 use crate::args::model::ModelArg;
@@ -94,6 +94,11 @@ impl Inspection<'_> {
             format_args!("{} ({})", info.classes.len(), info.classes),
         );
         if let Task::Detect(settings) = &info.task {
+            let scores = match settings.scores {
+                Scores::Softmax => "softmax over the background and the classes",
+                Scores::Sigmoid => "sigmoid of each class",
+            };
+            lines.add("scores", scores);
             let post = &settings.post_processing;
             let suppression = match post.suppression {
                 Suppression::Hard { max_iou } => format!("NMS at IoU {max_iou}"),

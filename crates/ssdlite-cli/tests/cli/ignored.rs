@@ -52,6 +52,17 @@ fn options_that_others_make_idle_are_refused() {
             "--extra-layers-lr",
         ),
         (
+            &[
+                "train",
+                &boxes,
+                "--classification-loss",
+                "focal",
+                "--negative-ratio",
+                "3",
+            ],
+            "--negative-ratio",
+        ),
+        (
             &["classifier", "train", &classes, "--split-seed", "3"],
             "--split-seed",
         ),

@@ -276,9 +276,42 @@ mod tests {
         config.loader.cache = 0;
         config.augment.iou_crop = false;
         config.loss.label_smoothing = 0.1;
+        config.loss.assignment = Assignment::Atss;
+        config.loss.regression_loss = RegressionLoss::Diou;
         config.evaluation.every = 7;
         let text = config.to_toml().unwrap();
         assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn losses_have_the_names_of_the_options() {
+        let loss = |text: &str| {
+            let text = format!("[data]\npath = \"photos\"\n[loss]\n{text}");
+            DetectorConfig::from_toml(&text).unwrap().loss
+        };
+        for (name, kind, scores) in [
+            ("softmax", ClassificationLossKind::Softmax, Scores::Softmax),
+            ("focal", ClassificationLossKind::Focal, Scores::Sigmoid),
+            (
+                "quality-focal",
+                ClassificationLossKind::QualityFocal,
+                Scores::Sigmoid,
+            ),
+        ] {
+            let found = loss(&format!("classification-loss = \"{name}\"")).classification_loss;
+            assert_eq!((found, found.scores()), (kind, scores));
+        }
+        for (name, kind) in [
+            ("smooth-l1", RegressionLoss::SmoothL1),
+            ("giou", RegressionLoss::Giou),
+            ("diou", RegressionLoss::Diou),
+        ] {
+            let found = loss(&format!("regression-loss = \"{name}\""));
+            assert_eq!(found.multibox(BoxCoder::default()).regression, kind);
+        }
+        for (name, kind) in [("iou", Assignment::Iou), ("atss", Assignment::Atss)] {
+            assert_eq!(loss(&format!("assignment = \"{name}\"")).assignment, kind);
+        }
     }
 
     #[test]
@@ -364,6 +397,11 @@ mod tests {
                 "evaluation.max-detections",
             ),
             ("[loss]\nnegative-ratio = -1.0", "loss.negative-ratio"),
+            ("[loss]\nassignment = \"best\"", "assignment"),
+            (
+                "[loss]\nregression-loss = \"ciou\"",
+                "smooth-l1, giou, diou",
+            ),
             ("tiles = \"17\"", "tiles"),
         ] {
             let error = error_of(section);

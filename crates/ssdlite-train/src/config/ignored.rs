@@ -104,6 +104,28 @@ mod tests {
     }
 
     #[test]
+    fn losses_of_sigmoids_mine_and_smooth_nothing() {
+        let mut config = DetectorConfig::new("photos");
+        let before = keys(&config.ignored()).len();
+        for kind in [
+            ClassificationLossKind::Focal,
+            ClassificationLossKind::QualityFocal,
+        ] {
+            config.loss.classification_loss = kind;
+            let ignored = config.ignored();
+            assert_eq!(ignored.len(), before + 3);
+            for key in [
+                "loss.empty-negatives",
+                "loss.label-smoothing",
+                "loss.negative-ratio",
+            ] {
+                let found = ignored.iter().find(|found| found.key == key).unwrap();
+                assert_eq!(found.by, Some("loss.classification-loss"));
+            }
+        }
+    }
+
+    #[test]
     fn the_optimizer_the_schedule_and_frozen_parts_make_keys_idle() {
         let mut config = DetectorConfig::new("photos");
         let adamw_and_cosine = [

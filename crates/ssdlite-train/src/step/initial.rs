@@ -296,7 +296,7 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    use ssdlite_core::Variant;
+    use ssdlite_core::{DefaultBoxSizes, DetectorSettings, FinestMap, Head, Variant};
 
     use super::*;
 
@@ -325,6 +325,35 @@ mod tests {
         .map(|key| &values[layout.range(key).unwrap()]);
         assert_eq!(one.len(), other.len());
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn sigmoids_begin_at_their_first_score() {
+        let classes = ClassNames::new(["a", "b", "c"]).unwrap();
+        let mut info = ModelInfo::detector(MobileNetV3::new(Variant::Small), classes, 300);
+        let layout = TensorLayout::new(&info.graph(), &[]);
+        assert_eq!(first_values(&info, &layout, 7), random_values(&layout, 7));
+        for head in [Head::Ssdlite, Head::Fpn { channels: 64 }] {
+            info.task = Task::Detect(DetectorSettings {
+                scores: Scores::Sigmoid,
+                head,
+                default_boxes: DefaultBoxSizes::paper(head, FinestMap::Stride16),
+                ..DetectorSettings::default()
+            });
+            let layout = TensorLayout::new(&info.graph(), &[]);
+            let (first, random) = (first_values(&info, &layout, 7), random_values(&layout, 7));
+            let heads = class_head_keys(&info.graph());
+            for slot in layout.slots() {
+                let (first, random) = (&first[slot.range.clone()], &random[slot.range.clone()]);
+                let key = &slot.spec.key;
+                if slot.spec.role == TensorRole::Bias && heads.contains(key) {
+                    let score = |bias: f32| 1.0 / (1.0 + (-bias).exp());
+                    assert!(first.iter().all(|&bias| (score(bias) - 0.01).abs() < 1e-6));
+                } else {
+                    assert_eq!(first, random, "{key}");
+                }
+            }
+        }
     }
 
     #[test]

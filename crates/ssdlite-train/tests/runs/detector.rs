@@ -4,11 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use ssdlite_core::{Task, Tiles};
+use ssdlite_core::matcher::Assignment;
+use ssdlite_core::{Scores, Task, Tiles};
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
 use ssdlite_model::ModelFile;
-use ssdlite_train::config::OptimizerKind;
+use ssdlite_train::config::{ClassificationLossKind, OptimizerKind};
+use ssdlite_train::step::loss::RegressionLoss;
 use ssdlite_train::{
     DetectorConfig, End, Error, Outcome, Result, RunData, RunFolder, Start, train_detector,
 };
@@ -220,6 +222,50 @@ fn a_run_leaves_what_it_promises() {
     let scores = fs::read_to_string(folder.best_evaluation()).unwrap();
     assert!(scores.starts_with("VOC07"), "{scores}");
     assert_eq!(fs::read_dir(folder.checkpoints()).unwrap().count(), 2);
+}
+
+#[test]
+fn every_loss_trains_and_its_model_says_how_it_scores() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut config = config(&parent.path().join("data"));
+    for (classification, regression, assignment, scores) in [
+        (
+            ClassificationLossKind::Softmax,
+            RegressionLoss::Diou,
+            Assignment::Atss,
+            Scores::Softmax,
+        ),
+        (
+            ClassificationLossKind::Focal,
+            RegressionLoss::SmoothL1,
+            Assignment::Iou,
+            Scores::Sigmoid,
+        ),
+        (
+            ClassificationLossKind::QualityFocal,
+            RegressionLoss::Giou,
+            Assignment::Atss,
+            Scores::Sigmoid,
+        ),
+    ] {
+        config.loss.classification_loss = classification;
+        config.loss.regression_loss = regression;
+        config.loss.assignment = assignment;
+        let path = parent.path().join(format!("{classification:?}"));
+        train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();
+        let model = ModelFile::read(&path.join("best.safetensors")).unwrap();
+        let Task::Detect(settings) = &model.info().task else {
+            panic!("expected a detector");
+        };
+        assert_eq!(settings.scores, scores);
+
+        // From one loss to another, and by name.
+        config.loss.classification_loss = ClassificationLossKind::Softmax;
+        let start = Start::Weights(path.join("best.safetensors"));
+        let mut notes = Notes::default();
+        let path = parent.path().join(format!("from {classification:?}"));
+        train(&config, &path, &start, &mut notes).unwrap();
+    }
 }
 
 #[test]

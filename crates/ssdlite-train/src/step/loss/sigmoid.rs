@@ -20,7 +20,7 @@ use super::exponential::{exp_not_positive, ln_1p_of_unit};
 /// The weight of a true class: arXiv 1708.02002, table 1b.
 const ALPHA: f32 = 0.25;
 
-/// Logits that are summed in 32 bits before 64.
+/// Logits whose losses are held at once.
 const CHUNK: usize = 256;
 
 /// `s^2 * -ln(1 - s)` and its derivative by the logit,
@@ -59,10 +59,10 @@ fn add_background(logits: &[f32], weight: f32, scale: f32, gradient: &mut [f32])
     f64::from(weight) * sums.sum::<f64>()
 }
 
-/// What the boxes of an image should have been: their labels, 0 for none, else class
-/// + 1.
+/// What the boxes of an image should have been.
 #[derive(Clone, Copy)]
 pub(super) struct Labels<'a> {
+    /// Of each box: 0 for background, else class id + 1.
     pub(super) labels: &'a [i32],
     /// Classes.
     pub(super) width: usize,
