@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use ssdlite_train::{DetectorConfig, RunData, train_detector};
+use ssdlite_train::{DetectorConfig, RunData, Start, train_detector};
 
 use crate::args::run::RunArgs;
 use crate::args::train_options::DetectorTaskArgs;
@@ -36,6 +36,9 @@ impl TrainArgs {
         let start = self
             .run
             .prolong(start, self.options.epochs(), &mut config.training)?;
+        if matches!(start, Start::Resume | Start::Prolong) {
+            config = config.of_run();
+        }
         self.run.train(
             Task::Detector,
             config.training.device,

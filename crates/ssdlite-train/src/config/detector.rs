@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use ssdlite_core::post_processing::MOST_BOXES;
-use ssdlite_core::{PostProcessing, Suppression, Tiles};
+use ssdlite_core::{FinestMap, PostProcessing, Suppression, Tiles};
 use ssdlite_data::split::Split;
 
-use super::head::DetectorHeadOptions;
+use super::boxes::Boxes;
+use super::head::{DetectorHeadOptions, HeadKind};
 use super::loss::DetectorLossOptions;
 use super::model::ModelOptions;
 use super::training::{LoaderOptions, TrainingOptions};
@@ -189,6 +190,26 @@ impl DetectorConfig {
         Ok(config)
     }
 
+    /// The configuration of a run that goes on. What is open in it, a version before
+    /// there was a choice has left out, whose detectors were the paper's.
+    #[must_use]
+    pub fn of_run(mut self) -> Self {
+        self.settle(HeadKind::Ssdlite, FinestMap::Stride16, Boxes::Paper);
+        self
+    }
+
+    /// Takes these where another is not asked for, and the losses that belong to the
+    /// head.
+    pub(crate) fn settle(&mut self, head: HeadKind, finest: FinestMap, boxes: Boxes) {
+        let detector = &mut self.detector;
+        let head = detector.head.settle(head);
+        detector.finest.settle(finest);
+        if detector.boxes == Boxes::Auto {
+            detector.boxes = boxes;
+        }
+        self.loss.settle(head);
+    }
+
     /// The same with all paths from the root, as a run's folder keeps it: it is
     /// resumed or repeated from any folder.
     ///
@@ -243,10 +264,12 @@ impl DetectorConfig {
 
 #[cfg(test)]
 mod tests {
-    use ssdlite_core::{DefaultBoxSizes, FinestMap, Head};
+    use ssdlite_core::matcher::Assignment;
+    use ssdlite_core::{DefaultBoxSizes, Head};
 
     use super::*;
-    use crate::config::{Boxes, Choice, Freeze, HeadKind, OptimizerKind, ScheduleKind, Weights};
+    use crate::config::{Choice, Freeze, OptimizerKind, ScheduleKind, Weights};
+    use crate::step::loss::RegressionLoss;
 
     #[test]
     fn defaults_are_sound_and_come_back() {
@@ -276,42 +299,11 @@ mod tests {
         config.loader.cache = 0;
         config.augment.iou_crop = false;
         config.loss.label_smoothing = 0.1;
-        config.loss.assignment = Assignment::Atss;
-        config.loss.regression_loss = RegressionLoss::Diou;
+        config.loss.assignment = Choice::Is(Assignment::Atss);
+        config.loss.regression_loss = Choice::Is(RegressionLoss::Diou);
         config.evaluation.every = 7;
         let text = config.to_toml().unwrap();
         assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
-    }
-
-    #[test]
-    fn losses_have_the_names_of_the_options() {
-        let loss = |text: &str| {
-            let text = format!("[data]\npath = \"photos\"\n[loss]\n{text}");
-            DetectorConfig::from_toml(&text).unwrap().loss
-        };
-        for (name, kind, scores) in [
-            ("softmax", ClassificationLossKind::Softmax, Scores::Softmax),
-            ("focal", ClassificationLossKind::Focal, Scores::Sigmoid),
-            (
-                "quality-focal",
-                ClassificationLossKind::QualityFocal,
-                Scores::Sigmoid,
-            ),
-        ] {
-            let found = loss(&format!("classification-loss = \"{name}\"")).classification_loss;
-            assert_eq!((found, found.scores()), (kind, scores));
-        }
-        for (name, kind) in [
-            ("smooth-l1", RegressionLoss::SmoothL1),
-            ("giou", RegressionLoss::Giou),
-            ("diou", RegressionLoss::Diou),
-        ] {
-            let found = loss(&format!("regression-loss = \"{name}\""));
-            assert_eq!(found.multibox(BoxCoder::default()).regression, kind);
-        }
-        for (name, kind) in [("iou", Assignment::Iou), ("atss", Assignment::Atss)] {
-            assert_eq!(loss(&format!("assignment = \"{name}\"")).assignment, kind);
-        }
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl ClassifierConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Choice, HeadKind};
 
     fn keys(ignored: &[Ignored]) -> Vec<&str> {
         let mut keys: Vec<_> = ignored.iter().map(|ignored| ignored.key).collect();
@@ -106,12 +107,13 @@ mod tests {
     #[test]
     fn losses_of_sigmoids_mine_and_smooth_nothing() {
         let mut config = DetectorConfig::new("photos");
+        config.detector.head = Choice::Is(HeadKind::Ssdlite);
         let before = keys(&config.ignored()).len();
         for kind in [
             ClassificationLossKind::Focal,
             ClassificationLossKind::QualityFocal,
         ] {
-            config.loss.classification_loss = kind;
+            config.loss.classification_loss = Choice::Is(kind);
             let ignored = config.ignored();
             assert_eq!(ignored.len(), before + 3);
             for key in [
@@ -128,6 +130,7 @@ mod tests {
     #[test]
     fn the_optimizer_the_schedule_and_frozen_parts_make_keys_idle() {
         let mut config = DetectorConfig::new("photos");
+        config.detector.head = Choice::Is(HeadKind::Ssdlite);
         let adamw_and_cosine = [
             "training.gamma",
             "training.milestones",

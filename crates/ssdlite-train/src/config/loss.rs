@@ -126,3 +126,58 @@ impl DetectorLossOptions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DetectorConfig;
+
+    #[test]
+    fn losses_have_the_names_of_the_options() {
+        let loss = |text: &str| {
+            let text = format!("[data]\npath = \"photos\"\n[loss]\n{text}");
+            DetectorConfig::from_toml(&text).unwrap().loss
+        };
+        for (name, kind, scores) in [
+            ("softmax", ClassificationLossKind::Softmax, Scores::Softmax),
+            ("focal", ClassificationLossKind::Focal, Scores::Sigmoid),
+            (
+                "quality-focal",
+                ClassificationLossKind::QualityFocal,
+                Scores::Sigmoid,
+            ),
+        ] {
+            let found = loss(&format!("classification-loss = \"{name}\"")).classification_loss;
+            assert_eq!(found, Choice::Is(kind));
+            assert_eq!(kind.scores(), scores);
+        }
+        for (name, kind) in [
+            ("smooth-l1", RegressionLoss::SmoothL1),
+            ("giou", RegressionLoss::Giou),
+            ("diou", RegressionLoss::Diou),
+        ] {
+            let found = loss(&format!("regression-loss = \"{name}\""));
+            let multibox = found.multibox(HeadKind::Ssdlite, BoxCoder::default());
+            assert_eq!(multibox.regression, kind);
+        }
+        for (name, kind) in [("iou", Assignment::Iou), ("atss", Assignment::Atss)] {
+            let found = loss(&format!("assignment = \"{name}\"")).assignment;
+            assert_eq!(found, Choice::Is(kind));
+        }
+    }
+
+    #[test]
+    fn what_is_left_open_belongs_to_the_head() {
+        let paper = DetectorLossOptions::default().multibox(HeadKind::Ssdlite, BoxCoder::default());
+        assert_eq!(paper, MultiboxLoss::default());
+        let mut options = DetectorLossOptions {
+            regression_loss: Choice::Is(RegressionLoss::Diou),
+            ..DetectorLossOptions::default()
+        };
+        let losses = options.settle(HeadKind::Fpn);
+        assert_eq!(losses.regression, RegressionLoss::Diou);
+        assert_eq!(losses.classification.scores(), Scores::Sigmoid);
+        // What is chosen stays, whatever the head.
+        assert_eq!(options.of(HeadKind::Ssdlite), losses);
+    }
+}

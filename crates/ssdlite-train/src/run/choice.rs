@@ -24,7 +24,7 @@ const LEAST_STRIDES: f32 = 2.7;
 const FEW_SMALL: f32 = 0.02;
 
 /// Chooses what the configuration leaves open, and says what and why, if anything was
-/// left. A run that goes on is what it was: before there was a choice, the paper's.
+/// left.
 ///
 /// # Errors
 /// Those of reading a file of weights.
@@ -34,30 +34,13 @@ pub(super) fn choose(
     start: &Start,
 ) -> Result<Option<String>> {
     let before = config.clone();
-    let why = match start {
-        Start::Resume | Start::Prolong => {
-            settle(config, HeadKind::Ssdlite, FinestMap::Stride16, Boxes::Paper);
-            return Ok(None);
-        }
-        Start::Random => by_data(config, set),
-        Start::Weights(path) => match by_weights(config, path)? {
-            Some(why) => why,
-            None => by_data(config, set),
-        },
+    let of_weights = match start {
+        Start::Weights(path) => by_weights(config, path)?,
+        Start::Random | Start::Resume | Start::Prolong => None,
     };
+    let why = of_weights.unwrap_or_else(|| by_data(config, set));
     let told = format!("{}: {why}", text(config));
     Ok((*config != before).then_some(told))
-}
-
-/// Takes these where another is not asked for, and the losses that belong to the head.
-fn settle(config: &mut DetectorConfig, head: HeadKind, finest: FinestMap, boxes: Boxes) {
-    let detector = &mut config.detector;
-    let head = detector.head.settle(head);
-    detector.finest.settle(finest);
-    if detector.boxes == Boxes::Auto {
-        detector.boxes = boxes;
-    }
-    config.loss.settle(head);
 }
 
 fn by_weights(config: &mut DetectorConfig, path: &Path) -> Result<Option<String>> {
@@ -78,7 +61,7 @@ fn by_weights(config: &mut DetectorConfig, path: &Path) -> Result<Option<String>
         true => Boxes::Sizes(default_boxes),
         false => Boxes::Fit,
     };
-    settle(config, head.into(), finest, boxes);
+    config.settle(head.into(), finest, boxes);
     Ok(Some("as the detector whose weights are taken over".into()))
 }
 
@@ -91,7 +74,7 @@ fn by_data(config: &mut DetectorConfig, set: &DetectionSet) -> String {
         _ if share <= FEW_SMALL => FinestMap::Stride16,
         _ => FinestMap::Stride8,
     };
-    settle(config, HeadKind::Fpn, finest, Boxes::Fit);
+    config.settle(HeadKind::Fpn, finest, Boxes::Fit);
     let smaller = format!("smaller than {least:.0} of the network's pixels");
     match class {
         Some(class) => format!(

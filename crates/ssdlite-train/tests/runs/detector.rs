@@ -9,7 +9,7 @@ use ssdlite_core::{Scores, Task, Tiles};
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
 use ssdlite_model::ModelFile;
-use ssdlite_train::config::{ClassificationLossKind, OptimizerKind};
+use ssdlite_train::config::{Choice, ClassificationLossKind, OptimizerKind};
 use ssdlite_train::step::loss::RegressionLoss;
 use ssdlite_train::{
     DetectorConfig, End, Error, Outcome, Result, RunData, RunFolder, Start, train_detector,
@@ -248,9 +248,9 @@ fn every_loss_trains_and_its_model_says_how_it_scores() {
             Scores::Sigmoid,
         ),
     ] {
-        config.loss.classification_loss = classification;
-        config.loss.regression_loss = regression;
-        config.loss.assignment = assignment;
+        config.loss.classification_loss = Choice::Is(classification);
+        config.loss.regression_loss = Choice::Is(regression);
+        config.loss.assignment = Choice::Is(assignment);
         let path = parent.path().join(format!("{classification:?}"));
         train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();
         let model = ModelFile::read(&path.join("best.safetensors")).unwrap();
@@ -260,7 +260,7 @@ fn every_loss_trains_and_its_model_says_how_it_scores() {
         assert_eq!(settings.scores, scores);
 
         // From one loss to another, and by name.
-        config.loss.classification_loss = ClassificationLossKind::Softmax;
+        config.loss.classification_loss = Choice::Is(ClassificationLossKind::Softmax);
         let start = Start::Weights(path.join("best.safetensors"));
         let mut notes = Notes::default();
         let path = parent.path().join(format!("from {classification:?}"));
