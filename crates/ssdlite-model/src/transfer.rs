@@ -102,14 +102,12 @@ enum Row {
 pub fn class_head_keys(network: &Graph) -> Vec<String> {
     let outputs = network.outputs();
     let heads = outputs.filter(|(_, output)| output.kind == OutputKind::Logits);
-    let keys = heads.flat_map(|(node, _)| &node.inputs).flat_map(|&id| {
-        let head = network.node(id);
-        [head.weight_key(), head.bias_key()]
-    });
-    let mut keys: Vec<String> = keys.collect();
+    let nodes = heads.flat_map(|(node, _)| &node.inputs);
+    let keys = nodes.map(|&id| [network.node(id).weight_key(), network.node(id).bias_key()]);
+    let mut keys: Vec<[String; 2]> = keys.collect();
     // Maps that share a head stand together.
     keys.dedup();
-    keys
+    keys.into_flattened()
 }
 
 /// How many classes the outputs of a state dict tell apart, a detector's background

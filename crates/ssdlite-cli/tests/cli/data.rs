@@ -59,8 +59,9 @@ fn a_sample_of_small_objects_has_many_that_no_default_box_matches() {
     let classes = stats[0]["classes"].as_array().unwrap();
     assert_eq!(classes.len(), 5);
     for class in classes {
-        let matchable = class["matchable"].as_f64().unwrap();
-        assert!(matchable < 0.4, "{class}");
+        let covered = class["covered"].as_array().unwrap();
+        let share = |boxes: usize| covered[boxes]["share"].as_f64().unwrap();
+        assert!(share(0) < 0.4 && share(2) > share(0), "{class}");
     }
     let twice = [&["data", "sample", "again", "--small", "--small"], &few[..]].concat();
     run(folder.path(), &twice).exits(2);

@@ -4,7 +4,7 @@ use ssdlite_core::Task;
 use ssdlite_infer::ModelFile;
 
 use crate::harness::run;
-use crate::shared::{TINY, classifier, detection_data, detector, text};
+use crate::shared::{HARDLY_TRAINED, TINY, classifier, detection_data, detector, text};
 
 #[test]
 fn wrong_values_are_told_with_what_is_expected() {
@@ -53,7 +53,8 @@ fn a_model_that_does_not_know_its_images_is_told_for_auto() {
     assert!(settings.learnt_view.take().is_some_and(|view| !view.tiles));
     let old = folder.path().join("old.safetensors");
     ModelFile::new(info, state).unwrap().write(&old).unwrap();
-    let args = ["detect", "old.safetensors", &text(detection_data())];
+    let images = text(&detection_data().join("JPEGImages"));
+    let args = ["detect", "old.safetensors", &images];
     let ran = run(folder.path(), &[&args[..], &["--tiles", "auto"]].concat()).exits(1);
     for word in ["old.safetensors", "tiles auto", "2 to 16"] {
         assert!(ran.stderr.contains(word), "{}", ran.stderr);
@@ -68,7 +69,7 @@ fn a_model_trained_on_tiles_is_run_on_them() {
     let args = ["train", &data, "--name", "tiled", "--epochs", "1"];
     let ran = run(
         folder.path(),
-        &[&args[..], &["--tiles", "3"], &TINY].concat(),
+        &[&args[..], &["--tiles", "3"], &HARDLY_TRAINED, &TINY].concat(),
     )
     .exits(0);
     assert!(ran.stderr.contains("tiles 3: half"), "{}", ran.stderr);
@@ -86,8 +87,9 @@ fn a_model_trained_on_tiles_is_run_on_them() {
     assert!(!told.contains("tiles"), "{told}");
     assert_ne!(tiled, whole);
 
+    let images = text(&detection_data().join("JPEGImages"));
     let detect = |options: &[&str]| {
-        let args = ["detect", "runs/tiled", &data, "--json", "--score", "0.02"];
+        let args = ["detect", "runs/tiled", &images, "--json", "--score", "0.02"];
         run(folder.path(), &[&args[..], options].concat())
             .exits(0)
             .stdout

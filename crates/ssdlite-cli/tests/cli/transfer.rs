@@ -35,12 +35,12 @@ fn a_frozen_backbone_stays_that_of_the_classifier() {
         .lines()
         .find_map(|line| line.trim().strip_prefix("by part: "));
     let parts: Vec<&str> = parts.unwrap().split(", ").collect();
-    let [backbone, extra, heads] = parts[..] else {
+    let [backbone, neck, heads] = parts[..] else {
         panic!("{said}");
     };
     let (taken, all) = backbone.split_once(" of ").unwrap();
     assert_eq!(taken, format!("backbone {all}"));
-    assert!(extra.starts_with("extra blocks 0 of "), "{extra}");
+    assert!(neck.starts_with("neck 0 of "), "{neck}");
     assert!(heads.starts_with("heads 0 of "), "{heads}");
     let words = "the file is a classifier's: all but the backbone begins anew";
     assert!(said.contains(words), "{said}");

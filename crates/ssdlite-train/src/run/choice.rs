@@ -123,3 +123,118 @@ fn text(config: &DetectorConfig) -> String {
         detector.finest().stride()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use ssdlite_core::{
+        ClassId, ClassNames, DefaultBoxSizes, Head, MobileNetV3, ModelInfo, PixelBox, Task, Variant,
+    };
+    use ssdlite_data::DetectionImage;
+    use ssdlite_testing::model_from_formula;
+
+    use super::*;
+    use crate::config::Choice;
+
+    /// Images of 600 x 600 pixels with an object of each of these sides, which the
+    /// network sees in half its size.
+    fn set(sides: &[f32]) -> DetectionSet {
+        let image = |(index, &side): (usize, &f32)| DetectionImage {
+            id: index.to_string(),
+            path: "none.jpg".into(),
+            size: ImageSize::square(600),
+            objects: vec![GroundTruth {
+                class: ClassId(0),
+                bbox: PixelBox::new(10.0, 20.0, 10.0 + side, 20.0 + side),
+                difficult: false,
+            }],
+        };
+        DetectionSet {
+            classes: ClassNames::new(["pea"]).unwrap(),
+            images: sides.iter().enumerate().map(image).collect(),
+        }
+    }
+
+    fn chosen(config: &mut DetectorConfig, sides: &[f32]) -> Option<String> {
+        choose(config, &set(sides), &Start::Random).unwrap()
+    }
+
+    #[test]
+    fn small_objects_get_a_finer_map() {
+        for (sides, finest, told) in [
+            (
+                &[80.0, 400.0][..],
+                FinestMap::Stride8,
+                "50 % of the objects of pea",
+            ),
+            (&[100.0, 400.0], FinestMap::Stride16, "no object"),
+            (&[], FinestMap::Stride16, "no object"),
+        ] {
+            let mut config = DetectorConfig::new("photos");
+            let text = chosen(&mut config, sides).unwrap();
+            assert!(text.contains(told) && text.contains("head fpn"), "{text}");
+            assert_eq!(config.detector.finest, Choice::Is(finest), "{sides:?}");
+            assert_eq!(config.detector.boxes, Boxes::Fit);
+            // Nothing is left to choose.
+            assert_eq!(chosen(&mut config, &[1.0]), None);
+            assert_eq!(config.detector.finest, Choice::Is(finest));
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_stays() {
+        let mut config = DetectorConfig::new("photos");
+        config.detector.head = Choice::Is(HeadKind::Ssdlite);
+        config.detector.boxes = Boxes::Paper;
+        let text = chosen(&mut config, &[10.0]).unwrap();
+        assert!(
+            text.starts_with("head ssdlite, finest map of stride 8, the paper's"),
+            "{text}"
+        );
+        let paper = DetectorConfig::new("photos").of_run();
+        assert_eq!(config.loss, paper.loss);
+        assert_eq!(paper.detector.finest, Choice::Is(FinestMap::Stride16));
+    }
+
+    #[test]
+    fn a_detectors_weights_bring_its_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let network = MobileNetV3 {
+            width_multiplier: 0.1,
+            ..MobileNetV3::new(Variant::Small)
+        };
+        let classes = ClassNames::new(["bean"]).unwrap();
+        let mut info = ModelInfo::detector(network, classes.clone(), 64);
+        let mut boxes = DefaultBoxSizes::paper(Head::Ssdlite, FinestMap::Stride8);
+        boxes.maps[0][0].width = 0.123;
+        if let Task::Detect(settings) = &mut info.task {
+            settings.finest = FinestMap::Stride8;
+            settings.default_boxes = boxes.clone();
+        }
+        model_from_formula(&info).write(&path).unwrap();
+        let start = Start::Weights(path.clone());
+        let mut config = DetectorConfig::new("photos");
+        let text = choose(&mut config, &set(&[500.0]), &start)
+            .unwrap()
+            .unwrap();
+        assert!(text.contains("whose weights"), "{text}");
+        assert_eq!(config.detector.head, Choice::Is(HeadKind::Ssdlite));
+        assert_eq!(config.detector.boxes, Boxes::Sizes(boxes));
+
+        // Its boxes don't fit another head.
+        let mut config = DetectorConfig::new("photos");
+        config.detector.head = Choice::Is(HeadKind::Fpn);
+        choose(&mut config, &set(&[500.0]), &start).unwrap();
+        assert_eq!(config.detector.boxes, Boxes::Fit);
+
+        // A classifier brings none.
+        model_from_formula(&ModelInfo::classifier(network, classes, 64))
+            .write(&path)
+            .unwrap();
+        let mut config = DetectorConfig::new("photos");
+        let text = choose(&mut config, &set(&[500.0]), &start)
+            .unwrap()
+            .unwrap();
+        assert!(text.contains("no object"), "{text}");
+    }
+}
