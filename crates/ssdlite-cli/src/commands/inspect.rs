@@ -9,7 +9,7 @@ use serde::Serialize;
 use ssdlite_core::inventory::parameter_count;
 use ssdlite_core::layers::{Layer, LayerKind};
 use ssdlite_core::unit::ConvKind;
-use ssdlite_core::{Fit, LearntView, MapSize, ModelInfo, Scores, Suppression, Task};
+use ssdlite_core::{Fit, Head, LearntView, MapSize, ModelInfo, Scores, Suppression, Task};
 use ssdlite_model::ModelFile;
 
 use crate::args::model::ModelArg;
@@ -70,7 +70,7 @@ impl Inspection<'_> {
         lines.add("file", self.model.display());
         let task = match &info.task {
             Task::Classify => "classifier",
-            Task::Detect(_) => "detector (SSD-lite)",
+            Task::Detect(_) => "detector",
         };
         lines.add("task", task);
         lines.add("backbone", backbone_text(info));
@@ -94,6 +94,11 @@ impl Inspection<'_> {
             format_args!("{} ({})", info.classes.len(), info.classes),
         );
         if let Task::Detect(settings) = &info.task {
+            let head = match settings.head {
+                Head::Ssdlite => "SSD-lite's, one for each map".to_owned(),
+                Head::Fpn { channels } => format!("one for a pyramid of {channels} channels"),
+            };
+            lines.add("head", head);
             let scores = match settings.scores {
                 Scores::Softmax => "softmax over the background and the classes",
                 Scores::Sigmoid => "sigmoid of each class",

@@ -1,17 +1,10 @@
 //! What a configuration may leave to the run.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, DeserializeOwned, Deserializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A value, or `auto`: the run chooses by its data, and writes down what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    into = "Stored<T>",
-    from = "Stored<T>",
-    bound(
-        serialize = "T: Clone + Serialize",
-        deserialize = "T: Deserialize<'de>"
-    )
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice<T> {
     /// Left to the run.
     #[default]
@@ -20,35 +13,28 @@ pub enum Choice<T> {
     Is(T),
 }
 
-/// How it is written down.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Stored<T> {
-    Word(AutoWord),
-    Value(T),
-}
+/// How what is left open is written.
+const AUTO: &str = "auto";
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum AutoWord {
-    Auto,
-}
-
-impl<T> From<Stored<T>> for Choice<T> {
-    fn from(stored: Stored<T>) -> Self {
-        match stored {
-            Stored::Word(AutoWord::Auto) => Self::Auto,
-            Stored::Value(value) => Self::Is(value),
+impl<T: Serialize> Serialize for Choice<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str(AUTO),
+            Self::Is(value) => value.serialize(serializer),
         }
     }
 }
 
-impl<T> From<Choice<T>> for Stored<T> {
-    fn from(choice: Choice<T>) -> Self {
-        match choice {
-            Choice::Auto => Self::Word(AutoWord::Auto),
-            Choice::Is(value) => Self::Value(value),
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Choice<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        if value.as_str() == Some(AUTO) {
+            return Ok(Self::Auto);
         }
+        let value = T::deserialize(value);
+        value
+            .map(Self::Is)
+            .map_err(|error| de::Error::custom(format!("{}, or `{AUTO}`", error.message())))
     }
 }
 

@@ -66,13 +66,17 @@ fn by_weights(config: &mut DetectorConfig, path: &Path) -> Result<Option<String>
 }
 
 fn by_data(config: &mut DetectorConfig, set: &DetectionSet) -> String {
+    // Boxes that are given fit the maps that are asked for.
+    if matches!(config.detector.boxes, Boxes::Sizes(_) | Boxes::File(_)) {
+        let detector = &config.detector;
+        config.settle(detector.kind(), detector.finest(), Boxes::Fit);
+        return "by the boxes that are given".into();
+    }
     let least = LEAST_STRIDES * FinestMap::Stride16.stride() as f32;
     let (share, class) = most_small(config, set, least);
-    // Boxes that are given fit the maps that are asked for.
-    let finest = match config.detector.boxes {
-        Boxes::Sizes(_) | Boxes::File(_) => config.detector.finest(),
-        _ if share <= FEW_SMALL => FinestMap::Stride16,
-        _ => FinestMap::Stride8,
+    let finest = match share <= FEW_SMALL {
+        true => FinestMap::Stride16,
+        false => FinestMap::Stride8,
     };
     config.settle(HeadKind::Fpn, finest, Boxes::Fit);
     let smaller = format!("smaller than {least:.0} of the network's pixels");

@@ -9,7 +9,7 @@ use ssdlite_core::{Scores, Task, Tiles};
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
 use ssdlite_model::ModelFile;
-use ssdlite_train::config::{Choice, ClassificationLossKind, OptimizerKind};
+use ssdlite_train::config::{Boxes, Choice, ClassificationLossKind, OptimizerKind};
 use ssdlite_train::step::loss::RegressionLoss;
 use ssdlite_train::{
     DetectorConfig, End, Error, Outcome, Result, RunData, RunFolder, Start, train_detector,
@@ -142,7 +142,10 @@ fn a_finished_run_is_prolonged_and_can_be_stopped_again() {
     let expected = (End::Finished, 4, 6);
     assert_eq!((outcome.end, outcome.epochs, outcome.steps), expected);
     let text = fs::read_to_string(straight.join("config.toml")).unwrap();
-    assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+    assert_eq!(
+        DetectorConfig::from_toml(&text).unwrap(),
+        with_choices(&config, &text)
+    );
     let prolonged = whole.prolonged.unwrap();
     assert_eq!(prolonged.epochs_done, 2);
     assert_eq!(prolonged.lr_before, Some(before[1]));
@@ -196,6 +199,18 @@ fn a_run_that_was_killed_in_its_first_epoch_still_has_its_first_weights() {
     assert!(error.to_string().contains("found none"), "{error}");
 }
 
+/// A configuration with what a run chose that was left to it.
+fn with_choices(config: &DetectorConfig, kept: &str) -> DetectorConfig {
+    assert!(!kept.contains("\"auto\""), "{kept}");
+    let run = DetectorConfig::from_toml(kept).unwrap();
+    assert!(matches!(run.detector.boxes, Boxes::Sizes(_)), "{kept}");
+    DetectorConfig {
+        detector: run.detector,
+        loss: run.loss,
+        ..config.clone()
+    }
+}
+
 #[test]
 fn a_run_leaves_what_it_promises() {
     let parent = tempfile::tempdir().unwrap();
@@ -205,7 +220,10 @@ fn a_run_leaves_what_it_promises() {
     train(&config, &path, &Start::Random, &mut Notes::default()).unwrap();
     let folder = RunFolder::open(&path).unwrap();
     let text = fs::read_to_string(folder.config()).unwrap();
-    assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
+    assert_eq!(
+        DetectorConfig::from_toml(&text).unwrap(),
+        with_choices(&config, &text)
+    );
     let csv = fs::read_to_string(folder.results_csv()).unwrap();
     assert_eq!(csv.lines().count(), 3);
     assert!(csv.starts_with("epoch,step,loss,classification_loss,regression_loss,"));
@@ -488,7 +506,7 @@ const RECORDED: [f64; 50] = [
 #[test]
 fn fifty_losses_follow_those_that_were_recorded() {
     let parent = tempfile::tempdir().unwrap();
-    let mut config = config(&parent.path().join("data"));
+    let mut config = config(&parent.path().join("data")).of_run();
     config.model.width = 0.35;
     config.model.size = 96;
     config.training.optimizer = OptimizerKind::Sgd;

@@ -22,6 +22,7 @@ const SEED: u64 = 1;
 const UNSEEN_SEED: u64 = 7;
 
 /// A detector trained on so many images, tried on unseen ones.
+#[derive(Debug)]
 struct Trial {
     map: f64,
     /// Boxes at the model's own threshold that show no object, an image.
@@ -100,31 +101,23 @@ fn trial(images: usize) -> Trial {
     }
 }
 
-/// On two cores of an Intel Xeon with AVX-512, seeds 1 and 2 of data and training: mAP 0.408
-/// and 0.437 on 60 unseen images, 0.57 and 0.45 false boxes an image, 0.35 and 0.30 of
-/// the objects found.
+/// The limits leave room for other processors: on two cores of an Intel Xeon with
+/// AVX-512, seed 1 of data and training, 60 images give mAP 0.573 on 60 unseen images,
+/// 0.43 of the objects found and 0.92 false boxes an image. With the paper's SSD-lite,
+/// which was the default before, mAP 0.408 from 30 and 0.438 from 60 images, 0.57 and
+/// 0.20 false boxes, 0.35 and 0.26 of the objects found.
 #[test]
 fn thirty_images_make_a_detector() {
-    let Trial {
-        map,
-        false_boxes,
-        found,
-    } = trial(30);
-    assert!(map > 0.3, "{map}");
-    assert!(found > 0.2, "{found}");
-    assert!(false_boxes < 1.0, "{false_boxes}");
+    let trial = trial(30);
+    assert!(trial.map > 0.35, "{trial:?}");
+    assert!(trial.found > 0.2, "{trial:?}");
+    assert!(trial.false_boxes < 1.2, "{trial:?}");
 }
 
-/// Likewise, seeds 0 to 2: mAP 0.491, 0.438 and 0.504, 0.27, 0.20 and 0.38 false boxes,
-/// 0.28, 0.26 and 0.30 of the objects found.
 #[test]
-fn sixty_images_make_a_detector_with_fewer_false_boxes() {
-    let Trial {
-        map,
-        false_boxes,
-        found,
-    } = trial(60);
-    assert!(map > 0.35, "{map}");
-    assert!(found > 0.15, "{found}");
-    assert!(false_boxes < 0.6, "{false_boxes}");
+fn sixty_images_make_a_better_one() {
+    let trial = trial(60);
+    assert!(trial.map > 0.45, "{trial:?}");
+    assert!(trial.found > 0.3, "{trial:?}");
+    assert!(trial.false_boxes < 1.2, "{trial:?}");
 }
