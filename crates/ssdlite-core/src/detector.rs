@@ -89,7 +89,7 @@ pub enum Head {
 
 impl Head {
     /// Channels of a pyramid unless asked otherwise.
-    pub const USUAL_CHANNELS: usize = 96;
+    pub const USUAL_CHANNELS: usize = 64;
 
     /// The channels that a pyramid may have.
     const CHANNELS: std::ops::RangeInclusive<usize> = 8..=512;
