@@ -160,12 +160,12 @@ fn classes_of_the_same_name_keep_their_rows() {
     }
 }
 
+/// The rows of a default box.
+type Rows = Vec<Vec<f32>>;
+
 /// The rows of each default box in all class heads, as a network of `scores` gets them
 /// from one whose classes are `from`.
-fn rows_for(
-    from: HeadClasses<'_>,
-    to: HeadClasses<'_>,
-) -> Vec<(Vec<Vec<f32>>, [Vec<Vec<f32>>; 2])> {
+fn rows_for(from: HeadClasses<'_>, to: HeadClasses<'_>) -> Vec<(Rows, [Rows; 2])> {
     let network = |classes: HeadClasses<'_>| {
         let logits = classes.scores.logits(classes.names.len());
         SMALL.detector_with(&DetectorNetwork {
