@@ -6,7 +6,7 @@
 //! four extra blocks, separable heads on all six maps. A map of stride 8 may come
 //! before them, the expansion of the bottleneck of C3, with heads of its own.
 //!
-//! The other head is a feature pyramid: see [`pyramid`].
+//! The other head is a feature pyramid, in `pyramid.rs`.
 
 mod pyramid;
 
