@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::harness::{Ran, copy_folder, run};
-use crate::shared::{CLASSES, TINY, detection_data};
+use crate::shared::{CLASSES, HARDLY_TRAINED, TINY, detection_data};
 
 fn train(folder: &Path, config: &str, command: &[&str]) -> Ran {
     let sample = [
@@ -79,7 +79,7 @@ fn a_runs_models_have_the_threshold_that_their_evaluation_suggests() {
         std::fs::write(&path, xml).unwrap();
     }
     let args = ["train", "set", "--epochs", "3", "--name", "run", "--json"];
-    let ran = run(folder, &[&args[..], &TINY].concat()).exits(0);
+    let ran = run(folder, &[&args[..], &HARDLY_TRAINED, &TINY].concat()).exits(0);
     let end = ran.json().pop().expect("an end");
     let stored = |name: &str| {
         let inspected = run(folder, &["inspect", name, "--json"]).exits(0).json();
