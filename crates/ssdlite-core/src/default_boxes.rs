@@ -120,11 +120,11 @@ impl DefaultBoxSizes {
     ///
     /// Of `m` maps from stride 16 up, map `k` from 0 has the scale
     /// `0.2 + (0.95 - 0.2) k / (m - 1)`, by SSD's formula (4) with torchvision's
-    /// numbers; one of stride 8 before them has 0.1, as SSD's conv4_3. The last map's scale is followed by 1. A cell of `n` boxes
-    /// has a square one of the scale `s`; `(n - 1) / 2` of the aspect ratios 2 and 3,
-    /// each also on its side; and, if `n` is even, a square one of the geometric mean
-    /// of `s` and the next scale. Six boxes on six maps are those of
-    /// [`Self::default`].
+    /// numbers; one of stride 8 before them has 0.1, as SSD's conv4_3. The last map's
+    /// scale is followed by 1. A cell of `n` boxes has a square one of the scale `s`;
+    /// `(n - 1) / 2` of the aspect ratios 2 and 3, each also on its side; and, if `n` is
+    /// even, a square one of the geometric mean of `s` and the next scale. Six boxes on
+    /// six maps are those of [`Self::default`].
     ///
     /// # Panics
     /// If there is no map, or one is to have no box or more than six.

@@ -34,10 +34,10 @@ const FINER_BOXES: RangeInclusive<usize> = 2..=3;
 /// Boxes at each cell of maps that share their head, if one is of stride 8.
 const SHARED_BOXES: usize = 3;
 
-/// Sides of the least object of a map, in its strides: with its centre half a stride
+/// The side of the least object of a map, in its strides: with its centre half a stride
 /// off in both directions, a square of side `a` has an IoU of at least 0.5 with its like
 /// if `(a - s / 2)^2 >= (2 / 3) a^2`, so from 2.7 strides `s` on.
-const LEAST_SIDE: f32 = 2.7;
+pub const LEAST_STRIDES: f32 = 2.7;
 
 /// The least sizes to make a cluster of: fewer say nothing of what is typical.
 const SIZES_PER_CLUSTER: usize = 4;
@@ -155,7 +155,7 @@ impl DefaultBoxFit {
     fn samples_by_map(&self, set: &DetectionSet) -> Vec<Vec<SizeSample>> {
         let input = self.input;
         let least: Vec<f32> = (self.maps.iter())
-            .map(|&map| LEAST_SIDE * stride(input, map))
+            .map(|&map| LEAST_STRIDES * stride(input, map))
             .collect();
         let mut by_map = vec![Vec::new(); self.maps.len()];
         for mut sample in collect_sizes(self, set) {

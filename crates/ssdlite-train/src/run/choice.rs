@@ -1,24 +1,20 @@
 //! What a detector is made of, where that is left to the run.
 //!
 //! Weights of a detector bring its network along, so that all of them are taken over.
-//! Otherwise it is what won the study in `docs/results.md`: a pyramid with fitted
+//! Otherwise it is what was best of the rows in `docs/results.md`: a pyramid with fitted
 //! default boxes, from stride 8 on unless no object is small.
 
 use std::path::Path;
 
 use ssdlite_core::{DetectorSettings, FinestMap, GroundTruth, ImageSize};
 use ssdlite_data::DetectionSet;
+use ssdlite_data::default_box_fit::LEAST_STRIDES;
 
 use super::detector::is_learnt;
 use super::session::Start;
 use crate::config::{Boxes, DetectorConfig, HeadKind};
 use crate::error::Result;
 use crate::step::detector_of_weights;
-
-/// Sides of the least object that cells of a stride find well, in strides: with its
-/// centre half a stride off in both directions, a square of side `a` has an IoU of 0.5
-/// or more with its like if `(a - s / 2)^2 >= (2 / 3) a^2`, so from 2.7 strides `s` on.
-const LEAST_STRIDES: f32 = 2.7;
 
 /// The share of a class's objects that may be smaller without a finer map.
 const FEW_SMALL: f32 = 0.02;
