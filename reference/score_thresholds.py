@@ -67,8 +67,9 @@ def suggestion(objects, found):
         after += 1
     upper = scores[first]
     lower = min(upper, scores[after] if after < len(scores) else 0)
-    middle = (lower + upper) / 2
-    rounded = [math.floor(middle * 10**p + 0.5) / 10**p for p in range(2, 7)]
+    expected = (objects * (lower + upper) / 2 + 10 * 0.45) / (objects + 10)
+    expected = min(max(expected, lower), upper)
+    rounded = [math.floor(expected * 10**p + 0.5) / 10**p for p in range(2, 7)]
     threshold = next((r for r in rounded if lower < r <= upper), upper)
     threshold = min(max(threshold, 0.05), 0.9)
     detections, hits = counts(found, threshold)

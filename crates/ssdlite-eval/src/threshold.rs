@@ -30,6 +30,12 @@ pub const LEAST_F1: f64 = 0.25;
 /// excuse less.
 const LEAST_SHARE_OF_BEST: f64 = 0.5;
 
+/// What is expected of the threshold before anything was seen, about where it lies for
+/// BCCD (0.45 for all classes, 0.41 to 0.55 for each), and for how many objects the
+/// expectation counts.
+const EXPECTED_THRESHOLD: f64 = 0.45;
+const EXPECTED_AS_OBJECTS: f64 = 10.0;
+
 /// The detections from a score on.
 ///
 /// `precision = correct / detections`, `recall = correct / objects` and
@@ -149,8 +155,10 @@ impl ScoreCurve {
     /// So the threshold is the middle of the scores around the best one whose F1
     /// is within a standard error of the best: as if, of the hits, fewer had been
     /// made by `sqrt(hits * misses / objects)`, the deviation of a binomial
-    /// distribution, and by one at least. It is rounded to hundredths where that
-    /// leaves it there, and is from 0.05 to 0.9. Source of the rule of one
+    /// distribution, and by one at least. Of few objects nearly all scores are such
+    /// ones, and the middle is chance too: the mean of it and of 0.45 is taken, weighted
+    /// by the objects and by ten, or the nearest of those scores. It is rounded to
+    /// hundredths where that leaves it there, and is from 0.05 to 0.9. Source of the rule of one
     /// standard error: Breiman, Friedman, Olshen, Stone, "Classification and
     /// Regression Trees", 1984, section 3.4.3.
     ///
@@ -168,7 +176,9 @@ impl ScoreCurve {
         let to = self.steps[first].score;
         let next = self.steps.get(after).map(|step| step.score);
         let from = next.unwrap_or(self.least_score).min(to);
-        let score = rounded_within(from, to).clamp(LEAST_THRESHOLD, GREATEST_THRESHOLD);
+        let score = self
+            .expected_within(from, to)
+            .clamp(LEAST_THRESHOLD, GREATEST_THRESHOLD);
         let point = self.at(score);
         (point.f1? >= LEAST_F1).then_some(Suggestion {
             point,
@@ -211,6 +221,15 @@ impl ScoreCurve {
         fewer.max(self.f1(hits, detections) * LEAST_SHARE_OF_BEST)
     }
 
+    /// Of the scores above `from` up to `to` the middle, or with few objects one nearer
+    /// to what is expected.
+    fn expected_within(&self, from: f32, to: f32) -> f32 {
+        let objects = self.objects as f64;
+        let middle = f64::midpoint(from.into(), to.into());
+        let sum = objects * middle + EXPECTED_AS_OBJECTS * EXPECTED_THRESHOLD;
+        rounded_within(sum / (objects + EXPECTED_AS_OBJECTS), from, to)
+    }
+
     fn f1(&self, correct: f64, detections: f64) -> f64 {
         2.0 * correct / (detections + self.objects as f64).max(1.0)
     }
@@ -228,13 +247,13 @@ impl Serialize for ScoreCurve {
     }
 }
 
-/// The middle of the scores above `from` up to `to`, with as few decimal places,
-/// two at least, as leave it there.
-fn rounded_within(from: f32, to: f32) -> f32 {
-    let middle = f64::midpoint(from.into(), to.into());
+/// Of the scores above `from` up to `to` the one nearest to `score`, with as few decimal
+/// places, two at least, as leave it there.
+fn rounded_within(score: f64, from: f32, to: f32) -> f32 {
+    let score = score.clamp(from.into(), to.into());
     let rounded = (2..=6).map(|places| {
         let power = 10_f64.powi(places);
-        ((middle * power).round() / power) as f32
+        ((score * power).round() / power) as f32
     });
     let mut within = rounded.filter(|&score| score > from && score <= to);
     within.next().unwrap_or(to)
@@ -368,7 +387,8 @@ mod tests {
         let suggestion = curve.suggestion().unwrap();
         assert_eq!((suggestion.from, suggestion.to), (0.01, 0.7));
         assert_eq!(suggestion.best_f1, 0.75);
-        assert_eq!(suggestion.point, curve.at(0.35));
+        // (4 * 0.355 + 10 * 0.45) / (4 + 10)
+        assert_eq!(suggestion.point, curve.at(0.42));
     }
 
     #[test]
@@ -377,6 +397,25 @@ mod tests {
         outcomes.extend((0..90).map(|n| (0.02 + n as f32 * 0.002, false)));
         let threshold = suggested(&curve(40, &outcomes));
         assert!((0.45..0.55).contains(&threshold), "{threshold}");
+    }
+
+    #[test]
+    fn few_objects_say_less_than_what_is_expected() {
+        let apart = |objects: usize| {
+            let hits = (0..objects).map(|n| (0.2 + n as f32 * 1e-4, true));
+            let others = (0..3 * objects).map(|n| (0.04 + n as f32 * 1e-5, false));
+            suggested(&curve(objects, &hits.chain(others).collect::<Vec<_>>()))
+        };
+        // What is expected is above all that was found.
+        assert_eq!(apart(2), 0.2);
+        assert!((apart(2000) - 0.15).abs() < 0.02, "{}", apart(2000));
+        let high = |objects: usize| {
+            let hits = (0..objects).map(|n| (0.96 + n as f32 * 1e-5, true));
+            let others = (0..objects).map(|n| (0.7 + n as f32 * 1e-5, false));
+            suggested(&curve(objects, &hits.chain(others).collect::<Vec<_>>()))
+        };
+        // Objects by themselves ask for 0.83.
+        assert!(high(1) < 0.73 && high(40) > 0.74 && high(1000) > 0.82);
     }
 
     #[test]
@@ -436,8 +475,9 @@ mod tests {
         outcomes.extend((0..30).map(|n| (0.2 + n as f32 * 1e-6, false)));
         let point = curve(30, &outcomes).suggestion().unwrap().point;
         assert_eq!((point.correct, point.detections), (30, 30));
-        assert_eq!(rounded_within(0.4, 0.4), 0.4);
-        assert_eq!(rounded_within(0.1, 0.8), 0.45);
+        assert_eq!(rounded_within(0.4, 0.4, 0.4), 0.4);
+        assert_eq!(rounded_within(0.4511, 0.1, 0.8), 0.45);
+        assert_eq!(rounded_within(0.9, 0.1, 0.8), 0.8);
     }
 
     #[test]
