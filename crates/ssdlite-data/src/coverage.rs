@@ -1,9 +1,11 @@
 //! Which objects a detector's default boxes can learn: those that one of them
-//! overlaps well enough to be matched, on images seen whole, as at inference.
+//! overlaps well enough to be matched, on images and tiles as seen at inference.
 
 use serde::Serialize;
 use ssdlite_core::default_boxes::DefaultBoxes;
 use ssdlite_core::matcher::MATCH_IOU;
+use ssdlite_core::tiles::{Tile, Tiling};
+use ssdlite_core::{FractionBox, ImageSize, PixelBox};
 
 use crate::dataset::DetectionSet;
 use crate::loader::DifficultObjects;
@@ -15,7 +17,8 @@ pub struct ClassCoverage {
     pub class: String,
     /// Its objects.
     pub objects: usize,
-    /// Those that some default box overlaps with an IoU of [`MATCH_IOU`] or more.
+    /// Those that some default box overlaps with an IoU of [`MATCH_IOU`] or more, in the
+    /// whole image or in a tile.
     pub covered: usize,
 }
 
@@ -35,11 +38,13 @@ pub struct Coverage {
 
 impl Coverage {
     /// Counts the objects of a set that some default box overlaps with an IoU of
-    /// [`MATCH_IOU`] or more.
+    /// [`MATCH_IOU`] or more, in a whole image or in one of the tiles that `tiling` looks
+    /// at and that show all of the object.
     pub fn new(
         set: &DetectionSet,
         difficult: DifficultObjects,
         default_boxes: &DefaultBoxes,
+        tiling: &Tiling,
     ) -> Self {
         let named = set.classes.iter().map(|class| ClassCoverage {
             class: class.to_owned(),
@@ -48,12 +53,14 @@ impl Coverage {
         });
         let mut classes: Vec<ClassCoverage> = named.collect();
         for image in &set.images {
+            let tiles = tiling.tiles_of(image.size);
             let objects = image.objects.iter();
             for object in objects.filter(|object| difficult.counts(object)) {
                 let class = &mut classes[object.class.index()];
-                let bbox = object.bbox.to_fractions(image.size);
                 class.objects += 1;
-                class.covered += usize::from(default_boxes.best_iou(&bbox) >= MATCH_IOU);
+                let is_covered = views_of(object.bbox, image.size, &tiles)
+                    .any(|bbox| default_boxes.best_iou(&bbox) >= MATCH_IOU);
+                class.covered += usize::from(is_covered);
             }
         }
         Self { classes }
@@ -64,6 +71,19 @@ impl Coverage {
         let sum = |of: fn(&ClassCoverage) -> usize| self.classes.iter().map(of).sum();
         share(sum(|class| class.covered), sum(|class| class.objects))
     }
+}
+
+/// Where an object is in its image, and in the tiles that show all of it.
+fn views_of(bbox: PixelBox, image: ImageSize, tiles: &[Tile]) -> impl Iterator<Item = FractionBox> {
+    let showing = tiles.iter().filter(move |tile| {
+        let area = tile.to_box();
+        bbox.x1 >= area.x1 && bbox.y1 >= area.y1 && bbox.x2 <= area.x2 && bbox.y2 <= area.y2
+    });
+    let in_tiles = showing.map(move |tile| {
+        let (left, top) = (tile.left as f32, tile.top as f32);
+        bbox.translated(-left, -top).to_fractions(tile.size)
+    });
+    std::iter::once(bbox.to_fractions(image)).chain(in_tiles)
 }
 
 fn share(covered: usize, objects: usize) -> Option<f32> {

@@ -143,25 +143,12 @@ impl DetectionStats {
     }
 }
 
-/// The numbers of the classes of a split that have objects, of which no default box
-/// overlaps any with an IoU of [`MATCH_IOU`] or more.
-pub fn unmatched_classes(
-    set: &DetectionSet,
-    default_boxes: &DefaultBoxes,
-) -> Vec<(ClassId, ClassStats)> {
-    let placed = placed_boxes(set);
-    let mut is_matched = vec![false; set.classes.len()];
-    let mut is_shown = is_matched.clone();
-    for placed in &placed {
-        let class = placed.class.index();
-        is_shown[class] = true;
-        is_matched[class] = is_matched[class] || placed.is_matchable(default_boxes);
+impl ClassStats {
+    /// The numbers of a class in one set.
+    pub fn of(set: &DetectionSet, class: ClassId) -> Self {
+        let name = set.classes.get(class).unwrap_or_default();
+        class_stats(class, name, &[placed_boxes(set)], &[])
     }
-    let placed = [placed];
-    (set.classes.ids().zip(set.classes.iter()))
-        .filter(|(class, _)| is_shown[class.index()] && !is_matched[class.index()])
-        .map(|(class, name)| (class, class_stats(class, name, &placed, &[])))
-        .collect()
 }
 
 fn placed_boxes(set: &DetectionSet) -> Vec<Placed> {

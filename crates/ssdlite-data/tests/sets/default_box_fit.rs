@@ -2,6 +2,7 @@
 
 use ssdlite_core::default_boxes::{DefaultBoxSizes, DefaultBoxes};
 use ssdlite_core::random::Rng;
+use ssdlite_core::tiles::{Tiles, Tiling};
 use ssdlite_core::unit::MapSize;
 use ssdlite_core::{ClassId, ClassNames, FinestMap, GroundTruth, Head, ImageSize, PixelBox};
 use ssdlite_data::augment::DetectorAugment;
@@ -67,7 +68,7 @@ fn scattered(count: usize, most: f32, rng: &mut Rng) -> Vec<GroundTruth> {
 
 fn covered(set: &DetectionSet, sizes: &DefaultBoxSizes, maps: &[MapSize]) -> Vec<ClassCoverage> {
     let boxes = DefaultBoxes::new(sizes, maps);
-    Coverage::new(set, DifficultObjects::LeaveOut, &boxes).classes
+    Coverage::new(set, DifficultObjects::LeaveOut, &boxes, &Tiling::OFF).classes
 }
 
 /// Fits boxes for both networks and checks what always holds.
@@ -225,13 +226,38 @@ fn coverage_counts_by_class_in_any_order() {
     let counts: Vec<_> = found.iter().map(|c| (c.covered, c.objects)).collect();
     assert_eq!(counts, [(1, 2), (0, 1)]);
     let boxes = DefaultBoxes::new(&sizes, maps);
-    let all = Coverage::new(&set, DifficultObjects::LeaveOut, &boxes);
+    let all = Coverage::new(&set, DifficultObjects::LeaveOut, &boxes, &Tiling::OFF);
     assert_eq!(
         (all.share(), found[0].share()),
         (Some(1.0 / 3.0), Some(0.5))
     );
-    let none = Coverage::new(&set_of(vec![]), DifficultObjects::LeaveOut, &boxes);
+    let none = Coverage::new(
+        &set_of(vec![]),
+        DifficultObjects::LeaveOut,
+        &boxes,
+        &Tiling::OFF,
+    );
     assert_eq!((none.share(), none.classes[1].share()), (None, None));
+}
+
+#[test]
+fn what_a_tile_shows_large_enough_is_covered() {
+    // A half and an eighth of the smallest default box's side; and a half of it in the
+    // middle, where four tiles meet.
+    let set = set_of(vec![vec![
+        object(0, [40.0, 40.0, 64.0, 48.0]),
+        object(0, [3.0, 3.0, 16.0, 12.0]),
+        object(1, [280.0, 200.0, 64.0, 48.0]),
+    ]]);
+    let (maps, _) = &networks()[0];
+    let boxes = DefaultBoxes::new(&DefaultBoxSizes::default(), maps);
+    let covered = |tiling| {
+        let found = Coverage::new(&set, DifficultObjects::LeaveOut, &boxes, &tiling);
+        found.classes.iter().map(|c| c.covered).collect::<Vec<_>>()
+    };
+    assert_eq!(covered(Tiling::OFF), [0, 0]);
+    let tiling = Tiling::new(Tiles::Parts(2), None, 0.0).unwrap();
+    assert_eq!(covered(tiling), [1, 1]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use ssdlite_model::ModelFile;
 
 use super::detector::{augment_from_config, difficult_from_config, framing};
 use super::run_folder::RunFolder;
+use super::tiles::Framing;
 use crate::config::{BOXES_KEY, Boxes, DetectorConfig, read_config};
 use crate::error::{Error, Result};
 
@@ -42,11 +43,15 @@ struct Section {
 ///
 /// # Errors
 /// [`Error::Setting`] for a file that holds none, or none for this network.
-pub(super) fn settle(config: &mut DetectorConfig, set: &DetectionSet) -> Result<DefaultBoxSizes> {
+pub(super) fn settle(
+    config: &mut DetectorConfig,
+    set: &DetectionSet,
+    framing: Option<Framing>,
+) -> Result<DefaultBoxSizes> {
     let sizes = match &config.detector.boxes {
         Boxes::Paper => return Ok(paper(config)),
         Boxes::Sizes(sizes) => return Ok(sizes.clone()),
-        Boxes::Auto | Boxes::Fit => fit(config, set),
+        Boxes::Auto | Boxes::Fit => fit(config, set, framing),
         Boxes::File(path) => read_boxes(path).map_err(|error| Error::Setting {
             key: BOXES_KEY,
             fault: error.to_string(),
@@ -66,7 +71,7 @@ pub(super) fn paper(config: &DetectorConfig) -> DefaultBoxSizes {
 /// # Errors
 /// Those of a file of boxes that the configuration names.
 pub fn default_boxes(config: &DetectorConfig, set: &DetectionSet) -> Result<DefaultBoxes> {
-    let sizes = settle(&mut config.clone(), set)?;
+    let sizes = settle(&mut config.clone(), set, framing(config, set))?;
     Ok(DefaultBoxes::new(&sizes, &feature_maps(config, set)))
 }
 
@@ -83,11 +88,11 @@ fn feature_maps(config: &DetectorConfig, set: &DetectionSet) -> Vec<MapSize> {
     info.graph().feature_maps(info.input())
 }
 
-/// Boxes for the configured network, fitted to a set.
-fn fit(config: &DetectorConfig, set: &DetectionSet) -> DefaultBoxSizes {
+/// Boxes for the configured network, fitted to a set that it is shown in this framing.
+fn fit(config: &DetectorConfig, set: &DetectionSet, framing: Option<Framing>) -> DefaultBoxSizes {
     let input = ImageSize::square(config.model.size);
     let fit = DefaultBoxFit {
-        augment: augment_from_config(config, framing(config, set)),
+        augment: augment_from_config(config, framing),
         difficult: difficult_from_config(config),
         seed: config.training.seed,
         ..DefaultBoxFit::new(

@@ -3,13 +3,15 @@
 use ssdlite_core::FinestMap;
 use ssdlite_core::default_boxes::DefaultBoxes;
 use ssdlite_core::matcher::MATCH_IOU;
+use ssdlite_core::tiles::Tiling;
 use ssdlite_data::DetectionSet;
 use ssdlite_data::coverage::{ClassCoverage, Coverage};
 use ssdlite_files::counted;
 
 use super::boxes;
-use super::detector::difficult_from_config;
+use super::detector::{difficult_from_config, framing};
 use super::observer::Observer;
+use super::tiles::Framing;
 use crate::config::{Boxes, Choice, DetectorConfig};
 use crate::error::Result;
 
@@ -30,13 +32,15 @@ pub(super) struct Alternative {
     pub(super) coverage: Coverage,
 }
 
-/// What the run's boxes cover.
+/// What the run's boxes cover of a set that the network is shown in this framing.
 pub(super) fn coverage(
     config: &DetectorConfig,
     set: &DetectionSet,
+    framing: Option<Framing>,
     default_boxes: &DefaultBoxes,
 ) -> Coverage {
-    Coverage::new(set, difficult_from_config(config), default_boxes)
+    let tiling = framing.map_or(Tiling::OFF, |framing| framing.tiling());
+    Coverage::new(set, difficult_from_config(config), default_boxes, &tiling)
 }
 
 /// What fitted boxes would cover, also on a map of stride 8 where the run has none.
@@ -58,7 +62,7 @@ pub(super) fn alternatives(
         let default_boxes = boxes::default_boxes(&other, set)?;
         Ok(Alternative {
             options,
-            coverage: coverage(config, set, &default_boxes),
+            coverage: coverage(&other, set, framing(&other, set), &default_boxes),
         })
     };
     others.into_iter().map(alternative).collect()

@@ -61,12 +61,13 @@ pub fn train_detector(
     if let Some(chosen) = choose(config, &data.training, start)? {
         run.observer.note(&chosen);
     }
-    if let Some(framing) = framing(config, &data.training) {
+    let framing = framing(config, &data.training);
+    if let Some(framing) = framing {
         framing.tell(config.data.tiles, run.observer);
     }
-    let default_boxes = boxes::settle(config, &data.training)?;
-    let task = DetectorTask::new(config, default_boxes, data)?;
-    tell_boxes(config, &task, start, run.observer)?;
+    let default_boxes = boxes::settle(config, &data.training, framing)?;
+    let task = DetectorTask::new(config, default_boxes, framing, data)?;
+    tell_boxes(config, framing, &task, start, run.observer)?;
     let plan = Plan {
         training: &config.training,
         evaluate_every: config.evaluation.every,
@@ -81,19 +82,21 @@ pub fn train_detector(
 /// can still be chosen.
 fn tell_boxes(
     config: &DetectorConfig,
+    framing: Option<Framing>,
     task: &DetectorTask,
     start: &Start,
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let (set, default_boxes) = (&task.set, &task.targets.default_boxes);
-    let found = coverage(config, set, default_boxes);
+    let found = coverage(config, set, framing, default_boxes);
     let alternatives = match start {
         Start::Resume | Start::Prolong => Vec::new(),
         _ => alternatives(config, set)?,
     };
     tell_coverage(&found, &alternatives, observer);
     let has_advice = |class| advice(class, &found, &alternatives).is_some();
-    tell_unmatched(set, default_boxes, has_advice, observer);
+    let unmatched = (0..found.classes.len()).filter(|&class| !has_advice(class));
+    tell_unmatched(&found, unmatched, set, default_boxes, observer);
     Ok(())
 }
 
@@ -148,7 +151,6 @@ pub(super) const fn difficult_from_config(config: &DetectorConfig) -> DifficultO
     }
 }
 
-/// How the run changes images.
 /// How images are changed for a run, which shows them in this framing.
 pub(super) fn augment_from_config(
     config: &DetectorConfig,
@@ -186,9 +188,9 @@ impl DetectorTask {
     fn new(
         config: &DetectorConfig,
         default_boxes: DefaultBoxSizes,
+        framing: Option<Framing>,
         data: &RunData<DetectionSet>,
     ) -> Result<Self> {
-        let framing = framing(config, &data.training);
         let mut info = info_from_config(config, default_boxes, &data.training);
         if let ModelTask::Detect(settings) = &mut info.task {
             settings.learnt_view = framing.map(|framing| framing.view);

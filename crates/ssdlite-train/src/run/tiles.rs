@@ -86,8 +86,16 @@ impl Framing {
 
     /// How images are cropped to tiles, if they are.
     pub(super) fn crop(&self) -> Option<TileCrop> {
-        let tiling = Tiling::new(Tiles::Auto, Some(self.view), self.least_found).ok()?;
-        self.view.tiles.then(|| TileCrop::new(tiling))
+        self.view.tiles.then(|| TileCrop::new(self.tiling()))
+    }
+
+    /// In which tiles images are looked at besides as a whole.
+    pub(super) fn tiling(&self) -> Tiling {
+        let tiles = match self.view.tiles {
+            true => Tiles::Auto,
+            false => Tiles::Off,
+        };
+        Tiling::new(tiles, Some(self.view), self.least_found).unwrap_or(Tiling::OFF)
     }
 
     /// Tells what was chosen and why, or what would show small objects larger.

@@ -1,28 +1,34 @@
 //! Classes that a detector will find badly, as no default box is like their objects.
 
-use ssdlite_core::FractionBox;
 use ssdlite_core::default_boxes::DefaultBoxes;
 use ssdlite_core::matcher::MATCH_IOU;
+use ssdlite_core::{ClassId, FractionBox};
 use ssdlite_data::DetectionSet;
-use ssdlite_data::stats::{ClassStats, Spread, unmatched_classes};
+use ssdlite_data::coverage::{ClassCoverage, Coverage};
+use ssdlite_data::stats::{ClassStats, Spread};
 
 use super::observer::Observer;
 
-/// Tells the classes of which no default box overlaps any object well enough to be
-/// matched, but for the one that each object gets in any case; not those of which other
-/// options are told to cover more.
+/// Tells of these classes those of which no default box overlaps any object well enough
+/// to be matched, but for the one that each object gets in any case.
 pub(super) fn tell_unmatched(
+    found: &Coverage,
+    classes: impl Iterator<Item = usize>,
     set: &DetectionSet,
     default_boxes: &DefaultBoxes,
-    has_advice: impl Fn(usize) -> bool,
     observer: &mut dyn Observer,
 ) {
+    let is_unmatched = |class: &usize| {
+        let ClassCoverage {
+            objects, covered, ..
+        } = found.classes[*class];
+        objects > 0 && covered == 0
+    };
     let areas = default_boxes.corners().iter().map(FractionBox::area);
     let least_area = MATCH_IOU * areas.fold(1.0, f32::min);
-    for (class, stats) in unmatched_classes(set, default_boxes) {
-        if !has_advice(class.index()) {
-            observer.warning(&text(&stats, least_area));
-        }
+    for class in classes.filter(is_unmatched) {
+        let stats = ClassStats::of(set, ClassId::from_index(class));
+        observer.warning(&text(&stats, least_area));
     }
 }
 
@@ -37,8 +43,7 @@ fn text(stats: &ClassStats, least_area: f32) -> String {
     let is_small = (stats.relative_side).is_some_and(|side| side.median.powi(2) < least_area);
     let advice = if is_small {
         format!(
-            "most cover less than {:.1} % of their image; cut the images into parts, in which the \
-             objects are larger",
+            "most cover less than {:.1} % of their image; --tiles or a larger --size shows them larger",
             least_area * 100.0
         )
     } else {
@@ -68,10 +73,12 @@ fn range_text(found: Option<Spread>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ssdlite_core::tiles::Tiling;
     use ssdlite_core::{
-        ClassId, ClassNames, GroundTruth, ImageSize, MobileNetV3, ModelInfo, PixelBox, Variant,
+        ClassNames, GroundTruth, ImageSize, MobileNetV3, ModelInfo, PixelBox, Variant,
     };
     use ssdlite_data::DetectionImage;
+    use ssdlite_data::loader::DifficultObjects;
 
     use super::*;
 
@@ -111,7 +118,13 @@ mod tests {
         };
         let mut heard = Heard::default();
         let default_boxes = info.default_boxes().unwrap();
-        tell_unmatched(&set, &default_boxes, |_| false, &mut heard);
+        let found = Coverage::new(
+            &set,
+            DifficultObjects::LeaveOut,
+            &default_boxes,
+            &Tiling::OFF,
+        );
+        tell_unmatched(&found, 0..4, &set, &default_boxes, &mut heard);
         let [seed, pole] = &heard.0[..] else {
             panic!("{:?}", heard.0);
         };
@@ -119,7 +132,7 @@ mod tests {
             "class seed",
             "overlaps its one object (12 pixels wide",
             "2.0 %",
-            "cut",
+            "--tiles",
         ] {
             assert!(seed.contains(words), "{seed}");
         }
@@ -128,7 +141,7 @@ mod tests {
             "{pole}"
         );
         let mut heard = Heard::default();
-        tell_unmatched(&set, &default_boxes, |class| class == 0, &mut heard);
+        tell_unmatched(&found, 1..4, &set, &default_boxes, &mut heard);
         assert_eq!(heard.0.len(), 1, "{:?}", heard.0);
     }
 }
