@@ -35,7 +35,11 @@ from dataclasses import dataclass
 import machine
 from runs import run_json
 
-FINE_FIT = "--finest 8 --boxes fit"
+PAPER = "--head ssdlite --finest 16 --boxes paper"
+SSDLITE = "--head ssdlite --finest 8 --boxes fit"
+FPN = "--head fpn --finest 8 --boxes fit"
+SOFTMAX = "--classification-loss softmax"
+FOCAL = "--classification-loss focal"
 
 # What each row gives `ssdlite train`, beside data, seed, threads and epochs.
 ROWS = {
@@ -43,44 +47,47 @@ ROWS = {
     "default": "",
     "default-large-320": "--backbone large --size 320",
     "default-small-416": "--size 416",
-    # The paper's head: maps and boxes, then losses and assignment.
-    "paper": "--head ssdlite --finest 16 --boxes paper",
-    "paper-320": "--head ssdlite --finest 16 --boxes paper --size 320",
+    # The paper's head, with its maps and boxes, then its losses and assignment, changed.
+    "paper": PAPER,
+    "paper-320": f"{PAPER} --size 320",
     "ssdlite-16-fit": "--head ssdlite --finest 16 --boxes fit",
-    "ssdlite-8-paper": "--head ssdlite --finest 8 --boxes paper",
-    "ssdlite-8-fit": f"--head ssdlite {FINE_FIT}",
-    "ssdlite-8-fit-diou": f"--head ssdlite {FINE_FIT} --regression-loss diou",
-    "ssdlite-8-fit-giou": f"--head ssdlite {FINE_FIT} --regression-loss giou",
-    "ssdlite-8-fit-qfl": f"--head ssdlite {FINE_FIT} --classification quality-focal",
-    "ssdlite-8-fit-atss": f"--head ssdlite {FINE_FIT} --assignment atss",
-    # The pyramid, likewise.
-    "fpn-16-paper": "--head fpn --finest 16 --boxes paper",
-    "fpn-16-fit": "--head fpn --finest 16 --boxes fit",
-    "fpn-8-paper": "--head fpn --finest 8 --boxes paper",
-    "fpn-8-fit": f"--head fpn {FINE_FIT}",
-    "fpn-8-fit-diou": f"--head fpn {FINE_FIT} --regression-loss diou",
-    "fpn-8-fit-giou": f"--head fpn {FINE_FIT} --regression-loss giou",
-    "fpn-8-fit-qfl": f"--head fpn {FINE_FIT} --classification quality-focal",
-    "fpn-8-fit-atss": f"--head fpn {FINE_FIT} --assignment atss",
-    "fpn-8-fit-atss-qfl-giou": (
-        f"--head fpn {FINE_FIT} --assignment atss"
-        " --classification quality-focal --regression-loss giou"
+    "ssdlite": SSDLITE,
+    "ssdlite-giou": f"{SSDLITE} --regression-loss giou",
+    "ssdlite-diou": f"{SSDLITE} --regression-loss diou",
+    "ssdlite-focal": f"{SSDLITE} {FOCAL}",
+    "ssdlite-atss": f"{SSDLITE} --assignment atss",
+    "ssdlite-atss-qfl-giou": (
+        f"{SSDLITE} --assignment atss --classification-loss quality-focal"
+        " --regression-loss giou"
     ),
+    # The pyramid with ATSS, quality focal loss and GIoU, and one of them changed.
+    "fpn": FPN,
+    "fpn-16": "--head fpn --finest 16 --boxes fit",
+    "fpn-paper-boxes": "--head fpn --finest 8 --boxes paper",
+    "fpn-iou": f"{FPN} --assignment iou",
+    "fpn-softmax": f"{FPN} {SOFTMAX}",
+    "fpn-focal": f"{FPN} {FOCAL}",
+    "fpn-smooth-l1": f"{FPN} --regression-loss smooth-l1",
+    "fpn-diou": f"{FPN} --regression-loss diou",
+    "fpn-iou-softmax-smooth-l1": f"{FPN} --assignment iou {SOFTMAX} --regression-loss smooth-l1",
     # The recipe, one thing changed in the default.
     "recipe-200-epochs": "--epochs 200",
     "recipe-lr-1e-3": "--lr 0.001",
     "recipe-lr-4e-3": "--lr 0.004",
-    "recipe-multi-step": "--schedule multi-step",
+    "recipe-multi-step": "--schedule multi-step --epochs 50 --milestones 33,45",
     "recipe-warm-up-0.03": "--warmup 0.03",
     "recipe-warm-up-0.3": "--warmup 0.3",
     "recipe-no-average": "--ema 0",
-    "recipe-smoothing-0.1": "--label-smoothing 0.1",
+    "recipe-average-0.998": "--ema 0.998",
     "recipe-no-iou-crop": "--iou-crop false",
     "recipe-no-zoom-out": "--zoom-out 0",
     "recipe-zoom-out-0.2": "--zoom-out 0.2",
     "recipe-no-photometric": "--photometric 0",
-    "recipe-negatives-5": "--negative-ratio 5",
+    "recipe-batch-8": "--batch 8",
     "recipe-sgd": "--optimizer sgd --lr 0.02 --weight-decay 0.0005",
+    # What only the softmax takes notice of.
+    "ssdlite-smoothing-0.1": f"{SSDLITE} --label-smoothing 0.1",
+    "ssdlite-negatives-5": f"{SSDLITE} --negative-ratio 5",
 }
 
 TIMED_RUNS = 50
