@@ -116,8 +116,8 @@ struct TrainingArgs {
     /// as 1000 steps need
     #[arg(long)]
     epochs: Option<u32>,
-    /// Images a step; 0 for a tenth of the training images, 8 at least and 24 at most
-    /// (a classifier: 32)
+    /// Images a step; 0 for a 24th of the training images, 8 at least and 24 at most
+    /// (a classifier: a tenth, up to 32)
     #[arg(long, value_parser = whole(0..=MAX_BATCH))]
     batch: Option<usize>,
     /// Which optimizer
@@ -129,7 +129,7 @@ struct TrainingArgs {
     /// Nesterov's momentum for SGD
     #[arg(long)]
     nesterov: Option<bool>,
-    /// Highest learning rate
+    /// Highest learning rate; 0 for 0.008, for 0.002 with --weights (or a classifier)
     #[arg(long)]
     lr: Option<f64>,
     /// Learning rate of MobileNetV3, if not that of --lr

@@ -121,8 +121,8 @@ pub struct TrainingOptions {
     /// Passes over the training images. 0 takes 100, a classifier 40, or as many
     /// more as 1000 steps need.
     pub epochs: u32,
-    /// Images a step. 0 takes a tenth of the training images, 8 at least and 24 at
-    /// most, 32 for a classifier.
+    /// Images a step. 0 takes a 24th of the training images, 8 at least and 24 at
+    /// most; for a classifier a tenth, up to 32.
     pub batch: usize,
     /// The optimizer.
     pub optimizer: OptimizerKind,
@@ -130,7 +130,8 @@ pub struct TrainingOptions {
     pub momentum: f64,
     /// Whether SGD looks ahead by Nesterov's rule.
     pub nesterov: bool,
-    /// The learning rate at its highest.
+    /// The learning rate at its highest. 0 takes 0.008 for a detector from scratch,
+    /// 0.002 for a classifier or weights to begin with.
     pub lr: f64,
     /// The learning rate of MobileNetV3, if not `lr`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,7 +180,7 @@ impl Default for TrainingOptions {
             optimizer: OptimizerKind::AdamW,
             momentum: 0.9,
             nesterov: false,
-            lr: 2e-3,
+            lr: 0.0,
             base_net_lr: None,
             extra_layers_lr: None,
             freeze: Freeze::None,
@@ -229,7 +230,7 @@ impl TrainingOptions {
             let expected = format!("up to {MOST_THREADS} threads");
             return Err(wrong("training.threads", &expected, self.threads));
         }
-        check_positive("training.lr", self.lr)?;
+        check_not_negative("training.lr", self.lr)?;
         for (option, lr) in [
             ("training.base-net-lr", self.base_net_lr),
             ("training.extra-layers-lr", self.extra_layers_lr),

@@ -15,11 +15,11 @@ use ssdlite_infer::{Classifier, RunOptions};
 use ssdlite_model::ModelFile;
 
 use super::learnt;
-use super::length::UsualLength;
 use super::run_folder::RunFolder;
 use super::session::{Outcome, Session, Start};
 use super::task::{Task, evaluation_options, loader_options, training_notes, watched};
 use super::trainer::{Plan, train};
+use super::usual::Usual;
 use super::{RunData, Validation, charts, images};
 use crate::config::ClassifierConfig;
 use crate::error::Result;
@@ -41,9 +41,8 @@ pub fn train_classifier(
     config.validate()?;
     let config = &mut config.clone();
     let images = data.training.images.len();
-    if let Some(note) =
-        UsualLength::CLASSIFIER.fit(&mut config.training, &mut config.evaluation.every, images)
-    {
+    let every = &mut config.evaluation.every;
+    if let Some(note) = Usual::CLASSIFIER.fit(&mut config.training, every, images, start) {
         run.observer.warning(&note);
     }
     let task = ClassifierTask::new(config, data)?;

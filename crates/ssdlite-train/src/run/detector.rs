@@ -23,7 +23,6 @@ use ssdlite_model::ModelFile;
 use super::choice::choose;
 use super::coverage::{advice, alternatives, coverage, tell_coverage};
 use super::learnt::{self, Shown};
-use super::length::UsualLength;
 use super::observer::Observer;
 use super::run_folder::RunFolder;
 use super::session::{Outcome, Session, Start};
@@ -31,6 +30,7 @@ use super::task::{Task, cache_bytes, evaluation_options, loader_options, trainin
 use super::tiles::Framing;
 use super::trainer::{Plan, train};
 use super::unmatched::tell_unmatched;
+use super::usual::Usual;
 use super::{RunData, Validation, boxes, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};
@@ -53,9 +53,8 @@ pub fn train_detector(
     config.validate()?;
     let config = &mut config.clone();
     let images = data.training.images.len();
-    if let Some(note) =
-        UsualLength::DETECTOR.fit(&mut config.training, &mut config.evaluation.every, images)
-    {
+    let every = &mut config.evaluation.every;
+    if let Some(note) = Usual::DETECTOR.fit(&mut config.training, every, images, start) {
         run.observer.warning(&note);
     }
     if let Some(chosen) = choose(config, &data.training, start)? {

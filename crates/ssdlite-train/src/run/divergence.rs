@@ -1,5 +1,6 @@
 //! Why a run's loss stopped being a number, as far as its options tell.
 
+use super::usual::FINE_TUNING_LR;
 use crate::config::TrainingOptions;
 
 /// How much lower a learning rate is tried after one that was too high.
@@ -19,10 +20,9 @@ pub(super) fn likely_cause(training: &TrainingOptions, factor: f64) -> String {
     let (option, rate) = given.fold(("--lr", training.lr), |highest, rate| {
         if rate.1 > highest.1 { rate } else { highest }
     });
-    let usual = TrainingOptions::default();
-    let lower = (rate / STEP_DOWN).min(usual.lr);
+    let lower = (rate / STEP_DOWN).min(FINE_TUNING_LR);
     let clipping = if training.clip_norm == 0.0 {
-        format!(" and --clip-norm {}", usual.clip_norm)
+        format!(" and --clip-norm {}", TrainingOptions::default().clip_norm)
     } else {
         String::new()
     };
@@ -49,7 +49,10 @@ mod tests {
 
     #[test]
     fn the_highest_rate_is_named_with_a_lower_one() {
-        let mut training = TrainingOptions::default();
+        let mut training = TrainingOptions {
+            lr: 2e-3,
+            ..TrainingOptions::default()
+        };
         let cause = likely_cause(&training, 0.5);
         assert!(
             cause.contains("(2.00e-3, and 1.00e-3 in this step)"),

@@ -8,8 +8,8 @@
 use ssdlite_core::{ClassId, Detection, GroundTruth, PixelBox};
 use ssdlite_files::counted;
 
-use super::length::ENOUGH_STEPS;
 use super::results::EpochRow;
+use super::usual::ENOUGH_STEPS;
 
 /// The most images that are asked about.
 pub(super) const IMAGES: usize = 16;

@@ -30,6 +30,7 @@ fn config(data: &Path) -> DetectorConfig {
     config.model.size = 64;
     config.training.epochs = 2;
     config.training.batch = 4;
+    config.training.lr = 2e-3;
     config.training.threads = 2;
     config.loader.workers = 1;
     config.evaluation.every = 2;
