@@ -184,7 +184,7 @@ const WRONG_CONFIGURATIONS: [(&str, &[&str]); 7] = [
     ),
     (
         "[training]\n\nlr = -1.0",
-        &["config.toml: line 5, `lr = -1.0`", "above 0"],
+        &["config.toml: line 5, `lr = -1.0`", "0 or more"],
     ),
     ("[training]\nwarmup = 1", &["line 4, `warmup = 1`"]),
     ("[model]\nbackbone = \"huge\"", &["huge", "large"]),

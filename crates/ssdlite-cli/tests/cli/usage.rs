@@ -235,7 +235,7 @@ fn numbers_that_can_not_be_read_are_told_in_plain_words() {
     for (option, value, words) in [
         ("--width", "nan", "0.1 to 4"),
         ("--width", "inf", "0.1 to 4"),
-        ("--lr", "nan", "above 0"),
+        ("--lr", "nan", "0 or more"),
         ("--lr", "-1e308", "found -1e308"),
         ("--ema", "1e308", "found 1e308"),
         ("--milestones", "inf", "above 0"),

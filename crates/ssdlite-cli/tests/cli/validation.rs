@@ -55,7 +55,7 @@ fn a_runs_evaluation_is_that_of_its_saved_detector() {
         assert_eq!(kept(folder)[option]["map"], found, "{option}");
     }
     let inspected = run(folder, &["inspect", "runs/run/last.safetensors"]).exits(0);
-    let settings = "NMS at IoU 0.6, 300 candidates a class, 250 detections an image";
+    let settings = "NMS at IoU 0.6, 1000 candidates a class, 250 detections an image";
     assert!(inspected.stdout.contains(settings), "{}", inspected.stdout);
     // What the run was evaluated with makes a difference.
     let usual = ["--nms", "0.45", "--max-detections", "300", "--json"];
