@@ -72,8 +72,9 @@ ROWS = {
     "fpn-iou-softmax-smooth-l1": f"{FPN} --assignment iou {SOFTMAX} --regression-loss smooth-l1",
     # The recipe, one thing changed in the default.
     "recipe-200-epochs": "--epochs 200",
-    "recipe-lr-1e-3": "--lr 0.001",
+    "recipe-lr-2e-3": "--lr 0.002",
     "recipe-lr-4e-3": "--lr 0.004",
+    "recipe-lr-16e-3": "--lr 0.016",
     "recipe-multi-step": "--schedule multi-step --epochs 50 --milestones 33,45",
     "recipe-warm-up-0.03": "--warmup 0.03",
     "recipe-warm-up-0.3": "--warmup 0.3",
@@ -84,6 +85,9 @@ ROWS = {
     "recipe-zoom-out-0.2": "--zoom-out 0.2",
     "recipe-no-photometric": "--photometric 0",
     "recipe-batch-8": "--batch 8",
+    "recipe-batch-24": "--batch 24",
+    # As before 2026-11-28.
+    "recipe-batch-24-lr-2e-3": "--batch 24 --lr 0.002",
     "recipe-sgd": "--optimizer sgd --lr 0.02 --weight-decay 0.0005",
     # What only the softmax takes notice of.
     "ssdlite-smoothing-0.1": f"{SSDLITE} --label-smoothing 0.1",
