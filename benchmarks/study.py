@@ -80,7 +80,7 @@ ROWS = {
     "recipe-warm-up-0.3": "--warmup 0.3",
     "recipe-no-average": "--ema 0",
     "recipe-average-0.998": "--ema 0.998",
-    "recipe-no-iou-crop": "--iou-crop false",
+    "recipe-no-iou-crop": "--iou-crop=false",
     "recipe-no-zoom-out": "--zoom-out 0",
     "recipe-zoom-out-0.2": "--zoom-out 0.2",
     "recipe-no-photometric": "--photometric 0",
