@@ -3,10 +3,9 @@
 use ssdlite_data::finding::{Finding, FindingKind, Severity};
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::split::{Split, SplitShares};
-use ssdlite_data::voc::{VocFolder, VocOptions};
-use ssdlite_data::{DataFolder, Error, Overwrite};
+use ssdlite_data::{DataFolder, DetectionFolder, DetectionFolderOptions, Error, Overwrite};
 
-use crate::maker::{Maker, Object, annotation, assert_faults, error, fault_of, warning};
+use crate::maker::{Maker, Object, annotation, assert_faults, divide, error, fault_of, warning};
 
 const OBJECT: Object<'_> = ("x", ["2", "3", "9", "9"]);
 
@@ -18,17 +17,19 @@ fn pair(maker: &Maker, xml: &str, image: &str) {
 
 /// The ids and objects of a set with one list alone or none, by a check.
 fn checked(maker: &Maker) -> (usize, Vec<Finding>) {
-    let DataFolder::Voc(folder) = DataFolder::open(maker.root()).unwrap() else {
+    let DataFolder::Boxes(folder) = DataFolder::open(maker.root(), None).unwrap() else {
         panic!("expected images with boxes");
     };
-    let report = folder.check(&VocOptions::default()).unwrap();
+    let report = folder.check(&DetectionFolderOptions::default()).unwrap();
     let told = report.findings.into_iter();
     let told = told.filter(|finding| finding.kind != FindingKind::EmptySplit);
     (report.objects, told.collect())
 }
 
-fn ids(folder: &VocFolder, split: Split) -> Vec<String> {
-    let reading = folder.read(split, &VocOptions::default()).unwrap();
+fn ids(folder: &DetectionFolder, split: Split) -> Vec<String> {
+    let reading = folder
+        .read(split, &DetectionFolderOptions::default())
+        .unwrap();
     assert_eq!(reading.findings, []);
     reading
         .set
@@ -40,14 +41,24 @@ fn ids(folder: &VocFolder, split: Split) -> Vec<String> {
 
 fn refused(maker: &Maker) -> String {
     let errors = [
-        DataFolder::open(maker.root()).unwrap_err(),
-        VocFolder::open(maker.root()).unwrap_err(),
+        DataFolder::open(maker.root(), None).unwrap_err(),
+        DetectionFolder::open(maker.root(), None).unwrap_err(),
         ImageFolder::open(maker.root()).unwrap_err(),
     ];
     let messages = errors.map(|error| error.to_string());
     assert_eq!(messages[0], messages[1]);
     assert_eq!(messages[0], messages[2]);
     messages[0].clone()
+}
+
+/// Why images with boxes can't be read.
+fn refused_boxes(maker: &Maker) -> String {
+    let message = DataFolder::open(maker.root(), None)
+        .unwrap_err()
+        .to_string();
+    let again = DetectionFolder::open(maker.root(), None).unwrap_err();
+    assert_eq!(message, again.to_string());
+    message
 }
 
 #[test]
@@ -79,11 +90,11 @@ fn folders_of_any_name_hold_boxes() {
         }
         let places = format!("{annotations} {images}");
         assert_eq!(checked(&maker), (3, Vec::new()), "{places}");
-        let folder = VocFolder::open(maker.root()).unwrap();
+        let folder = DetectionFolder::open(maker.root(), None).unwrap();
         assert!(folder.annotation_ids().eq(["1", "2", "part/3"]), "{places}");
         assert!(ImageFolder::open(maker.root()).is_err(), "{places}");
         let shares = SplitShares::default();
-        folder.write_splits(&shares, Overwrite::Refuse).unwrap();
+        divide(&folder, &shares, Overwrite::Refuse).unwrap();
         assert_eq!(checked(&maker), (3, Vec::new()), "{places}");
     }
 }
@@ -120,7 +131,7 @@ fn folders_for_each_split_are_its_images() {
             }
         }
         assert_eq!(checked(&maker), (4, Vec::new()), "{train}");
-        let folder = VocFolder::open(maker.root()).unwrap();
+        let folder = DetectionFolder::open(maker.root(), None).unwrap();
         for (split, names) in [(Split::Train, "ab"), (Split::Val, "c"), (Split::Test, "d")] {
             let ids = ids(&folder, split);
             let found: String = ids.iter().filter_map(|id| id.chars().last()).collect();
@@ -128,10 +139,10 @@ fn folders_for_each_split_are_its_images() {
         }
         assert_eq!(ids(&folder, Split::TrainVal).len(), 3);
         let shares = SplitShares::default();
-        let again = folder.write_splits(&shares, Overwrite::Refuse);
+        let again = divide(&folder, &shares, Overwrite::Refuse);
         assert!(matches!(again, Err(Error::InvalidRequest(_))), "{train}");
-        folder.write_splits(&shares, Overwrite::Allow).unwrap();
-        let folder = VocFolder::open(maker.root()).unwrap();
+        divide(&folder, &shares, Overwrite::Allow).unwrap();
+        let folder = DetectionFolder::open(maker.root(), None).unwrap();
         assert_eq!(ids(&folder, Split::Test).len(), 1);
     }
 }
@@ -143,8 +154,10 @@ fn images_of_a_split_without_annotation_are_counted() {
     pair(&maker, "valid/b.xml", "valid/b.jpg");
     maker.image("train/bare.jpg", 31, 17);
     maker.write("train/notes.doc", "x");
-    let folder = VocFolder::open(maker.root()).unwrap();
-    let reading = folder.read(Split::Train, &VocOptions::default()).unwrap();
+    let folder = DetectionFolder::open(maker.root(), None).unwrap();
+    let reading = folder
+        .read(Split::Train, &DetectionFolderOptions::default())
+        .unwrap();
     let bare = warning("train", None, FindingKind::MissingAnnotation);
     assert_faults(&reading.findings, vec![bare]);
     let notes = warning("train", None, FindingKind::NotRead);
@@ -153,33 +166,7 @@ fn images_of_a_split_without_annotation_are_counted() {
 
 #[test]
 fn labels_of_other_forms_are_refused_by_name() {
-    let yolo = "0 0.5 0.5 0.25 0.25\n1 0.1 0.1 0.1 0.1\n";
-    let coco = r#"{"images": [], "annotations": [], "categories": []}"#;
     let pages = [
-        ("YOLO", "labels/train/a.txt", yolo, "images/train/a.jpg"),
-        ("YOLO", "train/labels/a.txt", yolo, "train/images/a.jpg"),
-        ("YOLO", "train/a.txt", yolo, "train/a.jpg"),
-        (
-            "YOLO",
-            "data.yaml",
-            "train: train/images\nnc: 1\nnames: ['a']\n",
-            "train/images/a.jpg",
-        ),
-        ("COCO", "train/_annotations.coco.json", coco, "train/a.jpg"),
-        (
-            "COCO",
-            "annotations/instances_train2017.json",
-            coco,
-            "train2017/a.jpg",
-        ),
-        ("COCO", "annotations/mine.json", coco, "images/a.jpg"),
-        ("COCO", "result.json", coco, "images/a.jpg"),
-        (
-            "LabelMe",
-            "photos/a.json",
-            r#"{"shapes": [{"points": []}]}"#,
-            "photos/a.jpg",
-        ),
         (
             "CreateML",
             "train/_annotations.createml.json",
@@ -228,7 +215,7 @@ fn labels_of_other_forms_are_refused_by_name() {
         maker.write(labels, text);
         maker.image(image, 31, 17);
         let message = refused(&maker);
-        let found = format!("found {form} labels (`{labels}`), which are not read yet");
+        let found = format!("found {form} labels (`{labels}`), which are not read");
         assert!(message.contains(&found), "{labels}: {message}");
     }
 }
@@ -265,7 +252,7 @@ fn what_has_no_labels_says_what_was_found() {
     }
     let maker = Maker::new();
     maker.write("Annotations/1.xml", annotation(31, 17, &[OBJECT]));
-    assert!(refused(&maker).contains("found no images"));
+    assert!(refused_boxes(&maker).contains("found no images"));
     let maker = Maker::new();
     for year in ["VOC2007", "VOC2012"] {
         pair(
@@ -275,20 +262,22 @@ fn what_has_no_labels_says_what_was_found() {
         );
         maker.write(&format!("{year}/ImageSets/Main/train.txt"), "1\n");
     }
-    assert!(refused(&maker).contains("found several: `VOC2007`, `VOC2012`"));
+    assert!(refused_boxes(&maker).contains("found several: `VOC2007`, `VOC2012`"));
 }
 
 #[test]
 fn one_kind_of_data_is_not_taken_for_the_other() {
     let maker = Maker::new();
     maker.image("train/ant/1.jpg", 7, 5);
-    let message = VocFolder::open(maker.root()).unwrap_err().to_string();
+    let message = DetectionFolder::open(maker.root(), None)
+        .unwrap_err()
+        .to_string();
     let found = "found images in folders named by their class, such as `train/ant`";
     assert!(message.contains(found), "{message}");
     let maker = Maker::new();
     pair(&maker, "train/a.xml", "train/a.jpg");
     let message = ImageFolder::open(maker.root()).unwrap_err().to_string();
-    let found = "annotations and images in `train`";
+    let found = "`train/a.xml` is an annotation in XML";
     assert!(message.contains(found), "{message}");
 }
 
@@ -296,14 +285,14 @@ fn one_kind_of_data_is_not_taken_for_the_other() {
 fn a_folder_that_is_not_there_is_said_not_to_be() {
     let maker = Maker::new();
     maker.write("file", "x");
-    let missing = DataFolder::open(&maker.path("missing")).unwrap_err();
+    let missing = DataFolder::open(&maker.path("missing"), None).unwrap_err();
     assert!(matches!(missing, Error::NoSuchFolder(_)));
     assert!(
         missing
             .to_string()
             .ends_with("missing: the folder does not exist")
     );
-    let file = DataFolder::open(&maker.path("file"))
+    let file = DataFolder::open(&maker.path("file"), None)
         .unwrap_err()
         .to_string();
     assert!(
@@ -417,14 +406,14 @@ fn what_lies_flat_is_paired_with_what_lies_in_folders() {
         if !annotations.contains("xmls") {
             let train = maker
                 .open()
-                .read(Split::Train, &VocOptions::default())
+                .read(Split::Train, &DetectionFolderOptions::default())
                 .unwrap();
             assert_eq!(train.set.images.len(), 2, "{annotations} {images}");
         }
         maker.list("val", "b\nc.jpg\n");
         let val = maker
             .open()
-            .read(Split::Val, &VocOptions::default())
+            .read(Split::Val, &DetectionFolderOptions::default())
             .unwrap();
         assert_eq!(val.set.images.len(), 2, "{annotations} {images}");
     }
@@ -464,7 +453,10 @@ fn splits_that_no_one_can_learn_from_or_count_on_are_errors() {
         for (split, text) in [("train", train), ("val", val), ("test", test)] {
             maker.list(split, text);
         }
-        let report = maker.open().check(&VocOptions::default()).unwrap();
+        let report = maker
+            .open()
+            .check(&DetectionFolderOptions::default())
+            .unwrap();
         let told = report.findings.into_iter();
         told.filter(|finding| !finding.message.contains("there is no such list"))
             .collect::<Vec<Finding>>()
@@ -566,7 +558,10 @@ fn a_check_goes_on_when_every_list_is_broken() {
     maker.list("train", "x.jpg\ny.jpg\n");
     maker.write("ImageSets/Main/val.txt", b"\xE9");
     maker.list("test", "");
-    let report = maker.open().check(&VocOptions::default()).unwrap();
+    let report = maker
+        .open()
+        .check(&DetectionFolderOptions::default())
+        .unwrap();
     use FindingKind::*;
     let faults: Vec<_> = report.findings.iter().map(fault_of).collect();
     for expected in [
@@ -588,7 +583,7 @@ fn small_sets_are_divided_so_that_every_part_can_be_used() {
             maker.labelled(&index.to_string(), 31, 17, &[OBJECT]);
         }
         let shares = SplitShares::default();
-        let divided = maker.open().write_splits(&shares, Overwrite::Refuse);
+        let divided = divide(&maker.open(), &shares, Overwrite::Refuse);
         if count < 3 {
             let message = divided.unwrap_err().to_string();
             let expected = format!(
@@ -622,25 +617,20 @@ fn every_part_of_a_division_gets_an_object_or_none_is_made() {
             seed,
             ..SplitShares::default()
         };
-        let counts = maker
-            .open()
-            .write_splits(&shares, Overwrite::Allow)
-            .unwrap();
+        let counts = divide(&maker.open(), &shares, Overwrite::Allow).unwrap();
         assert_eq!((counts.train, counts.val, counts.test), (24, 3, 3));
         assert_eq!(counts.unannotated, 1);
         for split in [Split::Train, Split::Val, Split::Test] {
             let set = maker
                 .open()
-                .read(split, &VocOptions::default())
+                .read(split, &DetectionFolderOptions::default())
                 .unwrap()
                 .set;
             assert_eq!(set.object_count(), 1, "{seed} {split}");
         }
     }
     maker.labelled("00", 31, 17, &[]);
-    let refused = maker
-        .open()
-        .write_splits(&SplitShares::default(), Overwrite::Allow);
+    let refused = divide(&maker.open(), &SplitShares::default(), Overwrite::Allow);
     let message = refused.unwrap_err().to_string();
     assert!(message.contains("found 2 of 30 images"), "{message}");
 }
@@ -660,7 +650,7 @@ fn a_class_of_few_images_is_not_in_test_alone() {
             ..SplitShares::default()
         };
         let folder = maker.open();
-        folder.write_splits(&shares, Overwrite::Allow).unwrap();
+        divide(&folder, &shares, Overwrite::Allow).unwrap();
         let (objects, mut findings) = checked(&maker);
         // It may be in `val` alone.
         findings.retain(|finding| finding.kind != FindingKind::EmptyClass);

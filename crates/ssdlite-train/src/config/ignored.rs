@@ -3,6 +3,8 @@
 //! To give such a key is most likely a mistake, but a file that holds all keys
 //! holds them too: what is made of it is left to the caller.
 
+use ssdlite_data::Format;
+
 use super::classifier::ClassifierConfig;
 use super::detector::DetectorConfig;
 use super::loss::ClassificationLossKind;
@@ -57,11 +59,17 @@ impl DetectorConfig {
             let reason = "the extra blocks are frozen and don't learn";
             ignored.push(by("training.freeze", "training.extra-layers-lr", reason));
         }
+        if self
+            .data
+            .format
+            .asked()
+            .is_some_and(|format| format != Format::Voc)
+        {
+            let reason = "only VOC's annotations take notice of it";
+            ignored.push(by("data.format", "data.voc-zero-based", reason));
+        }
         let reason = match self.loss.of(self.detector.kind()).classification {
             ClassificationLossKind::Softmax => None,
-            ClassificationLossKind::Focal => {
-                Some("only the classification loss softmax takes notice of it, found focal")
-            }
             ClassificationLossKind::QualityFocal => {
                 Some("only the classification loss softmax takes notice of it, found quality-focal")
             }
@@ -109,21 +117,16 @@ mod tests {
         let mut config = DetectorConfig::new("photos");
         config.detector.head = Choice::Is(HeadKind::Ssdlite);
         let before = keys(&config.ignored()).len();
-        for kind in [
-            ClassificationLossKind::Focal,
-            ClassificationLossKind::QualityFocal,
+        config.loss.classification_loss = Choice::Is(ClassificationLossKind::QualityFocal);
+        let ignored = config.ignored();
+        assert_eq!(ignored.len(), before + 3);
+        for key in [
+            "loss.empty-negatives",
+            "loss.label-smoothing",
+            "loss.negative-ratio",
         ] {
-            config.loss.classification_loss = Choice::Is(kind);
-            let ignored = config.ignored();
-            assert_eq!(ignored.len(), before + 3);
-            for key in [
-                "loss.empty-negatives",
-                "loss.label-smoothing",
-                "loss.negative-ratio",
-            ] {
-                let found = ignored.iter().find(|found| found.key == key).unwrap();
-                assert_eq!(found.by, Some("loss.classification-loss"));
-            }
+            let found = ignored.iter().find(|found| found.key == key).unwrap();
+            assert_eq!(found.by, Some("loss.classification-loss"));
         }
     }
 
