@@ -39,7 +39,6 @@ PAPER = "--head ssdlite --finest 16 --boxes paper"
 SSDLITE = "--head ssdlite --finest 8 --boxes fit"
 FPN = "--head fpn --finest 8 --boxes fit"
 SOFTMAX = "--classification-loss softmax"
-FOCAL = "--classification-loss focal"
 
 # What each row gives `ssdlite train`, beside data, seed, threads and epochs.
 ROWS = {
@@ -53,8 +52,6 @@ ROWS = {
     "ssdlite-16-fit": "--head ssdlite --finest 16 --boxes fit",
     "ssdlite": SSDLITE,
     "ssdlite-giou": f"{SSDLITE} --regression-loss giou",
-    "ssdlite-diou": f"{SSDLITE} --regression-loss diou",
-    "ssdlite-focal": f"{SSDLITE} {FOCAL}",
     "ssdlite-atss": f"{SSDLITE} --assignment atss",
     "ssdlite-atss-qfl-giou": (
         f"{SSDLITE} --assignment atss --classification-loss quality-focal"
@@ -66,9 +63,7 @@ ROWS = {
     "fpn-paper-boxes": "--head fpn --finest 8 --boxes paper",
     "fpn-iou": f"{FPN} --assignment iou",
     "fpn-softmax": f"{FPN} {SOFTMAX}",
-    "fpn-focal": f"{FPN} {FOCAL}",
     "fpn-smooth-l1": f"{FPN} --regression-loss smooth-l1",
-    "fpn-diou": f"{FPN} --regression-loss diou",
     "fpn-iou-softmax-smooth-l1": f"{FPN} --assignment iou {SOFTMAX} --regression-loss smooth-l1",
     # The recipe, one thing changed in the default.
     "recipe-200-epochs": "--epochs 200",

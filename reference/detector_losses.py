@@ -5,7 +5,7 @@ crates/ssdlite-train/tests/steps/losses.rs.
     python reference/detector_losses.py \
         > crates/ssdlite-train/tests/golden/detector_losses.json
 
-Focal loss, GIoU and DIoU are torchvision's. Quality focal loss (arXiv 2006.04388,
+GIoU is torchvision's. Quality focal loss (arXiv 2006.04388,
 equation 4) and ATSS (arXiv 1912.02424, algorithm 1) are written out here; so is the
 rule that then gives every object its best default box. Everything is computed in
 double precision from numbers of reference/formula.py.
@@ -18,9 +18,7 @@ import torch
 from torchvision.ops import (
     box_convert,
     box_iou,
-    distance_box_iou_loss,
     generalized_box_iou_loss,
-    sigmoid_focal_loss,
 )
 
 from formula import VERSIONS, fractions, signed
@@ -28,8 +26,8 @@ from formula import VERSIONS, fractions, signed
 IMAGES, BOXES, CLASSES = 2, 11, 3
 CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 MAX_LOG_GROWTH = math.log(1000 / 16)
-ALPHA, GAMMA, BETA = 0.25, 2.0, 2.0
-IOU_LOSS_WEIGHT = 2.0
+BETA = 2.0
+GIOU_WEIGHT = 2.0
 # Small against the areas, which are fractions of the image.
 EPSILON = 1e-15
 
@@ -88,17 +86,13 @@ def losses():
     soft[matched] = quality
     count = matched.sum()
     found_losses = {
-        "focal": sigmoid_focal_loss(logits, classes, ALPHA, GAMMA, reduction="sum"),
         "quality-focal": quality_focal_loss(logits, soft),
-        "giou": IOU_LOSS_WEIGHT
+        "giou": GIOU_WEIGHT
         * generalized_box_iou_loss(found, wanted, reduction="sum", eps=EPSILON),
-        "diou": IOU_LOSS_WEIGHT
-        * distance_box_iou_loss(found, wanted, reduction="sum", eps=EPSILON),
     }
-    of_boxes = ["giou", "diou"]
     results = {}
     for name, loss in found_losses.items():
-        source = regressions if name in of_boxes else logits
+        source = regressions if name == "giou" else logits
         (gradient,) = torch.autograd.grad(loss / count, source, retain_graph=True)
         results[name] = {
             "loss": (loss / count).item(),

@@ -276,12 +276,12 @@ struct DetectorLossArgs {
     /// with fpn
     #[arg(long, value_name = "RULE", value_parser = ["auto", "iou", "atss"])]
     assignment: Option<String>,
-    /// The loss of the classes; all but softmax have no background; `auto` for softmax with
-    /// the head ssdlite, quality-focal with fpn
-    #[arg(long, value_name = "LOSS", value_parser = ["auto", "softmax", "focal", "quality-focal"])]
+    /// The loss of the classes; quality-focal has no background; `auto` for softmax with the
+    /// head ssdlite, quality-focal with fpn
+    #[arg(long, value_name = "LOSS", value_parser = ["auto", "softmax", "quality-focal"])]
     classification_loss: Option<String>,
     /// The loss of the boxes; `auto` for smooth-l1 with the head ssdlite, giou with fpn
-    #[arg(long, value_name = "LOSS", value_parser = ["auto", "smooth-l1", "giou", "diou"])]
+    #[arg(long, value_name = "LOSS", value_parser = ["auto", "smooth-l1", "giou"])]
     regression_loss: Option<String>,
     /// Background boxes that count for each matched one
     #[arg(long, value_name = "RATIO")]

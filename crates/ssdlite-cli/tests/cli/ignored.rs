@@ -56,7 +56,7 @@ fn options_that_others_make_idle_are_refused() {
                 "train",
                 &boxes,
                 "--classification-loss",
-                "focal",
+                "quality-focal",
                 "--negative-ratio",
                 "3",
             ],

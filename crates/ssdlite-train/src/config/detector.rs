@@ -300,7 +300,7 @@ mod tests {
         config.augment.iou_crop = false;
         config.loss.label_smoothing = 0.1;
         config.loss.assignment = Choice::Is(Assignment::Atss);
-        config.loss.regression_loss = Choice::Is(RegressionLoss::Diou);
+        config.loss.regression_loss = Choice::Is(RegressionLoss::Giou);
         config.evaluation.every = 7;
         let text = config.to_toml().unwrap();
         assert_eq!(DetectorConfig::from_toml(&text).unwrap(), config);
@@ -390,10 +390,7 @@ mod tests {
             ),
             ("[loss]\nnegative-ratio = -1.0", "loss.negative-ratio"),
             ("[loss]\nassignment = \"best\"", "assignment"),
-            (
-                "[loss]\nregression-loss = \"ciou\"",
-                "smooth-l1, giou, diou",
-            ),
+            ("[loss]\nregression-loss = \"ciou\"", "smooth-l1, giou"),
             ("tiles = \"17\"", "tiles"),
         ] {
             let error = error_of(section);

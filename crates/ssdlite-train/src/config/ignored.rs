@@ -59,9 +59,6 @@ impl DetectorConfig {
         }
         let reason = match self.loss.of(self.detector.kind()).classification {
             ClassificationLossKind::Softmax => None,
-            ClassificationLossKind::Focal => {
-                Some("only the classification loss softmax takes notice of it, found focal")
-            }
             ClassificationLossKind::QualityFocal => {
                 Some("only the classification loss softmax takes notice of it, found quality-focal")
             }
@@ -109,21 +106,16 @@ mod tests {
         let mut config = DetectorConfig::new("photos");
         config.detector.head = Choice::Is(HeadKind::Ssdlite);
         let before = keys(&config.ignored()).len();
-        for kind in [
-            ClassificationLossKind::Focal,
-            ClassificationLossKind::QualityFocal,
+        config.loss.classification_loss = Choice::Is(ClassificationLossKind::QualityFocal);
+        let ignored = config.ignored();
+        assert_eq!(ignored.len(), before + 3);
+        for key in [
+            "loss.empty-negatives",
+            "loss.label-smoothing",
+            "loss.negative-ratio",
         ] {
-            config.loss.classification_loss = Choice::Is(kind);
-            let ignored = config.ignored();
-            assert_eq!(ignored.len(), before + 3);
-            for key in [
-                "loss.empty-negatives",
-                "loss.label-smoothing",
-                "loss.negative-ratio",
-            ] {
-                let found = ignored.iter().find(|found| found.key == key).unwrap();
-                assert_eq!(found.by, Some("loss.classification-loss"));
-            }
+            let found = ignored.iter().find(|found| found.key == key).unwrap();
+            assert_eq!(found.by, Some("loss.classification-loss"));
         }
     }
 

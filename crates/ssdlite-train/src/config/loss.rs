@@ -14,8 +14,6 @@ use crate::step::loss::{ClassificationLoss, HardNegatives, MultiboxLoss, Regress
 pub enum ClassificationLossKind {
     /// Cross entropy of a softmax with the background: arXiv 1512.02325.
     Softmax,
-    /// Focal loss of sigmoids: arXiv 1708.02002.
-    Focal,
     /// Quality focal loss of sigmoids: arXiv 2006.04388.
     QualityFocal,
 }
@@ -25,7 +23,7 @@ impl ClassificationLossKind {
     pub const fn scores(self) -> Scores {
         match self {
             Self::Softmax => Scores::Softmax,
-            Self::Focal | Self::QualityFocal => Scores::Sigmoid,
+            Self::QualityFocal => Scores::Sigmoid,
         }
     }
 }
@@ -118,7 +116,6 @@ impl DetectorLossOptions {
                     empty_negatives: self.empty_negatives,
                     label_smoothing: self.label_smoothing,
                 }),
-                ClassificationLossKind::Focal => ClassificationLoss::Focal,
                 ClassificationLossKind::QualityFocal => ClassificationLoss::QualityFocal,
             },
             regression: losses.regression,
@@ -140,7 +137,6 @@ mod tests {
         };
         for (name, kind, scores) in [
             ("softmax", ClassificationLossKind::Softmax, Scores::Softmax),
-            ("focal", ClassificationLossKind::Focal, Scores::Sigmoid),
             (
                 "quality-focal",
                 ClassificationLossKind::QualityFocal,
@@ -154,7 +150,6 @@ mod tests {
         for (name, kind) in [
             ("smooth-l1", RegressionLoss::SmoothL1),
             ("giou", RegressionLoss::Giou),
-            ("diou", RegressionLoss::Diou),
         ] {
             let found = loss(&format!("regression-loss = \"{name}\""));
             let multibox = found.multibox(HeadKind::Ssdlite, BoxCoder::default());
@@ -171,11 +166,11 @@ mod tests {
         let paper = DetectorLossOptions::default().multibox(HeadKind::Ssdlite, BoxCoder::default());
         assert_eq!(paper, MultiboxLoss::default());
         let mut options = DetectorLossOptions {
-            regression_loss: Choice::Is(RegressionLoss::Diou),
+            regression_loss: Choice::Is(RegressionLoss::SmoothL1),
             ..DetectorLossOptions::default()
         };
         let losses = options.settle(HeadKind::Fpn);
-        assert_eq!(losses.regression, RegressionLoss::Diou);
+        assert_eq!(losses.regression, RegressionLoss::SmoothL1);
         assert_eq!(losses.classification.scores(), Scores::Sigmoid);
         // What is chosen stays, whatever the head.
         assert_eq!(options.of(HeadKind::Ssdlite), losses);

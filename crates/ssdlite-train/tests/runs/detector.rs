@@ -250,20 +250,14 @@ fn every_loss_trains_and_its_model_says_how_it_scores() {
     for (classification, regression, assignment, scores) in [
         (
             ClassificationLossKind::Softmax,
-            RegressionLoss::Diou,
+            RegressionLoss::Giou,
             Assignment::Atss,
             Scores::Softmax,
         ),
         (
-            ClassificationLossKind::Focal,
+            ClassificationLossKind::QualityFocal,
             RegressionLoss::SmoothL1,
             Assignment::Iou,
-            Scores::Sigmoid,
-        ),
-        (
-            ClassificationLossKind::QualityFocal,
-            RegressionLoss::Giou,
-            Assignment::Atss,
             Scores::Sigmoid,
         ),
     ] {

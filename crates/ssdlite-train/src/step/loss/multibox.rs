@@ -17,7 +17,7 @@ use ssdlite_core::geometry::{CenterBox, Fractions};
 
 use super::hard_negatives::HardNegatives;
 use super::regression::{RegressionLoss, iou};
-use super::sigmoid::{Labels, focal, quality_focal};
+use super::sigmoid::{Labels, quality_focal};
 use super::softmax::Softmax;
 
 /// How the class logits of a default box are compared with its object's class.
@@ -26,8 +26,6 @@ pub enum ClassificationLoss {
     /// Cross entropy of a softmax with the background, over the matched boxes and the
     /// hardest of the others.
     Softmax(HardNegatives),
-    /// Focal loss of sigmoids, over all boxes.
-    Focal,
     /// Quality focal loss of sigmoids, over all boxes.
     QualityFocal,
 }
@@ -192,7 +190,6 @@ impl MultiboxLoss {
                 softmax.compute(logits, width);
                 loss.of_image(logits, image.labels, softmax, scale, gradient)
             }
-            ClassificationLoss::Focal => focal(logits, labels, scale, gradient),
             ClassificationLoss::QualityFocal => {
                 let quality =
                     |row: usize| iou(image.regressions[row], image.targets[row], &self.coder);
@@ -333,14 +330,9 @@ mod tests {
         for classification in [
             ClassificationLoss::Softmax(HardNegatives::default()),
             ClassificationLoss::Softmax(smoothed),
-            ClassificationLoss::Focal,
             ClassificationLoss::QualityFocal,
         ] {
-            for regression in [
-                RegressionLoss::SmoothL1,
-                RegressionLoss::Giou,
-                RegressionLoss::Diou,
-            ] {
+            for regression in [RegressionLoss::SmoothL1, RegressionLoss::Giou] {
                 let coder = BoxCoder::default();
                 all.push(MultiboxLoss {
                     classification,
@@ -410,16 +402,11 @@ mod tests {
         let (logits, regressions, targets) = outputs();
         let coder = BoxCoder::default();
         let matched = LABELS.iter().filter(|&&label| label > 0).count() as f64;
-        let (mut focal, mut quality_focal) = (0.0, 0.0);
+        let mut expected = 0.0;
         for (index, &logit) in logits.iter().enumerate() {
             let (row, class) = (index / WIDTH, index % WIDTH);
             let sigmoid = 1.0 / (1.0 + (-f64::from(logit)).exp());
             let is_true = LABELS[row] == class as i32 + 1;
-            focal -= if is_true {
-                0.25 * (1.0 - sigmoid).powi(2) * sigmoid.ln()
-            } else {
-                0.75 * sigmoid.powi(2) * (1.0 - sigmoid).ln()
-            };
             let numbers = |values: &[f32]| values.as_chunks().0[row];
             let quality = if is_true {
                 iou(numbers(&regressions), numbers(&targets), &coder)
@@ -427,19 +414,14 @@ mod tests {
                 0.0
             };
             let entropy = -quality * sigmoid.ln() - (1.0 - quality) * (1.0 - sigmoid).ln();
-            quality_focal += (quality - sigmoid).powi(2) * entropy;
+            expected += (quality - sigmoid).powi(2) * entropy;
         }
-        for (classification, expected) in [
-            (ClassificationLoss::Focal, focal),
-            (ClassificationLoss::QualityFocal, quality_focal),
-        ] {
-            let loss = MultiboxLoss {
-                classification,
-                ..MultiboxLoss::default()
-            };
-            let found = evaluate(loss, &logits, &regressions).classification;
-            assert!((found - expected / matched).abs() < 1e-5, "{found}");
-        }
+        let loss = MultiboxLoss {
+            classification: ClassificationLoss::QualityFocal,
+            ..MultiboxLoss::default()
+        };
+        let found = evaluate(loss, &logits, &regressions).classification;
+        assert!((found - expected / matched).abs() < 1e-5, "{found}");
     }
 
     #[test]

@@ -4,16 +4,13 @@
 //! smooth L1: the sum over 4 numbers of d^2 / 2 where |d| < 1, else |d| - 1/2,
 //!            for the distance d of a number from its target
 //! GIoU:      2 (1 - IoU + (C - U) / C)
-//! DIoU:      2 (1 - IoU + r^2 / c^2)
 //! ```
 //!
-//! For GIoU and DIoU both boxes are decoded. `U` is the area of their union, `C` that
-//! of the smallest box around both, `c` the diagonal of it, `r` the distance of the
-//! centres. Smooth L1 is that of SSD, arXiv 1512.02325, section 2.2; GIoU arXiv
-//! 1902.09630, algorithm 1; DIoU arXiv 1911.08287, equation 7, here with lengths in
-//! fractions of the image. Their weight of 2 beside the loss of the classes is that of
-//! MMDetection's configurations of ATSS and of generalized focal loss. All are summed
-//! over the boxes that have an object.
+//! For GIoU both boxes are decoded. `U` is the area of their union, `C` that of the
+//! smallest box around both. Smooth L1 is that of SSD, arXiv 1512.02325, section 2.2;
+//! GIoU arXiv 1902.09630, algorithm 1. Its weight of 2 beside the loss of the classes is
+//! that of MMDetection's configurations of ATSS and of generalized focal loss. Both are
+//! summed over the boxes that have an object.
 //!
 //! Decoding ends a box's growth, and so its true slope. Here it goes on with the slope
 //! that it has there, so that a box that is too large can become smaller.
@@ -23,8 +20,8 @@ use ssdlite_core::box_coder::{BoxCoder, MAX_LOG_GROWTH};
 use ssdlite_core::default_boxes::BoxSize;
 use ssdlite_core::detector::BOX_NUMBERS;
 
-/// The weight of a loss by IoU beside that of the classes.
-const IOU_LOSS_WEIGHT: f64 = 2.0;
+/// The weight of the GIoU loss beside that of the classes.
+const GIOU_WEIGHT: f64 = 2.0;
 
 /// How far a box is from its object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +32,6 @@ pub enum RegressionLoss {
     SmoothL1,
     /// By the generalized IoU: arXiv 1902.09630.
     Giou,
-    /// By the IoU and the distance of the centres: arXiv 1911.08287.
-    Diou,
 }
 
 /// A box's four numbers.
@@ -53,16 +48,14 @@ impl RegressionLoss {
         default: BoxSize,
         sum: &mut f64,
     ) -> Numbers {
-        let pair = || Pair::new(found, target, coder, default);
         match self {
             Self::SmoothL1 => smooth_l1(found, target, sum),
             // Comparisons would hide what is no number.
-            _ if found.iter().any(|number| !number.is_finite()) => {
+            Self::Giou if found.iter().any(|number| !number.is_finite()) => {
                 *sum = f64::NAN;
                 [f32::NAN; BOX_NUMBERS]
             }
-            Self::Giou => pair().add_loss(Pair::giou_loss, sum),
-            Self::Diou => pair().add_loss(Pair::diou_loss, sum),
+            Self::Giou => Pair::new(found, target, coder, default).add_giou(sum),
         }
     }
 }
@@ -95,7 +88,6 @@ pub(super) fn iou(found: Numbers, target: Numbers, coder: &BoxCoder) -> f64 {
 struct Span {
     low: f64,
     high: f64,
-    center: f64,
     length: f64,
     /// Slope of the centre by its number.
     center_slope: f64,
@@ -116,7 +108,6 @@ impl Span {
         Self {
             low: center - length / 2.0,
             high: center + length / 2.0,
-            center,
             length,
             center_slope,
             length_slope: size_variance * length,
@@ -131,13 +122,11 @@ struct Decoded {
     y: Span,
 }
 
-/// Slopes of a loss by a span's ends and, as far as it depends on it by other ways, by
-/// its centre.
-#[derive(Clone, Copy, Default)]
+/// Slopes of a loss by a span's ends.
+#[derive(Clone, Copy)]
 struct BySpan {
     low: f64,
     high: f64,
-    center: f64,
 }
 
 impl Decoded {
@@ -155,7 +144,7 @@ impl Decoded {
 
     /// A gradient by the box's numbers from that by its spans.
     fn by_numbers(&self, [x, y]: [BySpan; 2]) -> [f64; BOX_NUMBERS] {
-        let center = |span: &Span, by: BySpan| (by.low + by.high + by.center) * span.center_slope;
+        let center = |span: &Span, by: BySpan| (by.low + by.high) * span.center_slope;
         let length = |span: &Span, by: BySpan| (by.high - by.low) / 2.0 * span.length_slope;
         [
             center(&self.x, x),
@@ -233,12 +222,12 @@ impl Pair {
         }
     }
 
-    /// Adds a loss by IoU to `sum` and returns its gradient by the numbers.
-    fn add_loss(&self, loss: impl Fn(&Self) -> (f64, [BySpan; 2]), sum: &mut f64) -> Numbers {
-        let (loss, by_spans) = loss(self);
-        *sum += IOU_LOSS_WEIGHT * loss;
+    /// Adds the GIoU loss to `sum` and returns its gradient by the numbers.
+    fn add_giou(&self, sum: &mut f64) -> Numbers {
+        let (loss, by_spans) = self.giou_loss();
+        *sum += GIOU_WEIGHT * loss;
         let gradient = self.found.by_numbers(by_spans);
-        gradient.map(|slope| (IOU_LOSS_WEIGHT * slope) as f32)
+        gradient.map(|slope| (GIOU_WEIGHT * slope) as f32)
     }
 
     fn intersection(&self) -> f64 {
@@ -272,7 +261,6 @@ impl Pair {
         let slopes = self.slopes_of_areas().map(|[low, high]| BySpan {
             low: slope(low),
             high: slope(high),
-            center: 0.0,
         });
         (1.0 - intersection / union, slopes)
     }
@@ -292,25 +280,6 @@ impl Pair {
         }
         (loss, slopes)
     }
-
-    fn diou_loss(&self) -> (f64, [BySpan; 2]) {
-        let (mut loss, mut slopes) = self.iou_loss();
-        let distances = [
-            self.found.x.center - self.target.x.center,
-            self.found.y.center - self.target.y.center,
-        ];
-        let distance: f64 = distances.iter().map(|distance| distance * distance).sum();
-        let diagonal: f64 = self.around.iter().map(|side| side.value * side.value).sum();
-        loss += distance / diagonal;
-        for axis in 0..2 {
-            let around = self.around[axis];
-            let by_side = -2.0 * around.value * distance / diagonal / diagonal;
-            slopes[axis].low += by_side * around.low;
-            slopes[axis].high += by_side * around.high;
-            slopes[axis].center += 2.0 * distances[axis] / diagonal;
-        }
-        (loss, slopes)
-    }
 }
 
 #[cfg(test)]
@@ -319,8 +288,6 @@ mod tests {
     use ssdlite_core::{CenterBox, FractionBox};
 
     use super::*;
-
-    const BY_IOU: [RegressionLoss; 2] = [RegressionLoss::Giou, RegressionLoss::Diou];
 
     const SIZE: BoxSize = BoxSize {
         width: 0.3,
@@ -333,6 +300,10 @@ mod tests {
         (sum, gradient)
     }
 
+    fn giou(found: Numbers, target: Numbers) -> (f64, Numbers) {
+        evaluate(RegressionLoss::Giou, found, target)
+    }
+
     /// Numbers by which boxes overlap a little, much or not at all.
     fn numbers(random: &mut Rng) -> Numbers {
         let spread = [1.0, 5.0, 30.0][random.below(3)];
@@ -343,31 +314,29 @@ mod tests {
     fn gradients_agree_with_finite_differences() {
         const STEP: f32 = 1.0 / 1024.0;
         let mut random = Rng::from_keys(&[3]);
-        for loss in BY_IOU {
-            for _ in 0..2000 {
-                let (found, target) = (numbers(&mut random), numbers(&mut random));
-                let (_, gradient) = evaluate(loss, found, target);
-                for index in 0..BOX_NUMBERS {
-                    let at = |by: f32| {
-                        let mut found = found;
-                        found[index] += by;
-                        (f64::from(found[index]), evaluate(loss, found, target).0)
-                    };
-                    let (low, here, high) = (at(-STEP), at(0.0), at(STEP));
-                    let slope = |a: (f64, f64), b: (f64, f64)| (b.1 - a.1) / (b.0 - a.0);
-                    // Where edges pass each other the slopes of both sides differ.
-                    let (before, after) = (slope(low, here), slope(here, high));
-                    let gradient_here = f64::from(gradient[index]);
-                    let largest = gradient
-                        .iter()
-                        .fold(0.1, |most: f32, slope| most.max(slope.abs()));
-                    let tolerance = 2e-3 * f64::from(largest);
-                    let range = before.min(after) - tolerance..=before.max(after) + tolerance;
-                    assert!(
-                        range.contains(&gradient_here),
-                        "{loss:?}: {found:?} {target:?}: {index}: {gradient_here}, {range:?}"
-                    );
-                }
+        for _ in 0..2000 {
+            let (found, target) = (numbers(&mut random), numbers(&mut random));
+            let (_, gradient) = giou(found, target);
+            for index in 0..BOX_NUMBERS {
+                let at = |by: f32| {
+                    let mut found = found;
+                    found[index] += by;
+                    (f64::from(found[index]), giou(found, target).0)
+                };
+                let (low, here, high) = (at(-STEP), at(0.0), at(STEP));
+                let slope = |a: (f64, f64), b: (f64, f64)| (b.1 - a.1) / (b.0 - a.0);
+                // Where edges pass each other the slopes of both sides differ.
+                let (before, after) = (slope(low, here), slope(here, high));
+                let gradient_here = f64::from(gradient[index]);
+                let largest = gradient
+                    .iter()
+                    .fold(0.1, |most: f32, slope| most.max(slope.abs()));
+                let tolerance = 2e-3 * f64::from(largest);
+                let range = before.min(after) - tolerance..=before.max(after) + tolerance;
+                assert!(
+                    range.contains(&gradient_here),
+                    "{found:?} {target:?}: {index}: {gradient_here}, {range:?}"
+                );
             }
         }
     }
@@ -375,7 +344,7 @@ mod tests {
     #[test]
     fn equal_boxes_cost_nothing_and_stay() {
         let mut random = Rng::from_keys(&[4]);
-        for loss in [RegressionLoss::SmoothL1, BY_IOU[0], BY_IOU[1]] {
+        for loss in [RegressionLoss::SmoothL1, RegressionLoss::Giou] {
             for _ in 0..100 {
                 let target = numbers(&mut random);
                 let (found, gradient) = evaluate(loss, target, target);
@@ -389,13 +358,11 @@ mod tests {
     }
 
     #[test]
-    fn losses_by_iou_lie_in_their_range() {
+    fn giou_lies_in_its_range() {
         let mut random = Rng::from_keys(&[5]);
-        for loss in BY_IOU {
-            for _ in 0..1000 {
-                let (found, _) = evaluate(loss, numbers(&mut random), numbers(&mut random));
-                assert!((-1e-12..=2.0 * IOU_LOSS_WEIGHT).contains(&found), "{found}");
-            }
+        for _ in 0..1000 {
+            let (found, _) = giou(numbers(&mut random), numbers(&mut random));
+            assert!((-1e-12..=2.0 * GIOU_WEIGHT).contains(&found), "{found}");
         }
     }
 
@@ -406,8 +373,8 @@ mod tests {
         let half = 0.5_f32.ln() / coder.size_variance;
         let inside = [0.1, -0.2, half, half];
         assert!((iou(inside, [0.0; 4], &coder) - 0.25).abs() < 1e-6);
-        let (giou, _) = evaluate(RegressionLoss::Giou, inside, [0.0; 4]);
-        assert!((giou / IOU_LOSS_WEIGHT - 0.75).abs() < 1e-6);
+        let (loss, _) = giou(inside, [0.0; 4]);
+        assert!((loss / GIOU_WEIGHT - 0.75).abs() < 1e-6);
         assert_eq!(iou([30.0, 0.0, 0.0, 0.0], [0.0; 4], &coder), 0.0);
     }
 
@@ -427,27 +394,23 @@ mod tests {
 
     #[test]
     fn extreme_numbers_have_sane_gradients() {
-        for loss in BY_IOU {
-            for value in [-3e38_f32, -1e5, -400.0, 400.0, 1e5, 3e38] {
-                for index in 0..BOX_NUMBERS {
-                    let mut found = [0.5, -0.5, 1.0, -1.0];
-                    found[index] = value;
-                    let (sum, gradient) = evaluate(loss, found, [0.0; 4]);
-                    assert!(sum.is_finite(), "{found:?}");
-                    assert!(
-                        gradient.iter().all(|slope| slope.is_finite()),
-                        "{gradient:?}"
-                    );
-                }
+        for value in [-3e38_f32, -1e5, -400.0, 400.0, 1e5, 3e38] {
+            for index in 0..BOX_NUMBERS {
+                let mut found = [0.5, -0.5, 1.0, -1.0];
+                found[index] = value;
+                let (sum, gradient) = giou(found, [0.0; 4]);
+                assert!(sum.is_finite(), "{found:?}");
+                assert!(
+                    gradient.iter().all(|slope| slope.is_finite()),
+                    "{gradient:?}"
+                );
             }
         }
     }
 
     #[test]
     fn a_box_beyond_the_largest_growth_shrinks() {
-        for loss in BY_IOU {
-            let (_, gradient) = evaluate(loss, [0.0, 0.0, 25.0, 30.0], [0.0; 4]);
-            assert!(gradient[2] > 0.0 && gradient[3] > 0.0, "{gradient:?}");
-        }
+        let (_, gradient) = giou([0.0, 0.0, 25.0, 30.0], [0.0; 4]);
+        assert!(gradient[2] > 0.0 && gradient[3] > 0.0, "{gradient:?}");
     }
 }

@@ -1,24 +1,17 @@
-//! Losses of class logits that are sigmoids, without a background.
+//! The quality focal loss of class logits that are sigmoids, without a background.
 //!
-//! With `s` the sigmoid of a logit `x`, and BCE its binary cross entropy:
+//! With `s` the sigmoid of a logit, and `y` the quality of a box for its object's class,
+//! 0 for the other classes:
 //!
 //! ```text
-//! focal: target t, 0 or 1
-//!   t = 1:  alpha       (1 - s)^2  * -ln s
-//!   t = 0:  (1 - alpha)      s^2   * -ln(1 - s)
-//! quality focal: quality y of a box for its object's class, 0 for the other classes
-//!   (y - s)^2 * BCE(s, y),  BCE = -y ln s - (1 - y) ln(1 - s)
+//! (y - s)^2 * (-y ln s - (1 - y) ln(1 - s))
 //! ```
 //!
-//! Focal: arXiv 1708.02002, equation 5, with its alpha of 0.25 and gamma of 2.
-//! Quality focal: arXiv 2006.04388, equation 4, with its beta of 2; `y` is the IoU of
-//! the decoded box with its object and no gradient goes by way of it. Both are summed
-//! over all default boxes and classes.
+//! arXiv 2006.04388, equation 4, with its beta of 2; `y` is the IoU of the decoded box
+//! with its object and no gradient goes by way of it. The loss is summed over all default
+//! boxes and classes.
 
 use super::exponential::{exp_not_positive, ln_1p_of_unit};
-
-/// The weight of a true class: arXiv 1708.02002, table 1b.
-const ALPHA: f32 = 0.25;
 
 /// Logits whose losses are held at once.
 const CHUNK: usize = 256;
@@ -42,21 +35,20 @@ fn squared_times_entropy(logit: f32) -> (f32, f32) {
     (square * entropy, square * (2.0 * rest * entropy + sigmoid))
 }
 
-/// The sum of the losses of logits that all have the target 0, and its gradient
-/// times `scale`. The loss of each is `weight` times the focal loss without alpha.
-fn add_background(logits: &[f32], weight: f32, scale: f32, gradient: &mut [f32]) -> f64 {
-    let factor = weight * scale;
+/// The sum of the losses of logits whose quality is 0; its gradient times `scale` is
+/// written to `gradient`.
+fn background(logits: &[f32], scale: f32, gradient: &mut [f32]) -> f64 {
     let chunks = logits.chunks(CHUNK).zip(gradient.chunks_mut(CHUNK));
     let sums = chunks.map(|(logits, slots)| {
         let mut losses = [0.0; CHUNK];
         for ((loss, slot), &logit) in losses.iter_mut().zip(slots).zip(logits) {
             let (value, slope) = squared_times_entropy(logit);
             *loss = value;
-            *slot = slope * factor;
+            *slot = slope * scale;
         }
         losses.iter().map(|&loss| f64::from(loss)).sum::<f64>()
     });
-    f64::from(weight) * sums.sum::<f64>()
+    sums.sum()
 }
 
 /// What the boxes of an image should have been.
@@ -81,20 +73,6 @@ impl Labels<'_> {
     }
 }
 
-/// The focal loss of an image's logits, `[boxes, classes]`; its gradient times `scale`
-/// is written to `gradient`.
-pub(super) fn focal(logits: &[f32], labels: Labels<'_>, scale: f32, gradient: &mut [f32]) -> f64 {
-    let weight = 1.0 - ALPHA;
-    let mut loss = add_background(logits, weight, scale, gradient);
-    for (_, index) in labels.positives() {
-        let (as_background, _) = squared_times_entropy(logits[index]);
-        let (value, slope) = squared_times_entropy(-logits[index]);
-        loss += f64::from(ALPHA) * f64::from(value) - f64::from(weight) * f64::from(as_background);
-        gradient[index] = -ALPHA * slope * scale;
-    }
-    loss
-}
-
 /// The quality focal loss of an image's logits, `[boxes, classes]`; its gradient times
 /// `scale` is written to `gradient`. `quality` is that of a box with an object.
 pub(super) fn quality_focal(
@@ -104,7 +82,7 @@ pub(super) fn quality_focal(
     scale: f32,
     gradient: &mut [f32],
 ) -> f64 {
-    let mut loss = add_background(logits, 1.0, scale, gradient);
+    let mut loss = background(logits, scale, gradient);
     for (row, index) in labels.positives() {
         let (as_background, _) = squared_times_entropy(logits[index]);
         let logit = f64::from(logits[index]);
