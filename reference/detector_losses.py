@@ -5,21 +5,17 @@ crates/ssdlite-train/tests/steps/losses.rs.
     python reference/detector_losses.py \
         > crates/ssdlite-train/tests/golden/detector_losses.json
 
-GIoU is torchvision's. Quality focal loss (arXiv 2006.04388,
-equation 4) and ATSS (arXiv 1912.02424, algorithm 1) are written out here; so is the
-rule that then gives every object its best default box. Everything is computed in
-double precision from numbers of reference/formula.py.
+GIoU is torchvision's. Quality focal loss (arXiv 2006.04388, equation 4) and ATSS (arXiv
+1912.02424, algorithm 1) are written out here; so is the rule that then gives every object
+its best default box. Everything is computed in double precision from numbers of
+reference/formula.py.
 """
 
 import json
 import math
 
 import torch
-from torchvision.ops import (
-    box_convert,
-    box_iou,
-    generalized_box_iou_loss,
-)
+from torchvision.ops import box_convert, box_iou, generalized_box_iou_loss
 
 from formula import VERSIONS, fractions, signed
 

@@ -252,33 +252,24 @@ impl Pair {
         [along(0, self.found.y.length), along(1, self.found.x.length)]
     }
 
-    /// `1 - IoU` and its slopes.
-    fn iou_loss(&self) -> (f64, [BySpan; 2]) {
-        let (intersection, union) = (self.intersection(), self.union());
-        let slope = |(by_intersection, by_union): (f64, f64)| {
-            (intersection * by_union / union - by_intersection) / union
-        };
-        let slopes = self.slopes_of_areas().map(|[low, high]| BySpan {
-            low: slope(low),
-            high: slope(high),
-        });
-        (1.0 - intersection / union, slopes)
-    }
-
+    /// `1 - IoU + (C - U) / C` and its slopes.
     fn giou_loss(&self) -> (f64, [BySpan; 2]) {
-        let (mut loss, mut slopes) = self.iou_loss();
-        let union = self.union();
+        let (intersection, union) = (self.intersection(), self.union());
         let area = self.around[0].value * self.around[1].value;
-        loss += 1.0 - union / area;
+        let slope = |(by_intersection, by_union): (f64, f64), by_area: f64| {
+            (intersection * by_union / union - by_intersection) / union
+                + (union * by_area / area - by_union) / area
+        };
         let areas = self.slopes_of_areas();
-        for axis in 0..2 {
+        let slopes = [0, 1].map(|axis| {
             let (around, across) = (self.around[axis], self.around[1 - axis].value);
-            let slope = |by_union: f64, by_area: f64| (union * by_area / area - by_union) / area;
-            let [(_, low), (_, high)] = areas[axis];
-            slopes[axis].low += slope(low, around.low * across);
-            slopes[axis].high += slope(high, around.high * across);
-        }
-        (loss, slopes)
+            let [low, high] = areas[axis];
+            BySpan {
+                low: slope(low, around.low * across),
+                high: slope(high, around.high * across),
+            }
+        });
+        (1.0 - intersection / union + (1.0 - union / area), slopes)
     }
 }
 
