@@ -30,6 +30,8 @@ fn main() -> io::Result<()> {
         ("pth", pytorch_files()?),
         ("detect", [images(), jpeg_layouts()].concat()),
         ("voc_xml", annotations()),
+        ("voc_editor", annotations()),
+        ("labels", labels()),
         ("config", configurations()),
         ("frames", frames()),
         ("form", forms()),
@@ -53,9 +55,7 @@ fn forms() -> Vec<Seed> {
     [
         (
             "two",
-            format!(
-                "multipart/form-data; boundary=X\n--X\r\n{part}\r\n--X \r\n\r\n\r\n--X--\r\n"
-            ),
+            format!("multipart/form-data; boundary=X\n--X\r\n{part}\r\n--X \r\n\r\n\r\n--X--\r\n"),
         ),
         (
             "lf",
@@ -63,6 +63,34 @@ fn forms() -> Vec<Seed> {
         ),
     ]
     .map(|(name, text)| (name.to_owned(), text.into_bytes()))
+    .into()
+}
+
+/// Label files in other forms than XML, after a byte that tells which.
+fn labels() -> Vec<Seed> {
+    [
+        ("rows", 0, "0 0.5 0.5 0.25 0.5\n1 0.1 0.1 0.5 0.1 0.5 0.5\n"),
+        (
+            "description",
+            1,
+            "path: ../x\ntrain: images\nnc: 2\nnames: {0: a, 1: \"b\"}\n",
+        ),
+        (
+            "coco",
+            2,
+            r#"{"images": [{"id": 1, "file_name": "one.png", "width": 96, "height": 64}],
+                "annotations": [{"image_id": 1, "category_id": 3, "bbox": [1, 2.5, 9, 9],
+                "iscrowd": 1, "segmentation": {"counts": [1]}}],
+                "categories": [{"id": 3, "name": "a", "supercategory": "b"}]}"#,
+        ),
+        (
+            "labelme",
+            3,
+            r#"{"shapes": [{"label": "a", "shape_type": "circle", "points": [[9, 9], [12, 13]]}],
+                "imagePath": "..\\one.png", "imageWidth": 96, "imageHeight": 64}"#,
+        ),
+    ]
+    .map(|(name, which, text)| (name.to_owned(), [&[which][..], text.as_bytes()].concat()))
     .into()
 }
 

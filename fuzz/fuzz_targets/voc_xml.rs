@@ -12,7 +12,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use ssdlite_core::ImageSize;
 use ssdlite_data::split::Split;
-use ssdlite_data::voc::{VocFolder, VocOptions};
+use ssdlite_data::{DetectionFolder, DetectionFolderOptions};
 use ssdlite_image::{RgbImage, encode};
 use tempfile::TempDir;
 
@@ -36,8 +36,8 @@ fuzz_target!(|data: &[u8]| read(FOLDER.path(), data));
 
 fn read(folder: &Path, annotation: &[u8]) {
     fs::write(folder.join("Annotations/one.xml"), annotation).expect("an annotation");
-    let opened = VocFolder::open(folder).expect("a sound folder");
-    let Ok(reading) = opened.read(Split::Train, &VocOptions::default()) else {
+    let opened = DetectionFolder::open(folder, None).expect("a sound folder");
+    let Ok(reading) = opened.read(Split::Train, &DetectionFolderOptions::default()) else {
         return;
     };
     for image in &reading.set.images {

@@ -2,20 +2,68 @@
 //! error. With `--json` standard output holds one JSON object a line and
 //! nothing else.
 //!
+//! Results, errors, warnings and notices are always printed. `--quiet` leaves out notes,
+//! pictures and progress; `--verbose` adds details. There is colour on a terminal alone,
+//! and none where the environment sets `NO_COLOR`.
+//!
 //! Names and texts come from files of anybody's, so what would command a
 //! terminal, or pose as a line of its own, is shown escaped.
 
+mod usage;
+
 use std::borrow::Cow;
-use std::ffi::OsString;
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
+use anstream::{AutoStream, ColorChoice};
 use anyhow::Result;
+use clap::builder::styling::{AnsiColor, Style};
+use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 pub(crate) use ssdlite_files::counted;
 use ssdlite_files::words_of;
 use ssdlite_image::error::text_of_panic;
+
+pub(crate) use usage::usage;
+
+/// How much is told besides results, warnings and errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// Nothing.
+    Quiet,
+    /// What is done, and what to do next.
+    #[default]
+    Usual,
+    /// Also with what, how long it took, and lists to their ends.
+    Verbose,
+}
+
+/// Set once, before the command begins.
+static VERBOSITY: OnceLock<Verbosity> = OnceLock::new();
+
+/// Has this much told from here on. To be called once.
+pub(crate) fn set_verbosity(verbosity: Verbosity) {
+    VERBOSITY.get_or_init(|| verbosity);
+}
+
+fn verbosity() -> Verbosity {
+    VERBOSITY.get().copied().unwrap_or_default()
+}
+
+/// Whether lists are told to their ends.
+pub(crate) fn is_verbose() -> bool {
+    verbosity() == Verbosity::Verbose
+}
+
+/// Where progress is drawn: on a terminal that is standard error, or nowhere.
+pub(crate) fn progress_target() -> ProgressDrawTarget {
+    match verbosity() {
+        Verbosity::Quiet => ProgressDrawTarget::hidden(),
+        Verbosity::Usual | Verbosity::Verbose => ProgressDrawTarget::stderr(),
+    }
+}
 
 /// Standard output can't take what is printed.
 #[derive(Debug, thiserror::Error)]
@@ -99,16 +147,35 @@ pub(crate) fn cell(text: &str) -> String {
 
 /// Tells the user what is going on.
 pub(crate) fn note(message: &str) {
-    to_stderr(message);
+    if verbosity() != Verbosity::Quiet {
+        to_stderr(None, message);
+    }
+}
+
+/// Tells the user with what, and how long it took.
+pub(crate) fn detail(message: &str) {
+    if is_verbose() {
+        to_stderr(None, message);
+    }
+}
+
+/// Tells the user what must be known however little was asked for, and is no fault:
+/// that work ends early, or that a camera is gone.
+pub(crate) fn notice(message: &str) {
+    to_stderr(None, message);
 }
 
 /// Shows the user a picture of block characters, dark on light whatever the
-/// terminal's own colours are.
+/// terminal's own colours are; nothing where there are no colours.
 pub(crate) fn picture(rows: &[String]) {
     /// Black on white by their numbers in the colours that no theme changes.
     const DARK_ON_LIGHT: &str = "\u{1b}[38;5;16;48;5;231m";
     const AS_BEFORE: &str = "\u{1b}[0m";
-    let mut stderr = io::stderr().lock();
+    let has_colors = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+    if verbosity() == Verbosity::Quiet || !has_colors {
+        return;
+    }
+    let mut stderr = anstream::stderr().lock();
     for row in rows {
         let row = escaped(row, |_| false);
         // Nobody is left to see it where standard error is closed.
@@ -116,14 +183,38 @@ pub(crate) fn picture(rows: &[String]) {
     }
 }
 
+/// What begins a message that tells of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Label {
+    Warning,
+    Error,
+}
+
+impl Label {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Warning => "warning:",
+            Self::Error => "error:",
+        }
+    }
+
+    const fn style(self) -> Style {
+        let color = match self {
+            Self::Warning => AnsiColor::Yellow,
+            Self::Error => AnsiColor::Red,
+        };
+        color.on_default().bold()
+    }
+}
+
 /// Tells the user what was not as it should be, while the work goes on.
 pub(crate) fn warning(message: &str) {
-    to_stderr(&format!("warning: {message}"));
+    to_stderr(Some(Label::Warning), message);
 }
 
 /// Tells the user why something was not done.
 pub(crate) fn error(message: &str) {
-    to_stderr(&format!("error: {message}"));
+    to_stderr(Some(Label::Error), message);
 }
 
 /// Tells the user why something was not done, with all causes.
@@ -133,7 +224,7 @@ pub(crate) fn failure(error: &anyhow::Error) {
 
 /// The messages of an error and its causes. A message that repeats its cause at
 /// its end stands for both.
-fn with_causes(error: &anyhow::Error) -> String {
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     let words = error.chain().map(|cause| match cause.downcast_ref() {
         Some(error) => words_of(error),
         None => cause.to_string(),
@@ -148,86 +239,23 @@ fn with_causes(error: &anyhow::Error) -> String {
 
 /// Writes a message. The lines after its first one are indented: none of them
 /// can pose as another message.
-fn to_stderr(message: &str) {
+fn to_stderr(label: Option<Label>, message: &str) {
+    let mut stderr = anstream::stderr().lock();
+    // Nobody is left to tell where standard error is closed.
+    writeln!(stderr, "{}", message_text(label, message)).ok();
+}
+
+/// A message as it is written to a terminal with colours.
+fn message_text(label: Option<Label>, message: &str) -> String {
     let message = escaped(message, |char| char == '\n');
     let message = message.replace('\n', "\n  ").replace("\n  \n", "\n\n");
-    // Nobody is left to tell where standard error is closed.
-    writeln!(io::stderr().lock(), "{message}").ok();
-}
-
-/// What Rust says of numbers that can't be read, and what that means.
-const WORDS: [(&str, &str); 6] = [
-    (
-        "invalid digit found in string",
-        "expected a whole number of 0 or more",
-    ),
-    ("invalid float literal", "expected a number"),
-    (
-        "number too large to fit in target type",
-        "the number is too large",
-    ),
-    (
-        "number would be zero for non-zero type",
-        "expected a number above 0",
-    ),
-    (
-        "cannot parse integer from empty string",
-        "expected a whole number",
-    ),
-    ("cannot parse float from empty string", "expected a number"),
-];
-
-/// A message that ends its first line with `: -1 is not in 0..=9`, with these
-/// bounds in words.
-fn in_bounds(text: &str) -> Option<String> {
-    let (line, rest) = text.split_once('\n')?;
-    let (told, bounds) = line.rsplit_once(" is not in ")?;
-    let (told, _) = told.rsplit_once(": ")?;
-    let (least, most) = bounds.split_once("..=")?;
-    Some(format!(
-        "{told}: expected a whole number of {least} to {most}\n{rest}"
-    ))
-}
-
-/// A message with an option's other name where that was given.
-fn as_given(text: String, arguments: impl IntoIterator<Item = OsString>) -> String {
-    const SCORE: &str = "--score";
-    const CONF: &str = "--conf";
-    let names = arguments.into_iter().filter_map(|argument| {
-        let argument = argument.into_string().ok()?;
-        Some(argument.split('=').next()?.to_owned())
-    });
-    let names: Vec<String> = names.collect();
-    let is_given = |option| names.iter().any(|name| name == option);
-    if is_given(CONF) && !is_given(SCORE) {
-        return text.replace(&format!("{SCORE} <"), &format!("{CONF} <"));
+    match label {
+        None => message,
+        Some(label) => {
+            let style = label.style();
+            format!("{style}{}{style:#} {message}", label.word())
+        }
     }
-    text
-}
-
-/// Tells of wrong usage, or gives the help that was asked for.
-///
-/// # Errors
-/// If the help can't be printed.
-pub(crate) fn usage(answer: &clap::Error) -> Result<()> {
-    if answer.kind() == clap::error::ErrorKind::InvalidUtf8 {
-        let mut arguments = std::env::args_os().skip(1);
-        let found = arguments.find(|argument| argument.to_str().is_none());
-        let found = found.unwrap_or_default();
-        error(&format!(
-            "expected words in UTF-8 for all but paths, found `{}`",
-            found.display()
-        ));
-        return Ok(());
-    }
-    if answer.use_stderr() {
-        let text = answer.to_string();
-        let in_words = |text: String, (theirs, ours): &(&str, &str)| text.replace(theirs, ours);
-        let text = as_given(WORDS.iter().fold(text, in_words), std::env::args_os());
-        to_stderr(in_bounds(&text).as_deref().unwrap_or(&text).trim_end());
-        return Ok(());
-    }
-    Ok(answer.print().map_err(Unprinted)?)
 }
 
 /// Tells of a fault in one line, without a trace. What an image's decoder panics
@@ -239,7 +267,7 @@ pub(crate) fn panicked(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(|place| format!(" at {place}"));
     let place = place.unwrap_or_default();
     let reason = text_of_panic(panic.payload());
-    to_stderr(&format!("internal error{place}: {reason}"));
+    to_stderr(None, &format!("internal error{place}: {reason}"));
 }
 
 /// Whether standard output did not take a result: no input's fault.
@@ -284,6 +312,16 @@ mod tests {
         let lines = escaped(HOSTILE, |char| char == '\n');
         assert_eq!(lines.lines().count(), 2);
         assert!(matches!(escaped("é 日本", |_| false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_label_is_the_only_thing_in_color() {
+        let text = message_text(Some(Label::Error), "a\u{1b}[31mb\nwarning: c");
+        let shown = "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m a\\u{1b}[31mb\n  warning: c";
+        assert_eq!(text, shown);
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        assert_eq!(plain, "error: a\\u{1b}[31mb\n  warning: c");
+        assert_eq!(message_text(None, "a\n\nb"), "a\n\n  b");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Each command has a module of its own under [`commands`]: it declares its
 //! options, calls the libraries and prints what they answer. Options that
 //! several commands have are in [`args`], what they print and save in
-//! [`output`]. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! [`output`]. How much is told is decided in [`console`]. Exit codes: 0 done,
+//! 1 failed, 2 wrong usage.
 
 mod addresses;
 mod args;
@@ -12,11 +13,13 @@ mod console;
 mod device;
 mod evaluation;
 mod http;
+mod label_studio;
 mod models;
 mod outcome;
 mod output;
 mod paths;
 mod qr;
+mod reload;
 mod server;
 mod signals;
 mod training;
@@ -25,19 +28,27 @@ mod weights;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use ssdlite_image::error::text_of_panic;
 
+use args::verbosity::VerbosityArgs;
 use commands::Command;
 use outcome::{Outcome, UsageError};
+use output::training_progress::duration_text;
+
+/// What the program is called.
+const PROGRAM: &str = "ssdlite";
 
 /// MobileNetV3 + SSD-lite object detection: from a folder of labelled photos
 /// to a detector that runs in real time on a CPU.
 #[derive(Parser)]
-#[command(name = "ssdlite", version, max_term_width = 100)]
+#[command(name = PROGRAM, version, max_term_width = 100)]
 struct Cli {
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -72,10 +83,15 @@ fn take_negative_numbers(command: clap::Command) -> clap::Command {
         .mut_subcommands(take_negative_numbers)
 }
 
+/// The whole command line.
+fn command_line() -> clap::Command {
+    take_negative_numbers(Cli::command())
+}
+
 /// Does what the arguments ask for.
 fn answer() -> Result<ExitCode> {
-    let command = take_negative_numbers(Cli::command());
-    let parsed = command.try_get_matches_from(std::env::args_os());
+    let start = Instant::now();
+    let parsed = command_line().try_get_matches_from(std::env::args_os());
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(answer) => {
@@ -88,15 +104,29 @@ fn answer() -> Result<ExitCode> {
             });
         }
     };
+    console::set_verbosity(cli.verbosity.verbosity()?);
+    console::detail(&program_text());
     let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
     let outcome = ended.unwrap_or_else(|panic| {
         let reason = text_of_panic(&*panic);
         Err(anyhow!("ssdlite has a fault, please report it: {reason}"))
     })?;
+    console::detail(&format!("took {}", duration_text(start.elapsed())));
     Ok(match outcome {
         Outcome::Done => ExitCode::SUCCESS,
         Outcome::Failed => ExitCode::FAILURE,
     })
+}
+
+/// Which program runs where: what a report of a fault needs.
+fn program_text() -> String {
+    format!(
+        "{PROGRAM} {} for {} {}, {}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        console::counted(ssdlite_infer::all_cores().get(), "core")
+    )
 }
 
 #[cfg(test)]

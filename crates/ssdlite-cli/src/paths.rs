@@ -1,10 +1,10 @@
-//! Files and folders that arguments name and that are not there: the name that is
-//! likely meant is told.
+//! Files and folders that arguments name: one that is not there, where the name that is
+//! likely meant is told, and one that would be written over the file that is read.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use ssdlite_media::Source;
 
 /// The least likeness of two names of which one is likely a slip for the other.
@@ -21,6 +21,32 @@ pub(crate) fn expect_there(path: &Path) -> Result<()> {
 /// Refuses the path of a data folder at which nothing is.
 pub(crate) fn expect_folder_there(path: &Path) -> Result<()> {
     expect(path, "the folder does not exist")
+}
+
+/// Refuses a path for an option's file at which the file lies that is read.
+pub(crate) fn expect_another(option: &str, from: &Path, out: &Path) -> Result<()> {
+    if let (Ok(from), Ok(to)) = (from.canonicalize(), out.canonicalize())
+        && from == to
+    {
+        bail!("{option} {}: this is the file that is read", out.display());
+    }
+    Ok(())
+}
+
+/// Refuses a folder for an option's files that something is in.
+pub(crate) fn expect_unused(folder: &Path, option: &str) -> Result<()> {
+    let is_used = match folder.read_dir() {
+        Ok(mut entries) => entries.next().is_some(),
+        // A file, which can't be a folder either.
+        Err(_) => folder.exists(),
+    };
+    if is_used {
+        bail!(
+            "{}: expected a new or empty folder for {option}",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 fn expect(path: &Path, fault: &str) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What `live` and `serve` do with their options: run the server.
 
-use std::io::{self, ErrorKind, IsTerminal, stderr};
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -13,24 +13,31 @@ use crate::console;
 use crate::outcome::{Outcome, UsageError};
 use crate::qr::qr_rows;
 
-/// Runs a server until Ctrl-C or SIGTERM. Its page's address is printed, and
-/// then given to `when_bound`.
-pub(crate) fn run_server(options: ServerOptions, when_bound: impl FnOnce(&str)) -> Result<Outcome> {
-    let server = Server::bind(options, Arc::new(console::note)).map_err(|error| match error {
+/// Runs a server until Ctrl-C or SIGTERM. Its page's address is printed, and then
+/// it is given to `when_bound`.
+pub(crate) fn run_server(
+    options: ServerOptions,
+    when_bound: impl FnOnce(&Server) -> Result<()>,
+) -> Result<Outcome> {
+    let keeps = options.keep.is_some();
+    let server = Server::bind(options, Arc::new(console::notice)).map_err(|error| match error {
         Error::InvalidRequest(message) => UsageError(message).into(),
         error @ Error::Keep { .. } => UsageError(format!("--keep {error}")).into(),
         Error::Listen { address, source } => not_listening(address, &source),
         other => anyhow::Error::from(other),
     })?;
-    let address = server.page_address();
-    console::text(&address)?;
+    console::text(&server.page_address())?;
     tell_others(&server);
     let own = server.page_ip();
+    if keeps {
+        let page = server.link(own, "/label");
+        console::note(&format!("to put kept frames right: {page}"));
+    }
     console::note(&format!(
         "for programs: {}; Ctrl-C ends the server",
         server.link(own, "/docs")
     ));
-    when_bound(&address);
+    when_bound(&server)?;
     server.run()?;
     Ok(Outcome::Done)
 }
@@ -66,9 +73,7 @@ fn tell_others(server: &Server) {
     let link = |ip: &IpAddr| server.link(*ip, "/");
     let links: Vec<String> = reachable.iter().map(link).collect();
     console::note(&format!("from other machines: {}", links.join("\n")));
-    if stderr().is_terminal()
-        && let Some(rows) = qr_rows(&link(&first))
-    {
+    if let Some(rows) = qr_rows(&link(&first)) {
         console::picture(&rows);
     }
     console::note(

@@ -25,7 +25,7 @@ pub(crate) fn stop_on_signal(note: &'static str) -> Result<Arc<AtomicBool>> {
         if seen.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED);
         }
-        console::note(&format!("{note}; once more ends at once"));
+        console::notice(&format!("{note}; once more ends at once"));
     })
     .context("can't listen for signals")?;
     Ok(stop)

@@ -4,9 +4,9 @@ use std::any::TypeId;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use clap::{Arg, CommandFactory, FromArgMatches};
+use clap::{Arg, FromArgMatches};
 
-use super::{Cli, take_negative_numbers};
+use super::{Cli, command_line};
 use crate::commands::Command;
 use crate::outcome::UsageError;
 
@@ -46,7 +46,7 @@ fn for_each_option(
 }
 
 fn command() -> clap::Command {
-    let mut command = take_negative_numbers(Cli::command());
+    let mut command = command_line();
     command.build();
     command
 }

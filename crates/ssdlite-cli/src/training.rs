@@ -291,7 +291,7 @@ impl RunArgs {
 fn say_end(outcome: &ssdlite_train::Outcome, folder: &RunFolder, task: Task) -> Outcome {
     if outcome.end == End::Stopped {
         let (command, path) = (task.command(), shell::word(folder.path()));
-        console::note(&format!("stopped; `{command} --resume {path}` goes on"));
+        console::notice(&format!("stopped; `{command} --resume {path}` goes on"));
         return Outcome::Failed;
     }
     console::note(&run_end::epochs_text(outcome));

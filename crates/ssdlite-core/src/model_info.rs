@@ -79,6 +79,17 @@ pub struct DetectorSettings {
 }
 
 impl DetectorSettings {
+    /// The usual settings of a detector with another head, with SSD's default boxes.
+    pub fn with_head(head: Head) -> Self {
+        let finest = FinestMap::default();
+        Self {
+            head,
+            finest,
+            default_boxes: DefaultBoxSizes::paper(head, finest),
+            ..Self::default()
+        }
+    }
+
     /// The network that gives this many logits a default box.
     fn network(&self, logits: usize) -> DetectorNetwork {
         DetectorNetwork {
@@ -277,6 +288,7 @@ impl ModelInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Part;
     use crate::mobilenet::Variant;
 
     fn info() -> ModelInfo {
@@ -305,6 +317,20 @@ mod tests {
             .replacen(&boxes, scales, 1);
         assert!(old.contains(scales));
         assert_eq!(ModelInfo::from_json(&old).unwrap(), info());
+    }
+
+    #[test]
+    fn every_head_has_usual_settings() {
+        let usual = DetectorSettings::with_head(Head::Ssdlite);
+        assert_eq!(usual, DetectorSettings::default());
+        let head = Head::Fpn {
+            channels: Head::USUAL_CHANNELS,
+        };
+        let mut pyramid = info();
+        pyramid.task = Task::Detect(DetectorSettings::with_head(head));
+        pyramid.validate().unwrap();
+        let mut parts = pyramid.tensors().into_iter().map(|tensor| tensor.part);
+        assert!(parts.any(|part| part == Part::Neck));
     }
 
     #[test]

@@ -2,32 +2,33 @@
 
 use std::path::Path;
 
+use crate::detection::DetectionFolder;
 use crate::error::Result;
 use crate::folders::ImageFolder;
+use crate::formats::{self, Format};
 use crate::layout::Layout;
-use crate::voc::VocFolder;
 
 /// What a data folder holds.
 #[derive(Clone, Debug)]
 pub enum DataFolder {
-    /// Images with boxes, in VOC's layout.
-    Voc(Box<VocFolder>),
+    /// Images with boxes.
+    Boxes(Box<DetectionFolder>),
     /// Images in a folder for each class.
     Images(ImageFolder),
 }
 
 impl DataFolder {
-    /// Opens a folder of either kind: it holds boxes if it has annotations in XML,
-    /// or VOC's folders for them.
+    /// Opens a folder of either kind: it holds boxes if it has labels of them in a form
+    /// that is read, or a `format` is given.
     ///
     /// # Errors
-    /// [`Error::NoSuchFolder`](crate::Error::NoSuchFolder);
-    /// [`Error::Malformed`](crate::Error::Malformed) if it is of neither kind,
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for labels of another form,
-    /// [`Error::Io`](crate::Error::Io) if the folder can't be listed.
-    pub fn open(root: &Path) -> Result<Self> {
-        Ok(match Layout::of(root)? {
-            Layout::Boxes(layout, tree) => Self::Voc(Box::new(VocFolder::new(layout, &tree))),
+    /// As [`DetectionFolder::open`], if it is of neither kind.
+    pub fn open(root: &Path, format: Option<Format>) -> Result<Self> {
+        Ok(match Layout::of(root, format)? {
+            Layout::Boxes(taken, tree) => {
+                let contents = formats::contents(taken.format, tree)?;
+                Self::Boxes(Box::new(DetectionFolder::new(taken, contents)))
+            }
             Layout::Classes(layout, tree) => Self::Images(ImageFolder::new(layout, &tree)),
         })
     }

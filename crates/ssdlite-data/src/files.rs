@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use ssdlite_files::is_clutter;
+use ssdlite_files::{NewFolder, is_clutter};
 
 use crate::error::{Error, Result};
 
@@ -70,6 +71,47 @@ pub(crate) fn entries_of(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 /// Makes a folder and those above it.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io(path, source))
+}
+
+/// Lets `write` fill a folder beside `root`, then gives it its name.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] if there is something in it already, [`Error::Io`].
+pub(crate) fn write_folder_aside(
+    root: &Path,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    if root.exists() {
+        let is_empty = |mut entries: fs::ReadDir| entries.next().is_none();
+        if !fs::read_dir(root).is_ok_and(is_empty) {
+            return Err(Error::InvalidRequest(format!(
+                "{}: expected a new or empty folder to write to",
+                root.display()
+            )));
+        }
+        fs::remove_dir(root).map_err(|source| Error::io(root, source))?;
+    }
+    if let Some(parent) = root.parent() {
+        make_folder(parent)?;
+    }
+    let folder = NewFolder::create(root).map_err(|source| Error::io(root, source))?;
+    write(folder.path())?;
+    folder.commit().map_err(|source| Error::io(root, source))
+}
+
+/// Writes a file of a folder that has no name yet. What can be made again need not
+/// reach the disk first, which would take longer than the making.
+pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|source| Error::io(path, source))
+}
+
+/// Refuses to go on once `stop` is set.
+pub(crate) fn expect_going_on(stop: &AtomicBool) -> Result<()> {
+    if stop.load(Ordering::Relaxed) {
+        Err(Error::Stopped)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -19,10 +19,14 @@ pub enum FindingKind {
     /// A line of a list that names no image or annotation that is there, or
     /// several. It is skipped.
     UnknownId,
-    /// A list names an image twice. The second line is skipped.
+    /// A list names an image twice, or a file gives an id twice. The second line or entry
+    /// is skipped.
     RepeatedId,
-    /// An image stands in two splits that must share none.
+    /// An image, or a copy of it, stands in two splits that must share none.
     Leak,
+    /// Images of two splits that must share none look alike: near-duplicates, or
+    /// frames of one video. Or there were too many to compare all.
+    LookAlike,
     /// `trainval` is not what `train` and `val` make together.
     SplitsDisagree,
     /// A list that can't be read. It counts as empty.
@@ -33,7 +37,8 @@ pub enum FindingKind {
     Unlisted,
     /// An image without an annotation. The image is skipped.
     MissingAnnotation,
-    /// Several annotations of one id. The first by name is taken.
+    /// Several annotations of one id: of files of one name the first is taken, of
+    /// entries in files of many images the objects of all.
     AmbiguousAnnotation,
     /// An annotation file that can't be read. The image is skipped.
     BadAnnotation,
@@ -51,13 +56,23 @@ pub enum FindingKind {
     /// Boxes that count shares of the image, 0 to 1, not pixels. The object is
     /// skipped, and the image where all its boxes are such.
     NormalisedBox,
+    /// Boxes that count pixels where shares of the image are expected. The object is
+    /// skipped, and the image where all its boxes are such.
+    PixelBox,
+    /// A file that describes a set and contradicts itself or another one, or that is
+    /// missing.
+    BadDescription,
+    /// Images that have no labels in a format where that means that they show no
+    /// object.
+    Unlabelled,
     /// An annotation that names another image than its own file name does.
     /// The file name wins.
     NameMismatch,
     /// An annotation without an image. It is skipped.
     MissingImage,
     /// Several images fit one annotation. The first of the order `.jpg`,
-    /// `.jpeg`, `.png`, `.webp`, `.bmp` is taken.
+    /// `.jpeg`, `.png`, `.webp`, `.bmp` is taken; where they are in several folders,
+    /// none.
     AmbiguousImage,
     /// An image that can't be decoded or is over a limit. It is skipped.
     BadImage,
@@ -71,6 +86,9 @@ pub enum FindingKind {
     MisplacedObject,
     /// Parts of objects. They are no objects and not read.
     PartsOfObjects,
+    /// Outlines of objects other than boxes. The upright boxes around them are taken, or
+    /// the boxes that are told beside them.
+    Outline,
     /// A rotated box. Where centre and angle are known the upright box around
     /// it is taken, else its `bndbox` as it stands.
     RotatedBox,

@@ -15,14 +15,23 @@ use ssdlite_image::{DecodeMemory, format_from_name};
 
 use crate::check::CheckReport;
 use crate::dataset::{ClassificationSet, LabelledImage};
+use crate::duplicates::{Placed, fingerprint_of_file, leaks};
 use crate::error::{Error, Result};
 use crate::files::entries_of;
 use crate::finding::{Finding, FindingKind, Losses, Reading, because_of, quoted, similar_classes};
-use crate::images::{SHOWN_ENDINGS, decode_fault, header_within_limits};
+use crate::formats::recognise::Taken;
+use crate::images::{SHOWN_ENDINGS, header_within_limits};
 use crate::layout::{ClassLayout, Layout, expected_classes, shown};
 use crate::parallel;
 use crate::split::{PartSizes, Split, SplitShares, divide};
 use crate::tree::{Tree, under};
+
+/// Pairs of splits that must share no image.
+const APART: [(Split, Split); 3] = [
+    (Split::Train, Split::Test),
+    (Split::Val, Split::Test),
+    (Split::Train, Split::Val),
+];
 
 /// How an image folder is read.
 #[derive(Clone, Debug, Default)]
@@ -66,13 +75,12 @@ impl ImageFolder {
     /// if the folder holds images with boxes, [`Error::Unsupported`] for labels of
     /// another form, [`Error::Io`] if a folder can't be listed.
     pub fn open(root: &Path) -> Result<Self> {
-        match Layout::of(root)? {
+        match Layout::of(root, None)? {
             Layout::Classes(layout, tree) => Ok(Self::new(layout, &tree)),
-            Layout::Boxes(layout, _) => {
-                let places = layout.places();
+            Layout::Boxes(Taken { format, reason }, _) => {
                 let fault = format!(
-                    "found images with boxes, as in VOC's layout, which a detector learns from: \
-                     {places}"
+                    "found images with boxes, labelled as {format} has them, which a detector \
+                     learns from: {reason}"
                 );
                 Err(expected_classes(root, &fault))
             }
@@ -209,7 +217,7 @@ impl ImageFolder {
             findings.push(Finding::error(place, FindingKind::NoClasses, message));
         }
         let mut losses = Losses::default();
-        let mut images = 0;
+        let mut sound = Vec::new();
         for split in [Split::Train, Split::Val, Split::Test] {
             if !self.has_split(split) {
                 let message = "there is no such folder";
@@ -222,24 +230,33 @@ impl ImageFolder {
             findings.extend(self.empty_classes(split, &contents.files, &classes));
             losses += contents.losses;
             let memory = DecodeMemory::default();
-            let faults = parallel::map(&contents.files, |(_, file)| {
-                header_within_limits(&file.path)
-                    .err()
-                    .or_else(|| decode_fault(&file.path, &memory))
+            let fingerprints = parallel::map(&contents.files, |(_, file)| {
+                header_within_limits(&file.path)?;
+                fingerprint_of_file(&file.path, &memory)
             });
-            for ((_, file), fault) in contents.files.into_iter().zip(faults) {
-                match fault {
-                    None => images += 1,
-                    Some(fault) => {
+            for ((_, file), fingerprint) in contents.files.into_iter().zip(fingerprints) {
+                match fingerprint {
+                    Ok(fingerprint) => sound.push((file.file, split, fingerprint)),
+                    Err(fault) => {
                         losses.images_skipped += 1;
                         findings.push(Finding::error(file.file, FindingKind::BadImage, fault));
                     }
                 }
             }
         }
+        let placed: Vec<Placed<'_>> = (sound.iter())
+            .map(|(name, split, fingerprint)| Placed {
+                name,
+                split: *split,
+                fingerprint: *fingerprint,
+            })
+            .collect();
+        findings.extend(leaks(&placed, &APART, |split| {
+            self.name_of(split).to_owned()
+        }));
         Ok(CheckReport {
-            images,
-            objects: images,
+            images: sound.len(),
+            objects: sound.len(),
             ..CheckReport::new(findings, losses)
         })
     }

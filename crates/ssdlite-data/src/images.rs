@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use ssdlite_image::decode::header_of_file;
-use ssdlite_image::{DecodeMemory, Header, Limits, NamedFormat, format_from_name};
+use ssdlite_image::{Header, Limits, NamedFormat, format_from_name};
 
 /// The endings of the images that are read, for a message.
 pub(crate) const SHOWN_ENDINGS: &str = ".jpg, .jpeg, .png, .webp, .bmp";
@@ -31,15 +31,6 @@ pub(crate) fn preference(file: &str) -> (usize, usize) {
         }
         Some(NamedFormat::Unread(_)) | None => (last, last),
     }
-}
-
-/// Decodes an image, in memory that other threads share, and forgets it; the
-/// error is a message for the user.
-pub(crate) fn decode_fault(path: &Path, memory: &DecodeMemory) -> Option<String> {
-    memory
-        .decode_file(path, &Limits::default())
-        .err()
-        .map(|error| image_fault(&error, path))
 }
 
 /// The header of an image that may be decoded; the error is a message for the

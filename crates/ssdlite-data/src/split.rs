@@ -106,6 +106,18 @@ impl SplitShares {
     }
 }
 
+/// Which images of a set stay together when it is divided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grouping {
+    /// Copies, near-duplicates and frames of one video: see
+    /// [`duplicates`](crate::duplicates). Every image is decoded.
+    #[default]
+    ByLook,
+    /// None: for images that are known to have nothing in common, or all to be of one
+    /// scene.
+    Apart,
+}
+
 /// Items divided three ways, each part in the items' own order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Division<T> {
@@ -135,17 +147,8 @@ impl PartSizes {
     /// [`Error::InvalidRequest`] for fewer than three items, and for a share that
     /// leaves nothing for another part.
     pub(crate) fn without_empty(count: usize, shares: &SplitShares) -> Result<Self> {
-        for (name, share, rest) in [
-            ("trainval", shares.trainval, "test"),
-            ("train", shares.train, "val"),
-        ] {
-            if share >= 1.0 {
-                return Err(Error::InvalidRequest(format!(
-                    "expected a share of {name} below 1, found {share}, which leaves no image for \
-                     {rest}"
-                )));
-            }
-        }
+        expect_rest("trainval", shares.trainval, "test")?;
+        expect_rest("train", shares.train, "val")?;
         if count < 3 {
             return Err(Error::InvalidRequest(format!(
                 "expected at least 3 images, one each for train, val and test; found {count}"
@@ -158,6 +161,40 @@ impl PartSizes {
             trainval,
         })
     }
+
+    /// The sizes of `train`, `val` and `test` of so many items.
+    pub(crate) const fn of_parts(self, count: usize) -> [usize; 3] {
+        [
+            self.train,
+            self.trainval - self.train,
+            count - self.trainval,
+        ]
+    }
+}
+
+/// The sizes of `train` and `val` of so many items, with an item in each.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] for fewer than two items, and for a share that leaves
+/// nothing for `val`.
+pub(crate) fn train_and_val(count: usize, shares: &SplitShares) -> Result<[usize; 2]> {
+    expect_rest("train", shares.train, "val")?;
+    if count < 2 {
+        return Err(Error::InvalidRequest(format!(
+            "expected at least 2 images, one each for train and val; found {count}"
+        )));
+    }
+    let train = part_of(count, shares.train).clamp(1, count - 1);
+    Ok([train, count - train])
+}
+
+fn expect_rest(name: &str, share: f64, rest: &str) -> Result<()> {
+    if share < 1.0 {
+        return Ok(());
+    }
+    Err(Error::InvalidRequest(format!(
+        "expected a share of {name} below 1, found {share}, which leaves no image for {rest}"
+    )))
 }
 
 /// Divides items at random.

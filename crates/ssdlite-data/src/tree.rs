@@ -49,7 +49,8 @@ impl TreeFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
     Image(NamedFormat),
-    /// An annotation in XML.
+    /// An annotation of an image: in XML, until
+    /// [`with_annotations`](Tree::with_annotations) says otherwise.
     Annotation,
     Other,
 }
@@ -146,6 +147,25 @@ impl Tree {
         });
     }
 
+    /// The same files, of which others are annotations than those in XML.
+    pub(crate) fn with_annotations(mut self, is_annotation: impl Fn(&TreeFile) -> bool) -> Self {
+        for counts in self.folders.values_mut() {
+            counts.annotations = 0;
+        }
+        for file in &mut self.files {
+            if matches!(file.kind, FileKind::Image(_)) {
+                continue;
+            }
+            file.kind = FileKind::Other;
+            if is_annotation(file) {
+                file.kind = FileKind::Annotation;
+                let counts = self.folders.entry(file.folder.clone()).or_default();
+                counts.annotations += 1;
+            }
+        }
+        self
+    }
+
     fn not_read(&mut self, file: String, message: String) {
         let finding = Finding::error(file, FindingKind::NotRead, message);
         self.findings.push(finding);
@@ -177,6 +197,11 @@ impl Tree {
             sum.annotations += counts.annotations;
         }
         sum
+    }
+
+    /// All folders, sorted; the data folder itself is the empty one.
+    pub(crate) fn all_folders(&self) -> impl Iterator<Item = &str> {
+        self.folders.keys().map(String::as_str)
     }
 
     /// Whether a folder, or one in it, holds images and annotations beside each other.

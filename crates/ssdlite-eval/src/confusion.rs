@@ -5,8 +5,8 @@ use std::fmt;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::error::{Error, Result};
-use crate::evaluation::{Evaluation, Image, IouThreshold};
+use crate::error::Result;
+use crate::evaluation::{Evaluation, Image, IouThreshold, expect_least_score};
 use crate::table::{Table, cut, percent, ratio};
 
 /// The label of the row and column that stand for no object. No class has it.
@@ -241,13 +241,9 @@ impl Evaluation {
     /// one of them.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for a score that is not from 0 to 1.
+    /// [`Error::Malformed`](crate::Error::Malformed) for a score that is not from 0 to 1.
     pub fn confusion(&self, min_score: f32, iou: IouThreshold) -> Result<ConfusionMatrix> {
-        if !(0.0..=1.0).contains(&min_score) {
-            return Err(Error::Malformed(format!(
-                "expected a least score from 0 to 1, found {min_score}"
-            )));
-        }
+        expect_least_score(min_score)?;
         let names = self.classes().iter().chain(std::iter::once(BACKGROUND));
         let mut matrix = ConfusionMatrix::new(names.map(str::to_owned).collect());
         for image in self.images() {

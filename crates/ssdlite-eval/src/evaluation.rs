@@ -208,6 +208,16 @@ impl Evaluation {
     }
 }
 
+/// Refuses a least score of detections that is not from 0 to 1.
+pub(crate) fn expect_least_score(min_score: f32) -> Result<()> {
+    if (0.0..=1.0).contains(&min_score) {
+        return Ok(());
+    }
+    Err(Error::Malformed(format!(
+        "expected a least score from 0 to 1, found {min_score}"
+    )))
+}
+
 fn is_ordered(bbox: &PixelBox) -> bool {
     let finite = bbox.to_array().iter().all(|value| value.is_finite());
     finite && bbox.x2 >= bbox.x1 && bbox.y2 >= bbox.y1

@@ -2,13 +2,11 @@
 //!
 //! Source: `VOCevaldet.m` of the VOC devkit.
 
-use std::ops::Range;
-
 use ssdlite_core::{ClassId, Detection, GroundTruth};
 
-use crate::evaluation::{Evaluation, IouThreshold};
+use crate::evaluation::{Evaluation, Image, IouThreshold};
 
-/// What became of a detection.
+/// What became of a detection that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It is the first to hit an object of its class.
@@ -26,89 +24,106 @@ pub(crate) struct Ranking {
     pub(crate) outcomes: Vec<(f32, Outcome)>,
 }
 
-/// Something in an image, by the image's place in the evaluation.
-struct InImage<'a, T> {
-    image: usize,
-    item: &'a T,
+/// What became of a detection, and by which of its image's objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    /// It is the first to hit this object of its class.
+    Hit(usize),
+    /// It hits this difficult object of its class, and does not count.
+    Difficult,
+    /// It hits nothing, or an object that was hit before.
+    FalsePositive,
+}
+
+/// A detection that counts, among those of all images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ranked {
+    /// The image's place in the evaluation.
+    pub(crate) image: usize,
+    pub(crate) score: f32,
+    pub(crate) outcome: Outcome,
 }
 
 /// The rankings of all classes, in the order of their ids.
+pub(crate) fn rankings(evaluation: &Evaluation, iou: IouThreshold) -> Vec<Ranking> {
+    let objects = objects_per_class(evaluation);
+    let classes = ranked_per_class(evaluation, iou).into_iter().zip(objects);
+    classes
+        .map(|(ranked, objects)| Ranking {
+            objects,
+            outcomes: ranked
+                .iter()
+                .map(|ranked| (ranked.score, ranked.outcome))
+                .collect(),
+        })
+        .collect()
+}
+
+/// The detections that count of each class, in the order of ids, those of highest
+/// score first. Among equal scores the earlier image, and in one image the earlier
+/// detection, goes first.
+pub(crate) fn ranked_per_class(evaluation: &Evaluation, iou: IouThreshold) -> Vec<Vec<Ranked>> {
+    let mut classes = vec![Vec::new(); evaluation.classes().len()];
+    for (index, image) in evaluation.images().enumerate() {
+        for (detection, found) in image.detections.iter().zip(matches(image, iou)) {
+            let outcome = match found {
+                Match::Hit(_) => Outcome::Hit,
+                Match::FalsePositive => Outcome::FalsePositive,
+                Match::Difficult => continue,
+            };
+            classes[detection.class.index()].push(Ranked {
+                image: index,
+                score: detection.score,
+                outcome,
+            });
+        }
+    }
+    for ranked in &mut classes {
+        // The sort is stable, which keeps equal scores in the order of images.
+        ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    }
+    classes
+}
+
+/// What becomes of each detection of an image, in their order.
 ///
 /// From the highest score down, a detection is compared with the one object
 /// of its class and image that it overlaps most. Below the threshold it is a
 /// false positive. On a difficult object it is left out. Otherwise the first
 /// one is a hit and every further one a false positive, even if it also
-/// overlaps another object enough. Among equal scores the earlier image, and
-/// in one image the earlier detection, goes first.
-pub(crate) fn rankings(evaluation: &Evaluation, iou: IouThreshold) -> Vec<Ranking> {
-    let count = evaluation.classes().len();
-    let mut objects: Vec<Vec<InImage<'_, GroundTruth>>> = Vec::new();
-    let mut detections: Vec<Vec<InImage<'_, Detection>>> = Vec::new();
-    objects.resize_with(count, Vec::new);
-    detections.resize_with(count, Vec::new);
-    for (index, image) in evaluation.images().enumerate() {
-        for item in image.objects {
-            objects[item.class.index()].push(InImage { image: index, item });
-        }
-        for item in image.detections {
-            detections[item.class.index()].push(InImage { image: index, item });
-        }
-    }
-    let classes = objects.iter().zip(detections);
-    classes
-        .map(|(objects, detections)| ranking(objects, detections, iou))
-        .collect()
-}
-
-fn ranking(
-    objects: &[InImage<'_, GroundTruth>],
-    mut detections: Vec<InImage<'_, Detection>>,
-    iou: IouThreshold,
-) -> Ranking {
-    // The sort is stable, which keeps equal scores in the order of images.
-    detections.sort_by(|a, b| b.item.score.total_cmp(&a.item.score));
-    let mut taken = vec![false; objects.len()];
-    let mut outcomes = Vec::with_capacity(detections.len());
-    for detection in &detections {
-        let candidates = range_of_image(objects, detection.image);
-        let hit = most_overlapped(objects, candidates, detection.item)
+/// overlaps another object enough. Among equal scores the earlier detection
+/// goes first.
+pub(crate) fn matches(image: Image<'_>, iou: IouThreshold) -> Vec<Match> {
+    let mut order: Vec<usize> = (0..image.detections.len()).collect();
+    let score = |index: usize| image.detections[index].score;
+    order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
+    let mut taken = vec![false; image.objects.len()];
+    let mut matches = vec![Match::FalsePositive; image.detections.len()];
+    for detection in order {
+        let hit = most_overlapped(image.objects, &image.detections[detection])
             .filter(|&(_, overlap)| iou.reached_by(overlap));
-        let outcome = match hit {
-            None => Outcome::FalsePositive,
-            Some((index, _)) if objects[index].item.difficult => continue,
-            Some((index, _)) if taken[index] => Outcome::FalsePositive,
-            Some((index, _)) => {
-                taken[index] = true;
-                Outcome::Hit
+        matches[detection] = match hit {
+            Some((object, _)) if image.objects[object].difficult => Match::Difficult,
+            Some((object, _)) if !taken[object] => {
+                taken[object] = true;
+                Match::Hit(object)
             }
+            _ => Match::FalsePositive,
         };
-        outcomes.push((detection.item.score, outcome));
     }
-    let counted = objects.iter().filter(|object| !object.item.difficult);
-    Ranking {
-        objects: counted.count(),
-        outcomes,
-    }
+    matches
 }
 
-/// The part of `objects`, which is in the order of images, that lies in one.
-fn range_of_image(objects: &[InImage<'_, GroundTruth>], image: usize) -> Range<usize> {
-    let start = objects.partition_point(|object| object.image < image);
-    let length = objects[start..].partition_point(|object| object.image == image);
-    start..start + length
-}
-
-/// The object that a detection overlaps most, the first of equals, with its
-/// IoU; `None` if it overlaps none.
-fn most_overlapped(
-    objects: &[InImage<'_, GroundTruth>],
-    candidates: Range<usize>,
-    detection: &Detection,
-) -> Option<(usize, f32)> {
+/// The object of a detection's class that it overlaps most, the first of equals,
+/// with its IoU; `None` if it overlaps none.
+fn most_overlapped(objects: &[GroundTruth], detection: &Detection) -> Option<(usize, f32)> {
     let mut best = None;
     let mut best_overlap = 0.0;
-    for index in candidates {
-        let overlap = objects[index].item.bbox.iou(&detection.bbox);
+    for (index, object) in objects.iter().enumerate() {
+        if object.class != detection.class {
+            continue;
+        }
+        let overlap = object.bbox.iou(&detection.bbox);
         if overlap > best_overlap {
             best_overlap = overlap;
             best = Some((index, overlap));

@@ -200,6 +200,13 @@ impl ScoreCurve {
         usual.max(above.min(GREATEST_THRESHOLD))
     }
 
+    /// The score from which on F1 is greatest, of equal ones the greatest score; `None`
+    /// without detections. It is where these images have it: for others
+    /// [`Self::suggestion`] is the better guess.
+    pub fn best(&self) -> Option<ScorePoint> {
+        self.best_step().map(|step| self.at(step.score))
+    }
+
     /// The step with the greatest F1, of equal ones that of the greatest score.
     fn best_step(&self) -> Option<&Step> {
         let mut best: Option<(&Step, f64)> = None;
@@ -387,6 +394,7 @@ mod tests {
         let suggestion = curve.suggestion().unwrap();
         assert_eq!((suggestion.from, suggestion.to), (0.01, 0.7));
         assert_eq!(suggestion.best_f1, 0.75);
+        assert_eq!(curve.best(), Some(curve.at(0.4)));
         // (4 * 0.355 + 10 * 0.45) / (4 + 10)
         assert_eq!(suggestion.point, curve.at(0.42));
     }

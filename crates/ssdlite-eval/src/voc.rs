@@ -105,10 +105,16 @@ fn average_precision(ranking: &Ranking, metric: VocMetric) -> Option<f64> {
         return None;
     }
     let precisions = precisions_at_hits(&ranking.outcomes);
-    Some(match metric {
-        VocMetric::ElevenPoint => eleven_point(&precisions, ranking.objects),
-        VocMetric::Area => area(&precisions, ranking.objects),
-    })
+    Some(ap_from_precisions(&precisions, ranking.objects, metric))
+}
+
+/// Average precision from the precision at each hit, from the highest score down,
+/// and the number of objects, which is not below that of hits and not 0.
+pub(crate) fn ap_from_precisions(precisions: &[f64], objects: usize, metric: VocMetric) -> f64 {
+    match metric {
+        VocMetric::ElevenPoint => eleven_point(precisions, objects),
+        VocMetric::Area => area(precisions, objects),
+    }
 }
 
 /// The precision from the highest score down to each hit.

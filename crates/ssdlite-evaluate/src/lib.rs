@@ -4,9 +4,12 @@
 //! It runs the model as its user will, on the inference engine, so that the
 //! score that picks the best network is the score of the file that is kept.
 //!
+//! And the photos that a model learns most from when they are labelled next: [`pick`].
+//!
 //! What the scores mean is `ssdlite-eval`'s business; no training.
 
 mod error;
+pub mod pick;
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -42,6 +45,16 @@ pub struct Watch<'a> {
     pub skipped: &'a mut dyn FnMut(&SkippedImage),
 }
 
+/// An evaluation and the images that are in it.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// What was found.
+    pub evaluation: Evaluation,
+    /// For each image of the evaluation, in its order, the number that it has in the
+    /// set: some of the set's may not have been usable.
+    pub images: Vec<usize>,
+}
+
 /// Evaluates detectors on one set of images.
 pub struct DetectorEvaluator {
     set: Arc<DetectionSet>,
@@ -67,7 +80,7 @@ impl DetectorEvaluator {
         &self,
         detector: &Detector,
         watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    ) -> Result<Option<Evaluated>> {
         check_classes(detector.classes(), &self.set.classes)?;
         let images = &self.set.images;
         let paths: Vec<&Path> = images.iter().map(|image| image.path.as_path()).collect();
@@ -84,11 +97,16 @@ impl DetectorEvaluator {
         let Some(found) = found else {
             return Ok(None);
         };
-        let mut evaluation = Evaluation::new(self.set.classes.clone());
+        let mut evaluated = Evaluated {
+            evaluation: Evaluation::new(self.set.classes.clone()),
+            images: Vec::with_capacity(found.len()),
+        };
         for (index, detections) in found {
-            evaluation.add_image(&images[index].objects, &detections)?;
+            let objects = &images[index].objects;
+            evaluated.evaluation.add_image(objects, &detections)?;
+            evaluated.images.push(index);
         }
-        Ok(Some(evaluation))
+        Ok(Some(evaluated))
     }
 }
 

@@ -6,7 +6,7 @@ use ssdlite_core::tiles::Tile;
 
 use crate::error::{Error, Result};
 use crate::resize::Resizer;
-use crate::rgb::{CHANNELS, RgbImage};
+use crate::rgb::{AsRgb, CHANNELS, RgbImage, RgbView};
 
 /// Brings images to a network's input size, keeping its scratch memory from one to the next.
 #[derive(Debug)]
@@ -38,16 +38,17 @@ impl Preprocessor {
 
     /// The image at the network's input size, still in 8 bits. An image
     /// that has this size already is handed back as it is.
-    pub fn fit<'a>(&'a mut self, image: &'a RgbImage) -> &'a RgbImage {
+    pub fn fit<'a>(&'a mut self, image: &'a impl AsRgb) -> RgbView<'a> {
+        let image = image.as_rgb();
         match self.spec.fit {
             Fit::Stretch if image.size() == self.spec.size => return image,
-            Fit::Stretch => self.resizer.stretch_into(image, &mut self.fitted),
+            Fit::Stretch => self.resizer.stretch_into(&image, &mut self.fitted),
             Fit::CenterCrop { shorter_side } => {
                 self.resizer
-                    .center_crop_into(image, shorter_side, &mut self.fitted);
+                    .center_crop_into(&image, shorter_side, &mut self.fitted);
             }
         }
-        &self.fitted
+        self.fitted.as_rgb()
     }
 
     /// A part of the image at the network's input size, still in 8 bits: stretched, if
@@ -55,12 +56,12 @@ impl Preprocessor {
     ///
     /// # Errors
     /// [`Error::Malformed`] if the part is empty or reaches out of the image.
-    pub fn fit_part<'a>(&'a mut self, image: &'a RgbImage, part: Tile) -> Result<&'a RgbImage> {
-        if part == Tile::whole(image.size()) {
+    pub fn fit_part<'a>(&'a mut self, image: &'a impl AsRgb, part: Tile) -> Result<RgbView<'a>> {
+        if part == Tile::whole(image.as_rgb().size()) {
             return Ok(self.fit(image));
         }
         self.resizer
             .stretch_region_into(image, part.to_box(), &mut self.fitted)?;
-        Ok(&self.fitted)
+        Ok(self.fitted.as_rgb())
     }
 }

@@ -37,5 +37,5 @@ pub use input::Preprocessor;
 pub use memory::DecodeMemory;
 pub use normalise::Normaliser;
 pub use resize::Resizer;
-pub use rgb::{Rgb, RgbImage};
+pub use rgb::{AsRgb, Rgb, RgbImage, RgbView};
 pub use ssdlite_core::ImageSize;

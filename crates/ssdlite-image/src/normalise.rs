@@ -2,7 +2,7 @@
 
 use ssdlite_core::Preprocessing;
 
-use crate::rgb::{CHANNELS, RgbImage};
+use crate::rgb::{AsRgb, CHANNELS};
 
 /// Maps each value of each channel, 0 to 1, to `(value - mean) / std`.
 #[derive(Clone, Debug)]
@@ -41,7 +41,8 @@ impl Normaliser {
     ///
     /// # Panics
     /// If `output` does not hold exactly three numbers a pixel.
-    pub fn write(&self, image: &RgbImage, output: &mut [f32]) {
+    pub fn write(&self, image: &impl AsRgb, output: &mut [f32]) {
+        let image = image.as_rgb();
         assert_eq!(
             output.len(),
             image.pixels().len(),
@@ -64,6 +65,7 @@ impl Normaliser {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rgb::RgbImage;
     use ssdlite_core::ImageSize;
 
     fn image() -> RgbImage {

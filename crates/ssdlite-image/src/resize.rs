@@ -17,7 +17,7 @@ use fir::pixels::U8x3;
 use ssdlite_core::{ImageSize, PixelBox};
 
 use crate::error::{Error, Result};
-use crate::rgb::{CHANNELS, RgbImage};
+use crate::rgb::{AsRgb, CHANNELS, RgbImage, RgbView};
 
 /// Scales images, keeping its scratch memory from one to the next.
 #[derive(Debug, Default)]
@@ -35,14 +35,15 @@ impl Resizer {
     ///
     /// # Panics
     /// If `size` has no pixel.
-    pub fn stretch(&mut self, image: &RgbImage, size: ImageSize) -> RgbImage {
+    pub fn stretch(&mut self, image: &impl AsRgb, size: ImageSize) -> RgbImage {
         let mut target = RgbImage::filled(size, [0; CHANNELS]);
         self.stretch_into(image, &mut target);
         target
     }
 
     /// [`Self::stretch`] to the size of `target`, over its pixels.
-    pub fn stretch_into(&mut self, image: &RgbImage, target: &mut RgbImage) {
+    pub fn stretch_into(&mut self, image: &impl AsRgb, target: &mut RgbImage) {
+        let image = image.as_rgb();
         self.resample(image, SourceBox::whole(image.size()), target);
     }
 
@@ -53,8 +54,13 @@ impl Resizer {
     ///
     /// # Panics
     /// If a side of `target` is longer than `shorter_side`.
-    pub fn center_crop_into(&mut self, image: &RgbImage, shorter_side: u32, target: &mut RgbImage) {
-        let size = target.size();
+    pub fn center_crop_into(
+        &mut self,
+        image: &impl AsRgb,
+        shorter_side: u32,
+        target: &mut RgbImage,
+    ) {
+        let (image, size) = (image.as_rgb(), target.size());
         assert!(
             size.width <= shorter_side && size.height <= shorter_side,
             "a crop of {size} out of an image of {shorter_side} pixels on its shorter side"
@@ -73,7 +79,7 @@ impl Resizer {
     /// If `size` has no pixel.
     pub fn stretch_region(
         &mut self,
-        image: &RgbImage,
+        image: &impl AsRgb,
         region: PixelBox,
         size: ImageSize,
     ) -> Result<RgbImage> {
@@ -88,10 +94,11 @@ impl Resizer {
     /// As [`Self::stretch_region`].
     pub fn stretch_region_into(
         &mut self,
-        image: &RgbImage,
+        image: &impl AsRgb,
         region: PixelBox,
         target: &mut RgbImage,
     ) -> Result<()> {
+        let image = image.as_rgb();
         if !region.is_valid() || region.clipped(image.size()) != region {
             return Err(Error::Malformed(format!(
                 "expected a region inside {}, found {:?}",
@@ -109,15 +116,15 @@ impl Resizer {
         Ok(())
     }
 
-    fn resample(&mut self, image: &RgbImage, source: SourceBox, target: &mut RgbImage) {
+    fn resample(&mut self, image: RgbView<'_>, source: SourceBox, target: &mut RgbImage) {
         const SOUND: &str = "sizes and regions were checked";
         let source = source.inside(image.size());
         let options = fir::ResizeOptions::new()
             .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
             .use_alpha(false)
             .crop(source.left, source.top, source.width, source.height);
-        let from =
-            TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.pixels());
+        let ImageSize { width, height } = image.size();
+        let from = TypedImageRef::<U8x3>::from_buffer(width, height, image.pixels());
         let ImageSize { width, height } = target.size();
         let to = TypedImage::<U8x3>::from_buffer(width, height, target.pixels_mut());
         // Not `resize`, with which the filters of all pixel types are compiled.

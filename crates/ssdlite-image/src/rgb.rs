@@ -1,4 +1,4 @@
-//! An image in memory.
+//! An image in memory, of our own or another's.
 
 use ssdlite_core::ImageSize;
 
@@ -9,6 +9,22 @@ pub type Rgb = [u8; 3];
 
 /// Bytes of one pixel.
 pub(crate) const CHANNELS: usize = 3;
+
+/// Checks the bytes of an image against its size.
+fn check_bytes(size: ImageSize, bytes: usize) -> Result<()> {
+    if size.pixels() == 0 {
+        return Err(Error::Malformed(format!(
+            "expected an image of at least one pixel, found {size}"
+        )));
+    }
+    let expected = size.pixels().checked_mul(CHANNELS as u64);
+    if expected != Some(bytes as u64) {
+        return Err(Error::Malformed(format!(
+            "expected 3 bytes for each pixel of {size}, found {bytes} bytes"
+        )));
+    }
+    Ok(())
+}
 
 /// Pixels of 8-bit RGB, rows from the top, pixels from the left, packed
 /// without padding. There is at least one pixel.
@@ -25,18 +41,7 @@ impl RgbImage {
     /// [`Error::Malformed`] if there is no pixel, or if the number of bytes is
     /// not three times the number of pixels.
     pub fn new(size: ImageSize, pixels: Vec<u8>) -> Result<Self> {
-        if size.pixels() == 0 {
-            return Err(Error::Malformed(format!(
-                "expected an image of at least one pixel, found {size}"
-            )));
-        }
-        let expected = size.pixels().checked_mul(CHANNELS as u64);
-        if expected != Some(pixels.len() as u64) {
-            return Err(Error::Malformed(format!(
-                "expected 3 bytes for each pixel of {size}, found {} bytes",
-                pixels.len()
-            )));
-        }
+        check_bytes(size, pixels.len())?;
         Ok(Self { size, pixels })
     }
 
@@ -129,6 +134,55 @@ impl RgbImage {
     }
 }
 
+/// The pixels of an [`RgbImage`], or others of the same layout, where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RgbView<'a> {
+    size: ImageSize,
+    pixels: &'a [u8],
+}
+
+impl<'a> RgbView<'a> {
+    /// A view of packed RGB bytes, row by row.
+    ///
+    /// # Errors
+    /// As [`RgbImage::new`].
+    pub fn new(size: ImageSize, pixels: &'a [u8]) -> Result<Self> {
+        check_bytes(size, pixels.len())?;
+        Ok(Self { size, pixels })
+    }
+
+    /// Width and height.
+    pub const fn size(self) -> ImageSize {
+        self.size
+    }
+
+    /// All bytes, as [`RgbImage::pixels`] gives them.
+    pub const fn pixels(self) -> &'a [u8] {
+        self.pixels
+    }
+}
+
+/// Whatever has pixels to look at: an [`RgbImage`] or an [`RgbView`].
+pub trait AsRgb {
+    /// A view of its pixels.
+    fn as_rgb(&self) -> RgbView<'_>;
+}
+
+impl AsRgb for RgbImage {
+    fn as_rgb(&self) -> RgbView<'_> {
+        RgbView {
+            size: self.size,
+            pixels: &self.pixels,
+        }
+    }
+}
+
+impl AsRgb for RgbView<'_> {
+    fn as_rgb(&self) -> RgbView<'_> {
+        *self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +198,19 @@ mod tests {
         assert!(RgbImage::new(ImageSize::new(0, 3), Vec::new()).is_err());
         let huge = ImageSize::new(u32::MAX, u32::MAX);
         assert!(RgbImage::new(huge, Vec::new()).is_err());
+        for size in [ImageSize::new(5, 4), ImageSize::new(0, 3), huge] {
+            assert!(RgbView::new(size, &[0; 45]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_view_of_the_same_bytes_is_the_image_s() {
+        let size = ImageSize::new(5, 3);
+        let pixels: Vec<u8> = (0..45).collect();
+        let view = RgbView::new(size, &pixels).unwrap();
+        let image = RgbImage::new(size, pixels.clone()).unwrap();
+        assert_eq!(view, image.as_rgb());
+        assert_eq!(view.as_rgb().pixels().as_ptr(), pixels.as_ptr());
     }
 
     #[test]

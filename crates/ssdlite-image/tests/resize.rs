@@ -6,7 +6,7 @@ use common::part_of;
 use serde::Deserialize;
 use ssdlite_core::PixelBox;
 use ssdlite_core::preprocessing::Preprocessing;
-use ssdlite_image::{Error, ImageSize, Preprocessor, Resizer, RgbImage};
+use ssdlite_image::{AsRgb, Error, ImageSize, Preprocessor, Resizer, RgbImage, RgbView};
 
 /// Noise, so that a swap, a shift or a missing tap shows.
 fn noise(size: ImageSize) -> RgbImage {
@@ -220,10 +220,19 @@ fn a_detectors_input_is_the_stretched_image() {
     let mut preprocessor = Preprocessor::new(&spec).unwrap();
     let image = noise(ImageSize::new(97, 61));
     let stretched = Resizer::new().stretch(&image, size);
-    assert_eq!(preprocessor.fit(&image), &stretched);
+    assert_eq!(preprocessor.fit(&image), stretched.as_rgb());
 
     let fitting = noise(size);
-    assert_eq!(preprocessor.fit(&fitting), &fitting);
+    assert_eq!(preprocessor.fit(&fitting), fitting.as_rgb());
+
+    // A view is the image, and one that fits is handed back as it is.
+    let view = RgbView::new(image.size(), image.pixels()).unwrap();
+    assert_eq!(preprocessor.fit(&view), stretched.as_rgb());
+    let view = RgbView::new(size, fitting.pixels()).unwrap();
+    assert!(std::ptr::eq(
+        preprocessor.fit(&view).pixels(),
+        fitting.pixels()
+    ));
 }
 
 #[test]
@@ -232,7 +241,7 @@ fn a_classifiers_input_is_the_middle_of_the_image() {
     let mut preprocessor = Preprocessor::new(&spec).unwrap();
     let image = noise(ImageSize::new(97, 61));
     let expected = center_crop(&mut Resizer::new(), &image, 56, ImageSize::square(49));
-    assert_eq!(preprocessor.fit(&image), &expected);
+    assert_eq!(preprocessor.fit(&image), expected.as_rgb());
 }
 
 #[test]

@@ -77,7 +77,8 @@ fn time(model: &str, photo: &str, settings: Settings) -> Result<(), Box<dyn Erro
     let limits = Limits::default();
     let image = decode::decode(&bytes, &limits)?;
     let mut preprocessor = Preprocessor::new(&detector.info().preprocessing)?;
-    let input = preprocessor.fit(&image).clone();
+    let mut fitted = Preprocessor::new(&detector.info().preprocessing)?;
+    let input = fitted.fit(&image);
     let outputs = detector.outputs(&image)?;
     let runs = settings.runs;
 

@@ -1,16 +1,18 @@
 //! How long a network takes, as a whole and layer by layer, against what the
 //! machine's arithmetic allows.
 //!
-//! The network alone is measured: input and output are in memory, nothing is
-//! decoded, resized or turned into boxes.
+//! [`measure`] takes the network alone: input and output are in memory, nothing is
+//! decoded, resized or turned into boxes. [`Turns`] takes detectors from pixels to boxes,
+//! one against the other.
 
 use std::time::{Duration, Instant};
 
 use ssdlite_core::{ModelInfo, TensorRole};
-use ssdlite_image::RgbImage;
+use ssdlite_image::{AsRgb, RgbImage};
 use ssdlite_kernels::infer::multiply_adds;
 use ssdlite_model::{Error, ModelFile, Result, StateDict, StateTensor, Values};
 
+use crate::detector::Detector;
 use crate::engine::Engine;
 use crate::model::{Model, ModelTask};
 use crate::plan::LayerInfo;
@@ -142,8 +144,8 @@ pub fn measure<T: ModelTask>(model: &Model<T>, options: BenchOptions) -> Result<
     let engine = &model.engine;
     let BenchOptions { runs, batch } = options;
     let image = RgbImage::filled(engine.input_size(), [97, 130, 201]);
-    let batch = vec![&image; batch];
-    let run = || engine.for_each(&batch, |image| engine.run_network(image, &mut |_| {}));
+    let batch = vec![image.as_rgb(); batch];
+    let run = || engine.for_each(&batch, |&image| engine.run_network(image, &mut |_| {}));
     for _ in 0..WARM_UP_RUNS {
         run()?;
     }
@@ -156,7 +158,7 @@ pub fn measure<T: ModelTask>(model: &Model<T>, options: BenchOptions) -> Result<
     let mut layer_times = vec![Vec::with_capacity(runs); engine.layers().len()];
     for _ in 0..runs {
         let mut last = Instant::now();
-        engine.run_network(&image, &mut |layer| {
+        engine.run_network(image.as_rgb(), &mut |layer| {
             let now = Instant::now();
             layer_times[layer].push(now - last);
             last = now;
@@ -175,6 +177,71 @@ pub fn measure<T: ModelTask>(model: &Model<T>, options: BenchOptions) -> Result<
         peak_flops: peak_flops(engine),
         layers: layers.collect(),
     })
+}
+
+/// How long a detector takes for an image, from pixels to boxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DetectionTime {
+    /// Images that were measured.
+    pub runs: usize,
+    /// Median time of an image.
+    pub median: Duration,
+    /// Shortest time of an image.
+    pub min: Duration,
+}
+
+/// Measures detectors in turns, so that whatever else the machine does meets all of
+/// them alike: resizing, the network and its boxes, of images in memory.
+#[derive(Debug)]
+pub struct Turns<'a> {
+    detectors: Vec<&'a Detector>,
+    times: Vec<Vec<Duration>>,
+}
+
+impl<'a> Turns<'a> {
+    /// Turns of these detectors, none of them measured yet.
+    pub fn new(detectors: Vec<&'a Detector>) -> Self {
+        Self {
+            times: vec![Vec::new(); detectors.len()],
+            detectors,
+        }
+    }
+
+    /// Lets every detector find the objects of an image so many times, one after the
+    /// other in each round, and once before that does not count. Every second round
+    /// goes backwards.
+    ///
+    /// # Errors
+    /// As [`Detector::detect`].
+    pub fn run(&mut self, image: &RgbImage, rounds: usize) -> Result<()> {
+        for detector in &self.detectors {
+            detector.detect(image)?;
+        }
+        for round in 0..rounds {
+            for turn in 0..self.detectors.len() {
+                let index = match round % 2 {
+                    0 => turn,
+                    _ => self.detectors.len() - 1 - turn,
+                };
+                let start = Instant::now();
+                self.detectors[index].detect(image)?;
+                self.times[index].push(start.elapsed());
+            }
+        }
+        Ok(())
+    }
+
+    /// What was measured, in the order of the detectors.
+    pub fn times(self) -> Vec<DetectionTime> {
+        let times = self.times.into_iter();
+        times
+            .map(|times| DetectionTime {
+                runs: times.len(),
+                min: times.iter().copied().min().unwrap_or_default(),
+                median: median(times),
+            })
+            .collect()
+    }
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -202,11 +269,11 @@ fn peak_flops(engine: &Engine) -> f64 {
 mod tests {
     use std::num::NonZeroUsize;
 
-    use ssdlite_core::{ClassNames, MobileNetV3, Variant};
+    use ssdlite_core::{ClassNames, ImageSize, MobileNetV3, Variant};
 
     use super::*;
     use crate::classifier::Classifier;
-    use crate::options::RunOptions;
+    use crate::options::{DetectorOptions, RunOptions};
 
     #[test]
     fn options_are_checked() {
@@ -224,6 +291,34 @@ mod tests {
             let error = measure(runs, batch).expect_err("unsound options");
             assert!(matches!(error, Error::OverLimit(_)), "{error}");
         }
+    }
+
+    #[test]
+    fn detectors_in_turns_run_equally_often() {
+        let network = MobileNetV3 {
+            width_multiplier: 0.1,
+            ..MobileNetV3::new(Variant::Small)
+        };
+        let classes = ClassNames::new(["cat", "dog"]).expect("distinct names");
+        let detectors = [32, 64].map(|side| {
+            let file = arbitrary_model(&ModelInfo::detector(network, classes.clone(), side));
+            let options = DetectorOptions {
+                run: RunOptions::threads(NonZeroUsize::MIN),
+                ..DetectorOptions::default()
+            };
+            Detector::new(&file.expect("a sound model"), &options).expect("a sound model")
+        });
+        let mut turns = Turns::new(detectors.iter().collect());
+        for side in [50, 70] {
+            let image = RgbImage::filled(ImageSize::new(side, 40), [9, 80, 200]);
+            turns.run(&image, 3).expect("finite outputs");
+        }
+        let times = turns.times();
+        assert_eq!(
+            times.iter().map(|time| time.runs).collect::<Vec<_>>(),
+            [6, 6]
+        );
+        assert!(times.iter().all(|time| time.min <= time.median));
     }
 
     #[test]

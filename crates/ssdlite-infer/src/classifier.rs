@@ -1,7 +1,7 @@
 //! Saying what an image shows.
 
 use ssdlite_core::{ClassId, ModelInfo, Task};
-use ssdlite_image::RgbImage;
+use ssdlite_image::AsRgb;
 use ssdlite_model::{Error, Result};
 
 use crate::engine::check_finite;
@@ -44,7 +44,8 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::Malformed`] if the network's outputs are not finite.
-    pub fn classify(&self, image: &RgbImage) -> Result<Vec<f32>> {
+    pub fn classify(&self, image: &impl AsRgb) -> Result<Vec<f32>> {
+        let image = image.as_rgb();
         self.engine.run(image, |outputs| softmax(&outputs.logits))
     }
 
@@ -54,7 +55,7 @@ impl Classifier {
     ///
     /// # Errors
     /// As [`Self::classify`], for the first image that fails.
-    pub fn classify_batch(&self, images: &[RgbImage]) -> Result<Vec<Vec<f32>>> {
+    pub fn classify_batch(&self, images: &[impl AsRgb + Sync]) -> Result<Vec<Vec<f32>>> {
         self.engine.for_each(images, |image| self.classify(image))
     }
 
@@ -63,7 +64,7 @@ impl Classifier {
     ///
     /// # Errors
     /// As [`Self::classify`].
-    pub fn top(&self, image: &RgbImage, most: usize) -> Result<Vec<ClassScore>> {
+    pub fn top(&self, image: &impl AsRgb, most: usize) -> Result<Vec<ClassScore>> {
         let scores = self.classify(image)?;
         let classes = self.info.classes.ids().zip(scores);
         let mut top: Vec<_> = classes
@@ -78,8 +79,8 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::Malformed`] if it is not finite.
-    pub fn logits(&self, image: &RgbImage) -> Result<Vec<f32>> {
-        self.engine.run(image, |outputs| {
+    pub fn logits(&self, image: &impl AsRgb) -> Result<Vec<f32>> {
+        self.engine.run(image.as_rgb(), |outputs| {
             check_finite("class logits", &outputs.logits)?;
             Ok(outputs.logits.clone())
         })

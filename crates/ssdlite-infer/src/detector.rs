@@ -6,7 +6,7 @@ use ssdlite_core::{
     BoxCoder, DefaultBoxes, Detection, ImageSize, LearntView, ModelInfo, PostProcessing, Scores,
     Task, Tiles,
 };
-use ssdlite_image::RgbImage;
+use ssdlite_image::{AsRgb, RgbView};
 use ssdlite_model::{Error, Result};
 
 use crate::engine::check_finite;
@@ -71,7 +71,7 @@ impl Detector {
     ///
     /// # Errors
     /// [`Error::Malformed`] if the network's outputs are not finite.
-    pub fn detect(&self, image: &RgbImage) -> Result<Vec<Detection>> {
+    pub fn detect(&self, image: &impl AsRgb) -> Result<Vec<Detection>> {
         self.detect_with(image, &self.task.post_processing)
     }
 
@@ -82,13 +82,15 @@ impl Detector {
     /// settings that are no sound numbers.
     pub fn detect_with(
         &self,
-        image: &RgbImage,
+        image: &impl AsRgb,
         settings: &PostProcessing,
     ) -> Result<Vec<Detection>> {
         settings.validate()?;
-        self.merged(image, settings, |outputs, part| {
+        let image = image.as_rgb();
+        let passes = self.passes(image, |outputs, part| {
             self.detections(outputs, settings, part)
-        })
+        })?;
+        Ok(merge_passes(passes, image.size(), settings))
     }
 
     /// The objects in an image as [`Self::detect`] gives them, and where there are
@@ -99,8 +101,9 @@ impl Detector {
     /// As [`Self::detect`].
     pub fn detect_or_nearest(
         &self,
-        image: &RgbImage,
+        image: &impl AsRgb,
     ) -> Result<(Vec<Detection>, Option<Detection>)> {
+        let image = image.as_rgb();
         let settings = &self.task.post_processing;
         let best_alone = PostProcessing {
             score_threshold: PostProcessing::EVALUATION_SCORE_THRESHOLD,
@@ -108,28 +111,39 @@ impl Detector {
             max_detections: 1,
             ..*settings
         };
-        let mut found = self.merged(image, settings, |outputs, part| {
+        let mut passes = self.passes(image, |outputs, part| {
             let detections = self.detections(outputs, settings, part)?;
             if !detections.is_empty() {
                 return Ok(detections);
             }
             self.detections(outputs, &best_alone, part)
         })?;
-        let nearest = found.first().copied();
-        found.retain(|found| found.score >= settings.score_threshold);
-        let nearest = nearest.filter(|_| found.is_empty());
-        Ok((found, nearest))
+        let reaches = |found: &Detection| found.score >= settings.score_threshold;
+        let is_any_found = passes
+            .iter()
+            .any(|pass| pass.detections.iter().any(reaches));
+        if is_any_found {
+            // What falls short takes the place of nothing.
+            for pass in &mut passes {
+                pass.detections.retain(reaches);
+            }
+        }
+        let found = merge_passes(passes, image.size(), settings);
+        Ok(if is_any_found {
+            (found, None)
+        } else {
+            (Vec::new(), found.first().copied())
+        })
     }
 
     /// What `find` makes of the outputs for an image and for each of its tiles; the size
     /// that it is told is that of the part. Threads take parts instead of sharing
     /// each one.
-    fn merged(
+    fn passes(
         &self,
-        image: &RgbImage,
-        settings: &PostProcessing,
+        image: RgbView<'_>,
         find: impl Fn(RawOutputs<'_>, ImageSize) -> Result<Vec<Detection>> + Sync,
-    ) -> Result<Vec<Detection>> {
+    ) -> Result<Vec<Pass>> {
         let find = |outputs: &Outputs, part| {
             let outputs = RawOutputs {
                 logits: &outputs.logits,
@@ -141,10 +155,16 @@ impl Detector {
         let whole = Tile::whole(image.size());
         let mut parts = self.tiles_of(image.size());
         if parts.is_empty() {
-            return self.engine.run(image, |outputs| find(outputs, whole.size));
+            let detections = self
+                .engine
+                .run(image, |outputs| find(outputs, whole.size))?;
+            return Ok(vec![Pass {
+                tile: whole,
+                detections,
+            }]);
         }
         parts.push(whole);
-        let passes = self.engine.for_each(&parts, |&tile| {
+        self.engine.for_each(&parts, |&tile| {
             let part = tile.to_box();
             let found = self
                 .engine
@@ -157,8 +177,7 @@ impl Detector {
                 tile,
                 detections: detections.collect(),
             })
-        })?;
-        Ok(merge_passes(passes, image.size(), settings))
+        })
     }
 
     /// The tiles in which an image of this size is looked at besides as a whole; none
@@ -178,7 +197,7 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Self::detect`], for the first image that fails.
-    pub fn detect_batch(&self, images: &[RgbImage]) -> Result<Vec<Vec<Detection>>> {
+    pub fn detect_batch(&self, images: &[impl AsRgb + Sync]) -> Result<Vec<Vec<Detection>>> {
         self.engine.for_each(images, |image| self.detect(image))
     }
 
@@ -186,8 +205,8 @@ impl Detector {
     ///
     /// # Errors
     /// [`Error::Malformed`] if it is not finite.
-    pub fn outputs(&self, image: &RgbImage) -> Result<DetectorOutputs> {
-        self.engine.run(image, |outputs| {
+    pub fn outputs(&self, image: &impl AsRgb) -> Result<DetectorOutputs> {
+        self.engine.run(image.as_rgb(), |outputs| {
             check_finite("class logits", &outputs.logits)?;
             check_finite("box regressions", &outputs.regressions)?;
             Ok(DetectorOutputs {

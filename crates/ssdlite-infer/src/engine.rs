@@ -4,7 +4,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ssdlite_core::tiles::Tile;
 use ssdlite_core::{ImageSize, Preprocessing};
-use ssdlite_image::{Preprocessor, RgbImage};
+use ssdlite_image::{AsRgb, Preprocessor, RgbImage, RgbView};
 use ssdlite_kernels::infer::Block;
 use ssdlite_kernels::pool::{MOST_THREADS, all_cores};
 use ssdlite_kernels::{Context, Isa, Pool};
@@ -83,14 +83,14 @@ impl Engine {
     /// Runs a blank image, and keeps the working memory for the first image.
     pub(crate) fn warm_up(&self) -> Result<()> {
         let blank = RgbImage::filled(self.input_size(), [0; 3]);
-        self.run(&blank, |_| Ok(()))
+        self.run(blank.as_rgb(), |_| Ok(()))
     }
 
     /// Runs one image through preprocessing and network and hands the
     /// outputs to `finish`.
     pub(crate) fn run<T>(
         &self,
-        image: &RgbImage,
+        image: RgbView<'_>,
         finish: impl FnOnce(&Outputs) -> Result<T>,
     ) -> Result<T> {
         let whole = Tile::whole(image.size());
@@ -100,7 +100,7 @@ impl Engine {
     /// [`Self::run`] on a part of an image.
     pub(crate) fn run_part<T>(
         &self,
-        image: &RgbImage,
+        image: RgbView<'_>,
         part: Tile,
         finish: impl FnOnce(&Outputs) -> Result<T>,
     ) -> Result<T> {
@@ -110,7 +110,7 @@ impl Engine {
                 preprocessor,
                 outputs,
             } = session;
-            let input = preprocessor.fit_part(image, part);
+            let input = preprocessor.fit_part(&image, part);
             let input = input.map_err(|error| Error::Malformed(error.to_string()))?;
             let context = self.context();
             self.plan
@@ -143,7 +143,11 @@ impl Engine {
 
     /// Runs the network alone on an image of the input size. `after` is told
     /// the index of each layer when it is done.
-    pub(crate) fn run_network(&self, image: &RgbImage, after: &mut dyn FnMut(usize)) -> Result<()> {
+    pub(crate) fn run_network(
+        &self,
+        image: RgbView<'_>,
+        after: &mut dyn FnMut(usize),
+    ) -> Result<()> {
         if image.size() != self.input_size() {
             return Err(Error::Malformed(format!(
                 "expected an image of {}, found {}",

@@ -15,7 +15,6 @@ mod build;
 mod classifier;
 mod detector;
 mod engine;
-mod fold;
 mod model;
 mod options;
 mod plan;

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use ssdlite_core::{ClassNames, ModelInfo};
-use ssdlite_image::RgbImage;
+use ssdlite_image::AsRgb;
 use ssdlite_kernels::Isa;
 use ssdlite_model::{ModelFile, Result};
 
@@ -107,8 +107,8 @@ impl<T: ModelTask> Model<T> {
     /// # Errors
     /// [`Error::Malformed`](crate::Error::Malformed) for an image of another
     /// size.
-    pub fn run_network(&self, image: &RgbImage, mut after: impl FnMut(usize)) -> Result<()> {
-        self.engine.run_network(image, &mut after)
+    pub fn run_network(&self, image: &impl AsRgb, mut after: impl FnMut(usize)) -> Result<()> {
+        self.engine.run_network(image.as_rgb(), &mut after)
     }
 
     /// Threads that share the work of an image.
@@ -127,6 +127,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use ssdlite_core::{ImageSize, MobileNetV3, Variant};
+    use ssdlite_image::RgbImage;
 
     use super::*;
     use crate::bench::arbitrary_model;

@@ -4,10 +4,12 @@
 //! The one reader and the one writer of [`ModelFile`]s, for training and for
 //! inference. Whatever the bytes hold, reading them ends in numbers that were
 //! checked against the tables of `ssdlite-core`, or in an error. A
-//! [`StateDict`] is the tensors alone; no network is built or run here.
+//! [`StateDict`] is the tensors alone, [`fold`] what is left of them where a batch norm is
+//! part of its convolution; no network is built or run here.
 
 mod bounds;
 mod error;
+pub mod fold;
 mod json;
 mod model_file;
 #[cfg(feature = "pytorch")]

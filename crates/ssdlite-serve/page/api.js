@@ -6,7 +6,7 @@ const ANSWER_MS = 10_000;
 let connections = 0;
 
 // A refusal's error has the answer's `status`.
-async function answered(request) {
+export async function answered(request) {
   const response = await request;
   const body = await response.json().catch(() => ({}));
   if (!response.ok) {

@@ -7,7 +7,7 @@
 
 const NO_TEXT = ["button", "checkbox", "color", "file", "radio", "range", "reset", "submit"];
 
-function takesText(element) {
+export function takesText(element) {
   if (element.isContentEditable || element.matches("textarea")) return true;
   return element.matches("input") && !NO_TEXT.includes(element.type);
 }

@@ -260,7 +260,7 @@ async function again() {
     player.rest("bad", "No source", "The source is gone", `The server has no “${title}” any more.`);
   } else if (isOther || sourceMenu.selectedOptions[0].textContent !== title) {
     startChosen();
-    setNote("", "The server was started with another model or source.");
+    setNote("", "The server has another model or source now.");
   }
 }
 

@@ -1,10 +1,10 @@
 //! Who may ask.
 //!
-//! A token comes as `Authorization: Bearer TOKEN`, or from a browser as a
-//! cookie, which `/?token=TOKEN` sets, and so does the form that asks a person
-//! for it. Browsers let pages of any site send
-//! requests and open WebSockets to this server: whatever comes from a page must
-//! come from a page of our own. A site can also make its own name point here,
+//! A token comes as `Authorization: Bearer TOKEN` or as the password of `Basic`, or
+//! from a browser as a cookie, which `/?token=TOKEN` sets, and so does the form that
+//! asks a person for it. Browsers let pages of any site send requests and open
+//! WebSockets to this server: whatever comes from a page must come from a page of our
+//! own. A site can also make its own name point here,
 //! and ask as if it were ours; a server without a token therefore answers only
 //! to what no site can be called: addresses, `localhost` and this machine's
 //! name.
@@ -14,6 +14,8 @@ use std::process::Command;
 
 use axum::extract::Query;
 use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use crate::options::Access;
@@ -137,14 +139,34 @@ impl Gate {
             .filter_map(|(name, value)| (name == self.cookie).then_some(value))
     }
 
-    fn has_token(&self, headers: &HeaderMap, token: &str) -> bool {
-        let bearer = text(headers, header::AUTHORIZATION)
-            .and_then(|value| value.split_once(' '))
-            .is_some_and(|(scheme, given)| {
-                scheme.eq_ignore_ascii_case("Bearer") && is_equal(given.trim(), token)
-            });
-        bearer || self.cookies(headers).any(|value| is_equal(value, token))
+    /// Whether this is the token that is wanted; so is anything where none is.
+    pub(crate) fn is_token(&self, given: &str) -> bool {
+        self.token().is_none_or(|token| is_equal(given, token))
     }
+
+    fn has_token(&self, headers: &HeaderMap, token: &str) -> bool {
+        let given = text(headers, header::AUTHORIZATION).and_then(given_token);
+        given.is_some_and(|given| is_equal(&given, token))
+            || self.cookies(headers).any(|value| is_equal(value, token))
+    }
+}
+
+/// The token in a header `Authorization`: `Bearer TOKEN`, or the password of `Basic`,
+/// which is all that some clients have.
+///
+/// Source: RFC 7617.
+fn given_token(value: &str) -> Option<String> {
+    let (scheme, given) = value.split_once(' ')?;
+    let given = given.trim();
+    if scheme.eq_ignore_ascii_case("Bearer") {
+        return Some(given.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let pair = String::from_utf8(STANDARD.decode(given).ok()?).ok()?;
+    let (_, password) = pair.split_once(':')?;
+    Some(password.to_owned())
 }
 
 /// What stands in an address or a form.

@@ -37,6 +37,7 @@ pub(crate) struct ListedModels<'a> {
 #[derive(Serialize)]
 pub(crate) struct ListedModel<'a> {
     pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
     pub(crate) backbone: String,
     pub(crate) classes: Vec<&'a str>,
     /// Of each class.

@@ -20,13 +20,13 @@ use crate::refusal::Refusal;
 use crate::state::AppState;
 use crate::workers::{Found, Wanted};
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DetectQuery {
-    model: Option<String>,
-    score: Option<String>,
-    nms: Option<String>,
-    max_detections: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) score: Option<String>,
+    pub(crate) nms: Option<String>,
+    pub(crate) max_detections: Option<String>,
 }
 
 pub(crate) async fn detect(
@@ -65,7 +65,8 @@ pub(crate) async fn detect(
 }
 
 impl DetectQuery {
-    fn wanted(&self, model: &Model, form: Form) -> Result<Wanted, Refusal> {
+    /// What is wanted of a model's detections in this form.
+    pub(crate) fn wanted(&self, model: &Model, form: Form) -> Result<Wanted, Refusal> {
         let mut wanted = Wanted::of(model, form);
         if let Some(text) = &self.score {
             wanted.least_score = fraction("score", "a score", text)?;
@@ -93,7 +94,7 @@ impl DetectQuery {
 }
 
 /// The value of a parameter that is a number of 0 to 1.
-fn fraction(parameter: &str, what: &str, text: &str) -> Result<f32, Refusal> {
+pub(crate) fn fraction(parameter: &str, what: &str, text: &str) -> Result<f32, Refusal> {
     let number = text.parse().ok();
     let number = number.filter(|number| (0.0..=1.0).contains(number));
     number.ok_or_else(|| {

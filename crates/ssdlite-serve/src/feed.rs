@@ -93,7 +93,7 @@ impl OpenSource {
         let known = self
             .channels
             .iter()
-            .find(|channel| channel.model.name == model.name);
+            .find(|channel| Arc::ptr_eq(&channel.model, model));
         if let Some(channel) = known {
             return channel.sender.subscribe();
         }

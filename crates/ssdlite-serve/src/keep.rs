@@ -1,5 +1,7 @@
-//! Frames that are kept as training data: a VOC folder that labelImg opens.
+//! Frames that are kept as training data: a VOC folder that labelImg opens, and
+//! whose annotations can be corrected.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -8,10 +10,12 @@ use std::{fs, io};
 
 use ssdlite_core::{ClassNames, ImageSize, PixelBox};
 use ssdlite_data::DataFolder;
-use ssdlite_data::voc::{VocAnnotation, VocObject, VocWriter};
+use ssdlite_data::voc::{
+    Corrections, FrameList, VocAnnotation, VocEditor, VocFrames, VocObject, VocWriter,
+};
 use ssdlite_files::{NewFile, words_of};
 use ssdlite_image::encode::jpeg_from_image;
-use ssdlite_image::{Format, Header, RgbImage, decode};
+use ssdlite_image::{Format, Header, Limits, RgbImage, decode};
 
 use crate::answer::{KeptFrame, KeptObject};
 use crate::decoder::Decoder;
@@ -38,10 +42,20 @@ pub(crate) struct Kept {
     pub(crate) is_listed: bool,
 }
 
-/// Writes frames and their boxes into a folder.
+/// A kept frame's annotation as it stands in the folder.
+pub(crate) struct Annotated {
+    /// An empty one, if there is none.
+    pub(crate) editor: VocEditor,
+    pub(crate) is_annotated: bool,
+    /// Tells its bytes from others, as an entity tag of HTTP.
+    pub(crate) revision: String,
+}
+
+/// Writes frames and their boxes into a folder, and corrects them.
 pub(crate) struct Keeper {
     folder: PathBuf,
     counter: AtomicU32,
+    frames: VocFrames,
     writer: Mutex<VocWriter>,
 }
 
@@ -55,6 +69,7 @@ impl Keeper {
         match usable(&folder) {
             Ok(()) => Ok(Self {
                 writer: Mutex::new(VocWriter::new(&folder)),
+                frames: VocFrames::new(&folder),
                 folder,
                 counter: AtomicU32::new(0),
             }),
@@ -123,6 +138,69 @@ impl Keeper {
         Ok(Kept { id, is_listed })
     }
 
+    /// The frames that are there.
+    pub(crate) fn list(&self) -> Result<FrameList, Refusal> {
+        self.frames.list().map_err(refusal)
+    }
+
+    /// A frame's image file and what its header says.
+    pub(crate) fn image(&self, id: &str, limits: &Limits) -> Result<(PathBuf, Header), Refusal> {
+        let path = self.frames.image(id);
+        let path = path.ok_or_else(|| Refusal::Unknown(format!("there is no frame `{id}`")))?;
+        let header = decode::header_of_file(&path, limits).map_err(unusable)?;
+        limits.check_size(header.stored).map_err(unusable)?;
+        Ok((path, header))
+    }
+
+    /// A frame's annotation.
+    pub(crate) fn annotated(&self, id: &str, limits: &Limits) -> Result<Annotated, Refusal> {
+        let (path, header) = self.image(id, limits)?;
+        let found = self.frames.annotation(id).map_err(refusal)?;
+        let revision = revision_of(found.as_deref());
+        let is_annotated = found.is_some();
+        let bytes = found.unwrap_or_else(|| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let annotation = VocAnnotation {
+                filename: &name,
+                size: header.displayed,
+                objects: Vec::new(),
+            };
+            annotation.to_xml().into_bytes()
+        });
+        let editor = VocEditor::new(&bytes, &header).map_err(refusal)?;
+        Ok(Annotated {
+            editor,
+            is_annotated,
+            revision,
+        })
+    }
+
+    /// Corrects a frame's annotation that is still of this revision; gives it as it
+    /// stands then.
+    pub(crate) fn correct(
+        &self,
+        id: &str,
+        revision: &str,
+        corrections: &Corrections,
+        limits: &Limits,
+    ) -> Result<Annotated, Refusal> {
+        // Nobody else corrects it between reading and writing.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let annotated = self.annotated(id, limits)?;
+        if annotated.revision != revision {
+            return Err(Refusal::Changed(format!(
+                "the annotation of `{id}` has changed meanwhile: read it again"
+            )));
+        }
+        let text = annotated.editor.corrected(corrections).map_err(refusal)?;
+        let written = match annotated.is_annotated {
+            true => self.frames.replace_annotation(id, &text),
+            false => writer.annotate(id, &text),
+        };
+        written.map_err(refusal)?;
+        self.annotated(id, limits)
+    }
+
     /// An id by the time of day; the counter tells frames of one millisecond
     /// apart.
     fn new_id(&self) -> String {
@@ -146,8 +224,11 @@ fn usable(folder: &Path) -> Result<(), String> {
             set.display()
         ));
     }
-    let other = match DataFolder::open(folder) {
-        Ok(DataFolder::Voc(_)) if !has_vocs_folders(folder) => "annotations in another layout",
+    let other = match DataFolder::open(folder, None) {
+        Ok(DataFolder::Boxes(boxes)) if boxes.format() != ssdlite_data::Format::Voc => {
+            "labels of another form"
+        }
+        Ok(DataFolder::Boxes(_)) if !has_vocs_folders(folder) => "annotations in another layout",
         Ok(DataFolder::Images(_)) => "images in class folders",
         Err(ssdlite_data::Error::Unsupported(_)) => "labels of another form",
         // It has no data yet, or VOC's.
@@ -184,6 +265,24 @@ fn yolo_set_around(folder: &Path) -> Option<PathBuf> {
         has_both || set.join("data.yaml").is_file()
     });
     set.map(Path::to_owned)
+}
+
+/// An entity tag of an annotation file's bytes; none if there is no file.
+fn revision_of(bytes: Option<&[u8]>) -> String {
+    let Some(bytes) = bytes else {
+        return "\"none\"".into();
+    };
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    format!("\"{:x}-{:016x}\"", bytes.len(), hasher.finish())
+}
+
+/// What is wrong with data of the folder, or with what is to be done to it.
+fn refusal(error: ssdlite_data::Error) -> Refusal {
+    match error {
+        error @ ssdlite_data::Error::Io { .. } => Refusal::Broken(error.to_string()),
+        error => Refusal::Unusable(error.to_string()),
+    }
 }
 
 fn unusable(error: ssdlite_image::Error) -> Refusal {

@@ -12,6 +12,7 @@ use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
 
 use crate::answer::{ClassColors, ListedModel};
 use crate::error::{Error, Result};
+use crate::utc::utc;
 
 /// Least score of what detectors of a server find: clients and the page's
 /// slider choose above it.
@@ -91,6 +92,8 @@ impl ModelOptions {
 pub struct Model {
     /// The name by which clients ask for it.
     pub name: String,
+    /// What tells it from others of its name: when its file was written, in UTC.
+    pub version: String,
     /// The least score of an answer where the client names none, 0 to 1.
     pub score_threshold: f32,
     /// What finds the objects.
@@ -104,15 +107,21 @@ impl Model {
     /// # Errors
     /// Those of [`Model::new`]; [`Error::Model`] for a file that can't be read.
     pub fn load(path: &Path, options: &ModelOptions) -> Result<Self> {
+        // One that is replaced meanwhile has a later time.
+        let written = path.metadata().and_then(|metadata| metadata.modified());
         let file = ModelFile::read(path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        Self::new(&name, &file, options).map_err(|error| match error {
+        let model = Self::new(&name, &file, options).map_err(|error| match error {
             Error::Model(error) => Error::Model(error.in_file(path)),
             other => other,
+        })?;
+        Ok(Self {
+            version: written.map_or(model.version, utc),
+            ..model
         })
     }
 
-    /// A detector from a model file that was read.
+    /// A detector from a model file that was read, of the version `1`.
     ///
     /// # Errors
     /// [`Error::Model`] for a file that is no detector, or doesn't say what the tiles
@@ -135,6 +144,7 @@ impl Model {
         };
         Ok(Self {
             name: name.to_owned(),
+            version: "1".into(),
             score_threshold: shown.score_threshold.max(LEAST_SCORE),
             detector: Arc::new(Detector::new(file, &detector_options)?),
         })
@@ -151,6 +161,7 @@ impl Model {
         let ids = (0..classes.len()).map(ClassId::from_index);
         ListedModel {
             name: &self.name,
+            version: &self.version,
             backbone: self.backbone(),
             colors: ids.map(ClassColors::new).collect(),
             classes,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -21,6 +22,21 @@ pub const DEFAULT_PORT: u16 = 8765;
 /// The bytes of a body that have to come in a second once its time is over: a
 /// photo of 25 MB needs 20 Mbit/s to come within 15 s, and a phone may have less.
 pub const LEAST_BODY_RATE: u32 = 256 << 10;
+
+/// Brings image files that tasks of Label Studio name by their address.
+pub trait FetchImages: Send + Sync {
+    /// The bytes of the file at an address, or at a path of the one origin that
+    /// files are fetched from; of at most `most` bytes. It may take a while, and is to
+    /// end in any case.
+    ///
+    /// # Errors
+    /// A message for the client, without secrets.
+    fn fetch(&self, address: &str, most: usize) -> std::result::Result<Vec<u8>, String>;
+}
+
+/// Asked at each SIGHUP whether the server goes on; [`ControlFlow::Break`] ends it as
+/// SIGTERM does. It is to come back at once.
+pub type OnHangup = Box<dyn FnMut() -> ControlFlow<()> + Send>;
 
 /// Takes lines for people.
 pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
@@ -118,12 +134,18 @@ pub struct ServerOptions {
     /// pages can have none called. When the channel is full they are told to try
     /// again.
     pub webhook: Option<SyncSender<RuleEvent>>,
+    /// Fetches the images of Label Studio's tasks. A server fetches whatever clients
+    /// name by this alone, so it has to know from where it may; without it nothing is
+    /// fetched.
+    pub fetch: Option<Arc<dyn FetchImages>>,
     /// What it refuses to take.
     pub limits: Limits,
     /// Threads that decode and detect for requests, 256 at most.
     pub workers: NonZeroUsize,
     /// How long work in flight may take to end after the server is told to.
     pub drain: Duration,
+    /// What is done at SIGHUP, which ends the process without it.
+    pub on_hangup: Option<OnHangup>,
 }
 
 impl ServerOptions {
@@ -139,9 +161,11 @@ impl ServerOptions {
             live: LiveOptions::default(),
             keep: None,
             webhook: None,
+            fetch: None,
             limits: Limits::default(),
             workers: all_cores(),
             drain: Duration::from_secs(10),
+            on_hangup: None,
         }
     }
 

@@ -22,20 +22,31 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("text.css", CSS, include_str!("../page/text.css")),
     ("docs.js", SCRIPT, include_str!("../page/docs.js")),
     ("icon.svg", SVG, include_str!("../page/icon.svg")),
+    ("label.css", CSS, include_str!("../page/label.css")),
     ("api.js", SCRIPT, include_str!("../page/api.js")),
+    ("board.js", SCRIPT, include_str!("../page/board.js")),
+    ("boxes.js", SCRIPT, include_str!("../page/boxes.js")),
+    (
+        "corrections.js",
+        SCRIPT,
+        include_str!("../page/corrections.js"),
+    ),
     ("counting.js", SCRIPT, include_str!("../page/counting.js")),
     ("crossing.js", SCRIPT, include_str!("../page/crossing.js")),
     ("drawing.js", SCRIPT, include_str!("../page/drawing.js")),
     ("eventlist.js", SCRIPT, include_str!("../page/eventlist.js")),
     ("eventlog.js", SCRIPT, include_str!("../page/eventlog.js")),
     ("events.js", SCRIPT, include_str!("../page/events.js")),
+    ("frames.js", SCRIPT, include_str!("../page/frames.js")),
     ("freshness.js", SCRIPT, include_str!("../page/freshness.js")),
     (
         "fullscreen.js",
         SCRIPT,
         include_str!("../page/fullscreen.js"),
     ),
+    ("kept.js", SCRIPT, include_str!("../page/kept.js")),
     ("keys.js", SCRIPT, include_str!("../page/keys.js")),
+    ("label.js", SCRIPT, include_str!("../page/label.js")),
     ("line.js", SCRIPT, include_str!("../page/line.js")),
     ("main.js", SCRIPT, include_str!("../page/main.js")),
     ("panel.js", SCRIPT, include_str!("../page/panel.js")),
@@ -55,6 +66,10 @@ const ASSETS: &[(&str, &str, &str)] = &[
 
 pub(crate) async fn index() -> Response {
     file(HTML, include_str!("../page/index.html"))
+}
+
+pub(crate) async fn label() -> Response {
+    file(HTML, include_str!("../page/label.html"))
 }
 
 pub(crate) async fn asset(Named(name): Named) -> Result<Response, Refusal> {

@@ -28,6 +28,8 @@ pub(crate) enum Refusal {
     NotAcceptable(String),
     /// 408: its body came too slowly, or more slowly than others.
     TooSlow(String),
+    /// 412: what it is about has changed since its client read it.
+    Changed(String),
     /// 413: its body is too long.
     TooLong(String),
     /// 415: its body is of a kind that is not read; the header that says what
@@ -35,6 +37,8 @@ pub(crate) enum Refusal {
     Unread(HeaderName, &'static str, String),
     /// 422: its image can't be used, and why.
     Unusable(String),
+    /// 428: it doesn't say which state of its object it is about.
+    Unconditional,
     /// 429: as much is waiting, or held in memory, as may be.
     Full,
     /// 500: our own fault.
@@ -60,9 +64,11 @@ impl Refusal {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unread(..) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unconditional => StatusCode::PRECONDITION_REQUIRED,
             Self::Full => StatusCode::TOO_MANY_REQUESTS,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UnknownCoding(_) => StatusCode::NOT_IMPLEMENTED,
@@ -88,12 +94,16 @@ impl Refusal {
         match self {
             Self::Unauthorized => "expected the server's token as `Authorization: Bearer TOKEN`",
             Self::WrongMethod => "this path takes other methods, as the header `Allow` says",
+            Self::Unconditional => {
+                "expected the header `If-Match` with the `ETag` of what is to be changed"
+            }
             Self::Full => "as many requests are waiting as may wait; try again soon",
             Self::Malformed(message)
             | Self::Forbidden(message)
             | Self::Unknown(message)
             | Self::NotAcceptable(message)
             | Self::TooSlow(message)
+            | Self::Changed(message)
             | Self::TooLong(message)
             | Self::Unread(_, _, message)
             | Self::Unusable(message)

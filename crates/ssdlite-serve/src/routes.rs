@@ -26,11 +26,14 @@ use crate::detect::detect;
 use crate::extract::{Asked, Named, Nothing};
 use crate::form::Part;
 use crate::keep::Kept;
+use crate::kept;
+use crate::label_studio;
 use crate::page::{self, Asking};
 use crate::refusal::Refusal;
 use crate::rule_event::{self, ToldEvent};
 use crate::sockets;
 use crate::state::AppState;
+use crate::vision;
 
 /// The label of paths that do not exist, so that clients can't fill the
 /// metrics with names of their own.
@@ -53,6 +56,7 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .method_not_allowed_fallback(async || Refusal::WrongMethod);
     Router::new()
         .route("/", get(page::index))
+        .route("/label", get(page::label))
         .route("/docs", get(page::docs))
         .route("/openapi.json", get(page::openapi))
         .route("/metrics", get(metrics))
@@ -60,7 +64,16 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/sources", get(sources))
         .route("/v1/detect", post(detect))
         .route("/v1/keep", post(keep))
+        .route("/v1/kept", get(kept::list))
+        .route("/v1/kept/{id}", get(kept::annotation).patch(kept::correct))
+        .route("/v1/kept/{id}/image", get(kept::image))
         .route("/v1/webhook", post(webhook))
+        .route("/v1/vision/detection", post(vision::detection))
+        .route("/v1/vision/custom/{name}", post(vision::custom))
+        .route("/health", get(label_studio::health))
+        .route("/setup", post(label_studio::setup))
+        .route("/predict", post(label_studio::predict))
+        .route("/webhook", post(label_studio::webhook))
         .route("/v1/live", get(sockets::live))
         .route("/v1/camera", get(sockets::camera))
         .route("/v2", get(server_metadata))
@@ -76,17 +89,21 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
 }
 
 /// The paths that people open: without a token they are asked for it.
-const PAGES: [&str; 2] = ["/", "/docs"];
+const PAGES: [&str; 3] = ["/", "/label", "/docs"];
 
 /// The most bytes of the form with the token.
 const MAX_TOKEN_BYTES: usize = 4 << 10;
 
 /// Lets those in who may ask.
-async fn guard(State(state): Shared, request: Request, next: Next) -> Response {
+async fn guard(State(state): Shared, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     if !PAGES.contains(&path.as_str()) || state.gate.token().is_none() {
         return match state.gate.check(request.headers()) {
             Ok(()) => next.run(request).await,
+            Err(Refusal::Unauthorized) if path.starts_with(vision::PREFIX) => {
+                request.extensions_mut().insert(vision::Unproven);
+                next.run(request).await
+            }
             Err(refusal) => refusal.into_response(),
         };
     }
@@ -152,11 +169,7 @@ async fn keep(
     request: Request,
 ) -> Answered<Json<Value>> {
     state.check_open()?;
-    if state.keeper.is_none() {
-        return Err(Refusal::Unknown(
-            "this server was started without a folder to keep frames in".into(),
-        ));
-    }
+    state.keeper()?;
     let model = state.model(query.model.as_deref())?;
     let body = Received::receive(&state, &place, request).await?;
     let room = body.room.clone();
@@ -226,7 +239,8 @@ fn only_parts<const N: usize>(parts: Vec<Part>, names: [&str; N]) -> Answered<[B
 }
 
 async fn models(State(state): Shared, _: Asked<Nothing>) -> Response {
-    let models: Vec<_> = state.models.iter().map(|model| model.listed()).collect();
+    let models = state.models.all();
+    let models: Vec<_> = models.iter().map(|model| model.listed()).collect();
     Json(ListedModels { models }).into_response()
 }
 
@@ -261,7 +275,7 @@ async fn model_metadata(State(state): Shared, Named(name): Named) -> Answered<Js
     let model = state.model(Some(&name))?;
     Ok(Json(json!({
         "name": model.name,
-        "versions": ["1"],
+        "versions": [model.version],
         "platform": "ssdlite",
         "inputs": [{ "name": "image", "datatype": "BYTES", "shape": [1] }],
         "outputs": [

@@ -24,7 +24,8 @@ use crate::error::{Error, Result};
 use crate::feed::Feeds;
 use crate::keep::Keeper;
 use crate::metrics::Metrics;
-use crate::options::{Log, ServerOptions};
+use crate::models::ServedModels;
+use crate::options::{Log, OnHangup, ServerOptions};
 use crate::routes::router;
 use crate::share::Shared;
 use crate::state::AppState;
@@ -34,6 +35,13 @@ use crate::workers::Workers;
 /// rarely press the button together, and each takes a whole image in memory.
 const KEPT_AT_ONCE: usize = 2;
 
+/// Requests that look at kept frames. Each may read a whole image file.
+const LOOKED_AT_AT_ONCE: usize = 4;
+
+/// Requests of Label Studio. Each may hold many images, which are looked at one by
+/// one.
+const PREDICTED_AT_ONCE: usize = 2;
+
 /// A server that is bound to its address and not running yet.
 pub struct Server {
     listener: StdListener,
@@ -41,6 +49,7 @@ pub struct Server {
     state: Arc<AppState>,
     connections: usize,
     drain: Duration,
+    on_hangup: Option<OnHangup>,
 }
 
 impl Server {
@@ -65,18 +74,22 @@ impl Server {
         let decoder = Arc::new(Decoder::new(limits.image));
         let state = AppState {
             gate: Gate::new(options.access, address),
-            models: options.models.into_iter().map(Arc::new).collect(),
+            models: ServedModels::new(options.models),
             workers: Workers::start(options.workers, limits.queue, &decoder, &metrics)?,
             decoder,
             feeds: Arc::new(Feeds::new(
                 options.source,
                 options.live,
                 Arc::clone(&metrics),
-                log,
+                Arc::clone(&log),
             )),
             keeper,
             keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)),
+            looking: Arc::new(Semaphore::new(LOOKED_AT_AT_ONCE)),
             webhook: options.webhook,
+            fetch: options.fetch,
+            predicting: Arc::new(Semaphore::new(PREDICTED_AT_ONCE)),
+            log,
             metrics,
             limits,
             memory: Shared::new(limits.memory_bytes),
@@ -89,7 +102,13 @@ impl Server {
             state: Arc::new(state),
             connections: limits.connections,
             drain: options.drain,
+            on_hangup: options.on_hangup,
         })
+    }
+
+    /// Its models, to put others in their places.
+    pub fn models(&self) -> ServedModels {
+        self.state.models.clone()
     }
 
     /// The address that it listens on.
@@ -113,8 +132,8 @@ impl Server {
         }
     }
 
-    /// The link to one of the server's pages, `/` or `/docs`, under an address of
-    /// this machine, with the token if there is one.
+    /// The link to one of the server's pages, `/`, `/label` or `/docs`, under an
+    /// address of this machine, with the token if there is one.
     pub fn link(&self, ip: IpAddr, page: &str) -> String {
         let address = SocketAddr::new(ip, self.address.port());
         match self.state.gate.token() {
@@ -124,12 +143,21 @@ impl Server {
     }
 
     /// Serves until the process is told to end by SIGINT or SIGTERM, or by
-    /// Ctrl-C on Windows. A second signal cuts off what is in flight.
+    /// Ctrl-C on Windows. A second signal cuts off what is in flight. SIGHUP is one
+    /// of them as [`ServerOptions::on_hangup`] says.
     ///
     /// # Errors
     /// [`Error::System`] where threads, timers or signals are refused.
-    pub fn run(self) -> Result<()> {
-        self.block_on(end_signal)
+    pub fn run(mut self) -> Result<()> {
+        let Some(mut on_hangup) = self.on_hangup.take() else {
+            return self.block_on(end_signal);
+        };
+        self.block_on(async move || {
+            tokio::select! {
+                ended = end_signal() => ended,
+                ended = ending_hangup(&mut on_hangup) => ended,
+            }
+        })
     }
 
     /// Serves until `stop` is done.
@@ -199,6 +227,24 @@ async fn end_signal() -> io::Result<()> {
         _ = terminate.recv() => Ok(()),
         interrupted = tokio::signal::ctrl_c() => interrupted,
     }
+}
+
+/// Waits for a SIGHUP at which the server is to end.
+#[cfg(unix)]
+async fn ending_hangup(on_hangup: &mut OnHangup) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        hangup.recv().await;
+        if on_hangup().is_break() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn ending_hangup(_: &mut OnHangup) -> io::Result<()> {
+    pending().await
 }
 
 #[cfg(not(unix))]

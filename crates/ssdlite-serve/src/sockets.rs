@@ -10,6 +10,9 @@
 //! `/v1/camera` takes frames of the page's own, each a binary message, and
 //! answers each with its detections, whose objects it follows from frame to frame.
 //!
+//! Both are closed when another model has taken the place of theirs: who connects
+//! again is served by that.
+//!
 //! A WebSocket holds the place of the connection that it came from, and may have
 //! to give way as other connections. It is pinged, and dropped when nothing comes
 //! for too long. Memory for a frame is taken as its bytes come.
@@ -98,7 +101,7 @@ pub(crate) async fn live(
         MAX_NOTE_BYTES,
         state,
         place,
-        async move |peer| send_frames(peer, shown, stop).await,
+        async move |peer| send_frames(peer, &model, shown, stop).await,
     ))
 }
 
@@ -288,9 +291,12 @@ impl Drop for Peer {
 
 async fn send_frames(
     mut peer: Peer,
+    model: &Arc<Model>,
     mut shown: watch::Receiver<Shown>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Gone> {
+    let models = peer.state.models.clone();
+    let mut replaced = pin!(models.gone(model));
     let mut status: Arc<str> = Arc::default();
     let (mut sent, mut under_way) = (0, 0_usize);
     let mut has_failed = false;
@@ -318,6 +324,7 @@ async fn send_frames(
             // The last status, which says why, is still to be sent.
             changed = shown.changed() => has_failed = changed.is_err(),
             () = told_to_stop(&mut stop) => return peer.close().await,
+            () = &mut replaced => return peer.close().await,
             message = peer.receive() => if let (Message::Text(_), _) = message? {
                 under_way = under_way.saturating_sub(1);
             },
@@ -342,9 +349,12 @@ async fn answer_frames(
 ) -> Result<(), Gone> {
     let mut follower = Follower::new(model.score_threshold);
     let start = Instant::now();
+    let models = peer.state.models.clone();
+    let mut replaced = pin!(models.gone(model));
     loop {
         let (message, room) = tokio::select! {
             () = told_to_stop(&mut stop) => return peer.close().await,
+            () = &mut replaced => return peer.close().await,
             message = peer.receive() => message?,
         };
         if let Message::Binary(bytes) = message {

@@ -14,7 +14,8 @@ use crate::feed::{Feeds, ListedSource};
 use crate::keep::Keeper;
 use crate::metrics::Metrics;
 use crate::model::Model;
-use crate::options::Limits;
+use crate::models::ServedModels;
+use crate::options::{FetchImages, Limits, Log};
 use crate::refusal::Refusal;
 use crate::rule_event::RuleEvent;
 use crate::share::{Claim, Shared};
@@ -23,14 +24,21 @@ use crate::workers::{Found, Wanted, Workers};
 /// What all requests share.
 pub(crate) struct AppState {
     pub(crate) gate: Gate,
-    pub(crate) models: Vec<Arc<Model>>,
+    pub(crate) models: ServedModels,
     pub(crate) decoder: Arc<Decoder>,
     pub(crate) workers: Workers,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) keeper: Option<Keeper>,
     /// The frames that may be kept at once: each is decoded.
     pub(crate) keeping: Arc<Semaphore>,
+    /// The requests that may look at kept frames at once.
+    pub(crate) looking: Arc<Semaphore>,
     pub(crate) webhook: Option<SyncSender<RuleEvent>>,
+    pub(crate) fetch: Option<Arc<dyn FetchImages>>,
+    /// The requests of Label Studio whose tasks are worked on at once.
+    pub(crate) predicting: Arc<Semaphore>,
+    /// Takes lines for people.
+    pub(crate) log: Log,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     /// The bytes that bodies, and frames of pages, may take.
@@ -45,22 +53,7 @@ pub(crate) struct AppState {
 impl AppState {
     /// The model of this name, or the first.
     pub(crate) fn model(&self, name: Option<&str>) -> Result<Arc<Model>, Refusal> {
-        let found = match name {
-            None => self.models.first(),
-            Some(name) => self.models.iter().find(|model| model.name == name),
-        };
-        found.cloned().ok_or_else(|| {
-            let names: Vec<_> = self
-                .models
-                .iter()
-                .map(|model| model.name.as_str())
-                .collect();
-            Refusal::Unknown(format!(
-                "expected one of the models {}, found `{}`",
-                names.join(", "),
-                name.unwrap_or_default()
-            ))
-        })
+        self.models.named(name)
     }
 
     /// The source of this id.
@@ -103,6 +96,13 @@ impl AppState {
             });
         }
         Ok(all)
+    }
+
+    /// What keeps frames.
+    pub(crate) fn keeper(&self) -> Result<&Keeper, Refusal> {
+        self.keeper.as_ref().ok_or_else(|| {
+            Refusal::Unknown("this server was started without a folder to keep frames in".into())
+        })
     }
 
     /// Hands an event on to the webhook, which there has to be.

@@ -12,12 +12,12 @@ use ssdlite_core::matcher::Assignment;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 use ssdlite_core::random::Rng;
 use ssdlite_core::{
-    BoxCoder, CenterBox, ClassId, ClassNames, GroundTruth, ImageSize, MobileNetV3, ModelInfo,
-    PixelBox, Variant,
+    BoxCoder, CenterBox, ClassId, ClassNames, DetectorSettings, GroundTruth, ImageSize,
+    MobileNetV3, ModelInfo, PixelBox, Task, Variant,
 };
 use ssdlite_data::loader::{DifficultObjects, TargetEncoder};
 
-use crate::config::{Freeze, OptimizerKind, TrainingOptions};
+use crate::config::{Freeze, HeadKind, OptimizerKind, TrainingOptions};
 use crate::error::{Error, Result};
 use crate::step::loss::{CrossEntropy, MultiboxLoss};
 use crate::step::{
@@ -61,6 +61,9 @@ pub struct BenchTrainOptions {
     pub task: BenchTask,
     /// Its backbone.
     pub backbone: Variant,
+    /// A detector's head; none for a classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadKind>,
     /// Side of the images in pixels.
     pub size: u32,
     /// torchvision's `num_classes`: for a detector it counts the background.
@@ -109,6 +112,11 @@ impl BenchTrainOptions {
                     range.end()
                 )));
             }
+        }
+        if (self.task == BenchTask::Detect) != self.head.is_some() {
+            return Err(Error::Config(
+                "head: expected one for a detector and none for a classifier".into(),
+            ));
         }
         if self.numbers() > MOST_NUMBERS {
             return Err(Error::Config(format!(
@@ -187,7 +195,10 @@ impl Work {
     fn detect(options: &BenchTrainOptions) -> Result<Self> {
         let classes = options.classes - 1;
         let backbone = MobileNetV3::new(options.backbone);
-        let info = ModelInfo::detector(backbone, class_names(classes)?, options.size);
+        let mut info = ModelInfo::detector(backbone, class_names(classes)?, options.size);
+        if let Some(head) = options.head {
+            info.task = Task::Detect(DetectorSettings::with_head(head.head()));
+        }
         info.validate()?;
         let default_boxes = info
             .default_boxes()
@@ -309,6 +320,7 @@ mod tests {
     const SMALLEST: BenchTrainOptions = BenchTrainOptions {
         task: BenchTask::Classify,
         backbone: Variant::Small,
+        head: None,
         size: 33,
         classes: 3,
         batch: 2,
@@ -317,9 +329,17 @@ mod tests {
     };
 
     #[test]
-    fn both_tasks_are_measured() {
-        for task in [BenchTask::Classify, BenchTask::Detect] {
-            let options = BenchTrainOptions { task, ..SMALLEST };
+    fn both_tasks_and_all_heads_are_measured() {
+        for (task, head) in [
+            (BenchTask::Classify, None),
+            (BenchTask::Detect, Some(HeadKind::Ssdlite)),
+            (BenchTask::Detect, Some(HeadKind::Fpn)),
+        ] {
+            let options = BenchTrainOptions {
+                task,
+                head,
+                ..SMALLEST
+            };
             let report = bench_train(&options, &OnCpu).unwrap();
             assert!(report.min_s_per_step > 0.0);
             assert!(report.min_s_per_step <= report.median_s_per_step);
@@ -343,7 +363,17 @@ mod tests {
                 ..SMALLEST
             },
             BenchTrainOptions {
+                head: Some(HeadKind::Fpn),
+                ..SMALLEST
+            },
+            BenchTrainOptions {
                 task: BenchTask::Detect,
+                head: None,
+                ..SMALLEST
+            },
+            BenchTrainOptions {
+                task: BenchTask::Detect,
+                head: Some(HeadKind::Ssdlite),
                 classes: 1,
                 ..SMALLEST
             },

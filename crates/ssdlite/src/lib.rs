@@ -49,6 +49,8 @@
 //! # Ok::<(), ssdlite::image::Error>(())
 //! ```
 //!
+//! An [`RgbView`] is one whose bytes stay where they are.
+//!
 //! This crate re-exports what the project promises to keep stable: running
 //! models ([`Detector`], [`Classifier`]) and, with the feature `eval`, judging
 //! what they find. Training is the command line's.
@@ -61,10 +63,10 @@ pub use ssdlite_core::{
 pub use ssdlite_eval as eval;
 pub use ssdlite_image as image;
 pub use ssdlite_image::decode::decode_file;
-pub use ssdlite_image::{Limits, RgbImage};
+pub use ssdlite_image::{AsRgb, Limits, RgbImage, RgbView};
 pub use ssdlite_infer::{
-    ClassScore, Classifier, Detector, DetectorOptions, DetectorOutputs, Error, Isa, ModelFile,
-    Result, RunOptions,
+    ClassScore, Classifier, Detector, DetectorOptions, DetectorOutputs, Error, Isa, MOST_THREADS,
+    ModelFile, Result, RunOptions,
 };
 
 /// The README's example compiles.

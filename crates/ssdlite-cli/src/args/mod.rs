@@ -1,7 +1,10 @@
 //! Options that several commands have.
 
 pub(crate) mod config;
+pub(crate) mod format;
+pub(crate) mod labels;
 pub(crate) mod limits;
+pub(crate) mod lists;
 pub(crate) mod model;
 pub(crate) mod network;
 pub(crate) mod number;
@@ -14,3 +17,4 @@ pub(crate) mod stall;
 pub(crate) mod threads;
 pub(crate) mod tiles;
 pub(crate) mod train_options;
+pub(crate) mod verbosity;

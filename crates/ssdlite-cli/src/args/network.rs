@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::Serialize;
 use ssdlite_core::Variant;
-use ssdlite_train::config::DeviceKind;
+use ssdlite_train::config::{DeviceKind, HeadKind};
 
 /// A MobileNetV3.
 #[derive(Clone, Copy, ValueEnum, Serialize)]
@@ -18,6 +18,22 @@ impl From<BackboneArg> for Variant {
         match backbone {
             BackboneArg::Small => Self::Small,
             BackboneArg::Large => Self::Large,
+        }
+    }
+}
+
+/// What a detector has on its MobileNetV3.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum HeadArg {
+    Ssdlite,
+    Fpn,
+}
+
+impl From<HeadArg> for HeadKind {
+    fn from(head: HeadArg) -> Self {
+        match head {
+            HeadArg::Ssdlite => Self::Ssdlite,
+            HeadArg::Fpn => Self::Fpn,
         }
     }
 }

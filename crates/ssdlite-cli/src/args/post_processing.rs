@@ -62,6 +62,11 @@ pub(crate) struct PostProcessingArgs {
 }
 
 impl PostProcessingArgs {
+    /// Asks for this least score.
+    pub(crate) fn ask_for_score(&mut self, score: f32) {
+        self.score = Some(score);
+    }
+
     /// `settings` with the options that were given.
     pub(crate) fn over(&self, mut settings: PostProcessing) -> PostProcessing {
         if let Some(score) = self.score {

@@ -7,24 +7,28 @@ use clap::Args;
 use ssdlite_core::ClassNames;
 use ssdlite_core::classes::{MAX_CLASS_NAME_BYTES, MAX_CLASSES};
 use ssdlite_data::folders::ImageFolderOptions;
-use ssdlite_data::voc::{Coordinates, VocOptions, text_from_bytes};
+use ssdlite_data::voc::Coordinates;
+use ssdlite_data::{DataFolder, DetectionFolder, DetectionFolderOptions, text_from_bytes};
 use ssdlite_files::read_bounded;
 
+use crate::args::format::FormatArgs;
+use crate::args::lists::ListsArgs;
 use crate::outcome::UsageError;
 use crate::paths::{expect_folder_there, expect_there};
 
 /// How a data folder is read.
 #[derive(Args)]
 pub(crate) struct ReadingArgs {
-    /// A folder of images with boxes (Annotations, ImageSets, JPEGImages) or of
+    /// A folder of images with boxes (as VOC, YOLO, COCO or labelme have it) or of
     /// images in class folders
     pub(crate) data: PathBuf,
     /// A file with one class name a line; objects of other classes are faults
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
-    /// Read boxes as counted from 0 with exclusive right and bottom edges
-    #[arg(long)]
-    voc_zero_based: bool,
+    #[command(flatten)]
+    format: FormatArgs,
+    #[command(flatten)]
+    lists: ListsArgs,
 }
 
 impl ReadingArgs {
@@ -39,16 +43,39 @@ impl ReadingArgs {
         self.classes.as_deref().map(names).transpose()
     }
 
-    pub(crate) fn voc_options(&self) -> Result<VocOptions> {
-        Ok(VocOptions {
-            coordinates: coordinates(self.voc_zero_based),
+    /// Opens the folder, of either kind, with the lists that were asked for; tells of
+    /// boxes how they are labelled.
+    pub(crate) fn open(&self) -> Result<DataFolder> {
+        Ok(match DataFolder::open(&self.data, self.format.asked())? {
+            DataFolder::Boxes(folder) => {
+                self.format.tell(&folder)?;
+                DataFolder::Boxes(Box::new(self.lists.of(*folder)?))
+            }
+            images @ DataFolder::Images(_) => images,
+        })
+    }
+
+    /// Opens the folder, which holds images with boxes, with the lists that were asked
+    /// for, and tells how they are labelled.
+    pub(crate) fn open_boxes(&self) -> Result<DetectionFolder> {
+        let folder = DetectionFolder::open(&self.data, self.format.asked())?;
+        self.format.tell(&folder)?;
+        self.lists.of(folder)
+    }
+
+    pub(crate) fn box_options(&self) -> Result<DetectionFolderOptions> {
+        Ok(DetectionFolderOptions {
+            coordinates: coordinates(self.format.voc_zero_based),
             classes: self.class_names(ListOf::Objects)?,
         })
     }
 
     pub(crate) fn folder_options(&self) -> Result<ImageFolderOptions> {
-        if self.voc_zero_based {
+        if self.format.voc_zero_based {
             return Err(no_boxes("--voc-zero-based", &self.data));
+        }
+        if self.lists.is_given() {
+            return Err(no_boxes("--lists", &self.data));
         }
         Ok(ImageFolderOptions {
             classes: self.class_names(ListOf::Images)?,

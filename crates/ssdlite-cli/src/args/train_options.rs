@@ -12,6 +12,7 @@ use ssdlite_core::FinestMap;
 use ssdlite_core::Tiles;
 use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
+use ssdlite_data::Format;
 use ssdlite_data::loader::MAX_WORKERS;
 use ssdlite_data::split::Split;
 use ssdlite_infer::MOST_THREADS;
@@ -19,6 +20,7 @@ use ssdlite_train::config::{Choice, MAX_BATCH};
 use ssdlite_train::{ClassifierConfig, DetectorConfig};
 
 use super::config::show_defaults;
+use super::format::format;
 use super::network::{BackboneArg, DeviceArg};
 use super::number::{probability, whole};
 use super::split::split;
@@ -224,14 +226,18 @@ impl DetectorTaskArgs {
 #[expect(clippy::duplicated_attributes, reason = "they name two options")]
 #[command(mut_arg("voc_zero_based", switch), mut_arg("train_difficult", switch))]
 struct DetectorDataArgs {
-    /// A VOC folder (Annotations, ImageSets, JPEGImages)
+    /// A folder of images with boxes, as VOC, YOLO, COCO or labelme have it
     #[arg(
         value_name = "DATA",
         value_parser = kept_text(),
         required_unless_present_any = ["config", "resume"]
     )]
     path: Option<String>,
-    /// Read boxes as counted from 0 with exclusive right and bottom edges
+    /// Form of the labels; `auto` by the files in DATA
+    #[arg(long, value_parser = format())]
+    format: Option<Choice<Format>>,
+    /// Read boxes of VOC's annotations as counted from 0 with exclusive right and bottom
+    /// edges
     #[arg(long)]
     voc_zero_based: Option<bool>,
     /// The split to learn from
@@ -240,6 +246,9 @@ struct DetectorDataArgs {
     /// The split that picks the best weights
     #[arg(long, value_parser = split())]
     val_split: Option<Split>,
+    /// The folder of ImageSets whose lists tell the splits, such as fold1
+    #[arg(long, value_name = "NAME")]
+    lists: Option<String>,
     /// Learn objects marked difficult too
     #[arg(long)]
     train_difficult: Option<bool>,

@@ -2,14 +2,14 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample_until};
 use ssdlite_data::split::Split;
-use ssdlite_data::voc::{VocFolder, VocOptions};
-use ssdlite_data::{DetectionSet, Overwrite};
+use ssdlite_data::{DetectionFolder, DetectionFolderOptions, DetectionSet, Overwrite};
 use ssdlite_eval::{IouThreshold, VocMetric};
 use ssdlite_image::draw::grid;
 use ssdlite_image::{ImageSize, Limits, RgbImage, encode};
@@ -53,7 +53,7 @@ impl DemoArgs {
         let run = RunFolder::create(folder.join("run"), Overwrite::Allow)?;
         if train(&data, &run, &stop)? == End::Stopped {
             let run = run.path().display();
-            console::note(&format!(
+            console::notice(&format!(
                 "stopped; `ssdlite train --resume {run}` goes on with the training"
             ));
             return Ok(Outcome::Failed);
@@ -62,16 +62,17 @@ impl DemoArgs {
         let options = PostProcessingArgs::default();
         let one_thread = Some(NonZeroUsize::MIN);
         let evaluated = load_detector(&model, &options, Purpose::Evaluate, one_thread)?;
-        let test = VocFolder::open(&data)?.read(
+        let test = DetectionFolder::open(&data, None)?.read(
             Split::Test,
-            &VocOptions {
+            &DetectionFolderOptions {
                 classes: Some(evaluated.classes().clone()),
-                ..VocOptions::default()
+                ..DetectionFolderOptions::default()
             },
         )?;
         let detector = Detector::load(&model)?;
         draw_images(&detector, &test.set, folder)?;
-        let (evaluation, failures) = evaluate(&evaluated, test.set)?;
+        let (found, failures) = evaluate(&evaluated, Arc::new(test.set))?;
+        let evaluation = found.evaluation;
         let drawn = detector.post_processing().score_threshold;
         console::table(evaluation.detection_rates(drawn, IouThreshold::HALF)?)?;
         let report = evaluation.voc(VocMetric::ElevenPoint, IouThreshold::HALF);

@@ -2,51 +2,50 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use ssdlite_core::{Task, Tiles};
+use ssdlite_core::Tiles;
 use ssdlite_data::DetectionSet;
-use ssdlite_data::split::Split;
-use ssdlite_data::voc::{VocFolder, VocOptions};
 use ssdlite_eval::{Evaluation, IouThreshold, ScoreCurves, ScorePoint, VocMetric};
+use ssdlite_evaluate::Evaluated;
 use ssdlite_infer::Detector;
+use ssdlite_report::{EvaluatedPage, ReportFolder, ShownData};
 
 use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
-use crate::args::reading::coordinates;
-use crate::args::split::split;
 use crate::console::{self, counted};
 use crate::evaluation::SHOWN_SCORE;
 use crate::evaluation::detector::{evaluate, save};
+use crate::evaluation::report::{
+    own_threshold, shown_images, shown_model, shown_name, tell_of_page,
+};
+use crate::evaluation::split::SplitArgs;
 use crate::evaluation::words::{map_text, mean_text, point_text, suggestion_text};
-use crate::models::{Purpose, load_detector};
+use crate::models::{Costs, Purpose, load_detector};
 use crate::outcome::Outcome;
-use crate::output::findings::{warn_of, warn_of_reading};
-use crate::paths::expect_folder_there;
 use crate::signals::finish_writing;
 
 #[derive(Args)]
 pub(crate) struct EvalArgs {
     /// A detector's model file, or a run's folder for its best model
     model: ModelArg,
-    /// A folder of images with boxes (Annotations, ImageSets, JPEGImages)
-    data: PathBuf,
-    /// Which part of the data
-    #[arg(long, default_value_t = Split::Test, value_parser = split())]
-    split: Split,
+    #[command(flatten)]
+    data: SplitArgs,
     /// Average precision: of VOC 2007 (11 points), of VOC since 2010 (area), or of
     /// COCO (IoU 0.5 to 0.95)
     #[arg(long, value_enum, default_value_t = Metric::Voc07)]
     metric: Metric,
-    /// Read boxes as counted from 0 with exclusive right and bottom edges
-    #[arg(long)]
-    voc_zero_based: bool,
     /// Save precision-recall curves, F1 over the score, the confusion matrix and all
     /// numbers in this folder
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
+    /// Write a page into this folder that shows the scores, the mistakes by kind, and
+    /// the labels that are probably wrong
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -70,44 +69,56 @@ impl EvalArgs {
             Purpose::Evaluate,
             Some(NonZeroUsize::MIN),
         )?;
-        expect_folder_there(&self.data)?;
-        let folder = VocFolder::open(&self.data)?;
-        warn_of(folder.findings());
-        let reading = folder.read(
-            self.split,
-            &VocOptions {
-                coordinates: coordinates(self.voc_zero_based),
-                classes: Some(detector.classes().clone()),
-            },
-        )?;
-        warn_of_reading(&self.data, &reading);
-        ensure!(
-            reading.set.has_countable(),
-            "{}: expected objects of the model's classes ({}) in the split {}, not all marked \
-             difficult, found none",
-            self.data.display(),
-            detector.classes(),
-            self.split
-        );
+        let reading = self.data.read(detector.classes())?;
+        let report = self
+            .report
+            .as_deref()
+            .map(ReportFolder::create)
+            .transpose()?;
         tell_tiles(&detector, &reading.set);
-        let (evaluation, failures) = evaluate(&detector, reading.set)?;
+        let set = Arc::new(reading.set);
+        let (evaluated, failures) = evaluate(&detector, Arc::clone(&set))?;
+        let evaluation = &evaluated.evaluation;
         let least_score = detector.post_processing().score_threshold;
         let curves = evaluation.score_curves(IouThreshold::HALF, least_score);
         // What is not let through to the evaluation is not known.
         let own = own_threshold(&detector).filter(|&score| score >= least_score);
         let own = own.map(|score| curves.all.at(score));
         if self.json {
-            self.print_json(&evaluation, &curves, own)?;
+            self.print_json(evaluation, &curves, own)?;
         } else {
-            self.print_text(&evaluation, &curves, own)?;
+            self.print_text(evaluation, &curves, own)?;
+        }
+        if self.save.is_some() || report.is_some() {
+            finish_writing()?;
         }
         if let Some(folder) = &self.save {
-            finish_writing()?;
-            save(&evaluation, &curves, folder)?;
+            save(evaluation, &curves, folder)?;
+        }
+        if let Some(folder) = report {
+            let page = self.page(&detector, &set, &evaluated)?;
+            tell_of_page(&folder.write_evaluated(&page)?);
         }
         Ok(Outcome::from_failures(
             failures + reading.losses.images_skipped,
         ))
+    }
+
+    /// What the page of `--report` shows.
+    fn page(
+        &self,
+        detector: &Detector,
+        set: &DetectionSet,
+        evaluated: &Evaluated,
+    ) -> Result<EvaluatedPage> {
+        let data = ShownData {
+            name: shown_name(&self.data),
+            images: shown_images(set, &evaluated.images),
+            known_from: detector.post_processing().score_threshold,
+        };
+        let costs = Costs::of(&self.model.file()?, detector.info())?;
+        let model = shown_model(&self.model, detector, &costs);
+        Ok(EvaluatedPage::new(&evaluated.evaluation, model, data)?)
     }
 
     fn print_json(
@@ -132,7 +143,7 @@ impl EvalArgs {
     ) -> Result<()> {
         console::json(&EvaluationJson {
             report,
-            split: self.split.name(),
+            split: self.data.split.name(),
             model_threshold,
             thresholds,
         })
@@ -164,7 +175,7 @@ impl EvalArgs {
     fn metric_texts(&self, evaluation: &Evaluation) -> Result<(String, String)> {
         let voc = |metric| {
             let report = evaluation.voc(metric, IouThreshold::HALF);
-            (report.to_string(), map_text(&report, self.split))
+            (report.to_string(), map_text(&report, self.data.split))
         };
         Ok(match self.metric {
             Metric::Voc07 => voc(VocMetric::ElevenPoint),
@@ -172,7 +183,7 @@ impl EvalArgs {
             Metric::Coco => {
                 let report = evaluation.coco()?;
                 let counts = [report.images, report.objects];
-                let summary = mean_text("COCO", report.map, self.split, counts);
+                let summary = mean_text("COCO", report.map, self.data.split, counts);
                 (report.to_string(), summary)
             }
         })
@@ -197,14 +208,6 @@ fn tell_tiles(detector: &Detector, set: &DetectionSet) {
         counted(set.images.len() as u64, "image"),
         counted(all, "tile")
     ));
-}
-
-/// The score threshold in the model's file.
-fn own_threshold(detector: &Detector) -> Option<f32> {
-    match &detector.info().task {
-        Task::Detect(settings) => Some(settings.post_processing.score_threshold),
-        Task::Classify => None,
-    }
 }
 
 /// The answer of `--json`.

@@ -15,7 +15,7 @@ use crate::args::number::whole;
 use crate::args::reading::{ListOf, class_names_from_file};
 use crate::console::{self, counted};
 use crate::outcome::Outcome;
-use crate::paths::expect_there;
+use crate::paths::{expect_another, expect_there};
 use crate::signals::finish_writing;
 
 #[derive(Args)]
@@ -96,11 +96,7 @@ enum Tail {
 impl ImportArgs {
     pub(crate) fn run(mut self) -> Result<Outcome> {
         self.file = ModelArg::from(&*self.file).file()?;
-        if let (Ok(from), Ok(to)) = (self.file.canonicalize(), self.out.canonicalize())
-            && from == to
-        {
-            bail!("--out {}: this is the file that is read", to.display());
-        }
+        expect_another("--out", &self.file, &self.out)?;
         let classes = self.class_names()?;
         let kind = if self.ema {
             WeightsKind::Averaged

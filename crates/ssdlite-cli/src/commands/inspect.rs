@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use ssdlite_core::inventory::parameter_count;
 use ssdlite_core::layers::{Layer, LayerKind};
 use ssdlite_core::unit::ConvKind;
 use ssdlite_core::{Fit, Head, LearntView, MapSize, ModelInfo, Scores, Suppression, Task};
@@ -14,6 +13,7 @@ use ssdlite_model::ModelFile;
 
 use crate::args::model::ModelArg;
 use crate::console::{self, cell, counted};
+use crate::models::{Costs, backbone_text};
 use crate::outcome::Outcome;
 
 #[derive(Args)]
@@ -31,9 +31,8 @@ pub(crate) struct InspectArgs {
 #[derive(Serialize)]
 struct Inspection<'a> {
     model: &'a Path,
-    file_bytes: u64,
-    parameters: usize,
-    macs: u64,
+    #[serde(flatten)]
+    costs: Costs,
     feature_maps: Vec<MapSize>,
     #[serde(flatten)]
     info: &'a ModelInfo,
@@ -45,9 +44,7 @@ impl InspectArgs {
         let (info, _) = ModelFile::read(&model)?.into_parts();
         let inspection = Inspection {
             model: &model,
-            file_bytes: std::fs::metadata(&model)?.len(),
-            parameters: parameter_count(&info.tensors()),
-            macs: info.macs(),
+            costs: Costs::of(&model, &info)?,
             feature_maps: info.graph().feature_maps(info.input()),
             info: &info,
         };
@@ -82,13 +79,17 @@ impl Inspection<'_> {
         if let Some(boxes) = info.default_boxes() {
             lines.add("default boxes", boxes.len());
         }
-        let bytes = self.file_bytes as f64 / 1e6;
-        let parameters = self.parameters;
+        let Costs {
+            file_bytes,
+            parameters,
+            macs,
+        } = self.costs;
+        let bytes = file_bytes as f64 / 1e6;
         lines.add(
             "parameters",
             format_args!("{parameters} ({bytes:.1} MB file)"),
         );
-        lines.add("cost", format_args!("{:.3} GMACs", self.macs as f64 / 1e9));
+        lines.add("cost", format_args!("{:.3} GMACs", macs as f64 / 1e9));
         lines.add(
             "classes",
             format_args!("{} ({})", info.classes.len(), info.classes),
@@ -158,29 +159,6 @@ impl Lines {
             self.add(&format!("  {}", name.as_ref()), value);
         }
     }
-}
-
-fn backbone_text(info: &ModelInfo) -> String {
-    let backbone = &info.backbone;
-    let mut text = format!(
-        "MobileNetV3-{}",
-        match backbone.variant {
-            ssdlite_core::Variant::Small => "Small",
-            ssdlite_core::Variant::Large => "Large",
-        }
-    );
-    if backbone.width_multiplier != 1.0 {
-        let _ = write!(text, ", width {}", backbone.width_multiplier);
-    }
-    for (is_set, name) in [
-        (backbone.reduced_tail, "reduced tail"),
-        (backbone.minimalistic, "minimalistic"),
-    ] {
-        if is_set {
-            let _ = write!(text, ", {name}");
-        }
-    }
-    text
 }
 
 fn preprocessing_text(info: &ModelInfo) -> String {

@@ -56,10 +56,11 @@ impl LiveArgs {
             workers: NonZeroUsize::MIN,
             ..self.server.options(vec![model])?
         };
-        let outcome = run_server(options, |address| {
+        let outcome = run_server(options, |server| {
             if self.open {
-                open_in_browser(address);
+                open_in_browser(&server.page_address());
             }
+            Ok(())
         })?;
         if let Some(caller) = caller {
             caller.finish();

@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use serde::Serialize;
-use ssdlite_data::DetectionSet;
 use ssdlite_data::split::Split;
-use ssdlite_data::voc::VocFolder;
+use ssdlite_data::voc::MAIN_LISTS;
+use ssdlite_data::{DetectionFolder, DetectionSet};
 use ssdlite_eval::{Evaluation, IouThreshold, ScoreCurves, VocMetric};
-use ssdlite_evaluate::DetectorEvaluator;
+use ssdlite_evaluate::{DetectorEvaluator, Evaluated};
 use ssdlite_image::encode;
 use ssdlite_infer::{Detector, DetectorOptions, ModelFile};
 use ssdlite_train::{DetectorConfig, RunData, RunFolder};
@@ -20,11 +20,26 @@ use super::{SHOWN_SCORE, once_on_all_cores, save_report, until_done, until_stopp
 use crate::models::run_options;
 use crate::output::charts;
 use crate::output::run_end::BestModel;
+use crate::output::shell;
 
 /// Runs a detector on all images; returns how many could not be used as well.
-pub(crate) fn evaluate(detector: &Detector, set: DetectionSet) -> Result<(Evaluation, usize)> {
-    let evaluator = DetectorEvaluator::new(Arc::new(set), once_on_all_cores());
+pub(crate) fn evaluate(detector: &Detector, set: Arc<DetectionSet>) -> Result<(Evaluated, usize)> {
+    let evaluator = DetectorEvaluator::new(set, once_on_all_cores());
     until_done(|watch| evaluator.evaluate(detector, watch))
+}
+
+/// Runs two detectors on all images; returns how many could not be used by either as
+/// well.
+pub(crate) fn evaluate_both(
+    detectors: [&Detector; 2],
+    set: Arc<DetectionSet>,
+) -> Result<([Evaluated; 2], usize)> {
+    let [a, b] = detectors;
+    let evaluator = DetectorEvaluator::new(set, once_on_all_cores());
+    let (of_a, failures_a) = until_done(|watch| evaluator.evaluate(a, watch))?;
+    // An evaluator names an image that can't be used once.
+    let (of_b, failures_b) = until_done(|watch| evaluator.evaluate(b, watch))?;
+    Ok(([of_a, of_b], failures_a + failures_b))
 }
 
 /// Evaluates a run's best model on its validation set, if there is one, as
@@ -49,8 +64,8 @@ pub(crate) fn evaluate_run(
     };
     let detector = Detector::new(&model, &options)?;
     let evaluator = DetectorEvaluator::new(set, once_on_all_cores());
-    let (evaluation, _) = until_stopped(stop, |watch| evaluator.evaluate(&detector, watch))?;
-    let Some(evaluation) = evaluation else {
+    let (evaluated, _) = until_stopped(stop, |watch| evaluator.evaluate(&detector, watch))?;
+    let Some(Evaluated { evaluation, .. }) = evaluated else {
         return Ok(None);
     };
     let curves = evaluation.score_curves(IouThreshold::HALF, post_processing.score_threshold);
@@ -67,15 +82,22 @@ pub(crate) fn evaluate_run(
 fn with_test(best: BestModel, config: &DetectorConfig) -> BestModel {
     let data = &config.data;
     let is_seen = [data.train_split, data.val_split].contains(&Split::Test);
-    let folder = VocFolder::open(&data.path);
+    let folder = DetectionFolder::open(&data.path, data.format.asked())
+        .and_then(|folder| folder.with_lists(&data.lists));
     if is_seen || !folder.is_ok_and(|folder| folder.has_split(Split::Test)) {
         return best;
     }
-    let options = match data.voc_zero_based {
-        true => " --voc-zero-based",
-        false => "",
-    };
-    best.with_test(&data.path, options)
+    let mut options = String::new();
+    if let Some(format) = data.format.asked() {
+        options += &format!(" --format {}", format.name());
+    }
+    if data.voc_zero_based {
+        options += " --voc-zero-based";
+    }
+    if data.lists != MAIN_LISTS {
+        options += &format!(" --lists {}", shell::word(Path::new(&data.lists)));
+    }
+    best.with_test(&data.path, &options)
 }
 
 #[derive(Serialize)]

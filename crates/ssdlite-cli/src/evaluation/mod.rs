@@ -3,6 +3,8 @@
 
 pub(crate) mod classifier;
 pub(crate) mod detector;
+pub(crate) mod report;
+pub(crate) mod split;
 pub(crate) mod words;
 
 use std::path::Path;
@@ -24,7 +26,7 @@ use crate::output::charts;
 pub(crate) const SHOWN_SCORE: f32 = 0.3;
 
 /// For one evaluation: nothing is kept for another.
-fn once_on_all_cores() -> EvaluationOptions {
+pub(crate) fn once_on_all_cores() -> EvaluationOptions {
     EvaluationOptions {
         threads: all_cores(),
         cache_bytes: 0,
@@ -41,7 +43,7 @@ fn until_done<T>(
 
 /// Evaluates until the flag is set; returns how many images could not be used
 /// as well.
-fn until_stopped<T>(
+pub(crate) fn until_stopped<T>(
     stop: &AtomicBool,
     evaluate: impl FnOnce(&mut Watch<'_>) -> ssdlite_evaluate::Result<Option<T>>,
 ) -> Result<(Option<T>, usize)> {

@@ -6,14 +6,21 @@ use ssdlite_data::finding::{Finding, Reading};
 
 use crate::console;
 
-/// Prints the first findings; there may be thousands.
+/// The most findings that are printed unless all are asked for; there may be thousands.
+const SHOWN: usize = 10;
+
+/// Prints the first findings, or all of them with `--verbose`.
 pub(crate) fn warn_of(findings: &[Finding]) {
-    const SHOWN: usize = 10;
-    for finding in findings.iter().take(SHOWN) {
+    let shown = match console::is_verbose() {
+        true => findings.len(),
+        false => findings.len().min(SHOWN),
+    };
+    for finding in &findings[..shown] {
         console::warning(&finding.to_string());
     }
-    if findings.len() > SHOWN {
-        console::warning(&format!("... and {} more", findings.len() - SHOWN));
+    if findings.len() > shown {
+        let more = findings.len() - shown;
+        console::warning(&format!("... and {more} more, which --verbose tells too"));
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use ssdlite_train::{
     ENOUGH_STEPS, EpochReport, Losses, Observer, Prolonged, RunStarted, StepReport, Validation,
 };
@@ -28,7 +28,7 @@ impl TrainingProgress {
     /// Of a run in `folder`, which is named when the run has begun: one that can't begin
     /// leaves none.
     pub(crate) fn new(folder: &Path, json: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let bar = ProgressBar::with_draw_target(None, console::progress_target());
         let template = "{prefix} {bar:24} {pos}/{len} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);

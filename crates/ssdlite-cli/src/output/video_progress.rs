@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+
+use crate::console;
 
 /// A bar with frames a second, where standard error is a terminal.
 pub(crate) struct VideoProgress(ProgressBar);
@@ -10,7 +12,7 @@ pub(crate) struct VideoProgress(ProgressBar);
 impl VideoProgress {
     /// A bar for about this many frames, or for no one knows how many.
     pub(crate) fn new(frames: Option<u64>) -> Self {
-        let bar = ProgressBar::with_draw_target(frames, ProgressDrawTarget::stderr());
+        let bar = ProgressBar::with_draw_target(frames, console::progress_target());
         let template = match frames {
             Some(_) => "{bar:24} {pos}/{len} frames, {rate} frames/s, {eta} left",
             None => "{pos} frames, {rate} frames/s{msg}",

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 use ssdlite_files::{remove_leftovers_of, write_atomically};
 
-use crate::http;
+use crate::{console, http};
 
 /// The published files have 10 to 22 MB.
 const MAX_BYTES: u64 = 64 << 20;
@@ -56,10 +56,7 @@ fn agent() -> ureq::Agent {
 }
 
 fn progress_bar(url: &str, length: Option<u64>) -> ProgressBar {
-    let bar = match length {
-        Some(length) => ProgressBar::new(length),
-        None => ProgressBar::no_length(),
-    };
+    let bar = ProgressBar::with_draw_target(length, console::progress_target());
     let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
     if let Ok(style) = ProgressStyle::with_template(style) {
         bar.set_style(style);

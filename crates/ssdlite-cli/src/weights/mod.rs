@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use etcetera::BaseStrategy;
 
+use crate::console;
 use download::{Request, check_digest, download};
 
 /// Another place to fetch published weights from, for mirrors and tests.
@@ -43,6 +44,7 @@ impl Store {
     pub(crate) fn fetch(&self, weights: &Published) -> Result<PathBuf> {
         let folder = &self.folder;
         let path = folder.join(weights.file);
+        console::detail(&format!("published weights: {}", path.display()));
         if path.is_file() {
             let bytes =
                 std::fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;

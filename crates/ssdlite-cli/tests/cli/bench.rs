@@ -27,6 +27,30 @@ fn inference_is_told_as_json() {
 }
 
 #[test]
+fn every_head_can_be_measured_and_a_classifier_has_none() {
+    let fpn = ["--head", "fpn"];
+    let options: [(&str, &[&str]); 2] = [
+        ("infer", &["--runs", "2", "--layers", "--json"]),
+        ("train", &["--batch", "2", "--steps", "1", "--json"]),
+    ];
+    for (command, options) in options {
+        let found = bench(&[&[command], &SMALLEST, options, &fpn])
+            .exits(0)
+            .json();
+        match command {
+            "infer" => assert!(
+                found[0]["layers"].to_string().contains("neck.lateral"),
+                "{found:?}"
+            ),
+            _ => assert_eq!(found[0]["head"], "fpn"),
+        }
+        let classifier = ["--task", "classify"];
+        let ran = bench(&[&[command], &classifier, &fpn]).exits(2);
+        assert!(ran.stderr.contains("--head"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn layers_are_told_as_a_table_and_as_json() {
     let runs = ["--runs", "2", "--batch", "2", "--layers"];
     let table = bench(&[&["infer"], &SMALLEST, &runs]).exits(0).stdout;

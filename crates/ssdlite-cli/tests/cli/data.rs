@@ -159,6 +159,83 @@ fn split_refuses_to_overwrite_unless_forced() {
     assert_eq!(fs::read_to_string(&list).unwrap(), ids);
 }
 
+#[test]
+fn folds_are_learnt_from_and_evaluated_on_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let ran = |code, args: &[&str]| run(folder.path(), args).exits(code);
+    let main = folder.path().join("set/ImageSets/Main");
+    let before = files_below(&main);
+    let split = ran(0, &["data", "split", "set", "--folds", "4", "--seed", "5"]);
+    assert_eq!(split.stdout.lines().count(), 4, "{}", split.stdout);
+    let first = "fold1: train 16, val 2, trainval 18, test 6 images";
+    assert!(split.stdout.contains(first), "{}", split.stdout);
+    assert_eq!(files_below(&main), before);
+    let refused = ran(1, &["data", "split", "set", "--folds", "4"]);
+    let said = "there are lists in ImageSets/fold1 already";
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    ran(1, &["data", "split", "set", "--folds", "3", "--force"]);
+    ran(0, &["data", "split", "set", "--folds", "4", "--force"]);
+    ran(2, &["data", "split", "set", "--folds", "1"]);
+    ran(
+        2,
+        &["data", "split", "set", "--folds", "4", "--trainval", "0.5"],
+    );
+
+    let train = [
+        "train", "set", "--lists", "fold2", "--name", "run", "--epochs", "1",
+    ];
+    let trained = ran(0, &[&train[..], &TINY].concat());
+    let told = "--split test --lists fold2";
+    assert!(trained.stderr.contains(told), "{}", trained.stderr);
+    let config = fs::read_to_string(folder.path().join("runs/run/config.toml")).unwrap();
+    assert!(config.contains("lists = \"fold2\""), "{config}");
+    let eval = ["eval", "runs/run", "set", "--lists", "fold2", "--json"];
+    assert_eq!(ran(0, &eval).json()[0]["images"], 6);
+    ran(0, &["data", "check", "set", "--lists", "fold2"]);
+    let stats = ran(0, &["data", "stats", "set", "--lists", "fold4", "--json"]).json();
+    assert_eq!(stats[0]["splits"][2]["images"], 6);
+    let train = ["train", "set", "--lists", "../fold1", "--name", "other"];
+    for command in [
+        &["eval", "runs/run", "set", "--lists", "fold5"][..],
+        &["data", "check", "set", "--lists", "fold5"],
+        &[&train[..], &TINY].concat(),
+    ] {
+        let refused = ran(1, command);
+        let said = "of ImageSets, found lists in `Main`, `fold1`, `fold2`";
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    let refused = ran(
+        2,
+        &["data", "check", "set/classification", "--lists", "fold1"],
+    );
+    assert!(refused.stderr.contains("--lists"), "{}", refused.stderr);
+}
+
+#[test]
+fn what_looks_alike_is_not_parted_unless_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let set = folder.path().join("set");
+    // All images are one.
+    let image = fs::read(set.join("JPEGImages/sample_00000.jpg")).unwrap();
+    for number in 1..24 {
+        fs::write(
+            set.join(format!("JPEGImages/sample_{number:05}.jpg")),
+            &image,
+        )
+        .unwrap();
+    }
+    let split = ["data", "split", "set", "--force"];
+    let refused = run(folder.path(), &split).exits(1);
+    assert!(refused.stderr.contains("--ungrouped"), "{}", refused.stderr);
+    let ungrouped = [&split[..], &["--ungrouped"]].concat();
+    run(folder.path(), &ungrouped).exits(0);
+    let check = run(folder.path(), &["data", "check", "set"]).exits(1);
+    let said = "has the same pixels as `sample_";
+    assert!(check.stdout.contains(said), "{}", check.stdout);
+}
+
 /// An annotation in labelImg's manner.
 fn annotation(size: (u32, u32), objects: &str) -> String {
     let (width, height) = size;
@@ -352,7 +429,7 @@ fn every_command_says_what_is_wrong_with_a_folder() {
         fs::write(yolo.join(name), text).unwrap();
     }
     for ran in every_command(folder.path(), "yolo") {
-        let said = "YOLO labels (`train/labels/a.txt`), which are not read yet";
+        let said = "`train/labels/a.txt` holds boxes as YOLO's tools write them";
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
     }
     let coco = folder.path().join("coco");
@@ -361,7 +438,7 @@ fn every_command_says_what_is_wrong_with_a_folder() {
     let labels = r#"{"images": [], "annotations": [], "categories": []}"#;
     fs::write(coco.join("instances.json"), labels).unwrap();
     for ran in every_command(folder.path(), "coco") {
-        let said = "COCO labels (`instances.json`), which are not read yet";
+        let said = "`instances.json` lists images and boxes as COCO does";
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
     }
 }

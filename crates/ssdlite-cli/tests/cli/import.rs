@@ -234,6 +234,8 @@ fn checkpoints_of_training_scripts_are_imported_and_said_how() {
         (Wrapper::Parallel, &[][..], "`state_dict.module.`"),
         (Wrapper::Averaged, &[], "--ema"),
         (Wrapper::Averaged, &["--ema"], "`model_ema.`"),
+        (Wrapper::AveragedParallel, &[], "`model_state_dict.module.`"),
+        (Wrapper::AveragedParallel, &["--ema"], "`ema.module.`"),
     ] {
         write_pth(&folder.path().join("model.pth.tar"), &info, wrapper);
         let ran = import(folder.path(), "model.pth.tar", "imagenet", options).exits(0);

@@ -111,7 +111,17 @@ pub(crate) struct GoesOn {
 
 impl GoesOn {
     pub(crate) fn start<S: AsRef<OsStr>>(folder: &Path, args: &[S]) -> Self {
+        Self::start_with(folder, args, &[])
+    }
+
+    /// The same with these variables of the environment.
+    pub(crate) fn start_with<S: AsRef<OsStr>>(
+        folder: &Path,
+        args: &[S],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = command(folder, args);
+        command.envs(variables.iter().copied());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let log = std::fs::File::create(folder.join("stderr.txt")).unwrap();

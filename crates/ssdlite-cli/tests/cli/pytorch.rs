@@ -26,6 +26,9 @@ pub(crate) enum Wrapper {
     Parallel,
     /// A dictionary "model" and, with the same tensors, one "model_ema".
     Averaged,
+    /// A dictionary "model_state_dict" and, with the same tensors, one "ema"; the keys
+    /// of both begin with "module.".
+    AveragedParallel,
 }
 
 impl Wrapper {
@@ -36,12 +39,13 @@ impl Wrapper {
             Self::Model => &["model"],
             Self::Parallel => &["state_dict"],
             Self::Averaged => &["model", "model_ema"],
+            Self::AveragedParallel => &["model_state_dict", "ema"],
         }
     }
 
     fn prefix(self) -> &'static str {
         match self {
-            Self::Parallel => "module.",
+            Self::Parallel | Self::AveragedParallel => "module.",
             Self::None | Self::Model | Self::Averaged => "",
         }
     }

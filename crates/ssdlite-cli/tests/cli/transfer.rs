@@ -109,8 +109,22 @@ fn a_pytorch_detector_of_coco_gives_what_fits() {
     let mut backbone = MobileNetV3::new(Variant::Small).with_reduced_tail();
     backbone.width_multiplier = 0.1;
     let info = ModelInfo::detector(backbone, ClassNames::coco(), 64);
-    let bytes = legacy_file(&info.tensors(), Wrapper::Parallel);
-    fs::write(folder.path().join("coco.pth.tar"), bytes).unwrap();
+    let write = |name: &str, wrapper| {
+        let bytes = legacy_file(&info.tensors(), wrapper);
+        fs::write(folder.path().join(name), bytes).unwrap();
+    };
+    write("both.pth", Wrapper::AveragedParallel);
+    let options = ["--weights", "both.pth", "--reduced-tail"];
+    let both = train(folder.path(), &text(detection_data()), &options);
+    for words in [
+        "the plain weights under `model_state_dict.module.` are taken",
+        "the averaged ones under `ema.module.`",
+        "`model_state_dict.module.` was taken off",
+    ] {
+        assert!(both.contains(words), "{words}: {both}");
+    }
+    fs::remove_dir_all(folder.path().join("runs")).unwrap();
+    write("coco.pth.tar", Wrapper::Parallel);
     let options = ["--weights", "coco.pth.tar", "--reduced-tail"];
     let said = train(folder.path(), &text(detection_data()), &options);
     assert!(

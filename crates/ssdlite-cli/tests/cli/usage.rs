@@ -29,6 +29,7 @@ fn help_and_version_exit_0() {
         "classifier",
         "train",
         "eval",
+        "compare",
         "detect",
         "live",
         "serve",
@@ -36,6 +37,8 @@ fn help_and_version_exit_0() {
         "inspect",
         "bench",
         "demo",
+        "completions",
+        "man",
     ] {
         assert!(help.stdout.contains(command), "{command}");
     }
@@ -44,27 +47,33 @@ fn help_and_version_exit_0() {
 }
 
 /// Every command, in words.
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 26] = [
     "demo",
     "data",
     "data sample",
     "data check",
     "data stats",
     "data split",
+    "data convert",
+    "data pick",
     "classifier",
     "classifier train",
     "classifier eval",
     "classifier predict",
     "train",
     "eval",
+    "compare",
     "detect",
     "live",
     "serve",
     "import",
+    "export",
     "inspect",
     "bench",
     "bench train",
     "bench infer",
+    "completions",
+    "man",
 ];
 
 #[test]

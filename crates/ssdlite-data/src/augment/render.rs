@@ -175,7 +175,7 @@ mod tests {
         let mut plain = vec![0.0; INPUT.pixels() as usize * CHANNELS];
         let preprocessing = Preprocessing::detector(INPUT);
         let mut preprocessor = Preprocessor::new(&preprocessing).unwrap();
-        Normaliser::new(&preprocessing).write(preprocessor.fit(&image), &mut plain);
+        Normaliser::new(&preprocessing).write(&preprocessor.fit(&image), &mut plain);
         assert_eq!(rendered(&image, &View::whole(IMAGE)), plain);
     }
 

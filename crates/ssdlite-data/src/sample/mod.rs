@@ -13,24 +13,24 @@ mod objects;
 mod paint;
 mod scene;
 
-use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use ssdlite_core::ImageSize;
 use ssdlite_core::random::Rng;
-use ssdlite_files::NewFolder;
 use ssdlite_image::encode::{IMAGE_QUALITY, jpeg_from_image};
 
+use crate::detection::DetectionFolder;
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, make_folder};
+use crate::files::{Overwrite, expect_going_on, make_folder, write_folder_aside, write_unsynced};
+use crate::formats::Format;
 use crate::parallel;
 use crate::sample::flavour::Flavour;
 use crate::sample::objects::Thing;
 use crate::sample::scene::{Layout, Scene, Wanted, draw};
-use crate::split::{Split, SplitShares};
-use crate::voc::{VocAnnotation, VocFolder, VocObject, VocWriter};
+use crate::split::{Grouping, Split, SplitShares};
+use crate::voc::{VocAnnotation, VocObject, VocWriter};
 
 /// Sets that are drawn from one seed must not share images.
 const DETECTION_STREAM: u64 = 1;
@@ -144,8 +144,10 @@ pub fn write_detection_sample_until(
             seed: options.seed,
             ..SplitShares::default()
         };
-        VocFolder::open(root)?.write_splits(&shares, Overwrite::Refuse)?;
-        Ok(())
+        // Each image is drawn anew.
+        let folder = DetectionFolder::open(root, Some(Format::Voc))?;
+        let lists = folder.divide(&shares, Grouping::Apart, Overwrite::Refuse)?;
+        lists.write()
     })
 }
 
@@ -235,25 +237,11 @@ fn write_classification_image(path: &Path, thing: Thing, seed: u64, keys: &[u64;
         clutter: 0..=4,
         overhang: 0.1,
     };
-    write_file(path, &jpeg_of(&draw(&layout, &mut rng))?)
+    write_unsynced(path, &jpeg_of(&draw(&layout, &mut rng))?)
 }
 
 fn jpeg_of(scene: &Scene) -> Result<Vec<u8>> {
     Ok(jpeg_from_image(&scene.image, IMAGE_QUALITY)?)
-}
-
-/// Writes a file of a folder that has no name yet. What can be drawn again need
-/// not reach the disk first, which would take longer than the drawing.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes).map_err(|source| Error::io(path, source))
-}
-
-fn expect_going_on(stop: &AtomicBool) -> Result<()> {
-    if stop.load(Ordering::Relaxed) {
-        Err(Error::Stopped)
-    } else {
-        Ok(())
-    }
 }
 
 fn expect_within(limits: &RangeInclusive<usize>, found: usize, what: &str) -> Result<()> {
@@ -265,24 +253,4 @@ fn expect_within(limits: &RangeInclusive<usize>, found: usize, what: &str) -> Re
         limits.start(),
         limits.end()
     )))
-}
-
-/// Lets `write` fill a folder beside `root`, then gives it its name.
-fn write_folder_aside(root: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    if root.exists() {
-        let is_empty = |mut entries: fs::ReadDir| entries.next().is_none();
-        if !fs::read_dir(root).is_ok_and(is_empty) {
-            return Err(Error::InvalidRequest(format!(
-                "{}: expected a new or empty folder for the sample",
-                root.display()
-            )));
-        }
-        fs::remove_dir(root).map_err(|source| Error::io(root, source))?;
-    }
-    if let Some(parent) = root.parent() {
-        make_folder(parent)?;
-    }
-    let folder = NewFolder::create(root).map_err(|source| Error::io(root, source))?;
-    write(folder.path())?;
-    folder.commit().map_err(|source| Error::io(root, source))
 }

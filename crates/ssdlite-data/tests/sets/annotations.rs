@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use ssdlite_core::ClassNames;
 use ssdlite_core::random::Rng;
+use ssdlite_data::DetectionFolderOptions;
 use ssdlite_data::dataset::DetectionSet;
 use ssdlite_data::finding::{FindingKind, Reading, Severity};
 use ssdlite_data::split::Split;
-use ssdlite_data::voc::VocOptions;
 
 use crate::maker::{Maker, annotation, assert_faults, error, turned_jpeg, warning};
 
@@ -20,9 +20,9 @@ fn read(xml: impl AsRef<[u8]>) -> Reading<DetectionSet> {
     maker.image("JPEGImages/a.jpg", 31, 17);
     maker.write("Annotations/a.xml", xml);
     maker.list("train", "a");
-    let options = VocOptions {
+    let options = DetectionFolderOptions {
         classes: Some(ClassNames::new(["x"]).unwrap()),
-        ..VocOptions::default()
+        ..DetectionFolderOptions::default()
     };
     maker.open().read(Split::Train, &options).unwrap()
 }
@@ -171,9 +171,9 @@ fn every_object_arrives_or_is_counted() {
         let maker = Maker::voc();
         maker.image("JPEGImages/a.jpg", 31, 17);
         maker.list("train", "a");
-        let options = VocOptions {
+        let options = DetectionFolderOptions {
             classes: Some(ClassNames::new(["x", "käfer"]).unwrap()),
-            ..VocOptions::default()
+            ..DetectionFolderOptions::default()
         };
         let mut first = None;
         for bytes in [xml.clone().into_bytes(), utf16(&xml), latin(&xml)] {
@@ -320,10 +320,13 @@ fn a_fault_of_every_file_is_told_of_every_file() {
             maker.write(&format!("Annotations/{id}.xml"), xml);
         }
         maker.list("train", "a\nb\nc");
-        let report = maker.open().check(&VocOptions::default()).unwrap();
+        let report = maker
+            .open()
+            .check(&DetectionFolderOptions::default())
+            .unwrap();
         let fault = maker
             .open()
-            .read(Split::Train, &VocOptions::default())
+            .read(Split::Train, &DetectionFolderOptions::default())
             .unwrap_err()
             .to_string();
         for id in ["a", "b", "c"] {
@@ -355,7 +358,7 @@ fn encodings_are_read_as_declared_and_doubts_told() {
         maker.list("train", "a");
         let reading = maker
             .open()
-            .read(Split::Train, &VocOptions::default())
+            .read(Split::Train, &DetectionFolderOptions::default())
             .unwrap();
         assert_eq!(reading.set.classes, ClassNames::new(["käfer"]).unwrap());
         assert_faults(&reading.findings, faults);
@@ -372,7 +375,7 @@ fn shares_of_the_image_are_no_pixels() {
     maker.list("train", "all\none\nnone");
     let reading = maker
         .open()
-        .read(Split::Train, &VocOptions::default())
+        .read(Split::Train, &DetectionFolderOptions::default())
         .unwrap();
     assert_faults(
         &reading.findings,
@@ -402,7 +405,7 @@ fn sizes_that_differ_are_told_with_the_likely_reason() {
             maker.list("train", "a\nsound");
             maker
                 .open()
-                .read(Split::Train, &VocOptions::default())
+                .read(Split::Train, &DetectionFolderOptions::default())
                 .unwrap()
         };
         let finding = reading.findings[0].clone();
@@ -442,7 +445,7 @@ fn sizes_of_turned_images_may_be_off_or_missing() {
         maker.list("train", "a");
         let reading = maker
             .open()
-            .read(Split::Train, &VocOptions::default())
+            .read(Split::Train, &DetectionFolderOptions::default())
             .unwrap();
         (boxes(&reading)[0], reading.findings)
     };
@@ -472,7 +475,7 @@ fn names_of_one_text_are_one_class_and_similar_ones_are_told() {
     maker.list("test", "b");
     let folder = maker.open();
     assert_eq!(folder.classes().unwrap().len(), 3);
-    let report = folder.check(&VocOptions::default()).unwrap();
+    let report = folder.check(&DetectionFolderOptions::default()).unwrap();
     let similar: Vec<&str> = (report.findings.iter())
         .filter(|finding| finding.kind == FindingKind::SimilarClasses)
         .map(|finding| finding.message.as_str())
@@ -481,9 +484,9 @@ fn names_of_one_text_are_one_class_and_similar_ones_are_told() {
         r"the classes `Café`, `café`, `café\u{200b}` look alike; they count as 3 classes";
     assert_eq!(similar, [expected]);
     for name in &names[..2] {
-        let options = VocOptions {
+        let options = DetectionFolderOptions {
             classes: Some(ClassNames::new([name]).unwrap()),
-            ..VocOptions::default()
+            ..DetectionFolderOptions::default()
         };
         let reading = folder.read(Split::Train, &options).unwrap();
         assert_eq!(reading.set.object_count(), 2);
@@ -509,7 +512,7 @@ fn findings_of_a_file_are_bounded() {
         ),
     );
     maker.list("train", "a\nb");
-    let options = VocOptions::default();
+    let options = DetectionFolderOptions::default();
     let reading = maker.open().read(Split::Train, &options).unwrap();
     assert_eq!(reading.findings.len(), 21);
     assert_eq!(reading.losses.objects_skipped, count);
@@ -554,7 +557,7 @@ fn boxes_written_otherwise_are_named_by_what_was_found() {
     maker.list("train", "a\nb");
     let reading = maker
         .open()
-        .read(Split::Train, &VocOptions::default())
+        .read(Split::Train, &DetectionFolderOptions::default())
         .unwrap();
     let message = reading.findings[0].to_string();
     assert!(message.contains("line 1: found a lone `&`"), "{message}");
@@ -584,7 +587,7 @@ fn boxes_that_all_end_within_100_of_large_images_are_doubted() {
         }
         maker.list("train", "a\nb");
         let folder = maker.open();
-        let options = VocOptions::default();
+        let options = DetectionFolderOptions::default();
         let report = folder.check(&options).unwrap();
         let reading = folder.read(Split::Train, &options).unwrap();
         [report.findings, reading.findings].map(|findings| {

@@ -1,18 +1,18 @@
 //! Deliberately broken files: each is named, and none stops the others.
 
 use ssdlite_core::ClassNames;
+use ssdlite_data::DetectionFolderOptions;
 use ssdlite_data::finding::{FindingKind, Losses};
 use ssdlite_data::split::Split;
-use ssdlite_data::voc::VocOptions;
 
 use crate::maker::{Maker, annotation, assert_faults, error, jpeg, jpeg_that_claims, warning};
 
 const GOOD: (&str, [&str; 4]) = ("x", ["2", "3", "9", "9"]);
 
-fn expecting_x() -> VocOptions {
-    VocOptions {
+fn expecting_x() -> DetectionFolderOptions {
+    DetectionFolderOptions {
         classes: Some(ClassNames::new(["x"]).unwrap()),
-        ..VocOptions::default()
+        ..DetectionFolderOptions::default()
     }
 }
 
@@ -189,7 +189,10 @@ fn broken_lists_are_compared() {
     maker.list("val", "b\n");
     maker.list("trainval", "a\nb\nd\n");
     maker.list("test", "a\nc\n");
-    let report = maker.open().check(&VocOptions::default()).unwrap();
+    let report = maker
+        .open()
+        .check(&DetectionFolderOptions::default())
+        .unwrap();
     use FindingKind::*;
     let list = |split: &str| format!("ImageSets/Main/{split}.txt");
     assert_faults(
@@ -207,7 +210,10 @@ fn broken_lists_are_compared() {
     );
     assert_eq!(report.losses.images_skipped, 2);
     maker.list("test", "\n");
-    let report = maker.open().check(&VocOptions::default()).unwrap();
+    let report = maker
+        .open()
+        .check(&DetectionFolderOptions::default())
+        .unwrap();
     let empty = error(&list("test"), None, EmptySplit);
     assert!(
         report
@@ -226,7 +232,10 @@ fn annotations_in_no_list_are_checked_too() {
     maker.labelled("cut", 31, 17, &[GOOD]);
     maker.annotation("cut", "<annotation><object>");
     maker.list("train", "listed");
-    let report = maker.open().check(&VocOptions::default()).unwrap();
+    let report = maker
+        .open()
+        .check(&DetectionFolderOptions::default())
+        .unwrap();
     use FindingKind::*;
     let list = |split: &str| format!("ImageSets/Main/{split}.txt");
     assert_faults(
@@ -249,7 +258,10 @@ fn annotations_in_no_list_are_checked_too() {
 fn a_set_without_lists_is_checked_by_its_annotations() {
     let maker = Maker::voc();
     maker.labelled("a", 31, 17, &[GOOD, ("X", ["2", "3", "9", "9"])]);
-    let report = maker.open().check(&VocOptions::default()).unwrap();
+    let report = maker
+        .open()
+        .check(&DetectionFolderOptions::default())
+        .unwrap();
     assert_faults(
         &report.findings,
         vec![

@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 
 use ssdlite_core::{ClassId, ClassNames};
-use ssdlite_data::DataFolder;
-use ssdlite_data::Error;
 use ssdlite_data::finding::FindingKind;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::split::{Split, SplitShares};
 use ssdlite_data::stats::ClassificationStats;
+use ssdlite_data::{DataFolder, Error};
 
 use crate::maker::{Maker, assert_faults, error, warning};
 
@@ -65,7 +64,7 @@ fn what_is_no_image_is_named_and_passed_over() {
     maker.image("val/extra/1.jpg", 7, 5);
     let whole = std::fs::read(maker.path("train/a/1.jpg")).unwrap();
     maker.write("val/a/1.jpg", &whole[..whole.len() - 3]);
-    let DataFolder::Images(folder) = DataFolder::open(maker.root()).unwrap() else {
+    let DataFolder::Images(folder) = DataFolder::open(maker.root(), None).unwrap() else {
         panic!("expected an image folder");
     };
     let report = folder.check(&ImageFolderOptions::default()).unwrap();
@@ -159,7 +158,7 @@ fn a_voc_folder_is_not_taken_for_class_folders() {
     maker.image("JPEGImages/1.jpg", 7, 5);
     maker.write("Annotations/1.xml", "<annotation/>");
     let error = ImageFolder::open(maker.root()).unwrap_err().to_string();
-    assert!(error.contains("VOC's layout"), "{error}");
+    assert!(error.contains("labelled as VOC has them"), "{error}");
 }
 
 #[test]

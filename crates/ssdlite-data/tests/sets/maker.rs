@@ -5,8 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ssdlite_core::ImageSize;
+use ssdlite_core::random::Rng;
+use ssdlite_data::detection::SplitCounts;
 use ssdlite_data::finding::{Finding, FindingKind, Severity};
-use ssdlite_data::voc::VocFolder;
+use ssdlite_data::split::SplitShares;
+use ssdlite_data::{DetectionFolder, Grouping, Overwrite};
 use ssdlite_image::RgbImage;
 use ssdlite_image::encode::{jpeg_from_image, png_from_image};
 
@@ -49,12 +52,14 @@ impl Maker {
         self.write(&format!("ImageSets/Main/{split}.txt"), text);
     }
 
-    /// Writes an image, as PNG if the file's name says so.
+    /// Writes an image, as PNG if the file's name says so. Images of other names look
+    /// different.
     pub(crate) fn image(&self, file: &str, width: u32, height: u32) {
+        let image = noise(file, width, height);
         let bytes = if file.to_lowercase().ends_with("png") {
-            png_from_image(&grey(width, height)).unwrap()
+            png_from_image(&image).unwrap()
         } else {
-            jpeg(width, height)
+            jpeg_from_image(&image, 90).unwrap()
         };
         self.write(file, bytes);
     }
@@ -69,9 +74,21 @@ impl Maker {
         self.write(&format!("Annotations/{id}.xml"), xml);
     }
 
-    pub(crate) fn open(&self) -> VocFolder {
-        VocFolder::open(self.root()).unwrap()
+    /// The folder in the format that it is recognised as.
+    pub(crate) fn open(&self) -> DetectionFolder {
+        DetectionFolder::open(self.root(), None).unwrap()
     }
+}
+
+/// Divides a folder and writes its lists.
+pub(crate) fn divide(
+    folder: &DetectionFolder,
+    shares: &SplitShares,
+    overwrite: Overwrite,
+) -> ssdlite_data::Result<SplitCounts> {
+    let lists = folder.divide(shares, Grouping::ByLook, overwrite)?;
+    lists.write()?;
+    Ok(lists.counts()[0].clone())
 }
 
 /// A class and the corners as they are written.
@@ -91,12 +108,19 @@ pub(crate) fn annotation(width: u32, height: u32, objects: &[Object<'_>]) -> Str
     xml + "</annotation>"
 }
 
-fn grey(width: u32, height: u32) -> RgbImage {
-    RgbImage::filled(ImageSize::new(width, height), [90, 120, 150])
+/// An image without two alike parts, the same for the same name.
+pub(crate) fn noise(name: &str, width: u32, height: u32) -> RgbImage {
+    let mut rng = Rng::from_text(0, name);
+    let mut image = RgbImage::filled(ImageSize::new(width, height), [0; 3]);
+    for pixel in image.pixels_mut().chunks_exact_mut(3) {
+        pixel.fill(rng.below(256) as u8);
+    }
+    image
 }
 
 pub(crate) fn jpeg(width: u32, height: u32) -> Vec<u8> {
-    jpeg_from_image(&grey(width, height), 90).unwrap()
+    let grey = RgbImage::filled(ImageSize::new(width, height), [90, 120, 150]);
+    jpeg_from_image(&grey, 90).unwrap()
 }
 
 /// A JPEG whose Exif block asks to be shown turned.

@@ -5,14 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use ssdlite_core::ClassNames;
-use ssdlite_data::Error;
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
 use ssdlite_data::sample::{
     ClassificationSampleOptions, DetectionSampleOptions, SampleObjects, class_names,
     write_classification_sample, write_detection_sample,
 };
 use ssdlite_data::split::Split;
-use ssdlite_data::voc::{VocFolder, VocOptions};
+use ssdlite_data::{DetectionFolder, DetectionFolderOptions, Error};
 
 use crate::maker::Maker;
 
@@ -68,11 +67,11 @@ fn detection_samples_are_the_same_to_the_last_bit() {
     };
     assert_eq!(
         written("large", few_large(10, 0)),
-        4_507_980_029_129_699_986
+        5_729_902_268_507_482_945
     );
     assert_eq!(
         written("small", many_small(10, 0)),
-        14_732_592_025_776_209_692
+        13_989_570_355_970_054_488
     );
 }
 
@@ -89,10 +88,15 @@ fn many_small_objects_are_small_and_whole_sets_have_all_classes() {
     for image in images {
         assert_ne!(first[image], other[image], "{image}");
     }
-    let folder = VocFolder::open(&maker.path("one")).unwrap();
-    let report = folder.check(&VocOptions::default()).unwrap();
+    let folder = DetectionFolder::open(&maker.path("one"), None).unwrap();
+    let report = folder.check(&DetectionFolderOptions::default()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
-    let read = |split| folder.read(split, &VocOptions::default()).unwrap().set;
+    let read = |split| {
+        folder
+            .read(split, &DetectionFolderOptions::default())
+            .unwrap()
+            .set
+    };
     let (trainval, test) = (read(Split::TrainVal), read(Split::Test));
     assert_eq!(trainval.classes, ClassNames::new(class_names()).unwrap());
     assert_eq!(test.classes, trainval.classes);
@@ -142,12 +146,12 @@ fn a_detection_sample_is_sound_and_repeatable() {
     let other = write("three", 8);
     let image = "JPEGImages/sample_00000.jpg";
     assert_ne!(first[image], other[image]);
-    let folder = VocFolder::open(&maker.path("one")).unwrap();
-    let report = folder.check(&VocOptions::default()).unwrap();
+    let folder = DetectionFolder::open(&maker.path("one"), None).unwrap();
+    let report = folder.check(&DetectionFolderOptions::default()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     assert_eq!(report.images, 24);
     let set = folder
-        .read(Split::TrainVal, &VocOptions::default())
+        .read(Split::TrainVal, &DetectionFolderOptions::default())
         .unwrap()
         .set;
     assert_eq!(set.classes, ClassNames::new(class_names()).unwrap());

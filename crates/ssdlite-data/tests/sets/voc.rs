@@ -8,10 +8,10 @@ use ssdlite_core::{ClassId, ClassNames, ImageSize, PixelBox};
 use ssdlite_data::finding::FindingKind;
 use ssdlite_data::split::{Split, SplitShares};
 use ssdlite_data::stats::{DetectionStats, NamedBoxes};
-use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
-use ssdlite_data::{Error, Overwrite};
+use ssdlite_data::voc::Coordinates;
+use ssdlite_data::{DetectionFolder, DetectionFolderOptions, Error, Overwrite};
 
-use crate::maker::{Maker, annotation, assert_faults, error, turned_jpeg, warning};
+use crate::maker::{Maker, annotation, assert_faults, divide, error, turned_jpeg, warning};
 
 #[test]
 fn all_ways_to_name_a_image_are_read_in_the_lists_order() {
@@ -26,7 +26,7 @@ fn all_ways_to_name_a_image_are_read_in_the_lists_order() {
     maker.list("x_train", "a 1\nb -1\n");
     let reading = maker
         .open()
-        .read(Split::TrainVal, &VocOptions::default())
+        .read(Split::TrainVal, &DetectionFolderOptions::default())
         .unwrap();
     assert!(reading.findings.is_empty() && reading.losses.is_none());
     let ids: Vec<&str> = reading
@@ -48,7 +48,7 @@ fn coordinates_are_read_as_they_are_meant() {
     maker.labelled("a", 31, 17, &[("x", ["2.5", "3", "1e1", "16"])]);
     maker.list("train", "a");
     let bbox = |coordinates| {
-        let options = VocOptions {
+        let options = DetectionFolderOptions {
             coordinates,
             classes: Some(ClassNames::new(["w", "x"]).unwrap()),
         };
@@ -70,7 +70,7 @@ fn images_without_objects_count_and_classes_come_from_trainval() {
     maker.list("val", "c");
     let folder = maker.open();
     let train = folder
-        .read(Split::Train, &VocOptions::default())
+        .read(Split::Train, &DetectionFolderOptions::default())
         .unwrap()
         .set;
     assert_eq!(train.classes, ClassNames::new(["Ant", "zebra"]).unwrap());
@@ -90,7 +90,7 @@ fn any_of_the_lists_alone_is_enough() {
         let classes = ClassNames::new(["a"]).unwrap();
         assert_eq!(folder.classes().unwrap(), classes, "{alone}");
         let split: Split = alone.parse().unwrap();
-        let options = VocOptions::default();
+        let options = DetectionFolderOptions::default();
         assert_eq!(folder.read(split, &options).unwrap().set.images.len(), 1);
         let joined = folder.read(Split::TrainVal, &options);
         assert_eq!(joined.is_ok(), split != Split::Test, "{alone}");
@@ -122,9 +122,9 @@ fn boxes_of_turned_images_follow_the_size_in_the_annotation() {
     maker.list("train", "shown\nstored\nsquare");
     let reading = maker.open().read(
         Split::Train,
-        &VocOptions {
+        &DetectionFolderOptions {
             classes: Some(ClassNames::new(["x"]).unwrap()),
-            ..VocOptions::default()
+            ..DetectionFolderOptions::default()
         },
     );
     let reading = reading.unwrap();
@@ -149,12 +149,12 @@ fn boxes_of_turned_images_follow_the_size_in_the_annotation() {
 fn sets_that_cannot_be_used_are_errors() {
     let empty = Maker::new();
     assert!(matches!(
-        VocFolder::open(empty.root()),
+        DetectionFolder::open(empty.root(), None),
         Err(Error::Malformed(_))
     ));
     let maker = Maker::voc();
     let fault = |maker: &Maker| {
-        let options = VocOptions::default();
+        let options = DetectionFolderOptions::default();
         maker
             .open()
             .read(Split::Test, &options)
@@ -202,10 +202,7 @@ fn splits_are_written_once_whole_and_repeatably() {
         train: 0.75,
         seed: 3,
     };
-    let counts = maker
-        .open()
-        .write_splits(&shares, Overwrite::Refuse)
-        .unwrap();
+    let counts = divide(&maker.open(), &shares, Overwrite::Refuse).unwrap();
     assert_eq!(
         (counts.train, counts.val, counts.test, counts.left_out),
         (12, 4, 4, 1)
@@ -214,29 +211,33 @@ fn splits_are_written_once_whole_and_repeatably() {
     let mut train_and_val: Vec<&str> = first[0].lines().chain(first[1].lines()).collect();
     train_and_val.sort_unstable();
     assert_eq!(train_and_val, first[2].lines().collect::<Vec<_>>());
-    let refused = maker
-        .open()
-        .write_splits(&SplitShares { seed: 4, ..shares }, Overwrite::Refuse);
+    let refused = divide(
+        &maker.open(),
+        &SplitShares { seed: 4, ..shares },
+        Overwrite::Refuse,
+    );
     assert!(matches!(refused, Err(Error::InvalidRequest(_))));
     assert_eq!(lists(), first);
-    maker
-        .open()
-        .write_splits(&SplitShares { seed: 4, ..shares }, Overwrite::Allow)
-        .unwrap();
+    divide(
+        &maker.open(),
+        &SplitShares { seed: 4, ..shares },
+        Overwrite::Allow,
+    )
+    .unwrap();
     assert_ne!(lists(), first);
     // A process that was killed left it.
     let left = maker.path("ImageSets/Main/train.txt.7-0.tmp");
     fs::write(left, "half a").unwrap();
-    maker
-        .open()
-        .write_splits(&shares, Overwrite::Allow)
-        .unwrap();
+    divide(&maker.open(), &shares, Overwrite::Allow).unwrap();
     assert_eq!(lists(), first);
     assert_eq!(
         fs::read_dir(maker.path("ImageSets/Main")).unwrap().count(),
         4
     );
-    let report = maker.open().check(&VocOptions::default()).unwrap();
+    let report = maker
+        .open()
+        .check(&DetectionFolderOptions::default())
+        .unwrap();
     let left_out = "Annotations/without image.xml";
     assert_faults(
         &report.findings,
@@ -259,7 +260,7 @@ fn statistics_count_sizes_and_what_default_boxes_match() {
     maker.list("train", "a\nb");
     maker.list("val", "c");
     let folder = maker.open();
-    let options = VocOptions::default();
+    let options = DetectionFolderOptions::default();
     let train = folder.read(Split::Train, &options).unwrap().set;
     let val = folder.read(Split::Val, &options).unwrap().set;
     let maps = [19, 10, 5, 3, 2, 1].map(|side| MapSize::new(side, side));
@@ -301,7 +302,7 @@ fn an_annotation_is_read_once_however_much_is_asked() {
     maker.annotation("bad", "<annotation>");
     maker.list("train", "a");
     maker.list("val", "b\nbad");
-    let options = VocOptions::default();
+    let options = DetectionFolderOptions::default();
     let folder = maker.open();
     let classes = folder.classes().unwrap();
     // Whoever reads one of them again finds nothing.

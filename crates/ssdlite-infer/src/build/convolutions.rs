@@ -5,10 +5,10 @@ use ssdlite_core::{NodeId, Operation, Preprocessing};
 use ssdlite_kernels::arena::Slot;
 use ssdlite_kernels::infer::{self, Depthwise, MapShape, Pointwise, Residual};
 use ssdlite_model::Result;
+use ssdlite_model::fold::{self, Folded};
 
 use super::fusion::{Chain, ConvKernel};
 use super::{Builder, Value, convolution, kernel_activation};
-use crate::fold::{self, Folded};
 use crate::plan::{self, Source, Target};
 
 impl Builder<'_> {

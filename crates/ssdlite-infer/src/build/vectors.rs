@@ -4,9 +4,9 @@ use ssdlite_core::graph::Linear;
 use ssdlite_core::{MapSize, NodeId};
 use ssdlite_kernels::infer;
 use ssdlite_model::Result;
+use ssdlite_model::fold::{self, Folded};
 
 use super::{Builder, Value, kernel_activation};
-use crate::fold::{self, Folded};
 use crate::plan::{self, LayerInfo};
 
 impl Builder<'_> {

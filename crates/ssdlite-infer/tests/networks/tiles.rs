@@ -139,6 +139,25 @@ fn the_nearest_is_the_best_of_all_parts() {
 }
 
 #[test]
+fn what_falls_short_takes_the_place_of_nothing() {
+    let mut detector = detector(&file(None), Some(Tiles::Parts(3)), 1);
+    let image = image(LARGE);
+    let all = found(&detector, &image);
+    for limit in all.iter().step_by(all.len().div_ceil(20)) {
+        let settings = ssdlite_core::PostProcessing {
+            score_threshold: limit.score,
+            ..MANY
+        };
+        detector
+            .set_post_processing(settings)
+            .expect("sound settings");
+        let expected = found(&detector, &image);
+        let seen = detector.detect_or_nearest(&image).expect("sound outputs");
+        assert_eq!(seen, (expected, None), "from {} on", limit.score);
+    }
+}
+
+#[test]
 fn a_model_says_whether_tiles_are_used() {
     let tiles = |view, asked| detector(&file(view), asked, 1).tiles();
     assert_eq!(tiles(None, None), Tiles::Off);

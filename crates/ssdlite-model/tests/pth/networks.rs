@@ -186,8 +186,15 @@ fn averaged_weights_are_told_from_plain_ones() {
         values: Values::I64(vec![3]),
     };
     for (name, prefix) in [
+        ("ema", ""),
+        ("ema", "module."),
         ("model_ema", ""),
         ("ema_state_dict", "module."),
+        ("model_ema_state_dict", "_orig_mod."),
+        // timm's.
+        ("state_dict_ema", ""),
+        ("ema_model", "model."),
+        ("averaged_model", ""),
         ("swa", ""),
     ] {
         let mut storages = Vec::new();

@@ -21,6 +21,10 @@ fn without_the_token_nothing_but_health_is_told() {
     for path in [
         "/v1/models",
         "/v1/sources",
+        "/v1/kept",
+        "/v1/kept/a/image",
+        "/label",
+        "/health",
         "/metrics",
         "/openapi.json",
         "/v2",

@@ -10,13 +10,14 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 use ssdlite_core::ImageSize;
 use ssdlite_image::resize::Resizer;
 use ssdlite_image::{Limits, RgbImage, decode};
 use ssdlite_media::LiveInput;
-use ssdlite_serve::{Access, Model, ModelOptions, ServerOptions};
+use ssdlite_serve::{Access, Model, ModelOptions, ServedModels, Server, ServerOptions};
 
 use crate::client::wait_until;
 use crate::devtools::{Browser, write_camera_file};
@@ -82,8 +83,18 @@ impl Page {
         Self::open_before(options, &frames)
     }
 
+    /// The same, with what puts other models in place.
+    pub(crate) fn with_models(options: ServerOptions) -> Option<(Self, ServedModels)> {
+        let frames: Vec<_> = (0..20).map(moving).collect();
+        Self::open_bound(options, &frames)
+    }
+
     /// The same with these frames.
-    fn open_before(mut options: ServerOptions, frames: &[RgbImage]) -> Option<Self> {
+    fn open_before(options: ServerOptions, frames: &[RgbImage]) -> Option<Self> {
+        Self::open_bound(options, frames).map(|(page, _)| page)
+    }
+
+    fn open_bound(mut options: ServerOptions, frames: &[RgbImage]) -> Option<(Self, ServedModels)> {
         let folder = tempfile::tempdir().unwrap();
         let camera = write_camera_file(folder.path(), frames);
         let mut browser = Browser::start(&camera)?;
@@ -92,15 +103,18 @@ impl Page {
             Access::Token(token) => format!("?token={token}"),
             Access::LocalOnly | Access::Open => String::new(),
         };
-        let server = Running::start(options);
+        let server = Server::bind(options, Arc::new(|_| {})).unwrap();
+        let models = server.models();
+        let server = Running::of(server);
         let port = server.address.port();
         browser.open(&format!("http://localhost:{port}/{query}"));
         browser.wait_until(IS_READY);
-        Some(Self {
+        let page = Self {
             browser,
             server,
             folder,
-        })
+        };
+        Some((page, models))
     }
 
     pub(crate) fn watch_camera(&mut self) {

@@ -8,6 +8,7 @@ use crate::client::{get, multipart, post, send};
 use crate::fixtures::{
     ColorDetector, PanickingDetector, Running, jpeg, model, options, png, two_objects,
 };
+use crate::keeping::keeping;
 
 fn classes(answer: &Value) -> Vec<&str> {
     let detections = answer["detections"].as_array().unwrap();
@@ -274,7 +275,8 @@ fn requests_are_counted_by_path_and_status() {
 
 #[test]
 fn the_description_knows_every_path_and_no_other() {
-    let server = Running::colors();
+    let folder = tempfile::tempdir().unwrap();
+    let server = keeping(folder.path());
     let document = get(server.address, "/openapi.json").json();
     let described: BTreeSet<&str> = document["paths"]
         .as_object()
@@ -287,7 +289,7 @@ fn the_description_knows_every_path_and_no_other() {
         .split(".route(")
         .skip(1)
         .filter_map(|rest| rest.split('"').nth(1))
-        .filter(|path| !["/", "/docs"].contains(path) && !path.starts_with("/page/"))
+        .filter(|path| !["/", "/label", "/docs"].contains(path) && !path.starts_with("/page/"))
         .collect();
     assert_eq!(described, served);
     for path in described.iter().filter(|path| !path.contains('{')) {
@@ -309,9 +311,9 @@ fn the_description_knows_every_path_and_no_other() {
     }
 }
 
-/// A described path, of the model that there is.
+/// A described path, of the model that there is and of a frame.
 fn path_of(described: &str) -> String {
-    described.replace("{name}", "colors")
+    described.replace("{name}", "colors").replace("{id}", "a")
 }
 
 #[test]
@@ -361,7 +363,11 @@ fn the_page_finds_all_its_files() {
     let page = get(server.address, "/");
     assert_eq!(page.status, 200);
     assert!(page.header("content-security-policy").is_some());
-    let mut texts = vec![page.text(), get(server.address, "/docs").text()];
+    let mut texts = vec![
+        page.text(),
+        get(server.address, "/label").text(),
+        get(server.address, "/docs").text(),
+    ];
     while let Some(text) = texts.pop() {
         for quoted in text.split('"') {
             let path = match quoted.strip_prefix("./") {
@@ -371,7 +377,7 @@ fn the_page_finds_all_its_files() {
             };
             let file = get(server.address, &path);
             assert_eq!(file.status, 200, "{path}");
-            if path.ends_with("main.js") {
+            if ["/page/main.js", "/page/label.js", "/page/frames.js"].contains(&path.as_str()) {
                 texts.push(file.text());
             }
         }

@@ -233,6 +233,61 @@ impl Browser {
         }
     }
 
+    /// Presses a key while Ctrl is held.
+    pub(crate) fn press_with_control(&mut self, key: &str, code: u32) {
+        const CONTROL: u32 = 2;
+        for kind in ["rawKeyDown", "keyUp"] {
+            let event = json!({
+                "type": kind, "key": key, "windowsVirtualKeyCode": code, "modifiers": CONTROL,
+            });
+            self.command("Input.dispatchKeyEvent", event);
+        }
+    }
+
+    /// Drags with the mouse from one point of the window to another.
+    pub(crate) fn drag(&mut self, from: [f64; 2], to: [f64; 2]) {
+        let middle = [0, 1].map(|axis| (from[axis] + to[axis]) / 2.0);
+        for (kind, [x, y], buttons) in [
+            ("mouseMoved", from, 0),
+            ("mousePressed", from, 1),
+            ("mouseMoved", middle, 1),
+            ("mouseMoved", to, 1),
+            ("mouseReleased", to, 0),
+        ] {
+            let button = if kind == "mouseMoved" && buttons == 0 {
+                "none"
+            } else {
+                "left"
+            };
+            let event = json!({
+                "type": kind, "x": x, "y": y, "button": button, "buttons": buttons,
+                "clickCount": 1,
+            });
+            self.command("Input.dispatchMouseEvent", event);
+        }
+    }
+
+    /// Drags with as many fingers as there are ways, each from one point of the window
+    /// to another.
+    pub(crate) fn touch(&mut self, ways: &[([f64; 2], [f64; 2])]) {
+        let points = |share: f64| -> Vec<Value> {
+            let at = |(id, (from, to)): (usize, &([f64; 2], [f64; 2]))| {
+                let [x, y] = [0, 1].map(|axis| from[axis] + share * (to[axis] - from[axis]));
+                json!({ "x": x, "y": y, "id": id })
+            };
+            ways.iter().enumerate().map(at).collect()
+        };
+        for (kind, touched) in [
+            ("touchStart", points(0.0)),
+            ("touchMove", points(0.5)),
+            ("touchMove", points(1.0)),
+            ("touchEnd", Vec::new()),
+        ] {
+            let event = json!({ "type": kind, "touchPoints": touched });
+            self.command("Input.dispatchTouchEvent", event);
+        }
+    }
+
     /// Chooses files as if a person had picked them.
     pub(crate) fn choose_files(&mut self, selector: &str, files: &[&Path]) {
         let document = self.command("DOM.getDocument", json!({}));

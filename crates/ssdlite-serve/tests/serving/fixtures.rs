@@ -218,6 +218,7 @@ impl Detect for PanickingDetector {
 pub(crate) fn model(name: &str, detector: impl Detect + 'static) -> Model {
     Model {
         name: name.to_owned(),
+        version: "1".into(),
         score_threshold: 0.3,
         detector: Arc::new(detector),
     }
@@ -240,7 +241,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(options: ServerOptions) -> Self {
-        let server = Server::bind(options, Arc::new(|_| {})).unwrap();
+        Self::of(Server::bind(options, Arc::new(|_| {})).unwrap())
+    }
+
+    /// A server that is bound, from now on.
+    pub(crate) fn of(server: Server) -> Self {
         let address = server.address();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use ssdlite_core::{ClassId, ImageSize, PixelBox};
 use ssdlite_data::split::Split;
-use ssdlite_data::voc::{VocFolder, VocOptions};
+use ssdlite_data::{DetectionFolder, DetectionFolderOptions};
 use ssdlite_image::RgbImage;
 use ssdlite_serve::{Error, Server};
 
 use crate::client::{Answer, get, multipart, send};
 use crate::fixtures::{ColorDetector, Running, jpeg, model, options, png, two_objects};
 
-fn keeping(folder: &Path) -> Running {
+/// A server that keeps frames in a folder.
+pub(crate) fn keeping(folder: &Path) -> Running {
     let mut options = options(vec![model("colors", ColorDetector::new())]);
     options.keep = Some(folder.to_owned());
     Running::start(options)
@@ -55,9 +56,11 @@ fn kept_frames_are_a_data_set() {
         assert_eq!(answer.json()["folder"], json!(root.to_str().unwrap()));
     }
 
-    let voc = VocFolder::open(&root).unwrap();
+    let voc = DetectionFolder::open(&root, None).unwrap();
     assert!(voc.has_split(Split::Train));
-    let reading = voc.read(Split::Train, &VocOptions::default()).unwrap();
+    let reading = voc
+        .read(Split::Train, &DetectionFolderOptions::default())
+        .unwrap();
     assert!(reading.findings.is_empty(), "{:?}", reading.findings);
     assert_eq!(reading.set.images.len(), 2);
     for image in &reading.set.images {

@@ -39,6 +39,14 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Choice<T> {
 }
 
 impl<T: Copy> Choice<T> {
+    /// The value, if one was asked for.
+    pub fn asked(self) -> Option<T> {
+        match self {
+            Self::Auto => None,
+            Self::Is(value) => Some(value),
+        }
+    }
+
     /// The value, or `usual` where it is left open.
     pub fn or(self, usual: T) -> T {
         match self {

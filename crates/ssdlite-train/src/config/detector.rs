@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use ssdlite_core::post_processing::MOST_BOXES;
 use ssdlite_core::{FinestMap, PostProcessing, Suppression, Tiles};
+use ssdlite_data::Format;
 use ssdlite_data::split::Split;
+use ssdlite_data::voc::MAIN_LISTS;
 
 use super::boxes::Boxes;
+use super::choice::Choice;
 use super::head::{DetectorHeadOptions, HeadKind};
 use super::loss::DetectorLossOptions;
 use super::model::ModelOptions;
@@ -21,9 +24,12 @@ use crate::error::Result;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DetectorDataOptions {
-    /// The data set's folder, in VOC layout.
+    /// The data set's folder.
     pub path: PathBuf,
-    /// Whether the annotations count pixels from 0 with exclusive ends.
+    /// The form of its labels; `auto` by the files in it.
+    #[serde(default)]
+    pub format: Choice<Format>,
+    /// Whether VOC's annotations count pixels from 0 with exclusive ends.
     #[serde(default)]
     pub voc_zero_based: bool,
     /// The split to learn from.
@@ -33,6 +39,9 @@ pub struct DetectorDataOptions {
     /// weights are the best.
     #[serde(default = "val_split")]
     pub val_split: Split,
+    /// The folder of `ImageSets` whose lists tell the splits.
+    #[serde(default = "main_lists")]
+    pub lists: String,
     /// Whether objects marked difficult are learnt too.
     #[serde(default)]
     pub train_difficult: bool,
@@ -48,6 +57,10 @@ fn train_split() -> Split {
 
 fn val_split() -> Split {
     Split::Val
+}
+
+fn main_lists() -> String {
+    MAIN_LISTS.to_owned()
 }
 
 /// How images are changed while a detector is trained: arXiv 1512.02325,
@@ -163,9 +176,11 @@ impl DetectorConfig {
         Self {
             data: DetectorDataOptions {
                 path: path.into(),
+                format: Choice::Auto,
                 voc_zero_based: false,
                 train_split: train_split(),
                 val_split: val_split(),
+                lists: main_lists(),
                 train_difficult: false,
                 tiles: Tiles::Off,
             },
@@ -268,7 +283,7 @@ mod tests {
     use ssdlite_core::{DefaultBoxSizes, Head};
 
     use super::*;
-    use crate::config::{Choice, Freeze, OptimizerKind, ScheduleKind, Weights};
+    use crate::config::{Freeze, OptimizerKind, ScheduleKind, Weights};
     use crate::step::loss::RegressionLoss;
 
     #[test]
@@ -283,6 +298,7 @@ mod tests {
     #[test]
     fn every_section_comes_back() {
         let mut config = DetectorConfig::new("photos");
+        config.data.format = Choice::Is(Format::LabelMe);
         config.data.train_split = Split::TrainVal;
         config.data.tiles = Tiles::Parts(3);
         config.model.weights = Weights::File("a/b.pth".into());
@@ -392,6 +408,7 @@ mod tests {
             ("[loss]\nassignment = \"best\"", "assignment"),
             ("[loss]\nregression-loss = \"ciou\"", "smooth-l1, giou"),
             ("tiles = \"17\"", "tiles"),
+            ("format = \"xml\"", "format = \"xml\""),
         ] {
             let error = error_of(section);
             assert!(error.contains(name), "{section}: {error}");

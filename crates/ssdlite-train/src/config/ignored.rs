@@ -3,6 +3,8 @@
 //! To give such a key is most likely a mistake, but a file that holds all keys
 //! holds them too: what is made of it is left to the caller.
 
+use ssdlite_data::Format;
+
 use super::classifier::ClassifierConfig;
 use super::detector::DetectorConfig;
 use super::loss::ClassificationLossKind;
@@ -56,6 +58,15 @@ impl DetectorConfig {
         if self.training.freeze == Freeze::AllButHeads {
             let reason = "the extra blocks are frozen and don't learn";
             ignored.push(by("training.freeze", "training.extra-layers-lr", reason));
+        }
+        if self
+            .data
+            .format
+            .asked()
+            .is_some_and(|format| format != Format::Voc)
+        {
+            let reason = "only VOC's annotations take notice of it";
+            ignored.push(by("data.format", "data.voc-zero-based", reason));
         }
         let reason = match self.loss.of(self.detector.kind()).classification {
             ClassificationLossKind::Softmax => None,

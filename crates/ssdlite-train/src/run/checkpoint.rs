@@ -8,21 +8,19 @@
 //! it tells a damaged file.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use ssdlite_core::ClassNames;
-use ssdlite_core::random::Fnv1a;
-use ssdlite_files::counted;
 use ssdlite_model::MAX_MODEL_BYTES;
 use ssdlite_model::safetensors::{self, Contents, Numbers, RawNumbers, TensorView};
 
-use super::results::EpochRow;
+use super::checksum::Checksum;
+use super::mark::{DataMark, Machine};
+use super::progress::Progress;
 use super::run_folder::write_file;
 use crate::error::{Error, Result};
-use crate::step::{Cpu, Losses, Parameters};
+use crate::step::Parameters;
 
 /// Key of the header in the file's metadata: a line with the checksum, then
 /// TOML, whose reader gives back every float to the bit.
@@ -36,185 +34,6 @@ const MAX_BYTES: u64 = 4 * MAX_MODEL_BYTES;
 
 /// Checkpoints that are kept: the last and one to fall back on.
 const KEPT: usize = 2;
-
-/// Where a run stands.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Progress {
-    /// Epochs completed with their evaluation.
-    pub(crate) epochs_done: u32,
-    /// Steps taken in the epoch after them.
-    pub(crate) steps_in_epoch: u64,
-    /// Steps taken in all.
-    pub(crate) steps_done: u64,
-    /// Sums over the steps of the epoch under way.
-    pub(crate) sums: Losses,
-    /// Seconds that its steps took.
-    pub(crate) seconds: f64,
-    /// Seconds that its evaluation took.
-    #[serde(skip)]
-    pub(crate) seconds_evaluating: f64,
-    /// The best score so far.
-    pub(crate) best: Option<f64>,
-    /// The epoch that had it; 0 before the first evaluation.
-    pub(crate) best_epoch: u32,
-    /// The epoch from which patience counts: the last one before the run was prolonged.
-    /// Unknown in older files, whose runs were not.
-    #[serde(default)]
-    pub(crate) patience_from: u32,
-    /// The completed epochs.
-    pub(crate) rows: Vec<EpochRow>,
-}
-
-impl Progress {
-    /// Counts a step.
-    pub(crate) fn add(&mut self, losses: Losses) {
-        self.steps_done += 1;
-        self.steps_in_epoch += 1;
-        self.sums.classification += losses.classification;
-        if let Some(regression) = losses.regression {
-            *self.sums.regression.get_or_insert(0.0) += regression;
-        }
-    }
-
-    /// Means over the steps of the epoch under way.
-    pub(crate) fn mean_losses(&self) -> Losses {
-        let steps = self.steps_in_epoch.max(1) as f64;
-        Losses {
-            classification: self.sums.classification / steps,
-            regression: self.sums.regression.map(|sum| sum / steps),
-        }
-    }
-
-    /// Takes the network of the epoch under way for the best, whatever its score.
-    pub(crate) fn take_newest(&mut self, score: Option<f64>) -> bool {
-        self.best = score;
-        self.best_epoch = self.epochs_done + 1;
-        true
-    }
-
-    /// Whether the epoch under way scores better than all before it. Without
-    /// a score the newest epoch is the best.
-    pub(crate) fn judge(&mut self, score: Option<f64>) -> bool {
-        let is_better = match (score, self.best) {
-            (Some(score), Some(best)) => score > best,
-            _ => true,
-        };
-        if is_better {
-            self.best = score;
-            self.best_epoch = self.epochs_done + 1;
-        }
-        is_better
-    }
-
-    /// Epochs since the best one, or since the run was prolonged; none before the first
-    /// evaluation.
-    pub(crate) fn epochs_without_better(&self) -> u32 {
-        match self.best_epoch {
-            0 => 0,
-            best => self
-                .epochs_done
-                .saturating_sub(best.max(self.patience_from)),
-        }
-    }
-
-    /// Ends the epoch under way.
-    pub(crate) fn close_epoch(&mut self, row: EpochRow) {
-        self.rows.push(row);
-        self.epochs_done += 1;
-        self.steps_in_epoch = 0;
-        self.sums = Losses::default();
-        self.seconds = 0.0;
-        self.seconds_evaluating = 0.0;
-    }
-}
-
-/// What a run learns from, as far as a resumed run must find it the same: its
-/// place in the data means nothing in others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DataMark {
-    /// Hash of the classes' names in their order.
-    classes: String,
-    /// Training images.
-    images: usize,
-    /// Hash of their names in their order.
-    names: String,
-    pub(crate) steps_per_epoch: u64,
-}
-
-impl DataMark {
-    /// The mark of training images by their names in the data set.
-    pub(crate) fn new<'a>(
-        classes: &ClassNames,
-        images: impl Iterator<Item = &'a str>,
-        steps_per_epoch: u64,
-    ) -> Self {
-        let mut names = Checksum::default();
-        let mut count = 0;
-        for name in images {
-            names.add_text(name);
-            count += 1;
-        }
-        let mut hash = Checksum::default();
-        for class in classes.iter() {
-            hash.add_text(class);
-        }
-        Self {
-            classes: hash.digits(),
-            images: count,
-            names: names.digits(),
-            steps_per_epoch,
-        }
-    }
-
-    /// What of `found` is not as it was, in words.
-    fn difference(&self, found: &Self) -> Option<String> {
-        if self.classes != found.classes {
-            Some("other classes".into())
-        } else if self.images != found.images {
-            Some(format!(
-                "{} training images, not {}",
-                found.images, self.images
-            ))
-        } else if self.names != found.names {
-            Some("other training images".into())
-        } else if self.steps_per_epoch != found.steps_per_epoch {
-            let (was, is) = (self.steps_per_epoch, found.steps_per_epoch);
-            Some(format!("{} an epoch, not {was}", counted(is, "step")))
-        } else {
-            None
-        }
-    }
-}
-
-/// What sums of floating-point numbers depend on besides the numbers: they are
-/// taken in parts, as many as there are threads, each by the vectors of an
-/// instruction set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Machine {
-    pub(crate) threads: usize,
-    pub(crate) instructions: String,
-}
-
-impl Machine {
-    pub(crate) fn of(cpu: &Cpu) -> Self {
-        Self {
-            threads: cpu.threads().get(),
-            instructions: cpu.isa.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ending = if self.threads == 1 { "" } else { "s" };
-        let Self {
-            threads,
-            instructions,
-        } = self;
-        write!(f, "{threads} thread{ending} with {instructions}")
-    }
-}
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -425,45 +244,13 @@ fn put_back(
     Ok(())
 }
 
-/// A hash of texts and of tensors in the order of their names.
-#[derive(Default)]
-struct Checksum(Fnv1a);
-
-impl Checksum {
-    fn of_header(header: &str) -> Self {
-        let mut sum = Self::default();
-        sum.add_text(header);
-        sum
-    }
-
-    /// Hexadecimal.
-    fn digits(&self) -> String {
-        format!("{:016x}", self.0.value())
-    }
-
-    /// Adds a text and its end.
-    fn add_text(&mut self, text: &str) {
-        self.0.add_bytes(text.as_bytes());
-        // No byte of a text.
-        self.0.add(0xff);
-    }
-
-    /// Adds a tensor's 32-bit numbers, each at once.
-    fn add_tensor(&mut self, name: &str, words: impl Iterator<Item = u32>) {
-        self.add_text(name);
-        for word in words {
-            self.0.add(word.into());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ssdlite_core::mobilenet::Variant;
-    use ssdlite_core::{MobileNetV3, Part};
+    use ssdlite_core::{ClassNames, MobileNetV3, Part};
 
     use super::*;
-    use crate::step::{TensorLayout, random_values};
+    use crate::step::{Losses, TensorLayout, random_values};
 
     fn parameters(seed: u64) -> Parameters {
         let network = MobileNetV3 {

@@ -8,8 +8,11 @@ use ssdlite_core::{ClassNames, GroundTruth, ImageSize};
 use ssdlite_data::augment::view::MIN_OBJECT_SIDE;
 use ssdlite_data::finding::{Finding, Reading};
 use ssdlite_data::folders::{ImageFolder, ImageFolderOptions};
-use ssdlite_data::voc::{Coordinates, VocFolder, VocOptions};
-use ssdlite_data::{ClassificationSet, DetectionSet, Split, SplitShares};
+use ssdlite_data::voc::Coordinates;
+use ssdlite_data::{
+    ClassificationSet, DetectionFolder, DetectionFolderOptions, DetectionSet, Format, Split,
+    SplitShares,
+};
 use ssdlite_files::counted;
 use ssdlite_image::Limits;
 use ssdlite_image::decode::decode_file;
@@ -28,6 +31,8 @@ pub struct RunData<S> {
     pub validation: Option<Arc<S>>,
     /// How they were told apart, if by chance.
     pub division: Option<SplitShares>,
+    /// The form of their labels, if they are labelled with boxes.
+    pub format: Option<Format>,
 }
 
 impl RunData<DetectionSet> {
@@ -38,9 +43,17 @@ impl RunData<DetectionSet> {
     /// [`Error::Data`](crate::Error::Data) for data that can't be read.
     pub fn of_detector(config: &DetectorConfig, observer: &mut dyn Observer) -> Result<Self> {
         config.validate()?;
-        let folder = VocFolder::open(&config.data.path)?;
+        let folder = DetectionFolder::open(&config.data.path, config.data.format.asked())?;
+        let folder = folder.with_lists(&config.data.lists)?;
+        expect_counted(&folder, config)?;
+        observer.note(&format!(
+            "{}: labels of {}: {}",
+            config.data.path.display(),
+            folder.format(),
+            folder.reason()
+        ));
         tell(folder.findings(), observer);
-        let options = VocOptions {
+        let options = DetectionFolderOptions {
             coordinates: if config.data.voc_zero_based {
                 Coordinates::ZeroBased
             } else {
@@ -80,6 +93,7 @@ impl RunData<DetectionSet> {
             training,
             validation,
             division: None,
+            format: Some(folder.format()),
         })
     }
 }
@@ -114,8 +128,24 @@ impl RunData<ClassificationSet> {
             training,
             validation,
             division: (!folder.has_split_folders()).then_some(options.shares),
+            format: None,
         })
     }
+}
+
+/// Checks that the labels count pixels at all, if it is said how.
+fn expect_counted(folder: &DetectionFolder, config: &DetectorConfig) -> Result<()> {
+    if !config.data.voc_zero_based || folder.format() == Format::Voc {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        key: "data.voc-zero-based",
+        fault: format!(
+            "this would have no effect: only VOC's annotations take notice of it, found labels of \
+             {}",
+            folder.format()
+        ),
+    })
 }
 
 /// Checks that there is something to learn; what can't be learnt is told.

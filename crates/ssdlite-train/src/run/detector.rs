@@ -57,6 +57,9 @@ pub fn train_detector(
     if let Some(note) = Usual::DETECTOR.fit(&mut config.training, every, images, start) {
         run.observer.warning(&note);
     }
+    if let Some(format) = data.format {
+        config.data.format.settle(format);
+    }
     if let Some(chosen) = choose(config, &data.training, start)? {
         run.observer.note(&chosen);
     }
@@ -286,9 +289,9 @@ impl Task for DetectorTask {
             return Ok(None);
         };
         let detector = detector_on_one_thread(model, Some(self.post_processing))?;
-        let evaluation = watched(run, |watch| evaluator.evaluate(&detector, watch))?;
+        let evaluated = watched(run, |watch| evaluator.evaluate(&detector, watch))?;
         let least_score = self.post_processing.score_threshold;
-        Ok(evaluation.map(|found| Validation::from_detections(&found, least_score)))
+        Ok(evaluated.map(|found| Validation::from_detections(&found.evaluation, least_score)))
     }
 
     fn fault(&self, model: &ModelFile, score: Option<f64>) -> Result<Option<String>> {

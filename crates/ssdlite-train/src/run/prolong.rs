@@ -4,8 +4,8 @@
 //! down rises to where the longer one stands, milestones stay at their epochs, and the
 //! warm-up is a share of all steps, in which the run may find itself again.
 
-use super::checkpoint::Progress;
 use super::observer::Prolonged;
+use super::progress::Progress;
 use super::run_folder::{RunFolder, write_file};
 use super::trainer::Plan;
 use crate::error::{Error, Result};

@@ -16,6 +16,9 @@ pub(crate) struct EpochRow {
     pub(crate) lr: f64,
     pub(crate) images_per_second: f64,
     pub(crate) seconds: f64,
+    /// When it ended, in seconds since 1970; 0 in the checkpoints of older versions.
+    #[serde(default)]
+    pub(crate) ended: f64,
     /// What the evaluation found, by the metric's name; empty without one.
     pub(crate) scores: Vec<(String, f64)>,
 }
@@ -73,6 +76,7 @@ mod tests {
             lr: 2e-3,
             images_per_second: 81.5,
             seconds: 3.0,
+            ended: 1.75e9,
             scores: scores.iter().map(|&(n, s)| (n.to_owned(), s)).collect(),
         };
         let rows = [

@@ -2,7 +2,8 @@
 //! process at a time works in it.
 //!
 //! Every file is written under another name and renamed, so that a reader sees
-//! the old one or the new one and nothing between.
+//! the old one or the new one and nothing between; but an event file of TensorBoard's
+//! grows.
 
 use std::fs;
 use std::io;
@@ -31,6 +32,9 @@ const FILES: [&str; 8] = [
     "last.safetensors",
     BEST_MODEL,
 ];
+
+/// What the name of an event file begins with, as TensorFlow's, and ends with.
+const EVENTS: [&str; 2] = ["events.out.tfevents.", ".ssdlite"];
 
 const CHECKPOINTS: &str = "checkpoints";
 
@@ -159,7 +163,7 @@ impl RunFolder {
     }
 
     fn remove_leftovers(&self) {
-        remove_leftovers(&self.path, |target| FILES.contains(&target));
+        remove_leftovers(&self.path, is_file_of_run);
         remove_leftovers(&self.checkpoints(), |target| {
             steps_from_name(target).is_some()
         });
@@ -175,7 +179,8 @@ impl RunFolder {
         let folders = FOLDERS
             .iter()
             .map(|name| fs::remove_dir_all(self.path.join(name)));
-        for removed in files.chain(folders) {
+        let events = self.event_files()?.into_iter().map(fs::remove_file);
+        for removed in files.chain(folders).chain(events) {
             match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::io(&self.path, error));
@@ -204,6 +209,21 @@ impl RunFolder {
     /// The same as curves.
     pub fn results_png(&self) -> PathBuf {
         self.path.join("results.png")
+    }
+
+    /// The same for TensorBoard, of the session that began at this time, in seconds since
+    /// 1970.
+    pub(crate) fn event_file(&self, seconds: u64) -> PathBuf {
+        let [start, end] = EVENTS;
+        // In the order of their names TensorBoard reads them.
+        self.path.join(format!("{start}{seconds:010}{end}"))
+    }
+
+    /// The event files of all sessions.
+    pub(crate) fn event_files(&self) -> Result<Vec<PathBuf>> {
+        let names = names_in(&self.path)?.into_iter();
+        let names = names.filter(|name| is_event_file(name));
+        Ok(names.map(|name| self.path.join(name)).collect())
     }
 
     /// How many objects of which class and size there are to learn from.
@@ -284,7 +304,7 @@ fn expect_unused(path: &Path) -> Result<()> {
     let evaluation = names_in(&path.join(EVALUATION))?;
     let is_of_run = |name: &str| {
         let is_named = name == LOCK || FOLDERS.contains(&name);
-        is_named || is_ours(name, |target| FILES.contains(&target))
+        is_named || is_ours(name, is_file_of_run)
     };
     let is_checkpoint = |name: &str| is_ours(name, |target| steps_from_name(target).is_some());
     let is_of_evaluation = |name: &str| is_ours(name, |target| EVALUATION_FILES.contains(&target));
@@ -336,6 +356,20 @@ fn names_in(folder: &Path) -> Result<Vec<String>> {
     entries.map(name).collect()
 }
 
+/// Whether a run writes a file of this name into its folder itself.
+fn is_file_of_run(name: &str) -> bool {
+    FILES.contains(&name) || is_event_file(name)
+}
+
+fn is_event_file(name: &str) -> bool {
+    let [start, end] = EVENTS;
+    let seconds = name.strip_prefix(start);
+    let seconds = seconds.and_then(|name| name.strip_suffix(end));
+    seconds.is_some_and(|seconds| {
+        !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 /// Whether a file of this name is a run's, or was left half written by one.
 fn is_ours(name: &str, is_target: impl Fn(&str) -> bool) -> bool {
     is_target(name) || target_from_temporary(name).is_some_and(is_target)
@@ -378,6 +412,8 @@ mod tests {
         write_file(&folder.config(), b"old").unwrap();
         fs::write(path.join("notes.txt"), b"mine").unwrap();
         fs::write(folder.checkpoints().join("a"), b"old").unwrap();
+        fs::write(folder.event_file(1_750_000_000), b"old").unwrap();
+        fs::write(path.join("events.out.tfevents.1.host"), b"mine").unwrap();
         drop(folder);
         let folder = RunFolder::open(&path).unwrap();
         let refused = RunFolder::create(&path, Overwrite::Refuse).unwrap_err();
@@ -387,8 +423,12 @@ mod tests {
         let folder = RunFolder::create(&path, Overwrite::Allow).unwrap();
         assert!(!folder.config().exists());
         assert_eq!(fs::read_dir(folder.checkpoints()).unwrap().count(), 0);
-        assert_eq!(fs::read(path.join("notes.txt")).unwrap(), b"mine");
+        assert!(folder.event_files().unwrap().is_empty());
+        for name in ["notes.txt", "events.out.tfevents.1.host"] {
+            assert_eq!(fs::read(path.join(name)).unwrap(), b"mine");
+        }
     }
+
     #[test]
     fn a_run_that_kept_no_step_gives_its_name_away() {
         let parent = tempfile::tempdir().unwrap();

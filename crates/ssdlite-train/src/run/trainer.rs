@@ -14,10 +14,13 @@ use ssdlite_data::loader::Batches;
 use ssdlite_image::encode::save;
 use ssdlite_model::ModelFile;
 
-use super::checkpoint::{self, DataMark, Machine, Place, Progress};
+use super::checkpoint::{self, Place};
 use super::divergence;
+use super::event_file::{EventFile, seconds_since_1970};
+use super::mark::{DataMark, Machine};
 use super::memory::Sizes;
 use super::observer::{EpochReport, Prolonged, RunStarted, StepReport};
+use super::progress::Progress;
 use super::prolong::prolong;
 use super::results::{EpochRow, csv_from_rows};
 use super::run_folder::write_file;
@@ -143,6 +146,7 @@ pub(super) fn train<T: Task>(
         saved_steps,
         step_seconds: None,
         evaluation_seconds: 0.0,
+        events: EventFile::default(),
     };
     if *start != Start::Resume {
         trainer.save_checkpoint()?;
@@ -210,6 +214,7 @@ struct Trainer<'a, 's, T: Task> {
     step_seconds: Option<f64>,
     /// Seconds of the last evaluation.
     evaluation_seconds: f64,
+    events: EventFile,
 }
 
 enum Epoch {
@@ -487,6 +492,7 @@ impl<T: Task> Trainer<'_, '_, T> {
                     .factor(self.progress.steps_done.saturating_sub(1)),
             images_per_second: images as f64 / self.progress.seconds.max(f64::MIN_POSITIVE),
             seconds: self.progress.seconds + self.progress.seconds_evaluating,
+            ended: seconds_since_1970(),
             scores: validation
                 .as_ref()
                 .map_or_else(Vec::new, |found| found.scores.clone()),
@@ -517,12 +523,13 @@ impl<T: Task> Trainer<'_, '_, T> {
         self.save_checkpoint()
     }
 
-    fn save_course(&self) -> Result<()> {
+    fn save_course(&mut self) -> Result<()> {
         if self.progress.rows.is_empty() {
             return Ok(());
         }
         let csv = csv_from_rows(&self.progress.rows);
         write_file(&self.run.folder.results_csv(), csv.as_bytes())?;
+        self.events.write(self.run.folder, &self.progress.rows)?;
         let course = charts::course(&self.progress.rows);
         Ok(save(&self.run.folder.results_png(), &course)?)
     }

@@ -14,7 +14,7 @@ use ssdlite_model::{
 
 use super::TensorLayout;
 use super::parameters::{fill, state_dict};
-use super::taken_over::{ClassHeads, counts_by_part};
+use super::taken_over::{ClassHeads, counts_by_part, left_pyramid};
 use crate::error::{Error, Result};
 
 /// Deviation of the weights of a linear layer: torchvision's `mobilenetv3.py`.
@@ -215,6 +215,7 @@ pub(crate) fn values_from_file(
     let from_classifier = source.is_classifier();
     let file_classes = source.classes.clone();
     let file_scores = source.scores;
+    let left = left_pyramid(&source.state, info);
     let state = match (&info.task, from_classifier) {
         (Task::Classify, true) => source.state,
         (Task::Classify, false) => {
@@ -233,8 +234,11 @@ pub(crate) fn values_from_file(
         }
     };
     let fitting = state.select_fitting(&graph.tensors());
-    let (fitting, report) =
-        fitting.map_err(|error| Error::WeightsMismatch(format!("{}: {error}", path.display())))?;
+    let (fitting, report) = fitting.map_err(|error| {
+        let hint = left.iter().map(|left| format!("; {left}"));
+        let hint: String = hint.collect();
+        Error::WeightsMismatch(format!("{}: {error}{hint}", path.display()))
+    })?;
     fill(&mut values, layout, &fitting);
     let heads = ClassHeads {
         heads: match info.task {
@@ -253,7 +257,8 @@ pub(crate) fn values_from_file(
     } else {
         heads.text(&graph, &report)
     };
-    let told = vec![report.to_string(), counts_by_part(&graph, &report), classes];
+    let mut told = vec![report.to_string(), counts_by_part(&graph, &report), classes];
+    told.extend(left);
     Ok((values, [notes, told].concat().join("\n")))
 }
 
@@ -296,7 +301,8 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    use ssdlite_core::{DefaultBoxSizes, DetectorSettings, FinestMap, Head, Variant};
+    use ssdlite_core::{DefaultBoxSizes, FinestMap, Head, Variant};
+    use ssdlite_testing::model_from_formula;
 
     use super::*;
 
@@ -354,6 +360,49 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_pyramid_that_is_left_out_is_told_with_the_option_that_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let network = MobileNetV3 {
+            width_multiplier: 0.1,
+            ..MobileNetV3::new(Variant::Small)
+        };
+        let info = |head, finest| {
+            let classes = ClassNames::new(["a", "b"]).unwrap();
+            let mut info = ModelInfo::detector(network, classes, 64);
+            info.task = Task::Detect(DetectorSettings {
+                head,
+                finest,
+                default_boxes: DefaultBoxSizes::paper(head, finest),
+                ..DetectorSettings::default()
+            });
+            info
+        };
+        let (paper, pyramid) = (Head::Ssdlite, Head::Fpn { channels: 64 });
+        let told = |from: &ModelInfo, to: &ModelInfo| {
+            model_from_formula(from).write(&path).unwrap();
+            let layout = TensorLayout::new(&to.graph(), &[]);
+            let (_, told) = values_from_file(to, &layout, &path, 1).unwrap();
+            told.lines()
+                .find(|line| line.contains("pyramid"))
+                .map(str::to_owned)
+        };
+        let to = info(paper, FinestMap::Stride16);
+        for finest in [FinestMap::Stride8, FinestMap::Stride16] {
+            let from = info(pyramid, finest);
+            let line = told(&from, &to).unwrap();
+            assert!(line.contains("`--head fpn`"), "{line}");
+            let keys = |info: &ModelInfo| info.tensors().into_iter().map(|spec| spec.key);
+            let left = keys(&from).filter(|key| !keys(&to).any(|own| own == *key));
+            let counted = format!("{} tensors", left.count());
+            assert!(line.contains(&counted), "{line}: {counted}");
+            assert_eq!(told(&from, &from), None);
+        }
+        assert_eq!(told(&to, &to), None);
+        assert_eq!(told(&to, &info(pyramid, FinestMap::Stride8)), None);
     }
 
     #[test]

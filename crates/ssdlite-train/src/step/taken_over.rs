@@ -1,7 +1,12 @@
 //! What a network took over from a file of weights, in words.
 
-use ssdlite_core::{ClassNames, Graph, Part};
-use ssdlite_model::{LoadReport, class_head_keys};
+use std::collections::HashSet;
+
+use ssdlite_core::{
+    ClassNames, DefaultBoxSizes, DetectorSettings, FinestMap, Graph, Head, ModelInfo, Part, Task,
+};
+use ssdlite_files::counted;
+use ssdlite_model::{LoadReport, StateDict, class_head_keys};
 
 /// The most names of classes that a message lists.
 const LISTED_CLASSES: usize = 8;
@@ -28,6 +33,42 @@ pub(super) fn counts_by_part(graph: &Graph, report: &LoadReport) -> String {
     });
     let counts: Vec<String> = counts.collect();
     format!("by part: {}", counts.join(", "))
+}
+
+/// What a detector without a feature pyramid leaves of a file that has one, and the option
+/// that takes it; none of another file.
+pub(super) fn left_pyramid(state: &StateDict, info: &ModelInfo) -> Option<String> {
+    let Task::Detect(settings) = &info.task else {
+        return None;
+    };
+    let head = Head::Fpn {
+        channels: Head::USUAL_CHANNELS,
+    };
+    // With a map of stride 8 a pyramid has all the tensors that it has without.
+    let finest = FinestMap::Stride8;
+    let pyramid = ModelInfo {
+        task: Task::Detect(DetectorSettings {
+            head,
+            finest,
+            default_boxes: DefaultBoxSizes::paper(head, finest),
+            ..settings.clone()
+        }),
+        ..info.clone()
+    };
+    let own: HashSet<String> = info.tensors().into_iter().map(|spec| spec.key).collect();
+    let left = pyramid.tensors().into_iter();
+    let left = left.filter(|spec| !own.contains(&spec.key) && state.get(&spec.key).is_some());
+    // A head's names alone may be another network's.
+    let has_neck = left.clone().any(|spec| spec.part == Part::Neck);
+    let left = left.count();
+    let is_left = has_neck && settings.head == Head::Ssdlite;
+    is_left.then(|| {
+        format!(
+            "the file has a feature pyramid, of which {} are left out: `--head {}` takes them over",
+            counted(left, "tensor"),
+            head.name()
+        )
+    })
 }
 
 /// What became of the tensors that tell classes apart, which are called `heads`: those

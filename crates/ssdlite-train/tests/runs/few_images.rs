@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use ssdlite_core::PostProcessing;
 use ssdlite_data::sample::{DetectionSampleOptions, write_detection_sample};
 use ssdlite_data::split::Split;
-use ssdlite_data::voc::{VocFolder, VocOptions};
+use ssdlite_data::{DetectionFolder, DetectionFolderOptions};
 use ssdlite_eval::{Evaluation, IouThreshold, VocMetric};
 use ssdlite_evaluate::{DetectorEvaluator, EvaluationOptions, Watch};
 use ssdlite_infer::{Detector, DetectorOptions, RunOptions};
@@ -67,8 +67,10 @@ fn trial() -> Trial {
     assert_eq!(notes.warnings.iter().find(useless), None);
 
     let model = RunFolder::open(&path).unwrap().best_model();
-    let set = VocFolder::open(&unseen).unwrap();
-    let set = set.read(Split::TrainVal, &VocOptions::default()).unwrap();
+    let set = DetectionFolder::open(&unseen, None).unwrap();
+    let set = set
+        .read(Split::TrainVal, &DetectionFolderOptions::default())
+        .unwrap();
     let evaluator = DetectorEvaluator::new(
         Arc::new(set.set),
         EvaluationOptions {
@@ -88,7 +90,7 @@ fn trial() -> Trial {
             skipped: &mut |image| panic!("{image}"),
         };
         let found = evaluator.evaluate(&detector, &mut watch).unwrap();
-        found.expect("not stopped")
+        found.expect("not stopped").evaluation
     };
     let for_scores = PostProcessing {
         score_threshold: PostProcessing::EVALUATION_SCORE_THRESHOLD,

@@ -51,7 +51,7 @@ fn pixels(info: &ModelInfo, images: &[RgbImage]) -> Vec<f32> {
     let mut preprocessor = Preprocessor::new(&info.preprocessing).unwrap();
     let normaliser = Normaliser::new(&info.preprocessing);
     for (image, input) in images.iter().zip(pixels.chunks_mut(numbers)) {
-        normaliser.write(preprocessor.fit(image), input);
+        normaliser.write(&preprocessor.fit(image), input);
     }
     pixels
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use ssdlite_core::{ClassNames, MobileNetV3, ModelInfo};
+use ssdlite_core::{ClassNames, DetectorSettings, MobileNetV3, ModelInfo, Task};
 use ssdlite_infer::bench::{self, BenchOptions, Report};
 use ssdlite_infer::{Classifier, Detector, DetectorOptions, RunOptions};
 
@@ -70,7 +70,8 @@ impl BenchInferArgs {
         let (report, threads, isa) = match args.task {
             TaskArg::Detect => {
                 let classes = class_names(args.classes.saturating_sub(1))?;
-                let info = ModelInfo::detector(backbone, classes, args.size);
+                let mut info = ModelInfo::detector(backbone, classes, args.size);
+                info.task = Task::Detect(DetectorSettings::with_head(args.head().head()));
                 let file = bench::arbitrary_model(&info)?;
                 let detector_options = DetectorOptions {
                     run,

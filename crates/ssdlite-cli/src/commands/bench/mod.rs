@@ -8,10 +8,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use ssdlite_core::classes::MAX_CLASSES;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
 use ssdlite_infer::MOST_THREADS;
+use ssdlite_train::config::HeadKind;
 
 use self::infer::BenchInferArgs;
 use self::train::BenchTrainArgs;
-use crate::args::network::BackboneArg;
+use crate::args::network::{BackboneArg, HeadArg};
 use crate::args::number::whole;
 use crate::outcome::{Outcome, UsageError};
 
@@ -41,6 +42,10 @@ struct BenchArgs {
     /// Its MobileNetV3
     #[arg(long, value_enum, default_value_t = BackboneArg::Small)]
     backbone: BackboneArg,
+    /// A detector's head, on maps from stride 16 on: the paper's SSD-lite, or a feature
+    /// pyramid with one head for all maps [default: ssdlite]
+    #[arg(long, value_enum)]
+    head: Option<HeadArg>,
     /// Side of the images, in pixels
     #[arg(long, default_value_t = 300, value_parser = whole(MIN_INPUT_SIDE..=MAX_INPUT_SIDE))]
     size: u32,
@@ -56,8 +61,12 @@ struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// Refuses a number of classes that the task can't have.
+    /// Refuses what the task can't have.
     fn check(&self) -> Result<()> {
+        if self.task == TaskArg::Classify && self.head.is_some() {
+            let fault = "--head: this would have no effect: a classifier has no such head";
+            return Err(UsageError(fault.into()).into());
+        }
         let (least, most) = match self.task {
             TaskArg::Classify => (1, MAX_CLASSES),
             TaskArg::Detect => (2, MAX_CLASSES + 1),
@@ -71,9 +80,14 @@ impl BenchArgs {
         ))
         .into())
     }
+
+    /// The head of a detector.
+    fn head(&self) -> HeadKind {
+        self.head.map_or(HeadKind::Ssdlite, HeadKind::from)
+    }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TaskArg {
     Detect,
     Classify,

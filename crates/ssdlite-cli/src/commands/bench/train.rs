@@ -47,6 +47,7 @@ impl BenchTrainArgs {
                 TaskArg::Classify => BenchTask::Classify,
             },
             backbone: bench.backbone.into(),
+            head: (bench.task == TaskArg::Detect).then(|| bench.head()),
             size: bench.size,
             classes: bench.classes,
             batch: self.batch,

@@ -31,8 +31,8 @@ struct CheckTotals {
 impl CheckArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         self.reading.expect_there()?;
-        let report = match DataFolder::open(&self.reading.data)? {
-            DataFolder::Voc(folder) => folder.check(&self.reading.voc_options()?)?,
+        let report = match self.reading.open()? {
+            DataFolder::Boxes(folder) => folder.check(&self.reading.box_options()?)?,
             DataFolder::Images(folder) => folder.check(&self.reading.folder_options()?)?,
         };
         self.print(&report)?;

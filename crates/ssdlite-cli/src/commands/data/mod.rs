@@ -1,6 +1,8 @@
-//! `data`: make, check, describe and split data sets.
+//! `data`: make, check, describe, split and convert data sets, and pick what to label next.
 
 mod check;
+mod convert;
+mod pick;
 mod sample;
 mod split;
 mod stats;
@@ -9,6 +11,8 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use self::check::CheckArgs;
+use self::convert::ConvertArgs;
+use self::pick::PickArgs;
 use self::sample::SampleArgs;
 use self::split::SplitArgs;
 use self::stats::StatsArgs;
@@ -25,6 +29,10 @@ pub(crate) enum DataCommand {
     Stats(StatsArgs),
     /// Divide images with boxes into train, val, trainval and test.
     Split(SplitArgs),
+    /// Write images with boxes anew in another format.
+    Convert(ConvertArgs),
+    /// Choose the photos that are most worth labelling, and say why.
+    Pick(PickArgs),
 }
 
 impl DataCommand {
@@ -34,6 +42,8 @@ impl DataCommand {
             Self::Check(args) => args.run(),
             Self::Stats(args) => args.run(),
             Self::Split(args) => args.run(),
+            Self::Convert(args) => args.run(),
+            Self::Pick(args) => args.run(),
         }
     }
 }

@@ -54,7 +54,7 @@ impl SampleArgs {
         let stop = stop_on_signal("stopping")?;
         match self.write(&stop) {
             Err(Error::Stopped) => {
-                console::note("stopped: what was not finished was removed");
+                console::notice("stopped: what was not finished was removed");
                 return Ok(Outcome::Failed);
             }
             written => written?,

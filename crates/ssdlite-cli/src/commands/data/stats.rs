@@ -9,8 +9,7 @@ use ssdlite_data::finding::{Losses, Reading};
 use ssdlite_data::folders::ImageFolder;
 use ssdlite_data::split::Split;
 use ssdlite_data::stats::{ClassificationStats, DetectionStats, NamedBoxes};
-use ssdlite_data::voc::VocFolder;
-use ssdlite_data::{DataFolder, DetectionSet};
+use ssdlite_data::{DataFolder, DetectionFolder, DetectionSet};
 use ssdlite_train::DetectorConfig;
 use ssdlite_train::config::{Boxes, Choice, ModelOptions};
 use ssdlite_train::run::default_boxes;
@@ -43,8 +42,8 @@ pub(crate) struct StatsArgs {
 impl StatsArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
         self.reading.expect_there()?;
-        match DataFolder::open(&self.reading.data)? {
-            DataFolder::Voc(folder) => {
+        match self.reading.open()? {
+            DataFolder::Boxes(folder) => {
                 warn_of(folder.findings());
                 self.print_detection(&folder)
             }
@@ -55,13 +54,14 @@ impl StatsArgs {
         }
     }
 
-    fn print_detection(&self, folder: &VocFolder) -> Result<Outcome> {
-        let options = self.reading.voc_options()?;
+    fn print_detection(&self, folder: &DetectionFolder) -> Result<Outcome> {
+        let options = self.reading.box_options()?;
         let read = |split| Ok(folder.read(split, &options)?);
-        let (sets, losses) = read_splits(|split| folder.has_split(split), read)?;
+        let (sets, mut losses) = read_splits(|split| folder.has_split(split), read)?;
+        losses += folder.losses();
         let Some((_, first)) = sets.first() else {
             anyhow::bail!(
-                "{} has no lists in ImageSets/Main: make them with `ssdlite data split`",
+                "{} has no splits: make them with `ssdlite data split`",
                 self.reading.data.display()
             );
         };

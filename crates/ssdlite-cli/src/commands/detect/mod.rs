@@ -1,5 +1,6 @@
 //! `detect`: find objects in images and videos.
 
+mod labels;
 mod summary;
 mod video;
 
@@ -7,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -15,8 +17,10 @@ use ssdlite_image::RgbImage;
 use ssdlite_infer::Detector;
 use ssdlite_media::{AtStart, LiveInput, MediaFile, MediaKind, Source};
 
+use self::labels::Labels;
 use self::summary::{Counts, Summary};
 use self::video::{VideoTask, settings_to_track};
+use crate::args::labels::LabelArgs;
 use crate::args::limits::LimitArgs;
 use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
@@ -27,6 +31,7 @@ use crate::models::{Purpose, load_detector};
 use crate::outcome::{Outcome, UsageError, for_each_input, inputs_of_all, told_files};
 use crate::output::found::{Found, ImageJson, draw_found, json_from_found};
 use crate::output::save_folder::SaveFolder;
+use crate::output::training_progress::duration_text;
 use crate::paths::source_from_argument;
 use crate::signals::stop_on_signal;
 
@@ -62,7 +67,15 @@ pub(crate) struct DetectArgs {
     #[command(flatten)]
     stall: StallArgs,
     #[command(flatten)]
+    labels: LabelArgs,
+    #[command(flatten)]
     post_processing: PostProcessingArgs,
+}
+
+/// Where what is found in an image goes besides being told.
+struct Saved<'a> {
+    folder: Option<&'a mut SaveFolder>,
+    labels: Option<&'a mut Labels>,
 }
 
 /// One thing to find objects in.
@@ -73,9 +86,13 @@ enum Input {
 }
 
 impl DetectArgs {
-    pub(crate) fn run(self) -> Result<Outcome> {
+    pub(crate) fn run(mut self) -> Result<Outcome> {
+        if let Some(band) = self.labels.review() {
+            self.post_processing.ask_for_score(band.low());
+        }
         let inputs = inputs_of_all(&self.sources, inputs_of);
         self.expect_effect(&inputs)?;
+        let mut labels = Labels::from_args(&self.labels, self.save.as_deref())?;
         let mut detector = load_detector(
             &self.model.file()?,
             &self.post_processing,
@@ -110,17 +127,28 @@ impl DetectArgs {
             let (folder, summary) = (folder.as_mut(), &mut summary);
             match &input {
                 Input::Image(path) => {
-                    self.detect_in_image(&detector, least_score, path, folder, summary)
+                    let saved = Saved {
+                        folder,
+                        labels: labels.as_mut(),
+                    };
+                    self.detect_in_image(&detector, least_score, path, saved, summary)
                 }
                 Input::Video(path) => video.detect_in_file(path, folder, summary),
                 Input::Live(input) => video.detect_in_live(input, folder, summary),
             }
-        })?;
-        summary.tell(folder.as_ref().and_then(SaveFolder::if_used));
-        Ok(outcome)
+        });
+        if outcome.is_ok() {
+            summary.tell(folder.as_ref().and_then(SaveFolder::if_used));
+        }
+        // Also where nobody reads what is told any more.
+        if let Some(labels) = labels {
+            labels.write(detector.classes())?;
+        }
+        outcome
     }
 
-    /// Refuses options that none of the inputs takes notice of.
+    /// Refuses options that none of the inputs takes notice of, or that one of them can't
+    /// have.
     fn expect_effect(&self, inputs: &[Result<Input>]) -> Result<()> {
         // What can't be found may be anything.
         let any = |is: fn(&Input) -> bool| {
@@ -153,6 +181,12 @@ impl DetectArgs {
                 .into());
             }
         }
+        let mut found = inputs.iter().flatten();
+        if self.labels.asked().is_some() && !found.all(|input| matches!(input, Input::Image(_))) {
+            let fault = "--save-labels: expected images alone among the sources, found a video, a \
+                         camera or a stream";
+            return Err(UsageError(fault.into()).into());
+        }
         Ok(())
     }
 
@@ -161,9 +195,10 @@ impl DetectArgs {
         detector: &Detector,
         least_score: f32,
         path: &Path,
-        folder: Option<&mut SaveFolder>,
+        saved: Saved<'_>,
         summary: &mut Summary,
     ) -> Result<Outcome> {
+        let start = Instant::now();
         let mut image = self.limits.decode(path)?;
         let name = path.to_string_lossy();
         let classes = detector.classes();
@@ -171,14 +206,18 @@ impl DetectArgs {
         let (mut detections, nearest) = found.with_context(|| name.to_string())?;
         let nearest = nearest.or(detections.first().copied());
         detections.retain(|detection| detection.score >= least_score);
+        let size = image.size();
         let found: Vec<Found> = detections.into_iter().map(Found::from).collect();
         if found.is_empty() {
             summary.fell_short(nearest.as_ref(), classes, &name);
         }
         self.print(&name, &image, &found, classes)?;
-        if let Some(folder) = folder {
+        if let Some(folder) = saved.folder {
             draw_found(&mut image, &found, classes);
             folder.save_image(path, &image)?;
+        }
+        if let Some(labels) = saved.labels {
+            labels.add(path, size, &found);
         }
         let mut counts = Counts {
             images: 1,
@@ -186,6 +225,7 @@ impl DetectArgs {
         };
         counts.found(found.len());
         summary.add(counts);
+        console::detail(&format!("{name}: {}", duration_text(start.elapsed())));
         Ok(Outcome::Done)
     }
 

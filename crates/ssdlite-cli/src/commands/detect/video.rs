@@ -64,7 +64,7 @@ impl VideoTask<'_> {
             if self.is_stopped() {
                 let done = counted(work.counts.frames, "frame");
                 work.finish()?;
-                console::note(&format!("{name}: stopped after {done}"));
+                console::notice(&format!("{name}: stopped after {done}"));
                 return Ok(Outcome::Failed);
             }
             match frame {

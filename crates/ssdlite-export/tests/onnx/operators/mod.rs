@@ -1,0 +1,5 @@
+//! What operators compute.
+
+pub(crate) mod maps;
+pub(crate) mod rows;
+pub(crate) mod suppression;
