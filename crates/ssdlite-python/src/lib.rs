@@ -6,9 +6,9 @@
 //! interpreter is let go meanwhile. The package's Python files and its types
 //! (`_ssdlite.pyi`) are in `python/`.
 //!
-//! `cargo check`, `clippy` and `doc` need no Python; linking does, which is maturin's
-//! work. So this crate is no default member of the workspace, and has no Rust tests:
-//! `tests/` is run on the installed wheel.
+//! `cargo check`, `clippy` and `doc` need some `python3` in the path, without its headers
+//! or library; linking is maturin's work. So this crate is no default member of the
+//! workspace, and has no Rust tests: `tests/` is run on the installed wheel.
 
 mod arrays;
 mod batch;

@@ -76,7 +76,8 @@ fn the_worst_image_comes_first_and_each_has_its_kinds() {
 #[test]
 fn each_image_that_is_shown_is_in_the_page_once_and_reduced() {
     // All but the first image, which has no mistake; those in which the models differ.
-    let writers: [(fn(&Path) -> PathBuf, &[usize]); 2] = [
+    type Writer = fn(&Path) -> PathBuf;
+    let writers: [(Writer, &[usize]); 2] = [
         (
             |folder| write_evaluated(folder, &images()),
             &[1, 2, 3, 4, 5, 6, 7],
