@@ -26,7 +26,7 @@ pub(crate) fn run_server(
         Error::Listen { address, source } => not_listening(address, &source),
         other => anyhow::Error::from(other),
     })?;
-    console::text(&server.page_address())?;
+    console::text(server.page_address())?;
     tell_others(&server);
     let own = server.page_ip();
     if keeps {

@@ -257,7 +257,7 @@ mod tests {
         let picks = found.unwrap().unwrap().picks;
         assert_eq!((picks.len(), picks[0].photo), (1, 1));
         assert_eq!(picks[0].disagreement, Some(0.0));
-        assert_eq!(skipped, [broken.path.clone()]);
+        assert_eq!(skipped, std::slice::from_ref(&broken.path));
         choice.photos = &photos[..1];
         assert!(pick(&choice, false).0.is_err());
     }

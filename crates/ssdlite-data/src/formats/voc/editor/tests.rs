@@ -162,7 +162,7 @@ fn what_has_no_plain_box_can_be_deleted_alone() {
         format!("<object><name>a</name>{bndbox}<angle>0.5</angle></object>"),
         "<object/>".into(),
     ] {
-        let text = annotation(&[object.clone()]);
+        let text = annotation(std::slice::from_ref(&object));
         let editor = editor(&text);
         assert!(editor.objects()[0].bbox.is_err(), "{object}");
         let change = changed(0, Some("b"), None);
