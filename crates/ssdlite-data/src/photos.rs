@@ -51,7 +51,11 @@ impl PhotoFolder {
             Err(Error::Malformed(fault)) => {
                 let tree = Tree::of(root)?;
                 let found = tree.all_in("");
-                if found.images == 0 || found.annotations > 0 || taken_for(&tree).is_some() {
+                if found.annotations > 0 || taken_for(&tree).is_some() {
+                    return Err(Error::Malformed(fault));
+                }
+                if found.images == 0 {
+                    let fault = format!("{}: expected photos, found no image", root.display());
                     return Err(Error::Malformed(fault));
                 }
                 Ok(Self::without_labels(&tree))

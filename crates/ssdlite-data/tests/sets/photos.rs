@@ -50,9 +50,17 @@ fn an_annotation_makes_a_photo_labelled() {
 fn what_holds_no_photo_or_other_labels_is_refused() {
     let maker = Maker::new();
     let opened = |maker: &Maker| PhotoFolder::open(maker.root());
-    assert!(matches!(opened(&maker), Err(Error::Malformed(_))));
+    let fault = opened(&maker).unwrap_err().to_string();
+    assert!(
+        fault.ends_with("expected photos, found no image"),
+        "{fault}"
+    );
     maker.write("a.txt", "x");
-    assert!(matches!(opened(&maker), Err(Error::Malformed(_))));
+    let fault = opened(&maker).unwrap_err().to_string();
+    assert!(
+        fault.ends_with("expected photos, found no image"),
+        "{fault}"
+    );
     let missing = PhotoFolder::open(&maker.path("missing"));
     assert!(matches!(missing, Err(Error::NoSuchFolder(_))));
     let file = PhotoFolder::open(&maker.path("a.txt"));
