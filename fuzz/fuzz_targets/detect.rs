@@ -33,6 +33,7 @@ static DETECTOR: LazyLock<Detector> = LazyLock::new(|| {
     let options = DetectorOptions {
         run: RunOptions::threads(NonZeroUsize::MIN),
         post_processing: Some(MANY),
+        tiles: None,
     };
     Detector::new(&model(&detector_info()), &options).expect("a sound model")
 });
