@@ -9,20 +9,10 @@ use serde_json::Value;
 use crate::ffmpeg::has_ffmpeg;
 use crate::harness::{Ran, command, files_below, run};
 use crate::media::free_port;
-use crate::shared::{CLASSES, classifier, detection_data, detector};
+use crate::shared::{CLASSES, classifier, detector, photos};
 
 /// Lets a hardly trained network find something.
 const LOW: [&str; 2] = ["--score", "0.02"];
-
-/// Copies some of the sample's images to `photos`.
-fn photos(folder: &Path, count: usize) {
-    fs::create_dir(folder.join("photos")).unwrap();
-    for number in 0..count {
-        let name = format!("sample_{number:05}.jpg");
-        let from = detection_data().join("JPEGImages").join(&name);
-        fs::copy(from, folder.join("photos").join(name)).unwrap();
-    }
-}
 
 fn detect(folder: &Path, sources: &[&str]) -> Ran {
     let model = detector();

@@ -8,17 +8,7 @@ use ssdlite_data::split::Split;
 use ssdlite_data::{DetectionFolder, DetectionFolderOptions, Grouping, Overwrite};
 
 use crate::harness::{Ran, files_below, run};
-use crate::shared::{detection_data, detector, text};
-
-/// Copies some of the sample's images to `photos`.
-fn photos(folder: &Path, count: usize) {
-    fs::create_dir_all(folder.join("photos")).unwrap();
-    for number in 0..count {
-        let name = format!("sample_{number:05}.jpg");
-        let from = detection_data().join("JPEGImages").join(&name);
-        fs::copy(from, folder.join("photos").join(name)).unwrap();
-    }
-}
+use crate::shared::{detector, photos, text};
 
 fn detect(folder: &Path, options: &[&str]) -> Ran {
     let model = detector();

@@ -72,6 +72,16 @@ pub(crate) fn detection_data() -> &'static Path {
     })
 }
 
+/// Copies some of the sample's images to `photos`.
+pub(crate) fn photos(folder: &Path, count: usize) {
+    fs::create_dir_all(folder.join("photos")).unwrap();
+    for number in 0..count {
+        let name = format!("sample_{number:05}.jpg");
+        let from = detection_data().join("JPEGImages").join(&name);
+        fs::copy(from, folder.join("photos").join(name)).unwrap();
+    }
+}
+
 /// Class folders with 8 images a class to train and two each to validate and
 /// to test.
 pub(crate) fn classification_data() -> PathBuf {

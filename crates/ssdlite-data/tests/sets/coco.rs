@@ -6,7 +6,9 @@ use ssdlite_data::finding::{FindingKind, Losses, Reading};
 use ssdlite_data::split::{Split, SplitShares};
 use ssdlite_data::{DetectionFolder, DetectionFolderOptions, Format, Overwrite};
 
-use crate::maker::{Maker, assert_faults, divide, error, jpeg_that_claims, turned_jpeg, warning};
+use crate::maker::{
+    Maker, assert_faults, boxes, divide, error, ids, jpeg_that_claims, turned_jpeg, warning,
+};
 
 const CATEGORIES: &str = r#"[{"id": 3, "name": "x"}, {"id": 90, "name": "y"}]"#;
 
@@ -39,25 +41,7 @@ fn with_annotations(annotations: &[String]) -> Maker {
 }
 
 fn read(maker: &Maker, split: Split) -> Reading<DetectionSet> {
-    let folder = maker.open();
-    assert_eq!(folder.format(), Format::Coco);
-    folder
-        .read(split, &DetectionFolderOptions::default())
-        .unwrap()
-}
-
-fn ids(reading: &Reading<DetectionSet>) -> Vec<&str> {
-    reading
-        .set
-        .images
-        .iter()
-        .map(|image| image.id.as_str())
-        .collect()
-}
-
-fn boxes(reading: &Reading<DetectionSet>) -> Vec<[f32; 4]> {
-    let objects = reading.set.images.iter().flat_map(|image| &image.objects);
-    objects.map(|object| object.bbox.to_array()).collect()
+    maker.read_as(Format::Coco, split)
 }
 
 fn classes(reading: &Reading<DetectionSet>) -> Vec<usize> {

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use ssdlite_core::ImageSize;
 use ssdlite_core::random::Rng;
+use ssdlite_data::dataset::DetectionSet;
 use ssdlite_data::detection::SplitCounts;
-use ssdlite_data::finding::{Finding, FindingKind, Severity};
-use ssdlite_data::split::SplitShares;
-use ssdlite_data::{DetectionFolder, Grouping, Overwrite};
+use ssdlite_data::finding::{Finding, FindingKind, Reading, Severity};
+use ssdlite_data::split::{Split, SplitShares};
+use ssdlite_data::{DetectionFolder, DetectionFolderOptions, Format, Grouping, Overwrite};
 use ssdlite_image::RgbImage;
 use ssdlite_image::encode::{jpeg_from_image, png_from_image};
 
@@ -78,6 +79,30 @@ impl Maker {
     pub(crate) fn open(&self) -> DetectionFolder {
         DetectionFolder::open(self.root(), None).unwrap()
     }
+
+    /// What a split holds of the folder, which must be recognised as this format.
+    pub(crate) fn read_as(&self, format: Format, split: Split) -> Reading<DetectionSet> {
+        let folder = self.open();
+        assert_eq!(folder.format(), format);
+        folder
+            .read(split, &DetectionFolderOptions::default())
+            .unwrap()
+    }
+}
+
+pub(crate) fn ids(reading: &Reading<DetectionSet>) -> Vec<&str> {
+    reading
+        .set
+        .images
+        .iter()
+        .map(|image| image.id.as_str())
+        .collect()
+}
+
+/// The boxes of all images.
+pub(crate) fn boxes(reading: &Reading<DetectionSet>) -> Vec<[f32; 4]> {
+    let objects = reading.set.images.iter().flat_map(|image| &image.objects);
+    objects.map(|object| object.bbox.to_array()).collect()
 }
 
 /// Divides a folder and writes its lists.

@@ -7,32 +7,15 @@ use ssdlite_data::split::{Split, SplitShares};
 use ssdlite_data::{DetectionFolderOptions, Error, Format, Overwrite};
 
 use crate::maker::{
-    Maker, assert_faults, divide, error, fault_of, jpeg_that_claims, turned_jpeg, warning,
+    Maker, assert_faults, boxes, divide, error, fault_of, ids, jpeg_that_claims, turned_jpeg,
+    warning,
 };
 
 /// A box of 10x10 in the middle of an image of 40x20.
 const MIDDLE: &str = "0 0.5 0.5 0.25 0.5\n";
 
 fn read(maker: &Maker, split: Split) -> Reading<DetectionSet> {
-    let folder = maker.open();
-    assert_eq!(folder.format(), Format::Yolo);
-    folder
-        .read(split, &DetectionFolderOptions::default())
-        .unwrap()
-}
-
-fn ids(reading: &Reading<DetectionSet>) -> Vec<&str> {
-    reading
-        .set
-        .images
-        .iter()
-        .map(|image| image.id.as_str())
-        .collect()
-}
-
-fn boxes(reading: &Reading<DetectionSet>) -> Vec<[f32; 4]> {
-    let objects = reading.set.images.iter().flat_map(|image| &image.objects);
-    objects.map(|object| object.bbox.to_array()).collect()
+    maker.read_as(Format::Yolo, split)
 }
 
 /// The findings but those about splits that are missing.

@@ -25,6 +25,15 @@ const ARROW_LEFT: u32 = 37;
 const ARROW_RIGHT: u32 = 39;
 const ESCAPE: u32 = 27;
 
+/// What chooses a value in a list of the page.
+fn choice(list: &str, value: &str) -> String {
+    format!(
+        "document.querySelector('{list}').value = '{value}';
+         document.querySelector('{list}')
+             .dispatchEvent(new Event('change', {{ bubbles: true }}))"
+    )
+}
+
 fn browser(folder: &Path) -> Option<Browser> {
     // No page asks for the camera.
     Browser::start(&folder.join("no-camera.y4m"))
@@ -108,13 +117,7 @@ fn mistakes_are_filtered_by_class_and_kind() {
         browser.press("ArrowLeft", ARROW_LEFT);
         browser.wait_until("document.querySelector('input[name=\"kind\"]:checked').value === '4'");
         browser.click("#filters input[name=\"kind\"][value=\"\"]");
-        let choose = |class: &str| {
-            format!(
-                "document.querySelector('#class-filter').value = '{class}';
-                 document.querySelector('#class-filter')
-                     .dispatchEvent(new Event('change', {{ bubbles: true }}))"
-            )
-        };
+        let choose = |class: &str| choice("#class-filter", class);
         // The class that was said, that of the label, and that of what is missed.
         browser.evaluate(&choose("0"));
         assert_eq!(browser.evaluate(SHOWN), json!(5));
@@ -189,13 +192,7 @@ fn two_models_are_seen_side_by_side() {
         assert_eq!(browser.evaluate(views), json!(2));
         // The second model finds nothing in images 0, 3 and 6.
         assert_eq!(browser.evaluate(SHOWN), json!(3));
-        let choose = |side: &str| {
-            format!(
-                "document.querySelector('#worse-filter').value = '{side}';
-                 document.querySelector('#worse-filter')
-                     .dispatchEvent(new Event('change', {{ bubbles: true }}))"
-            )
-        };
+        let choose = |side: &str| choice("#worse-filter", side);
         browser.evaluate(&choose("a"));
         assert_eq!(browser.evaluate(SHOWN), json!(0));
         browser.evaluate(&choose("b"));
