@@ -22,11 +22,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+mod pace;
 mod queue;
-mod spin;
 
+use pace::Pace;
 use queue::Queue;
-use spin::Spin;
 
 /// How long an idle worker spins before it sleeps: longer than the gap between
 /// two kernels of a network, short beside a scheduler's time slice.
@@ -68,8 +68,8 @@ pub struct Part {
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    /// Held by the caller whose job the workers have.
-    owner: Mutex<()>,
+    /// Held by the caller whose job the workers have: the pace of the callers.
+    owner: Mutex<Pace>,
 }
 
 struct Shared {
@@ -151,7 +151,7 @@ impl Pool {
         Self {
             shared,
             workers: Vec::new(),
-            owner: Mutex::new(()),
+            owner: Mutex::new(Pace::new()),
         }
     }
 
@@ -211,7 +211,7 @@ impl Pool {
     }
 
     /// The workers, if there are any and nobody has them.
-    fn try_own(&self) -> Option<MutexGuard<'_, ()>> {
+    fn try_own(&self) -> Option<MutexGuard<'_, Pace>> {
         if self.workers.is_empty() {
             return None;
         }
@@ -222,7 +222,7 @@ impl Pool {
         }
     }
 
-    fn fork(&self, _owner: MutexGuard<'_, ()>, parts: usize, job: &(dyn Fn(Part) + Sync)) {
+    fn fork(&self, mut pace: MutexGuard<'_, Pace>, parts: usize, job: &(dyn Fn(Part) + Sync)) {
         let shared = &*self.shared;
         let job: *const (dyn Fn(Part) + Sync + '_) = job;
         // SAFETY: only the lifetime changes. The pointer is used only while
@@ -240,9 +240,9 @@ impl Pool {
         shared.epoch.fetch_add(1, Ordering::SeqCst);
         self.wake_sleepers();
 
-        shared.do_parts(0);
+        shared.do_parts(0, &mut pace);
         let done = || shared.pending.load(Ordering::Acquire) == 0;
-        if !Spin::default().until(shared.spin, done) {
+        if !pace.spin_until(shared.spin, done) {
             while !done() {
                 thread::yield_now();
             }
@@ -269,27 +269,29 @@ impl Pool {
 impl Shared {
     fn work(&self, worker: usize) {
         let mut seen = 0;
-        let mut spin = Spin::default();
+        let mut pace = Pace::new();
         loop {
-            seen = self.wait_for_job(worker, seen, &mut spin);
+            seen = self.wait_for_job(worker, seen, &mut pace);
             if self.closing.load(Ordering::Acquire) {
                 return;
             }
-            self.do_parts(worker + 1);
+            self.do_parts(worker + 1, &mut pace);
         }
     }
 
     /// Does parts until none is left to claim: the thread's own from the front,
     /// then what is left at the back of others' queues.
-    fn do_parts(&self, thread: usize) {
+    fn do_parts(&self, thread: usize, pace: &mut Pace) {
         let count = self.queues.len();
         while let Some(index) = self.queues[thread].take_first() {
             self.do_part(Part { index, thread });
+            pace.offer();
         }
         for next in 1..count {
             let queue = &self.queues[(thread + next) % count];
             while let Some(index) = queue.take_last() {
                 self.do_part(Part { index, thread });
+                pace.offer();
             }
         }
     }
@@ -313,9 +315,9 @@ impl Shared {
     }
 
     /// Returns the epoch when it is no longer `seen`.
-    fn wait_for_job(&self, worker: usize, seen: usize, spin: &mut Spin) -> usize {
+    fn wait_for_job(&self, worker: usize, seen: usize, pace: &mut Pace) -> usize {
         let is_new = || self.epoch.load(Ordering::Acquire) != seen;
-        if spin.until(self.spin, is_new) {
+        if pace.spin_until(self.spin, is_new) {
             return self.epoch.load(Ordering::Acquire);
         }
         self.asleep[worker].store(true, Ordering::SeqCst);

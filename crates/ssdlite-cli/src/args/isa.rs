@@ -1,15 +1,17 @@
-//! The instruction sets of this machine as values of an option.
+//! An instruction set as an option's value.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ssdlite_infer::Isa;
 
 /// Reads the name of an instruction set that this machine has; another is answered
 /// with those.
-pub(crate) fn isa() -> impl TypedValueParser<Value = Isa> {
-    let names = Isa::available().into_iter().map(|isa| isa.to_string());
-    PossibleValuesParser::new(names).try_map(|name| {
-        let mut all = Isa::available().into_iter();
-        all.find(|isa| isa.to_string() == name)
-            .ok_or("expected one of this machine's")
+pub(crate) fn isa(name: &str) -> Result<Isa, String> {
+    let all = Isa::available();
+    let names: Vec<_> = all.iter().map(Isa::to_string).collect();
+    let found = names.iter().position(|known| known == name);
+    found.map(|index| all[index]).ok_or_else(|| {
+        format!(
+            "expected what this machine has, {}, found {name}",
+            names.join(", ")
+        )
     })
 }

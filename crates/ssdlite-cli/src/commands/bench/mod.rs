@@ -57,7 +57,7 @@ struct BenchArgs {
     #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS.get()))]
     threads: usize,
     /// Instruction set of the kernels [default: the widest of this machine]
-    #[arg(long, value_parser = isa())]
+    #[arg(long, value_parser = isa)]
     isa: Option<Isa>,
     /// Print one JSON object
     #[arg(long)]
