@@ -6,13 +6,16 @@ use super::product::{self, Matrix, Product, RowBreaks, Target};
 use super::{Output, share};
 use crate::Context;
 use crate::activation::Activation;
+use crate::cache::Caches;
 use crate::isa::{Kernel, Simd};
 use crate::memory::{BLOCK, Block};
 use crate::pool::split;
 use std::ops::Range;
 
 /// Blocks of weights that stay in the first-level cache beside the pixels.
-const CACHED_BLOCKS: usize = 24 * 1024 / size_of::<Block>();
+fn cached_blocks() -> usize {
+    Caches::of_this_machine().first / 2 / size_of::<Block>()
+}
 
 /// Said of a residual that an output in rows would leave out.
 pub(super) const RESIDUAL_OF_ROWS: &str = "expected no residual with an output in rows";
@@ -254,10 +257,11 @@ impl Work<'_> {
         panels: Range<usize>,
     ) {
         let layer = self.layer;
-        let cached = CACHED_BLOCKS / layer.in_channels;
+        let cached_blocks = cached_blocks();
+        let cached = cached_blocks / layer.in_channels;
         if panels.len() <= cached {
             // All weights stay in the cache, so the pixels stream.
-            let strip = (CACHED_BLOCKS * BLOCK / layer.in_channels).max(4 * BLOCK);
+            let strip = (cached_blocks * BLOCK / layer.in_channels).max(4 * BLOCK);
             let strips = columns.len().div_ceil(strip);
             for y in rows {
                 for strip in 0..strips {

@@ -14,6 +14,7 @@ use super::ring::Filler;
 use super::source::{Source, SourceKind};
 use super::{Output, share};
 use crate::Context;
+use crate::cache::Caches;
 use crate::memory::{BLOCK, Block};
 use std::ops::Range;
 
@@ -23,8 +24,12 @@ const BAND_PIXELS: usize = 28;
 /// Channel blocks that are expanded together where threads split channels.
 const MOST_CHUNK: usize = 3;
 
-/// Blocks of a band of rows beyond which it leaves the second-level cache.
-const MOST_BAND_BLOCKS: usize = 192 * 1024 / size_of::<Block>();
+/// Blocks of a band of rows beyond which it leaves the second-level cache, whose
+/// rest is for weights; and no larger one was ever faster.
+fn most_band_blocks() -> usize {
+    let bytes = Caches::of_this_machine().second * 3 / 8;
+    bytes.min(192 * 1024) / size_of::<Block>()
+}
 
 /// Most columns of a map of which all rows are expanded at once, where threads
 /// split channels.
@@ -263,7 +268,7 @@ impl Sizes {
 /// not most of what is read.
 fn most_band_rows(layer: &Pointwise, output: MapShape) -> usize {
     let row_len = output.blocks() * output.width;
-    let for_weights = layer.weights.len().min(MOST_BAND_BLOCKS) / row_len;
+    let for_weights = layer.weights.len().min(most_band_blocks()) / row_len;
     let for_tiles = BAND_PIXELS.div_ceil(output.width);
     for_tiles.max(for_weights).min(output.height)
 }
