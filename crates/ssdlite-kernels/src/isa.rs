@@ -1,7 +1,8 @@
 //! Instruction sets, chosen at run time by proof tokens.
 //!
-//! [`Avx512`] and [`Avx2`] can only be made where the processor has the
-//! features, so holding one proves that their vector instructions may run. A
+//! `Avx512` and `Avx2` can only be made where the processor has the features, so
+//! holding one proves that their vector instructions may run; `Neon` exists where
+//! the target is 64-bit Arm, whose every processor has it. A
 //! kernel is a struct with its arguments that implements [`Kernel`], written
 //! once over any [`Simd`]; [`Isa::run`] instantiates it inside a function
 //! compiled for the chosen features.
@@ -17,12 +18,16 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub use neon::Neon;
 pub use portable::Portable;
 
 use std::fmt;
@@ -135,6 +140,9 @@ pub enum Isa {
     /// 8 lanes, 16 registers, with FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// 4 lanes, 32 registers, with FMA.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
     /// Arrays of 4 that the compiler vectorises for its target.
     Portable(Portable),
 }
@@ -151,6 +159,9 @@ impl Isa {
                 return Self::Avx2(token);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        return Self::Neon(Neon);
+        #[cfg(not(target_arch = "aarch64"))]
         Self::Portable(Portable)
     }
 
@@ -162,6 +173,8 @@ impl Isa {
             all.extend(Avx512::detect().map(Self::Avx512));
             all.extend(Avx2::detect().map(Self::Avx2));
         }
+        #[cfg(target_arch = "aarch64")]
+        all.push(Self::Neon(Neon));
         all.push(Self::Portable(Portable));
         all
     }
@@ -173,6 +186,8 @@ impl Isa {
             Self::Avx512(_) => Avx512::LANES,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => Avx2::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => Neon::LANES,
             Self::Portable(_) => Portable::LANES,
         }
     }
@@ -185,6 +200,8 @@ impl Isa {
             Self::Avx512(token) => token.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(token) => token.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(token) => token.run(kernel),
             Self::Portable(token) => token.run(kernel),
         }
     }
@@ -197,6 +214,8 @@ impl fmt::Display for Isa {
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
             Self::Portable(_) => "portable",
         })
     }
