@@ -65,6 +65,9 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     const LANES: usize;
     /// Vector registers of the instruction set, for the choice of tiles.
     const REGISTERS: usize;
+    /// Whether [`Simd::mul_add_lane`] is one instruction, so that numbers to
+    /// broadcast are best loaded four at a time.
+    const BY_LANE: bool = false;
 
     /// Runs `kernel` in a function compiled for this instruction set.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
@@ -117,9 +120,18 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once where the instruction set has FMA.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
-    /// The smaller of the two; `b` where either is NaN.
+    /// [`Simd::mul_add`] of lane `LANE` of `a`, one of the first four.
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        let mut lanes = [0.0; 16];
+        const { assert!(Self::LANES <= 16 && LANE < 4) };
+        // SAFETY: there is room for a vector.
+        unsafe { self.store(lanes.as_mut_ptr(), a) };
+        self.mul_add(self.splat(lanes[LANE as usize]), b, c)
+    }
+    /// The smaller of the two; NaN where `b` is NaN.
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// The larger of the two; `b` where either is NaN.
+    /// The larger of the two; NaN where `b` is NaN.
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// The square root.
     fn sqrt(self, a: Self::F32) -> Self::F32;
@@ -263,6 +275,22 @@ mod tests {
             unsafe { s.store(out.as_mut_ptr(), s.mul_add(va, vb, s.splat(0.5))) };
             for i in 0..n {
                 assert!((out[i] - (a[i] * b[i] + 0.5)).abs() < 1e-5);
+            }
+            let by_lane = [
+                s.mul_add_lane::<0>(va, vb, s.splat(0.5)),
+                s.mul_add_lane::<1>(va, vb, s.splat(0.5)),
+                s.mul_add_lane::<2>(va, vb, s.splat(0.5)),
+                s.mul_add_lane::<3>(va, vb, s.splat(0.5)),
+            ];
+            for (lane, got) in by_lane.into_iter().enumerate() {
+                // SAFETY: out holds LANES numbers.
+                unsafe { s.store(out.as_mut_ptr(), got) };
+                for i in 0..n {
+                    assert!(
+                        (out[i] - (a[lane] * b[i] + 0.5)).abs() < 1e-5,
+                        "{s:?} {lane}"
+                    );
+                }
             }
             assert_eq!(s.sum(va), a.iter().sum::<f32>());
             for len in 0..=n {

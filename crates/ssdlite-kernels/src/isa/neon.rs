@@ -14,6 +14,7 @@ impl Simd for Neon {
 
     const LANES: usize = 4;
     const REGISTERS: usize = 32;
+    const BY_LANE: bool = true;
 
     #[inline(never)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -121,13 +122,26 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(
+        self,
+        a: float32x4_t,
+        b: float32x4_t,
+        c: float32x4_t,
+    ) -> float32x4_t {
+        // SAFETY: the target has the feature.
+        unsafe { vfmaq_laneq_f32::<LANE>(c, b, a) }
+    }
+
+    #[inline(always)]
     fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        self.select(self.less(a, b), a, b)
+        // SAFETY: the target has the feature.
+        unsafe { vminq_f32(a, b) }
     }
 
     #[inline(always)]
     fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        self.select(self.less(b, a), a, b)
+        // SAFETY: the target has the feature.
+        unsafe { vmaxq_f32(a, b) }
     }
 
     #[inline(always)]
