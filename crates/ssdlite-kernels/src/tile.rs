@@ -59,7 +59,7 @@ pub(crate) const fn rows(registers: Registers, vectors: usize) -> usize {
         (Registers::ThirtyTwo, 3) => 9,
         (Registers::ThirtyTwo, _) => 6,
         (Registers::ThirtyTwoByLane, 1) => 12,
-        (Registers::ThirtyTwoByLane, 2) => 10,
+        (Registers::ThirtyTwoByLane, 2) => 9,
         (Registers::ThirtyTwoByLane, 3) => 7,
         (Registers::ThirtyTwoByLane, _) => 6,
         (Registers::Sixteen, 1) => 8,
