@@ -1,7 +1,8 @@
 //! Instruction sets, chosen at run time by proof tokens.
 //!
-//! [`Avx512`] and [`Avx2`] can only be made where the processor has the
-//! features, so holding one proves that their vector instructions may run. A
+//! `Avx512` and `Avx2` can only be made where the processor has the features, so
+//! holding one proves that their vector instructions may run; `Neon` exists where
+//! the target is 64-bit Arm, whose every processor has it. A
 //! kernel is a struct with its arguments that implements [`Kernel`], written
 //! once over any [`Simd`]; [`Isa::run`] instantiates it inside a function
 //! compiled for the chosen features.
@@ -17,12 +18,16 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub use neon::Neon;
 pub use portable::Portable;
 
 use std::fmt;
@@ -60,6 +65,9 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     const LANES: usize;
     /// Vector registers of the instruction set, for the choice of tiles.
     const REGISTERS: usize;
+    /// Whether [`Simd::mul_add_lane`] is one instruction, so that numbers to
+    /// broadcast are best loaded four at a time.
+    const BY_LANE: bool = false;
 
     /// Runs `kernel` in a function compiled for this instruction set.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
@@ -112,9 +120,18 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once where the instruction set has FMA.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
-    /// The smaller of the two; `b` where either is NaN.
+    /// [`Simd::mul_add`] of lane `LANE` of `a`, one of the first four.
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        let mut lanes = [0.0; 16];
+        const { assert!(Self::LANES <= 16 && LANE < 4) };
+        // SAFETY: there is room for a vector.
+        unsafe { self.store(lanes.as_mut_ptr(), a) };
+        self.mul_add(self.splat(lanes[LANE as usize]), b, c)
+    }
+    /// The smaller of the two; NaN where `b` is NaN.
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// The larger of the two; `b` where either is NaN.
+    /// The larger of the two; NaN where `b` is NaN.
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// The square root.
     fn sqrt(self, a: Self::F32) -> Self::F32;
@@ -135,6 +152,9 @@ pub enum Isa {
     /// 8 lanes, 16 registers, with FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// 4 lanes, 32 registers, with FMA.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
     /// Arrays of 4 that the compiler vectorises for its target.
     Portable(Portable),
 }
@@ -151,6 +171,9 @@ impl Isa {
                 return Self::Avx2(token);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        return Self::Neon(Neon);
+        #[cfg(not(target_arch = "aarch64"))]
         Self::Portable(Portable)
     }
 
@@ -162,6 +185,8 @@ impl Isa {
             all.extend(Avx512::detect().map(Self::Avx512));
             all.extend(Avx2::detect().map(Self::Avx2));
         }
+        #[cfg(target_arch = "aarch64")]
+        all.push(Self::Neon(Neon));
         all.push(Self::Portable(Portable));
         all
     }
@@ -173,6 +198,8 @@ impl Isa {
             Self::Avx512(_) => Avx512::LANES,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => Avx2::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => Neon::LANES,
             Self::Portable(_) => Portable::LANES,
         }
     }
@@ -185,6 +212,8 @@ impl Isa {
             Self::Avx512(token) => token.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(token) => token.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(token) => token.run(kernel),
             Self::Portable(token) => token.run(kernel),
         }
     }
@@ -197,6 +226,8 @@ impl fmt::Display for Isa {
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
             Self::Portable(_) => "portable",
         })
     }
@@ -244,6 +275,22 @@ mod tests {
             unsafe { s.store(out.as_mut_ptr(), s.mul_add(va, vb, s.splat(0.5))) };
             for i in 0..n {
                 assert!((out[i] - (a[i] * b[i] + 0.5)).abs() < 1e-5);
+            }
+            let by_lane = [
+                s.mul_add_lane::<0>(va, vb, s.splat(0.5)),
+                s.mul_add_lane::<1>(va, vb, s.splat(0.5)),
+                s.mul_add_lane::<2>(va, vb, s.splat(0.5)),
+                s.mul_add_lane::<3>(va, vb, s.splat(0.5)),
+            ];
+            for (lane, got) in by_lane.into_iter().enumerate() {
+                // SAFETY: out holds LANES numbers.
+                unsafe { s.store(out.as_mut_ptr(), got) };
+                for i in 0..n {
+                    assert!(
+                        (out[i] - (a[lane] * b[i] + 0.5)).abs() < 1e-5,
+                        "{s:?} {lane}"
+                    );
+                }
             }
             assert_eq!(s.sum(va), a.iter().sum::<f32>());
             for len in 0..=n {

@@ -224,7 +224,21 @@ impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
             let mut left = inputs;
             while left > 0 {
                 let len = left.min(product.input.segment_len);
-                for k in 0..len {
+                let mut k = 0;
+                while S::BY_LANE && k + 4 <= len {
+                    if ahead != last {
+                        s.prefetch(ahead, Cache::Second);
+                        ahead = ahead.wrapping_add(BLOCK);
+                    }
+                    let mut x = [s.zero(); MR];
+                    for (p, x) in x.iter_mut().enumerate() {
+                        *x = s.load(input.add(p * PIXEL + k));
+                    }
+                    tile::four_steps(s, &mut sums, &x, weights, BLOCK);
+                    weights = weights.add(4 * BLOCK);
+                    k += 4;
+                }
+                while k < len {
                     if ahead != last {
                         s.prefetch(ahead, Cache::Second);
                         ahead = ahead.wrapping_add(BLOCK);
@@ -241,6 +255,7 @@ impl<const PIXEL: usize> Tile<'_, '_, PIXEL> {
                         }
                     }
                     weights = weights.add(BLOCK);
+                    k += 1;
                 }
                 input = input.wrapping_add(product.input.segment);
                 left -= len;

@@ -270,8 +270,16 @@ unsafe fn multiply_tile<S: Simd, const MR: usize, const NV: usize>(
     unsafe {
         let mut k = 0;
         while k + 4 <= tile.depth {
-            for j in 0..4 {
-                step::<S, MR, NV>(s, &mut acc, &row, k + j, b.add(j * NV * S::LANES));
+            if S::BY_LANE {
+                let mut x = [s.zero(); MR];
+                for (x, row) in x.iter_mut().zip(&row) {
+                    *x = s.load(row.add(k));
+                }
+                tile::four_steps(s, &mut acc, &x, b, NV * S::LANES);
+            } else {
+                for j in 0..4 {
+                    step::<S, MR, NV>(s, &mut acc, &row, k + j, b.add(j * NV * S::LANES));
+                }
             }
             k += 4;
             b = b.add(4 * NV * S::LANES);
@@ -535,12 +543,24 @@ unsafe fn transposed_tile<
                 }
             };
         }
-        for (r, acc) in acc.iter_mut().enumerate() {
-            let r = if ROWS { r } else { r.min(valid - 1) };
-            // SAFETY: one of the `valid` numbers of the row of A.
-            let x = s.splat(unsafe { *a_row.add(r) });
-            for (acc, &column) in acc.iter_mut().zip(&columns) {
-                *acc = s.mul_add(x, column, *acc);
+        if S::BY_LANE && ROWS {
+            for (four, acc) in acc.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                // SAFETY: `MR` is a multiple of four, and all its numbers are valid.
+                let x = unsafe { s.load(a_row.add(4 * four)) };
+                let [acc_0, acc_1, acc_2, acc_3] = acc;
+                step_by_lane::<S, NV, 0>(s, acc_0, x, &columns);
+                step_by_lane::<S, NV, 1>(s, acc_1, x, &columns);
+                step_by_lane::<S, NV, 2>(s, acc_2, x, &columns);
+                step_by_lane::<S, NV, 3>(s, acc_3, x, &columns);
+            }
+        } else {
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let r = if ROWS { r } else { r.min(valid - 1) };
+                // SAFETY: one of the `valid` numbers of the row of A.
+                let x = s.splat(unsafe { *a_row.add(r) });
+                for (acc, &column) in acc.iter_mut().zip(&columns) {
+                    *acc = s.mul_add(x, column, *acc);
+                }
             }
         }
         a_row = a_row.wrapping_add(a.stride);
@@ -561,6 +581,19 @@ unsafe fn transposed_tile<
                 }
             }
         }
+    }
+}
+
+/// Adds lane `LANE` of `x` times the columns.
+#[inline(always)]
+fn step_by_lane<S: Simd, const NV: usize, const LANE: i32>(
+    s: S,
+    acc: &mut [S::F32; NV],
+    x: S::F32,
+    columns: &[S::F32; NV],
+) {
+    for (acc, &column) in acc.iter_mut().zip(columns) {
+        *acc = s.mul_add_lane::<LANE>(x, column, *acc);
     }
 }
 

@@ -47,9 +47,10 @@ fn upsampling_agrees_with_its_definition() {
             let mut numbers = Numbers::new(16);
             let pixels = input.height * input.width;
             let x = NormalisedInput::random(&mut numbers, map[0], pixels, map[1]);
-            let plain: Vec<f32> = x.values().iter().map(|&x| x as f32).collect();
+            let values = x.values();
+            let plain: Vec<f32> = values.iter().map(|&x| x as f32).collect();
             let want: Vec<f64> = (0..shape.output().size())
-                .map(|i| x.values()[index(input, map, i)])
+                .map(|i| values[index(input, map, i)])
                 .collect();
             for input in [Input::Plain(&plain), Input::Normalised(x.operand())] {
                 let mut y = vec![f32::NAN; want.len()];
