@@ -11,6 +11,7 @@
 
 mod classifier;
 mod detector;
+mod distorter;
 pub mod iou_crop;
 pub mod photometric;
 mod render;

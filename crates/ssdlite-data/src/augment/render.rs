@@ -1,38 +1,35 @@
 //! From a decoded image and a view of it to the numbers that a network sees.
 
 use ssdlite_core::{ImageSize, Preprocessing};
-use ssdlite_image::normalise::Normaliser;
 use ssdlite_image::resize::Resizer;
 use ssdlite_image::{RgbImage, error};
 
-use super::photometric::{Distorter, Distortion};
-use super::view::{Placement, View};
+use super::distorter::{Distorter, Target};
+use super::photometric::Distortion;
+use super::view::View;
 
 /// Numbers of one pixel.
 const CHANNELS: usize = 3;
 
 /// Makes network inputs, keeping its scratch memory from one to the next.
 pub(crate) struct Renderer {
-    preprocessing: Preprocessing,
+    size: ImageSize,
     resizer: Resizer,
-    normaliser: Normaliser,
-    numbers: Vec<f32>,
+    distorter: Distorter,
 }
 
 impl Renderer {
     /// A renderer for inputs as a model file describes them.
     pub(crate) fn new(preprocessing: &Preprocessing) -> Self {
         Self {
-            preprocessing: *preprocessing,
+            size: preprocessing.size,
             resizer: Resizer::new(),
-            normaliser: Normaliser::new(preprocessing),
-            numbers: Vec::new(),
+            distorter: Distorter::new(preprocessing),
         }
     }
 
-    /// Writes a view of the image, of shape `[height, width, 3]`, over zeros:
-    /// what lies beyond the image's edges stays zero, which is the mean
-    /// colour.
+    /// Writes a view of the image, of shape `[height, width, 3]`. What lies
+    /// beyond the image's edges becomes zero, which is the mean colour.
     pub(crate) fn render_view(
         &mut self,
         image: &RgbImage,
@@ -40,59 +37,43 @@ impl Renderer {
         distortion: Option<Distortion>,
         input: &mut [f32],
     ) -> error::Result<()> {
-        let size = self.preprocessing.size;
-        let Some(placement) = view.placement(image.size(), size) else {
+        let Some(placement) = view.placement(image.size(), self.size) else {
+            input.fill(0.0);
             return Ok(());
         };
-        let part = self
-            .resizer
-            .stretch_region(image, placement.source, placement.size)?;
-        self.numbers.resize(part.pixels().len(), 0.0);
-        match distortion {
-            Some(distortion) => {
-                Distorter::new(distortion, &part).write(&part, &self.normaliser, &mut self.numbers)
-            }
-            None => self.normaliser.write(&part, &mut self.numbers),
+        let size = placement.size;
+        let part = self.resizer.stretch_region(image, placement.source, size)?;
+        let left = match view.mirrored {
+            true => self.size.width - placement.left - size.width,
+            false => placement.left,
+        };
+        let row_length = self.size.width as usize * CHANNELS;
+        let left = left as usize * CHANNELS;
+        let right = left + size.width as usize * CHANNELS;
+        let (above, rows) = input.split_at_mut(placement.top as usize * row_length);
+        let (rows, below) = rows.split_at_mut(size.height as usize * row_length);
+        above.fill(0.0);
+        below.fill(0.0);
+        for row in rows.chunks_exact_mut(row_length) {
+            row[..left].fill(0.0);
+            row[right..].fill(0.0);
         }
-        place(&self.numbers, &placement, view.mirrored, size, input);
+        let target = Target {
+            rows,
+            row_length,
+            left,
+            mirrored: view.mirrored,
+        };
+        let distortion = distortion.unwrap_or(Distortion::NONE);
+        self.distorter.write(&part, &distortion, target);
         Ok(())
-    }
-}
-
-/// Copies the pixels of a placed image into an input of `size`.
-fn place(
-    numbers: &[f32],
-    placement: &Placement,
-    mirrored: bool,
-    size: ImageSize,
-    input: &mut [f32],
-) {
-    let row_length = placement.size.width as usize * CHANNELS;
-    let left = if mirrored {
-        size.width - placement.left - placement.size.width
-    } else {
-        placement.left
-    };
-    let rows = input
-        .chunks_exact_mut(size.width as usize * CHANNELS)
-        .skip(placement.top as usize);
-    for (row, numbers) in rows.zip(numbers.chunks_exact(row_length)) {
-        let row = &mut row[left as usize * CHANNELS..][..row_length];
-        if mirrored {
-            let (pixels, _) = row.as_chunks_mut::<CHANNELS>();
-            let (numbers, _) = numbers.as_chunks::<CHANNELS>();
-            for (pixel, numbers) in pixels.iter_mut().zip(numbers.iter().rev()) {
-                *pixel = *numbers;
-            }
-        } else {
-            row.copy_from_slice(numbers);
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use ssdlite_core::{GroundTruth, PixelBox};
+    use ssdlite_image::Normaliser;
     use ssdlite_image::input::Preprocessor;
 
     use super::super::DetectorAugment;
@@ -116,7 +97,7 @@ mod tests {
 
     fn rendered(image: &RgbImage, view: &View) -> Vec<f32> {
         let preprocessing = Preprocessing::detector(INPUT);
-        let mut input = vec![0.0; INPUT.pixels() as usize * CHANNELS];
+        let mut input = vec![7.0; INPUT.pixels() as usize * CHANNELS];
         Renderer::new(&preprocessing)
             .render_view(image, view, None, &mut input)
             .unwrap();

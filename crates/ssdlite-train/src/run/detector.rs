@@ -35,7 +35,8 @@ use super::{RunData, Validation, boxes, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};
 use crate::step::loss::MultiboxLoss;
-use crate::step::{Objective, Targets};
+use crate::step::{Cpu, Objective, Targets, TrainingDevice};
+use crate::threads::threads_from_option;
 
 /// Trains a detector as `config` says, on the data that
 /// [`RunData::of_detector`] read for it. On a resumed run, `config` must be
@@ -68,9 +69,11 @@ pub fn train_detector(
         framing.tell(config.data.tiles, run.observer);
     }
     let default_boxes = boxes::settle(config, &data.training, framing)?;
-    let task = DetectorTask::new(config, default_boxes, framing, data)?;
+    let cpu = Cpu::new(threads_from_option(config.training.threads)?)?;
+    let task = DetectorTask::new(config, default_boxes, framing, data, (run.device, &cpu))?;
     tell_boxes(config, framing, &task, start, run.observer)?;
     let plan = Plan {
+        cpu,
         training: &config.training,
         evaluate_every: config.evaluation.every,
         config: config.clone().with_absolute_paths()?.to_toml()?,
@@ -192,6 +195,7 @@ impl DetectorTask {
         default_boxes: DefaultBoxSizes,
         framing: Option<Framing>,
         data: &RunData<DetectionSet>,
+        (device, cpu): (&dyn TrainingDevice, &Cpu),
     ) -> Result<Self> {
         let mut info = info_from_config(config, default_boxes, &data.training);
         if let ModelTask::Detect(settings) = &mut info.task {
@@ -211,7 +215,7 @@ impl DetectorTask {
             augment: augment_from_config(config, framing),
             targets: targets.clone(),
         };
-        let options = loader_options(&config.training, &config.loader);
+        let options = loader_options(&config.training, &config.loader, device, cpu);
         let evaluation = evaluation_options(&config.training, &config.loader)?;
         let validation = data.validation.as_ref().map(|set| {
             let evaluator = DetectorEvaluator::new(Arc::clone(set), evaluation);
