@@ -12,7 +12,9 @@ own, one after the other, so that what disturbs the machine disturbs all; the
 table shows the median over the rounds of each round's median, and how many
 times as fast as the best of the others ssdlite is.
 
-The network alone is measured, batch 1, input and output in memory.
+The network alone is measured, batch 1, input and output in memory. With `--busy N`
+so many other programs compute all the time beside it, each on one core; with
+`--before BINARY` an older ssdlite takes its turns too.
 """
 
 import argparse
@@ -26,7 +28,7 @@ import sys
 import tempfile
 
 import machine
-from runs import median_ms
+from runs import busy, median_ms
 
 # Name, task, backbone, input side, outputs. A detector's outputs count the
 # background, a classifier's do not.
@@ -172,10 +174,12 @@ def commands(arguments, row, stem, threads, peers):
     """The command of each runtime."""
     _, task, backbone, side, outputs = row
     runs = str(arguments.runs)
-    ours = [arguments.ssdlite, "bench", "infer", "--task", task, "--backbone", backbone]
+    ours = ["bench", "infer", "--task", task, "--backbone", backbone]
     ours += ["--size", str(side), "--classes", str(outputs), "--batch", "1"]
     ours += ["--threads", str(threads), "--runs", runs, "--json"]
-    given = {"ssdlite": ours}
+    given = {"ssdlite": [arguments.ssdlite, *ours]}
+    if arguments.before:
+        given["before"] = [arguments.before, *ours]
     for peer in peers:
         child_arguments = [peer, str(stem), str(side), str(threads), runs]
         given[peer] = [sys.executable, __file__, "--child", *child_arguments]
@@ -185,6 +189,8 @@ def commands(arguments, row, stem, threads, peers):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ssdlite", default="target/release/ssdlite", help="the binary")
+    parser.add_argument("--before", help="a binary of an older ssdlite")
+    parser.add_argument("--busy", type=int, default=0, help="programs that compute beside it")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--runs", type=int, default=50, help="runs of each runtime in a round")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -200,19 +206,22 @@ def main():
         print("not installed and left out:", ", ".join(missing), file=sys.stderr)
     versions = [f"{peer} {importlib.metadata.version(PEERS[peer])}" for peer in peers]
     print(machine.heading(arguments.ssdlite, versions))
-    print(f"batch 1, median of {arguments.rounds} rounds of {arguments.runs} runs, ms")
+    print(f"batch 1, median of {arguments.rounds} rounds of {arguments.runs} runs, ms;", end=" ")
+    print(f"other programs that compute all the time: {arguments.busy}")
     print()
+    names = ["ssdlite", *(["before"] if arguments.before else []), *peers]
     with tempfile.TemporaryDirectory() as folder:
-        print("| row | threads |", " | ".join(["ssdlite", *peers]), "| times the best peer |")
-        print("|---|---|" + "---|" * (len(peers) + 2))
+        print("| row | threads |", " | ".join(names), "| times the best peer |")
+        print("|---|---|" + "---|" * (len(names) + 1))
         for row in ROWS:
             stem = export(pathlib.Path(folder), *row[1:], peers)
             for threads in arguments.threads:
                 given = commands(arguments, row, stem, threads, peers)
                 times = {name: [] for name in given}
-                for _ in range(arguments.rounds):
-                    for name, command in given.items():
-                        times[name].append(measure(command))
+                with busy(arguments.busy):
+                    for _ in range(arguments.rounds):
+                        for name, command in given.items():
+                            times[name].append(measure(command))
                 medians = {
                     name: statistics.median(found) if None not in found else None
                     for name, found in times.items()

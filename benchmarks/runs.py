@@ -1,8 +1,10 @@
 """How the benchmarks run and time things."""
 
+import contextlib
 import json
 import statistics
 import subprocess
+import sys
 import time
 
 WARM_UP_RUNS = 5
@@ -25,3 +27,16 @@ def run_json(command):
     words = [str(word) for word in command]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@contextlib.contextmanager
+def busy(programs):
+    """So many programs that compute all the time, until the end of the block."""
+    command = [sys.executable, "-c", "while True: pass"]
+    running = [subprocess.Popen(command) for _ in range(programs)]
+    try:
+        yield
+    finally:
+        for program in running:
+            program.kill()
+            program.wait()

@@ -132,10 +132,8 @@ impl Engine {
         self.expect_memory(self.threads() - self.idle().len().min(self.threads()))?;
         let results: Vec<OnceLock<Result<T>>> = items.iter().map(|_| OnceLock::new()).collect();
         // Kernels find the workers taken and do all parts on their own thread.
-        self.pool.parallel_for(items.len(), |_, range| {
-            for index in range {
-                results[index].get_or_init(|| run(&items[index]));
-            }
+        self.pool.run(items.len(), |part| {
+            results[part.index].get_or_init(|| run(&items[part.index]));
         });
         let results = results.into_iter().filter_map(OnceLock::into_inner);
         results.collect()

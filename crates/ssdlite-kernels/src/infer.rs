@@ -54,18 +54,25 @@ pub use upsample::upsample_nearest;
 /// waking it: a fork and a join take about a microsecond. Tests share all work.
 const LEAST_MACS_TO_SHARE: usize = if cfg!(test) { 1 } else { 200_000 };
 
-/// Calls `part` with ranges of `0..items`, on all threads if the work pays.
+/// Multiplications with addition of a part: some 20 microseconds.
+const MACS_OF_PART: usize = 500_000;
+
+/// Calls `part` with a thread and ranges of `0..items`, on all threads if the
+/// work pays.
 fn share(
     context: Context<'_>,
     macs: usize,
     items: usize,
     part: impl Fn(usize, std::ops::Range<usize>) + Sync,
 ) {
-    if macs < LEAST_MACS_TO_SHARE {
-        part(0, 0..items);
+    let parts = if macs < LEAST_MACS_TO_SHARE {
+        1
     } else {
-        context.pool.parallel_for(items, part);
-    }
+        context.pool.parts_of(macs, MACS_OF_PART)
+    };
+    context
+        .pool
+        .parallel_for(items, parts, |claimed, range| part(claimed.thread, range));
 }
 
 /// Where a 1x1 convolution writes.

@@ -1,8 +1,14 @@
 //! A pool of threads with a fork and join of a microsecond or so.
 //!
-//! Work is split statically: part `i` of `n` is a function of `i` and `n`
-//! alone, so a result never depends on which thread was quicker. Idle workers
-//! spin for [`SPIN`] and then sleep.
+//! Work is divided into parts that depend on the work and the number of threads
+//! alone, so a result never depends on which thread was quicker. Who does a part
+//! is open: each thread begins with those that are next to what it did before,
+//! whose data its caches may hold, and then takes what others have left. So
+//! nobody waits for a thread that the system has put aside, unless it was put
+//! aside in the middle of a part.
+//!
+//! Idle workers spin for [`SPIN`] and then sleep. One that finds its core wanted
+//! by others gives way instead of spinning.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -14,11 +20,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+mod queue;
+mod spin;
+
+use queue::Queue;
+use spin::Spin;
 
 /// How long an idle worker spins before it sleeps: longer than the gap between
 /// two kernels of a network, short beside a scheduler's time slice.
 pub const SPIN: Duration = Duration::from_micros(100);
+
+/// Most parts for each thread: see [`Pool::parts`].
+const PARTS_A_THREAD: usize = 4;
 
 /// The most threads that anything is shared among unless a caller wants more.
 pub const MOST_THREADS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -32,11 +47,18 @@ fn most_of(cores: NonZeroUsize) -> NonZeroUsize {
     cores.min(MOST_THREADS)
 }
 
-/// Spins between two looks at the clock.
-const SPINS_PER_LOOK: u32 = 64;
+/// What all threads of a fork call, with a part that they claimed.
+type Job = dyn Fn(Part) + Sync;
 
-/// What all threads of a fork call, with the part's index.
-type Job = dyn Fn(usize) + Sync;
+/// A part of a job, and who does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which part, below their number: what a result may depend on.
+    pub index: usize,
+    /// Which thread, below [`Pool::threads`]: no two have the same at a time, so
+    /// it may choose a place for what ends with the part, and nothing else.
+    pub thread: usize,
+}
 
 /// A pool of threads that includes the calling one.
 ///
@@ -51,23 +73,26 @@ pub struct Pool {
 }
 
 struct Shared {
-    /// Counts jobs; a worker starts when it changes.
+    /// Counts jobs; a worker looks for parts when it changes.
     epoch: AtomicUsize,
-    /// Workers that haven't finished the current job.
+    /// Parts of the current job that aren't done.
     pending: AtomicUsize,
     /// Valid while `pending` is not zero.
     job: UnsafeCell<Option<*const Job>>,
+    /// Parts that nobody has claimed: a queue for each thread, the caller's first.
+    queues: Vec<Queue>,
     /// One flag per worker: it sleeps, or is about to.
     asleep: Vec<AtomicBool>,
     closing: AtomicBool,
-    /// The first panic of a worker in the current job.
+    /// The first panic in the current job.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     spin: Duration,
 }
 
-// SAFETY: `job` is written only by the thread that holds `Pool::owner` while no
-// worker is in a job (`pending` is zero), and read by workers only after they
-// saw the `epoch` that was stored after it. What it points to is `Sync`.
+// SAFETY: `job` is written only by the thread that holds `Pool::owner` while
+// `pending` is zero and all queues are empty, and read only by who has claimed a
+// part, which is after it was written, and has not counted it down yet. What it
+// points to is `Sync`.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the pointer is used only while the job's caller waits.
 unsafe impl Send for Shared {}
@@ -112,6 +137,7 @@ impl Pool {
             epoch: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             job: UnsafeCell::new(None),
+            queues: (0..threads.get()).map(|_| Queue::default()).collect(),
             asleep: (0..others).map(|_| AtomicBool::new(false)).collect(),
             closing: AtomicBool::new(false),
             panic: Mutex::new(None),
@@ -129,44 +155,59 @@ impl Pool {
         }
     }
 
+    /// Parts into which work of milliseconds is divided: more than threads, so
+    /// that those that come late find some left, and few enough that what is
+    /// gathered part by part is soon combined.
+    pub fn parts(&self) -> usize {
+        self.parts_of(usize::MAX, 1)
+    }
+
+    /// As [`Self::parts`] for `amount` of anything, of which a part should have
+    /// `least`: as many for each thread, at least one, and one for a single
+    /// thread.
+    pub fn parts_of(&self, amount: usize, least: usize) -> usize {
+        match self.threads() {
+            1 => 1,
+            threads => threads * (amount / least / threads).clamp(1, PARTS_A_THREAD),
+        }
+    }
+
     /// Threads that share a job, the caller's included.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// Calls `part(i)` once for each `i` in `0..threads()`, in parallel, and
-    /// waits for all.
+    /// Calls `work` once for each part of `0..parts`, in parallel, and waits for
+    /// all.
     ///
     /// # Panics
-    /// With the panic of a part, after all parts have ended.
-    pub fn broadcast<F: Fn(usize) + Sync>(&self, part: F) {
-        match self.try_own() {
-            Some(owner) => self.fork(owner, &part),
-            None => (0..self.threads()).for_each(part),
+    /// With the panic of a part, after all parts have ended; and for more than
+    /// `u32::MAX` parts.
+    pub fn run<F: Fn(Part) + Sync>(&self, parts: usize, work: F) {
+        let owner = if parts > 1 { self.try_own() } else { None };
+        match owner {
+            Some(owner) => self.fork(owner, parts, &work),
+            None => (0..parts).for_each(|index| work(Part { index, thread: 0 })),
         }
     }
 
-    /// Splits `0..items` into `threads()` ranges of nearly equal length and
-    /// calls `part(thread, range)` for each that isn't empty.
+    /// Splits `0..items` into `parts` ranges of nearly equal length and calls
+    /// `work(part, range)` for each that isn't empty.
     ///
     /// The split is [`split`]'s.
     ///
     /// # Panics
-    /// With the panic of a part, after all parts have ended.
-    pub fn parallel_for<F: Fn(usize, Range<usize>) + Sync>(&self, items: usize, part: F) {
-        let threads = self.threads();
-        let run = |thread: usize| {
-            let range = split(items, threads, thread);
-            if !range.is_empty() {
-                part(thread, range);
-            }
-        };
-        if items <= 1 {
-            // The first range alone holds anything.
-            run(0);
-        } else {
-            self.broadcast(run);
-        }
+    /// As [`Self::run`].
+    pub fn parallel_for<F: Fn(Part, Range<usize>) + Sync>(
+        &self,
+        items: usize,
+        parts: usize,
+        work: F,
+    ) {
+        // Ranges beyond the first `items` are empty.
+        self.run(parts.min(items), |part| {
+            work(part, split(items, parts, part.index));
+        });
     }
 
     /// The workers, if there are any and nobody has them.
@@ -181,43 +222,37 @@ impl Pool {
         }
     }
 
-    fn fork(&self, _owner: MutexGuard<'_, ()>, job: &(dyn Fn(usize) + Sync)) {
+    fn fork(&self, _owner: MutexGuard<'_, ()>, parts: usize, job: &(dyn Fn(Part) + Sync)) {
         let shared = &*self.shared;
-        let job: *const (dyn Fn(usize) + Sync + '_) = job;
-        // SAFETY: only the lifetime changes. Workers use the pointer while
+        let job: *const (dyn Fn(Part) + Sync + '_) = job;
+        // SAFETY: only the lifetime changes. The pointer is used only while
         // `pending` is not zero, and this function returns, or unwinds, only
         // after it is zero again.
         let job: *const Job = unsafe { std::mem::transmute(job) };
-        // SAFETY: this thread owns the workers and none is in a job.
+        // SAFETY: this thread owns the workers, and no part can be claimed.
         unsafe { *shared.job.get() = Some(job) };
-        shared.pending.store(self.workers.len(), Ordering::Relaxed);
+        shared.pending.store(parts, Ordering::Relaxed);
+        for (thread, queue) in shared.queues.iter().enumerate() {
+            queue.fill(split(parts, shared.queues.len(), thread));
+        }
         // Sequentially consistent, as in `wait_for_job`: either this thread
         // sees that a worker sleeps or that worker sees the new epoch.
         shared.epoch.fetch_add(1, Ordering::SeqCst);
         self.wake_sleepers();
 
-        // SAFETY: the pointer was made from a reference that is still alive.
-        let own = catch_unwind(AssertUnwindSafe(|| unsafe { (*job)(0) }));
-
-        let start = Instant::now();
-        let mut spins = 0_u32;
-        while shared.pending.load(Ordering::Acquire) != 0 {
-            spins += 1;
-            if spins.is_multiple_of(SPINS_PER_LOOK) && start.elapsed() > shared.spin {
+        shared.do_parts(0);
+        let done = || shared.pending.load(Ordering::Acquire) == 0;
+        if !Spin::default().until(shared.spin, done) {
+            while !done() {
                 thread::yield_now();
-            } else {
-                std::hint::spin_loop();
             }
         }
-        let theirs = shared
+        let panic = shared
             .panic
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Err(panic) = own {
-            resume_unwind(panic);
-        }
-        if let Some(panic) = theirs {
+        if let Some(panic) = panic {
             resume_unwind(panic);
         }
     }
@@ -234,50 +269,65 @@ impl Pool {
 impl Shared {
     fn work(&self, worker: usize) {
         let mut seen = 0;
+        let mut spin = Spin::default();
         loop {
-            self.wait_for_job(worker, seen);
+            seen = self.wait_for_job(worker, seen, &mut spin);
             if self.closing.load(Ordering::Acquire) {
                 return;
             }
-            // A new job starts only after this one's `pending` reached zero,
-            // so no epoch is skipped.
-            seen = seen.wrapping_add(1);
-            // SAFETY: the epoch was stored after the job, and the job's caller
-            // waits until this worker has counted down `pending`.
-            let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
-                if let Some(job) = *self.job.get() {
-                    (*job)(worker + 1);
-                }
-            }));
-            if let Err(panic) = outcome {
-                self.panic
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert(panic);
-            }
-            self.pending.fetch_sub(1, Ordering::Release);
+            self.do_parts(worker + 1);
         }
     }
 
-    /// Returns when the epoch is no longer `seen`.
-    fn wait_for_job(&self, worker: usize, seen: usize) {
-        let start = Instant::now();
-        loop {
-            for _ in 0..SPINS_PER_LOOK {
-                if self.epoch.load(Ordering::Acquire) != seen {
-                    return;
-                }
-                std::hint::spin_loop();
+    /// Does parts until none is left to claim: the thread's own from the front,
+    /// then what is left at the back of others' queues.
+    fn do_parts(&self, thread: usize) {
+        let count = self.queues.len();
+        while let Some(index) = self.queues[thread].take_first() {
+            self.do_part(Part { index, thread });
+        }
+        for next in 1..count {
+            let queue = &self.queues[(thread + next) % count];
+            while let Some(index) = queue.take_last() {
+                self.do_part(Part { index, thread });
             }
-            if start.elapsed() >= self.spin {
-                break;
+        }
+    }
+
+    /// Does a part that this thread has claimed.
+    fn do_part(&self, part: Part) {
+        // SAFETY: the part was claimed after the job was written, and the job's
+        // caller waits until it is counted down.
+        let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
+            if let Some(job) = *self.job.get() {
+                (*job)(part);
             }
+        }));
+        if let Err(panic) = outcome {
+            self.panic
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert(panic);
+        }
+        self.pending.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Returns the epoch when it is no longer `seen`.
+    fn wait_for_job(&self, worker: usize, seen: usize, spin: &mut Spin) -> usize {
+        let is_new = || self.epoch.load(Ordering::Acquire) != seen;
+        if spin.until(self.spin, is_new) {
+            return self.epoch.load(Ordering::Acquire);
         }
         self.asleep[worker].store(true, Ordering::SeqCst);
-        while self.epoch.load(Ordering::SeqCst) == seen {
+        let epoch = loop {
+            let epoch = self.epoch.load(Ordering::SeqCst);
+            if epoch != seen {
+                break epoch;
+            }
             thread::park();
-        }
+        };
         self.asleep[worker].store(false, Ordering::SeqCst);
+        epoch
     }
 }
 
@@ -373,10 +423,11 @@ mod tests {
         for threads in 1..5 {
             let pool = pool(threads);
             assert_eq!(pool.threads(), threads);
-            for items in [0, 1, 2, 3, 17, 100] {
+            for (items, parts) in [(0, 4), (1, 4), (2, 3), (3, 3), (17, 8), (100, 1), (9, 100)] {
                 let done: Vec<_> = (0..items).map(|_| AtomicUsize::new(0)).collect();
-                pool.parallel_for(items, |thread, range| {
-                    assert_eq!(range, split(items, threads, thread));
+                pool.parallel_for(items, parts, |part, range| {
+                    assert!(part.thread < threads && !range.is_empty());
+                    assert_eq!(range, split(items, parts, part.index));
                     for i in range {
                         done[i].fetch_add(1, Ordering::Relaxed);
                     }
@@ -387,29 +438,90 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_as_many_for_each_thread() {
+        assert_eq!(pool(1).parts(), 1);
+        assert_eq!(pool(1).parts_of(1000, 1), 1);
+        let pool = pool(3);
+        assert_eq!(pool.parts(), 3 * PARTS_A_THREAD);
+        for (amount, parts) in [(0, 3), (59, 3), (60, 6), (89, 6), (90, 9), (1000, 12)] {
+            assert_eq!(pool.parts_of(amount, 10), parts, "{amount}");
+        }
+    }
+
+    #[test]
     fn jobs_follow_each_other() {
         let pool = pool(3);
         let sum = AtomicU64::new(0);
         for job in 0..2000_u64 {
-            pool.broadcast(|_| {
+            pool.run(3, |_| {
                 sum.fetch_add(job, Ordering::Relaxed);
             });
         }
         assert_eq!(sum.load(Ordering::Relaxed), 3 * 1999 * 1000);
     }
 
+    /// Workers that are never scheduled: the pool has them, but they don't run.
+    #[test]
+    fn a_worker_that_does_not_run_is_not_waited_for() {
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let held = Mutex::new(Some(held));
+        let threads = NonZeroUsize::new(2).expect("not zero");
+        let pool = Pool::spawned(threads, |worker, shared| {
+            let held = held.lock().expect("no panic").take().expect("one worker");
+            thread::Builder::new().spawn(move || {
+                // An error when the other end is dropped, which lets it go too.
+                let _ = held.recv();
+                shared.work(worker);
+            })
+        });
+        let pool = pool.expect("a thread starts");
+        let caller = thread::current().id();
+        for _ in 0..100 {
+            let done = AtomicUsize::new(0);
+            pool.run(9, |part| {
+                assert_eq!((part.thread, thread::current().id()), (0, caller));
+                done.fetch_add(1 << (3 * part.index), Ordering::Relaxed);
+            });
+            assert_eq!(done.into_inner(), 0o111_111_111);
+        }
+        drop(let_go);
+    }
+
+    /// Parts of which the first ends only when all others have: one thread is
+    /// held up in the middle of a part, and the other does all the rest.
+    #[test]
+    fn a_thread_that_is_held_up_keeps_one_part_alone() {
+        let pool = pool(2);
+        for parts in 2..20 {
+            let others = AtomicUsize::new(0);
+            pool.run(parts, |part| {
+                if part.index == 0 {
+                    while others.load(Ordering::Acquire) < parts - 1 {
+                        thread::yield_now();
+                    }
+                } else {
+                    others.fetch_add(1, Ordering::Release);
+                }
+            });
+            assert_eq!(others.into_inner(), parts - 1);
+        }
+    }
+
     #[test]
     fn sleeping_workers_wake() {
         let pool = pool(2);
-        let ran = AtomicUsize::new(0);
-        for jobs in 1..=3 {
+        for _ in 0..3 {
             while !pool.shared.asleep[0].load(Ordering::SeqCst) {
                 thread::yield_now();
             }
-            pool.broadcast(|_| {
-                ran.fetch_add(1, Ordering::Relaxed);
+            // Each part waits for the other, so the worker must take one.
+            let running = AtomicUsize::new(0);
+            pool.run(2, |_| {
+                running.fetch_add(1, Ordering::Relaxed);
+                while running.load(Ordering::Relaxed) < 2 {
+                    thread::yield_now();
+                }
             });
-            assert_eq!(ran.load(Ordering::Relaxed), 2 * jobs);
         }
     }
 
@@ -421,8 +533,8 @@ mod tests {
             for _ in 0..3 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        pool.broadcast(|_| {
-                            pool.parallel_for(5, |_, range| {
+                        pool.run(3, |_| {
+                            pool.parallel_for(5, 4, |_, range| {
                                 count.fetch_add(range.len(), Ordering::Relaxed);
                             });
                         });
@@ -430,22 +542,27 @@ mod tests {
                 });
             }
         });
-        assert_eq!(count.load(Ordering::Relaxed), 3 * 200 * 2 * 5);
+        assert_eq!(count.load(Ordering::Relaxed), 3 * 200 * 3 * 5);
     }
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
         let pool = pool(2);
-        for bad in 0..2 {
+        for bad in 0..5 {
+            let ran = AtomicUsize::new(0);
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                pool.broadcast(|part| assert_ne!(part, bad, "part {bad} fails"));
+                pool.run(5, |part| {
+                    ran.fetch_add(1, Ordering::Relaxed);
+                    assert_ne!(part.index, bad, "part {bad} fails");
+                });
             }));
             assert!(outcome.is_err());
+            assert_eq!(ran.into_inner(), 5);
         }
         let ran = AtomicUsize::new(0);
-        pool.broadcast(|_| {
+        pool.run(2, |_| {
             ran.fetch_add(1, Ordering::Relaxed);
         });
-        assert_eq!(ran.load(Ordering::Relaxed), 2);
+        assert_eq!(ran.into_inner(), 2);
     }
 }

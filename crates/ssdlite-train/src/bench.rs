@@ -17,6 +17,7 @@ use ssdlite_core::{
     MobileNetV3, ModelInfo, PixelBox, Task, Variant,
 };
 use ssdlite_data::loader::{BACKGROUND, DifficultObjects, TargetEncoder};
+use ssdlite_kernels::Isa;
 
 use crate::config::{Freeze, HeadKind, OptimizerKind, TrainingOptions};
 use crate::error::{Error, Result};
@@ -73,6 +74,9 @@ pub struct BenchTrainOptions {
     pub batch: usize,
     /// Threads that share a step; 0 for all cores.
     pub threads: usize,
+    /// Instruction set of the CPU's kernels; the widest of the machine unless given.
+    #[serde(skip)]
+    pub isa: Option<Isa>,
     /// Steps to measure.
     pub steps: usize,
 }
@@ -247,7 +251,10 @@ impl Work {
         options: &BenchTrainOptions,
         device: &dyn TrainingDevice,
     ) -> Result<Vec<f64>> {
-        let cpu = Cpu::new(threads_from_option(options.threads)?)?;
+        let mut cpu = Cpu::new(threads_from_option(options.threads)?)?;
+        if let Some(isa) = options.isa {
+            cpu.isa = isa;
+        }
         let mut random = Rng::from_keys(&[0]);
         let numbers = 0..options.numbers();
         let pixels: Vec<f32> = numbers.map(|_| random.uniform(-1.0..1.0)).collect();
@@ -330,6 +337,7 @@ mod tests {
         classes: 3,
         batch: 2,
         threads: 1,
+        isa: None,
         steps: 2,
     };
 

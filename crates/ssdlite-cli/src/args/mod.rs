@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod format;
+pub(crate) mod isa;
 pub(crate) mod labels;
 pub(crate) mod limits;
 pub(crate) mod lists;

@@ -93,6 +93,22 @@ fn training_is_told_as_json() {
 }
 
 #[test]
+fn an_instruction_set_can_be_chosen() {
+    let portable = ["--isa", "portable"];
+    let infer = ["--runs", "2", "--json"];
+    let found = bench(&[&["infer"], &SMALLEST, &infer, &portable])
+        .exits(0)
+        .json();
+    assert_eq!(found[0]["isa"], "portable");
+    let train = ["--batch", "2", "--steps", "1"];
+    bench(&[&["train"], &SMALLEST, &train, &portable]).exits(0);
+    for command in ["infer", "train"] {
+        let ran = bench(&[&[command], &["--isa", "mmx"]]).exits(2);
+        assert!(ran.stderr.contains("portable"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn numbers_beyond_all_limits_are_refused() {
     let most = u64::MAX.to_string();
     let side = u32::MAX.to_string();

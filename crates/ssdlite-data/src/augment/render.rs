@@ -1,11 +1,12 @@
 //! From a decoded image and a view of it to the numbers that a network sees.
 
 use ssdlite_core::{ImageSize, Preprocessing};
+use ssdlite_image::error;
 use ssdlite_image::resize::Resizer;
-use ssdlite_image::{RgbImage, error};
 
 use super::distorter::{Distorter, Target};
 use super::photometric::Distortion;
+use super::reduced::Reduced;
 use super::view::View;
 
 /// Numbers of one pixel.
@@ -32,17 +33,21 @@ impl Renderer {
     /// beyond the image's edges becomes zero, which is the mean colour.
     pub(crate) fn render_view(
         &mut self,
-        image: &RgbImage,
+        image: &Reduced,
         view: &View,
         distortion: Option<Distortion>,
         input: &mut [f32],
     ) -> error::Result<()> {
-        let Some(placement) = view.placement(image.size(), self.size) else {
+        let Some(placement) = view.placement(image.whole(), self.size) else {
             input.fill(0.0);
             return Ok(());
         };
         let size = placement.size;
-        let part = self.resizer.stretch_region(image, placement.source, size)?;
+        let part = self.resizer.stretch_region(
+            image.pixels(),
+            image.reduced_box(placement.source),
+            size,
+        )?;
         let left = match view.mirrored {
             true => self.size.width - placement.left - size.width,
             false => placement.left,
@@ -73,8 +78,8 @@ impl Renderer {
 #[cfg(test)]
 mod tests {
     use ssdlite_core::{GroundTruth, PixelBox};
-    use ssdlite_image::Normaliser;
     use ssdlite_image::input::Preprocessor;
+    use ssdlite_image::{Normaliser, Resizer, RgbImage};
 
     use super::super::DetectorAugment;
     use super::*;
@@ -96,6 +101,14 @@ mod tests {
     }
 
     fn rendered(image: &RgbImage, view: &View) -> Vec<f32> {
+        let image = Reduced {
+            pixels: image.clone(),
+            whole: image.size(),
+        };
+        rendered_from(&image, view)
+    }
+
+    fn rendered_from(image: &Reduced, view: &View) -> Vec<f32> {
         let preprocessing = Preprocessing::detector(INPUT);
         let mut input = vec![7.0; INPUT.pixels() as usize * CHANNELS];
         Renderer::new(&preprocessing)
@@ -148,6 +161,34 @@ mod tests {
             }
         }
         assert!(seen > 250);
+    }
+
+    #[test]
+    fn boxes_follow_the_pixels_of_a_reduced_image() {
+        // Sides that no factor divides.
+        let (whole, mut seen) = (ImageSize::new(1291, 907), 0);
+        for seed in 0..100 {
+            let mut rng = Rng::from_keys(&[seed]);
+            let (x, y) = (rng.below(140) as f32, rng.below(80) as f32);
+            let bbox = PixelBox::new(x, y, x + 60.0, y + 50.0);
+            let pixels = Resizer::new().stretch(&image(&bbox), ImageSize::new(205, 171));
+            let object = GroundTruth {
+                class: ssdlite_core::ClassId(0),
+                bbox: bbox.rescaled(IMAGE, whole),
+                difficult: false,
+            };
+            let view = DetectorAugment::default().draw_view(whole, &[object], &mut rng);
+            let objects = view.objects_in_input(&[object], INPUT);
+            let red = red_box(&rendered_from(&Reduced { pixels, whole }, &view));
+            let ([object], Some(red)) = (&objects[..], red) else {
+                continue;
+            };
+            seen += 1;
+            for (a, b) in object.bbox.to_array().iter().zip(red.to_array()) {
+                assert!((a - b).abs() <= 1.0, "{:?} {red:?} {view:?}", object.bbox);
+            }
+        }
+        assert!(seen > 80, "{seen}");
     }
 
     #[test]

@@ -50,6 +50,14 @@ impl Recipe for ClassificationRecipe {
         &self.set.images[sample].path
     }
 
+    fn least_size(&self, _: usize) -> ImageSize {
+        self.preprocessing.enough()
+    }
+
+    fn kept_size(&self, whole: ImageSize) -> ImageSize {
+        ClassifierAugment::kept_size(whole, &self.preprocessing)
+    }
+
     fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
@@ -87,7 +95,7 @@ impl Recipe for ClassificationRecipe {
             image,
             mut rng,
         } = sample;
-        let view = (self.augment).draw_view(image.size(), &self.preprocessing, &mut rng);
+        let view = (self.augment).draw_view(image.whole(), &self.preprocessing, &mut rng);
         renderer
             .render_view(image, &view, None, place.pixels)
             .map_err(|error| error.to_string())?;

@@ -66,6 +66,14 @@ impl Recipe for DetectionRecipe {
         &self.set.images[sample].path
     }
 
+    fn least_size(&self, sample: usize) -> ImageSize {
+        self.kept_size(self.set.images[sample].size)
+    }
+
+    fn kept_size(&self, whole: ImageSize) -> ImageSize {
+        self.augment.kept_size(whole, self.preprocessing.size)
+    }
+
     fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
@@ -109,11 +117,11 @@ impl Recipe for DetectionRecipe {
             mut rng,
         } = sample;
         let annotated = &self.set.images[index];
-        if image.size() != annotated.size {
+        if image.whole() != annotated.size {
             return Err(format!(
                 "expected an image of {} as annotated, found {}",
                 annotated.size,
-                image.size()
+                image.whole()
             ));
         }
         let view = (self.augment).draw_view(annotated.size, &annotated.objects, &mut rng);

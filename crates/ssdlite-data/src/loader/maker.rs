@@ -1,14 +1,16 @@
 //! The making of one batch.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ssdlite_image::Decoded;
+use ssdlite_kernels::Pool;
 
 use super::pipeline::{Job, Stop};
 use super::plan::EpochPlan;
 use super::recipe::{Place, Recipe, Sample};
-use super::{ImageCache, Makers, SkippedImage, Spare};
-use crate::augment::Renderer;
+use super::{ImageCache, SkippedImage, Spare};
+use crate::augment::{Reduced, Renderer};
 use crate::error::{Error, Result};
 
 /// A batch, and the images that could not be used for it.
@@ -20,18 +22,25 @@ pub(super) struct Made<B> {
 /// Makes the batches of one epoch.
 pub(super) struct BatchMaker<B> {
     pub(super) recipe: Arc<dyn Recipe<Batch = B>>,
-    pub(super) cache: Arc<ImageCache>,
+    pub(super) cache: Arc<ImageCache<Reduced>>,
     pub(super) plan: EpochPlan,
-    pub(super) makers: Makers,
+    /// What a batch's places are shared among.
+    pub(super) pool: Arc<Pool>,
     pub(super) spare: Spare<B>,
 }
 
 /// The making of batches as a pipeline's job.
 pub(super) fn new_job<B: Send + 'static>(maker: &Arc<BatchMaker<B>>) -> Job<Made<B>> {
     let maker = Arc::clone(maker);
-    let renderers = Mutex::default();
+    let preprocessing = maker.recipe.preprocessing();
+    let renderers = (0..maker.pool.threads())
+        .map(|_| Mutex::new(Renderer::new(preprocessing)))
+        .collect();
     Box::new(move |number, stop| maker.make(number, &renderers, stop))
 }
+
+/// One for each thread.
+type Renderers = Vec<Mutex<Renderer>>;
 
 /// Images that could not be used for a place, and whether none could be.
 struct Faults {
@@ -40,42 +49,25 @@ struct Faults {
 }
 
 impl<B: Send> BatchMaker<B> {
-    /// Makes a batch on this thread, or on those of the pool, which claim one
-    /// place after another.
-    fn make(
-        &self,
-        number: usize,
-        renderers: &Mutex<Vec<Renderer>>,
-        stop: &Stop,
-    ) -> Result<Made<B>> {
+    /// Makes a batch, whose places the threads of the pool claim.
+    fn make(&self, number: usize, renderers: &Renderers, stop: &Stop) -> Result<Made<B>> {
         let positions = self.plan.positions(number);
         let spare = locked(&self.spare).pop();
         let mut batch = spare.unwrap_or_else(|| self.recipe.new_batch(positions.len()));
-        let places: Vec<_> = (self.recipe.places(&mut batch).into_iter())
-            .map(Mutex::new)
-            .collect();
+        let places = self.recipe.places(&mut batch);
+        let places: Vec<_> = places.into_iter().map(Mutex::new).collect();
         let faults = Mutex::new(BTreeMap::new());
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let kept = locked(renderers).pop();
-            let mut renderer = kept.unwrap_or_else(|| Renderer::new(self.recipe.preprocessing()));
-            while !stop.is_set() {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(place) = places.get(at) else {
-                    break;
-                };
-                let position = positions.start + at;
-                let found = self.fill(position, &mut locked(place), &mut renderer);
-                if !found.skipped.is_empty() {
-                    locked(&faults).insert(position, found);
-                }
+        self.pool.run(places.len(), |part| {
+            if stop.is_set() {
+                return;
             }
-            locked(renderers).push(renderer);
-        };
-        match &self.makers {
-            Makers::Between(pool) => pool.broadcast(|_| work()),
-            Makers::Beside(_) => work(),
-        }
+            let position = positions.start + part.index;
+            let mut place = locked(&places[part.index]);
+            let found = self.fill(position, &mut place, &mut locked(&renderers[part.thread]));
+            if !found.skipped.is_empty() {
+                locked(&faults).insert(position, found);
+            }
+        });
         drop(places);
         let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut skipped = Vec::new();
@@ -94,7 +86,13 @@ impl<B: Send> BatchMaker<B> {
         let mut skipped = Vec::new();
         for sample in self.plan.candidates(position) {
             let path = self.recipe.path(sample);
-            let written = self.cache.image(sample, path).and_then(|image| {
+            let keep = |decoded: Decoded| {
+                let size = self.recipe.kept_size(decoded.whole_size());
+                Reduced::new(decoded, size)
+            };
+            let least = self.recipe.least_size(sample);
+            let image = self.cache.image(sample, path, least, keep);
+            let written = image.and_then(|image| {
                 let sample = Sample {
                     index: sample,
                     image: &image,

@@ -28,7 +28,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use cache::ImageCache;
+pub use cache::{ImageCache, Kept};
 pub use classification::{ClassificationBatch, ClassificationRecipe};
 pub use detection::{DetectionBatch, DetectionRecipe};
 pub use targets::{BACKGROUND, DifficultObjects, TargetEncoder};
@@ -40,6 +40,7 @@ use pipeline::Pipeline;
 use plan::{EpochPlan, batches_per_epoch};
 use recipe::Recipe;
 
+use crate::augment::Reduced;
 use crate::error::{Error, Result};
 
 /// The most worker threads of a loader.
@@ -55,11 +56,18 @@ pub enum Makers {
 }
 
 impl Makers {
-    /// The threads of the loader's own.
-    pub fn workers(&self) -> usize {
+    fn workers(&self) -> usize {
         match self {
             Self::Between(_) => 0,
             Self::Beside(workers) => workers.get(),
+        }
+    }
+
+    /// What shares the samples of a batch.
+    fn pool(&self) -> Arc<Pool> {
+        match self {
+            Self::Between(pool) => Arc::clone(pool),
+            Self::Beside(_) => Arc::new(Pool::single()),
         }
     }
 }
@@ -98,7 +106,7 @@ impl fmt::Display for SkippedImage {
 pub struct Loader<B> {
     recipe: Arc<dyn Recipe<Batch = B>>,
     options: LoaderOptions,
-    cache: Arc<ImageCache>,
+    cache: Arc<ImageCache<Reduced>>,
     reported: Arc<Mutex<HashSet<usize>>>,
     spare: Spare<B>,
 }
@@ -170,7 +178,7 @@ impl<B: Send + 'static> Loader<B> {
             recipe: Arc::clone(&self.recipe),
             cache: Arc::clone(&self.cache),
             plan: EpochPlan::new(seed, epoch, self.recipe.samples(), batch_size),
-            makers: self.options.makers.clone(),
+            pool: self.options.makers.pool(),
             spare: Arc::clone(&self.spare),
         });
         let end = self.batches_per_epoch();

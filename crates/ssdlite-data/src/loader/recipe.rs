@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use ssdlite_core::{ImageSize, Preprocessing};
-use ssdlite_image::RgbImage;
 
-use crate::augment::Renderer;
+use crate::augment::{Reduced, Renderer};
 use crate::error::Result;
 use ssdlite_core::random::Rng;
 
@@ -13,7 +12,7 @@ use ssdlite_core::random::Rng;
 pub(crate) struct Sample<'a> {
     /// Its number in the data set.
     pub(crate) index: usize,
-    pub(crate) image: &'a RgbImage,
+    pub(crate) image: &'a Reduced,
     /// All random numbers that the sample needs.
     pub(crate) rng: Rng,
 }
@@ -43,6 +42,12 @@ pub(crate) trait Recipe: Send + Sync {
 
     /// The file of a sample.
     fn path(&self, sample: usize) -> &Path;
+
+    /// The least size at which the image of a sample need be decoded.
+    fn least_size(&self, sample: usize) -> ImageSize;
+
+    /// The size in which an image of this size is kept.
+    fn kept_size(&self, whole: ImageSize) -> ImageSize;
 
     /// How images become inputs.
     fn preprocessing(&self) -> &Preprocessing;

@@ -9,6 +9,9 @@ use ssdlite_core::unit::MapSize;
 use ssdlite_core::{
     BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, PixelBox, Preprocessing,
 };
+use ssdlite_image::decode::decode_file;
+use ssdlite_image::encode::jpeg_from_image;
+use ssdlite_image::{Limits, Normaliser, Resizer, RgbImage};
 use tempfile::TempDir;
 
 use super::*;
@@ -219,6 +222,84 @@ fn broken_images_are_replaced_and_reported_once() {
     }
     let of = |wanted| seen.iter().filter(move |(workers, _)| *workers == wanted);
     assert!(of(0).map(|(_, s)| s).eq(of(3).map(|(_, s)| s)));
+}
+
+/// A photo with slow waves of colour, as a JPEG file.
+fn write_photo(path: &Path, size: ImageSize) {
+    let wave = |at: u32, length: f32| (127.0 + 100.0 * (at as f32 / length).sin()) as u8;
+    let pixels = (0..size.height)
+        .flat_map(|y| (0..size.width).map(move |x| (x, y)))
+        .flat_map(|(x, y)| [wave(x, 90.0), wave(y, 70.0), wave(x + y, 110.0)]);
+    let image = RgbImage::new(size, pixels.collect()).unwrap();
+    fs::write(path, jpeg_from_image(&image, 90).unwrap()).unwrap();
+}
+
+#[test]
+fn of_large_photos_no_more_is_kept_than_is_seen() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("photo.jpg");
+    let whole = ImageSize::new(1207, 905);
+    write_photo(&path, whole);
+    let bbox = PixelBox::new(300.0, 200.0, 700.0, 600.0);
+    let mut set = DetectionSet {
+        classes: ClassNames::new(["a"]).unwrap(),
+        images: vec![DetectionImage {
+            id: "photo".to_owned(),
+            path,
+            size: whole,
+            objects: vec![GroundTruth {
+                class: ClassId(0),
+                bbox,
+                difficult: false,
+            }],
+        }],
+    };
+    let options = LoaderOptions {
+        batch_size: 1,
+        // As much as is seen of one photo, which has 3 MB.
+        cache_bytes: 2 * 67 * 2 * 59 * 3,
+        ..training(0)
+    };
+    let recipe = detection_recipe(&set);
+    let mut whole_views = recipe.clone();
+    whole_views.augment = DetectorAugment::none();
+    let loader = Loader::for_detection(whole_views, options.clone()).unwrap();
+    let seen = batches(&loader, 0, 0).remove(0);
+    let image = decode_file(&set.images[0].path, &Limits::default()).unwrap();
+    let mut expected = vec![0.0; seen.pixels.len()];
+    let input = Resizer::new().stretch(&image, INPUT);
+    Normaliser::new(&recipe.preprocessing).write(&input, &mut expected);
+    let far = |(a, b): (&f32, &f32)| (a - b).abs() > 0.05;
+    assert!(!seen.pixels.iter().zip(&expected).any(far));
+
+    // Boxes are those of the whole photo, to the bit.
+    let (mut labels, mut regression) = (seen.labels.clone(), seen.regression.clone());
+    let objects = [GroundTruth {
+        bbox: bbox.rescaled(whole, INPUT),
+        ..set.images[0].objects[0]
+    }];
+    (recipe.targets).write(&objects, INPUT, &mut labels, &mut regression);
+    assert_eq!(seen.labels, labels);
+    for (a, b) in seen.regression.iter().zip(&regression) {
+        assert!((a - b).abs() < 1e-4);
+    }
+
+    // It is kept: the file isn't read again.
+    let path = set.images[0].path.clone();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(batches(&loader, 0, 0), [seen]);
+
+    // One that isn't as annotated is named by its own size.
+    write_photo(&path, ImageSize::new(1300, 1000));
+    set.images[0].size = whole;
+    let loader = Loader::for_detection(detection_recipe(&set), options).unwrap();
+    let error = loader.epoch(0, 0).unwrap().next().unwrap().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("1207x905 as annotated, found 1300x1000"),
+        "{error}"
+    );
 }
 
 #[test]

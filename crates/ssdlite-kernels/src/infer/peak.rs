@@ -12,8 +12,8 @@ const STEPS: usize = 20_000;
 /// Does multiplications with addition on registers, on all threads; returns
 /// how many.
 pub fn multiply_adds(context: Context<'_>) -> u64 {
-    context.pool.broadcast(|thread| {
-        let start = thread as f32;
+    context.pool.run(context.pool.threads(), |part| {
+        let start = part.index as f32;
         std::hint::black_box(context.isa.run(Chains { start }));
     });
     (context.pool.threads() * context.isa.lanes() * CHAINS * STEPS) as u64

@@ -4,7 +4,6 @@ use crate::Context;
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
 use crate::memory::Shared;
-use crate::pool::split;
 use crate::width::{Width, for_vectors};
 
 /// Adds `x` to `y`, number by number: the gradient of a map is the sum of what
@@ -26,20 +25,13 @@ pub(super) fn add_copies(cx: Context<'_>, total: &mut [f32], copies: &[f32]) {
     }
     let total = Shared::new(total);
     // Waking threads costs more than adding a small tensor.
-    let parts = if size < 16 * 1024 {
-        1
-    } else {
-        cx.pool.threads()
-    };
-    cx.pool.parallel_for(parts, |_, mine| {
-        for part in mine {
-            let range = split(size, parts, part);
-            // SAFETY: the parts are disjoint.
-            let total = unsafe { total.part(range.clone()) };
-            for copy in copies.chunks_exact(size) {
-                let x = &copy[range.clone()];
-                cx.isa.run(Add { y: total, x });
-            }
+    let parts = if size < 16 * 1024 { 1 } else { cx.pool.parts() };
+    cx.pool.parallel_for(size, parts, |_, range| {
+        // SAFETY: the parts are disjoint.
+        let total = unsafe { total.part(range.clone()) };
+        for copy in copies.chunks_exact(size) {
+            let x = &copy[range.clone()];
+            cx.isa.run(Add { y: total, x });
         }
     });
 }

@@ -12,7 +12,7 @@ use super::gradient::Store;
 use super::map::{GridShape, MapShape, MapSize};
 use super::operand::{Input, Rows};
 use super::statistics::Moments;
-use super::sums::{MomentSums, PerThread};
+use super::sums::{MomentSums, PerPart};
 use crate::Context;
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
@@ -128,7 +128,7 @@ pub fn depthwise_forward_moments(
     z: &mut [f32],
 ) -> Result<Moments, Error> {
     check_forward(shape, input, weight, z)?;
-    let parts = PerThread::new(cx.pool.threads());
+    let parts = PerPart::new(cx.pool.parts());
     forward(cx, shape, input, weight, z, Some(&parts));
     Ok(MomentSums::combine(
         parts.into_parts(),
@@ -173,13 +173,13 @@ fn forward<R: Rows>(
     input: R,
     weight: &[f32],
     z: &mut [f32],
-    moments: Option<&PerThread<MomentSums>>,
+    moments: Option<&PerPart<MomentSums>>,
 ) {
     let packed = pack_weight(cx.isa.lanes(), shape, weight, |i| i);
     let z = Shared::new(z);
     let row_len = shape.output_size().width * shape.input.channels;
     let rows = shape.input.images * shape.output_size().height;
-    cx.pool.parallel_for(rows, |thread, rows| {
+    cx.pool.parallel_for(rows, cx.pool.parts(), |part, rows| {
         // SAFETY: the threads' ranges are disjoint.
         let z = unsafe { z.part(rows.start * row_len..rows.end * row_len) };
         let mut sums = moments.map(|_| MomentSums::new(shape.input.channels));
@@ -192,7 +192,7 @@ fn forward<R: Rows>(
             sums: sums.as_mut(),
         });
         if let (Some(moments), Some(sums)) = (moments, sums) {
-            moments.set(thread, sums);
+            moments.set(part, sums);
         }
     });
 }

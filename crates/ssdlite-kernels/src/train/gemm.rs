@@ -43,19 +43,19 @@ impl Packed {
             first += count;
         }
         let shared = Shared::new(&mut data);
-        let pack = |_: usize, part: std::ops::Range<usize>| {
+        // Waking threads costs more than packing a small matrix.
+        let parts = if depth * columns < 16 * 1024 {
+            1
+        } else {
+            cx.pool.parts()
+        };
+        cx.pool.parallel_for(panels.len(), parts, |_, part| {
             for panel in &panels[part] {
                 // SAFETY: panels are disjoint.
                 let packed = unsafe { shared.part(panel.start * depth..panel.end * depth) };
                 pack_panel(source, depth, columns, panel.clone(), packed);
             }
-        };
-        // Waking threads costs more than packing a small matrix.
-        if depth * columns < 16 * 1024 {
-            pack(0, 0..panels.len());
-        } else {
-            cx.pool.parallel_for(panels.len(), pack);
-        }
+        });
         Self {
             data,
             depth,

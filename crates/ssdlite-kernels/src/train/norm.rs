@@ -24,7 +24,7 @@ use super::map::MapShape;
 use super::operand::{
     ExciteGradient, Input, Layout, NormBackward, Normalised, Place, Rows, for_runs,
 };
-use super::sums::{ChannelSums, MomentSums, PerThread, combine_sums, sum_run};
+use super::sums::{ChannelSums, MomentSums, PerPart, combine_sums, sum_run};
 use crate::Context;
 use crate::activation::{Activation, Function, for_activation};
 use crate::error::{Error, check_len};
@@ -183,15 +183,16 @@ fn block_rows(channels: usize) -> usize {
 /// If the length of `z` isn't that of the shape.
 pub fn moments(cx: Context<'_>, shape: MapShape, z: &[f32]) -> Result<Moments, Error> {
     check_len("z", z, shape.size())?;
-    let parts = PerThread::new(cx.pool.threads());
-    cx.pool.parallel_for(shape.rows(), |thread, rows| {
-        let mut sums = MomentSums::new(shape.channels());
-        cx.isa.run(MomentsOfRows {
-            z: &z[rows.start * shape.channels()..rows.end * shape.channels()],
-            sums: &mut sums,
+    let parts = PerPart::new(cx.pool.parts());
+    cx.pool
+        .parallel_for(shape.rows(), cx.pool.parts(), |part, rows| {
+            let mut sums = MomentSums::new(shape.channels());
+            cx.isa.run(MomentsOfRows {
+                z: &z[rows.start * shape.channels()..rows.end * shape.channels()],
+                sums: &mut sums,
+            });
+            parts.set(part, sums);
         });
-        parts.set(thread, sums);
-    });
     Ok(MomentSums::combine(parts.into_parts(), shape.channels()))
 }
 
@@ -245,17 +246,18 @@ pub fn norm_backward(
     norm.check(shape.images(), shape.layout())?;
     check_len("dy", dy, shape.size())?;
     let dy = Shared::new(dy);
-    cx.pool.parallel_for(shape.rows(), |_, rows| {
-        let c = shape.channels();
-        // SAFETY: the threads' ranges are disjoint.
-        let dy = unsafe { dy.part(rows.start * c..rows.end * c) };
-        cx.isa.run(NormBackwardRows {
-            layout: shape.layout(),
-            norm,
-            rows,
-            dy,
+    cx.pool
+        .parallel_for(shape.rows(), cx.pool.parts(), |_, rows| {
+            let c = shape.channels();
+            // SAFETY: the threads' ranges are disjoint.
+            let dy = unsafe { dy.part(rows.start * c..rows.end * c) };
+            cx.isa.run(NormBackwardRows {
+                layout: shape.layout(),
+                norm,
+                rows,
+                dy,
+            });
         });
-    });
     Ok(())
 }
 
@@ -286,18 +288,19 @@ fn write_rows<R: Rows>(
     output: &mut [f32],
 ) {
     let output = Shared::new(output);
-    cx.pool.parallel_for(shape.rows(), |_, rows| {
-        let c = shape.channels();
-        // SAFETY: the threads' ranges are disjoint.
-        let output = unsafe { output.part(rows.start * c..rows.end * c) };
-        cx.isa.run(WriteRows {
-            layout: shape.layout(),
-            input,
-            rows,
-            residual,
-            output,
+    cx.pool
+        .parallel_for(shape.rows(), cx.pool.parts(), |_, rows| {
+            let c = shape.channels();
+            // SAFETY: the threads' ranges are disjoint.
+            let output = unsafe { output.part(rows.start * c..rows.end * c) };
+            cx.isa.run(WriteRows {
+                layout: shape.layout(),
+                input,
+                rows,
+                residual,
+                output,
+            });
         });
-    });
 }
 
 struct WriteRows<'a, R> {
@@ -355,20 +358,21 @@ pub fn norm_backward_sums(
     if let Some(excite) = excite {
         excite.check(shape.images(), shape.channels())?;
     }
-    let parts = PerThread::new(cx.pool.threads());
-    cx.pool.parallel_for(shape.rows(), |thread, rows| {
-        let mut sums = ChannelSums::new(shape.channels());
-        cx.isa.run(NormSumsOfRows {
-            layout: shape.layout(),
-            norm,
-            dy,
-            z,
-            excite,
-            rows,
-            sums: &mut sums,
+    let parts = PerPart::new(cx.pool.parts());
+    cx.pool
+        .parallel_for(shape.rows(), cx.pool.parts(), |part, rows| {
+            let mut sums = ChannelSums::new(shape.channels());
+            cx.isa.run(NormSumsOfRows {
+                layout: shape.layout(),
+                norm,
+                dy,
+                z,
+                excite,
+                rows,
+                sums: &mut sums,
+            });
+            parts.set(part, sums);
         });
-        parts.set(thread, sums);
-    });
     Ok(combine_sums(parts.into_parts(), shape.channels()))
 }
 

@@ -5,8 +5,6 @@
 //! momentum without dampening, Nesterov's or not) and `torch.optim.AdamW`
 //! (decoupled decay). The gradient, `g` below, is scaled first.
 
-use std::ops::Range;
-
 use crate::Context;
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
@@ -177,7 +175,8 @@ fn step<const N: usize, R: Rule<N>>(
     let parameter = Shared::new(parameter);
     let state = state.map(Shared::new);
     let average = average.map(|average| (Shared::new(average.values), average.decay));
-    let work = |_: usize, range: Range<usize>| {
+    let parts = if len < SHARED_LEN { 1 } else { cx.pool.parts() };
+    cx.pool.parallel_for(len, parts, |_, range| {
         // SAFETY: the threads' ranges are disjoint.
         unsafe {
             cx.isa.run(Step {
@@ -188,12 +187,7 @@ fn step<const N: usize, R: Rule<N>>(
                 average: average.map(|(values, decay)| (values.part(range.clone()), decay)),
             });
         }
-    };
-    if len < SHARED_LEN {
-        work(0, 0..len);
-    } else {
-        cx.pool.parallel_for(len, work);
-    }
+    });
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::gradient::{ConvGradients, InputGradient, Store, Sums};
 use super::map::MapShape;
 use super::operand::{Input, Layout, OutputGradient, Place, Rows};
 use super::statistics::{Moments, NormSums};
-use super::sums::{ChannelSums, MomentSums, PerThread, combine_sums};
+use super::sums::{ChannelSums, MomentSums, PerPart, combine_sums};
 use crate::Context;
 use crate::buffer::Buffer;
 use crate::error::{Error, check_len, checked_size};
@@ -19,6 +19,10 @@ use crate::memory::{Scratch, Shared};
 /// Up to here the weight gradient is split over its rows: with so few pixels a
 /// copy of it for each thread would be the larger part of the work.
 const FEW_ROWS: usize = 512;
+
+/// Rows of a part that has a copy of the weight gradient: clearing it and adding
+/// it up cost as much as a few dozen rows.
+const LEAST_ROWS: usize = 2048;
 
 /// The shape of a pointwise convolution. A linear layer has one pixel an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +116,7 @@ pub fn pointwise_forward_moments(
 ) -> Result<Moments, Error> {
     check_forward(shape, input, weight, z)?;
     let packed = pack_forward(cx, weight, shape.map.channels(), shape.outputs);
-    let parts = PerThread::new(cx.pool.threads());
+    let parts = PerPart::new(cx.pool.parts());
     multiply_rows(cx, shape.map, input, &packed, Addend::None, z, Some(&parts));
     Ok(MomentSums::combine(parts.into_parts(), shape.outputs))
 }
@@ -145,27 +149,28 @@ pub(super) fn multiply_rows<R: Rows>(
     packed: &Packed,
     addend: Addend<'_>,
     z: &mut [f32],
-    moments: Option<&PerThread<MomentSums>>,
+    moments: Option<&PerPart<MomentSums>>,
 ) {
     let outputs = packed.columns();
     let z = Shared::new(z);
-    cx.pool.parallel_for(map.rows(), |thread, rows| {
-        // SAFETY: the threads' ranges are disjoint.
-        let z = unsafe { z.part(rows.start * outputs..rows.end * outputs) };
-        let mut sums = moments.map(|_| MomentSums::new(outputs));
-        cx.isa.run(Forward {
-            layout: map.layout(),
-            rows,
-            input,
-            packed,
-            addend,
-            z,
-            sums: sums.as_mut(),
+    cx.pool
+        .parallel_for(map.rows(), cx.pool.parts(), |part, rows| {
+            // SAFETY: the threads' ranges are disjoint.
+            let z = unsafe { z.part(rows.start * outputs..rows.end * outputs) };
+            let mut sums = moments.map(|_| MomentSums::new(outputs));
+            cx.isa.run(Forward {
+                layout: map.layout(),
+                rows,
+                input,
+                packed,
+                addend,
+                z,
+                sums: sums.as_mut(),
+            });
+            if let (Some(moments), Some(sums)) = (moments, sums) {
+                moments.set(part, sums);
+            }
         });
-        if let (Some(moments), Some(sums)) = (moments, sums) {
-            moments.set(thread, sums);
-        }
-    });
 }
 
 struct Forward<'a, R> {
@@ -339,7 +344,6 @@ pub(super) fn backward<R: Rows>(
     wanted: Wanted<'_>,
 ) -> Option<NormSums> {
     let map = shape.map;
-    let threads = cx.pool.threads();
     let Wanted {
         dx,
         store,
@@ -348,34 +352,47 @@ pub(super) fn backward<R: Rows>(
         dbias,
     } = wanted;
     let dx = dx.map(Shared::new);
-    if let Some(dweight) = &mut dweight {
+    let few = map.rows() <= FEW_ROWS;
+    if let (Some(dweight), true) = (&mut dweight, few) {
         dweight.fill(0.0);
     }
-    let few = map.rows() <= FEW_ROWS;
     let weight_size = shape.weight_size();
-    // One copy of the weight gradient for each thread but the first.
-    let copies = match dweight {
-        Some(_) if !few => threads - 1,
-        _ => 0,
+    let whole_images = after.wants_whole_images();
+    let (items, rows_of_item) = if whole_images {
+        (map.images(), map.pixels())
+    } else {
+        (map.rows(), 1)
     };
-    let mut partial = Scratch::zeroed(copies * weight_size);
-    let norm_sums = PerThread::new(threads);
-    let bias_sums = PerThread::new(threads);
+    // One copy of the weight gradient for each part but the first.
+    let (parts, copies) = match dweight {
+        Some(_) if !few => {
+            let parts = cx.pool.parts_of(map.rows(), LEAST_ROWS).min(items);
+            (parts, parts.saturating_sub(1))
+        }
+        _ => (cx.pool.parts(), 0),
+    };
+    let mut partial = Scratch::take(copies * weight_size);
+    let norm_sums = PerPart::new(parts);
+    let bias_sums = PerPart::new(parts);
     {
         let first = dweight.as_deref_mut().map(Shared::new);
         let others = Shared::new(&mut partial);
-        let work = |thread: usize, rows: Range<usize>| {
-            let dweight = match first {
-                Some(_) if few => None,
-                // SAFETY: each thread has its own copy.
-                Some(first) if thread == 0 => Some(unsafe { first.part(0..weight_size) }),
-                Some(_) => {
-                    let start = (thread - 1) * weight_size;
+        cx.pool.parallel_for(items, parts, |part, items| {
+            let rows = items.start * rows_of_item..items.end * rows_of_item;
+            let mut dweight = match (first, part.index) {
+                (Some(_), _) if few => None,
+                // SAFETY: each part has its own copy.
+                (Some(first), 0) => Some(unsafe { first.part(0..weight_size) }),
+                (Some(_), index) => {
+                    let start = (index - 1) * weight_size;
                     // SAFETY: as above.
                     Some(unsafe { others.part(start..start + weight_size) })
                 }
-                None => None,
+                (None, _) => None,
             };
+            if let Some(dweight) = &mut dweight {
+                dweight.fill(0.0);
+            }
             let inputs = map.channels();
             let mut sums = after.wants_norm_sums().then(|| ChannelSums::new(inputs));
             let mut dbias = dbias.is_some().then(|| ChannelSums::new(shape.outputs));
@@ -394,20 +411,12 @@ pub(super) fn backward<R: Rows>(
                 dweight,
             });
             if let Some(sums) = sums {
-                norm_sums.set(thread, sums);
+                norm_sums.set(part, sums);
             }
             if let Some(dbias) = dbias {
-                bias_sums.set(thread, dbias);
+                bias_sums.set(part, dbias);
             }
-        };
-        if after.wants_whole_images() {
-            let pixels = map.pixels();
-            cx.pool.parallel_for(map.images(), |thread, images| {
-                work(thread, images.start * pixels..images.end * pixels);
-            });
-        } else {
-            cx.pool.parallel_for(map.rows(), work);
-        }
+        });
     }
     if let Some(dweight) = dweight {
         if few {
@@ -484,7 +493,8 @@ impl<R: Rows> Kernel for Backward<'_, R> {
     }
 }
 
-/// The weight gradient of few pixels, its rows split over the threads.
+/// The weight gradient of few pixels, its rows split over the threads, each of
+/// which reads all pixels: so there are no more parts than threads.
 fn weight_gradient_by_rows<R: Rows>(
     cx: Context<'_>,
     shape: PointwiseShape,
@@ -494,17 +504,18 @@ fn weight_gradient_by_rows<R: Rows>(
 ) {
     let inputs = shape.map.channels();
     let dweight = Shared::new(dweight);
-    cx.pool.parallel_for(shape.outputs, |_, outputs| {
-        // SAFETY: the threads' ranges are disjoint.
-        let dweight = unsafe { dweight.part(outputs.start * inputs..outputs.end * inputs) };
-        cx.isa.run(WeightRows {
-            shape,
-            input,
-            output,
-            outputs,
-            dweight,
+    cx.pool
+        .parallel_for(shape.outputs, cx.pool.threads(), |_, outputs| {
+            // SAFETY: the threads' ranges are disjoint.
+            let dweight = unsafe { dweight.part(outputs.start * inputs..outputs.end * inputs) };
+            cx.isa.run(WeightRows {
+                shape,
+                input,
+                output,
+                outputs,
+                dweight,
+            });
         });
-    });
 }
 
 struct WeightRows<'a, R> {

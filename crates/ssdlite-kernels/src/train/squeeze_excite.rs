@@ -34,16 +34,17 @@ pub fn average_pool(
     let c = shape.channels();
     check_len("pooled", pooled, shape.images() * c)?;
     let pooled = Shared::new(pooled);
-    cx.pool.parallel_for(shape.images(), |_, images| {
-        // SAFETY: the threads' ranges are disjoint.
-        let pooled = unsafe { pooled.part(images.start * c..images.end * c) };
-        cx.isa.run(Pool {
-            layout: shape.layout(),
-            input,
-            images,
-            pooled,
+    cx.pool
+        .parallel_for(shape.images(), cx.pool.parts(), |_, images| {
+            // SAFETY: the threads' ranges are disjoint.
+            let pooled = unsafe { pooled.part(images.start * c..images.end * c) };
+            cx.isa.run(Pool {
+                layout: shape.layout(),
+                input,
+                images,
+                pooled,
+            });
         });
-    });
     Ok(())
 }
 
@@ -109,20 +110,21 @@ pub fn average_pool_backward(
     check_len("input gradient", dx, shape.size())?;
     let share = 1.0 / shape.pixels() as f32;
     let dx = Shared::new(dx);
-    cx.pool.parallel_for(shape.images(), |_, images| {
-        // SAFETY: the threads' ranges are disjoint.
-        let dx = unsafe { dx.part(images.start * image_len..images.end * image_len) };
-        let dpooled = &dpooled[images.start * c..images.end * c];
-        for (dx, dpooled) in dx.chunks_exact_mut(image_len).zip(dpooled.chunks_exact(c)) {
-            let (first, others) = dx.split_at_mut(c);
-            for (dx, dpooled) in first.iter_mut().zip(dpooled) {
-                *dx = dpooled * share;
+    cx.pool
+        .parallel_for(shape.images(), cx.pool.parts(), |_, images| {
+            // SAFETY: the threads' ranges are disjoint.
+            let dx = unsafe { dx.part(images.start * image_len..images.end * image_len) };
+            let dpooled = &dpooled[images.start * c..images.end * c];
+            for (dx, dpooled) in dx.chunks_exact_mut(image_len).zip(dpooled.chunks_exact(c)) {
+                let (first, others) = dx.split_at_mut(c);
+                for (dx, dpooled) in first.iter_mut().zip(dpooled) {
+                    *dx = dpooled * share;
+                }
+                for pixel in others.chunks_exact_mut(c) {
+                    pixel.copy_from_slice(first);
+                }
             }
-            for pixel in others.chunks_exact_mut(c) {
-                pixel.copy_from_slice(first);
-            }
-        }
-    });
+        });
     Ok(())
 }
 

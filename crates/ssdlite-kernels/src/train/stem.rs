@@ -11,7 +11,7 @@ use super::map::{MapShape, MapSize};
 use super::operand::{Layout, OutputGradient, Place, Rows};
 use super::pointwise::{self, PointwiseShape, Wanted};
 use super::statistics::Moments;
-use super::sums::{MomentSums, PerThread};
+use super::sums::{MomentSums, PerPart};
 use crate::Context;
 use crate::error::{Error, check_len, checked_size};
 use crate::isa::Simd;
@@ -106,7 +106,7 @@ pub fn stem_forward_moments(
     weight: &[f32],
     z: &mut [f32],
 ) -> Result<Moments, Error> {
-    let parts = PerThread::new(cx.pool.threads());
+    let parts = PerPart::new(cx.pool.parts());
     forward(cx, shape, images, weight, z, Some(&parts))?;
     Ok(MomentSums::combine(parts.into_parts(), shape.outputs))
 }
@@ -117,7 +117,7 @@ fn forward(
     images: &[f32],
     weight: &[f32],
     z: &mut [f32],
-    moments: Option<&PerThread<MomentSums>>,
+    moments: Option<&PerPart<MomentSums>>,
 ) -> Result<(), Error> {
     check_len("images", images, shape.input_size())?;
     check_len("weight", weight, shape.weight_size())?;

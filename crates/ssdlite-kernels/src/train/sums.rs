@@ -1,5 +1,5 @@
-//! Sums per channel over many rows, gathered block by block and thread by
-//! thread, and combined in a fixed order.
+//! Sums per channel over many rows, gathered block by block and part by
+//! part, and combined in a fixed order.
 
 use std::sync::Mutex;
 
@@ -7,6 +7,7 @@ use super::operand::{Layout, for_runs};
 use super::statistics::{Moments, NormSums};
 use crate::buffer::Buffer;
 use crate::isa::{Kernel, Simd};
+use crate::pool::Part;
 use crate::width::{for_groups, load_group, store_group};
 
 /// Rows whose sums are added up in `f32` before they go to `f64`.
@@ -230,21 +231,21 @@ pub(crate) fn combine_sums(
     sums
 }
 
-/// One slot per thread for what its part gathers.
-pub(crate) struct PerThread<T>(Vec<Mutex<Option<T>>>);
+/// One slot for each part of a job, for what it gathers.
+pub(crate) struct PerPart<T>(Vec<Mutex<Option<T>>>);
 
-impl<T> PerThread<T> {
-    pub(crate) fn new(threads: usize) -> Self {
-        Self((0..threads).map(|_| Mutex::new(None)).collect())
+impl<T> PerPart<T> {
+    pub(crate) fn new(parts: usize) -> Self {
+        Self((0..parts).map(|_| Mutex::new(None)).collect())
     }
 
-    pub(crate) fn set(&self, thread: usize, value: T) {
-        if let Ok(mut slot) = self.0[thread].lock() {
+    pub(crate) fn set(&self, part: Part, value: T) {
+        if let Ok(mut slot) = self.0[part.index].lock() {
             *slot = Some(value);
         }
     }
 
-    /// What was set, in the threads' order.
+    /// What was set, in the parts' order.
     pub(crate) fn into_parts(self) -> impl Iterator<Item = T> {
         self.0
             .into_iter()

@@ -91,16 +91,17 @@ pub fn upsample_nearest(
     check_len("y", y, shape.output().size())?;
     let y = Shared::new(y);
     let row_len = shape.output.width * channels;
-    cx.pool.parallel_for(images * height, |_, rows| {
-        let readers = shape.readers(rows.clone());
-        cx.isa.run(Forward {
-            shape,
-            input,
-            rows,
-            // SAFETY: the threads' rows are disjoint, so their readers are.
-            y: unsafe { y.part(readers.start * row_len..readers.end * row_len) },
+    cx.pool
+        .parallel_for(images * height, cx.pool.parts(), |_, rows| {
+            let readers = shape.readers(rows.clone());
+            cx.isa.run(Forward {
+                shape,
+                input,
+                rows,
+                // SAFETY: the threads' rows are disjoint, so their readers are.
+                y: unsafe { y.part(readers.start * row_len..readers.end * row_len) },
+            });
         });
-    });
     Ok(())
 }
 
@@ -166,15 +167,16 @@ pub fn upsample_nearest_backward(
     check_len("input gradient", dx, shape.input().size())?;
     let dx = Shared::new(dx);
     let row_len = width * channels;
-    cx.pool.parallel_for(images * height, |_, rows| {
-        cx.isa.run(Backward {
-            shape,
-            dy,
-            // SAFETY: the threads' rows are disjoint.
-            dx: unsafe { dx.part(rows.start * row_len..rows.end * row_len) },
-            rows,
+    cx.pool
+        .parallel_for(images * height, cx.pool.parts(), |_, rows| {
+            cx.isa.run(Backward {
+                shape,
+                dy,
+                // SAFETY: the threads' rows are disjoint.
+                dx: unsafe { dx.part(rows.start * row_len..rows.end * row_len) },
+                rows,
+            });
         });
-    });
     Ok(())
 }
 

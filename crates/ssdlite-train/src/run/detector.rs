@@ -181,6 +181,7 @@ struct DetectorTask {
     set: Arc<DetectionSet>,
     loader: Loader<DetectionBatch>,
     targets: TargetEncoder,
+    augment: DetectorAugment,
     /// The most bytes of decoded images that are kept of a split.
     cache_bytes: u64,
     info: ModelInfo,
@@ -209,10 +210,11 @@ impl DetectorTask {
             assignment: config.loss.of(config.detector.kind()).assignment,
             difficult: difficult_from_config(config),
         };
+        let augment = augment_from_config(config, framing);
         let recipe = DetectionRecipe {
             set: Arc::clone(&data.training),
             preprocessing: info.preprocessing,
-            augment: augment_from_config(config, framing),
+            augment: augment.clone(),
             targets: targets.clone(),
         };
         let options = loader_options(&config.training, &config.loader, device, cpu);
@@ -225,6 +227,7 @@ impl DetectorTask {
             set: Arc::clone(&data.training),
             loader: Loader::for_detection(recipe, options)?,
             targets,
+            augment,
             cache_bytes: cache_bytes(&config.loader),
             info,
             loss: config.loss.multibox(config.detector.kind(), coder),
@@ -242,13 +245,13 @@ impl Task for DetectorTask {
     }
 
     fn cached_bytes(&self) -> u64 {
-        let validation = self.validation.iter().map(|(set, _)| set);
-        let sets = std::iter::once(&self.set).chain(validation);
-        let decoded = sets.map(|set| {
-            let pixels = set.images.iter().map(|image| image.size.pixels());
-            pixels.sum::<u64>().saturating_mul(3).min(self.cache_bytes)
-        });
-        decoded.sum()
+        let bytes = |pixels: u64| pixels.saturating_mul(3).min(self.cache_bytes);
+        let input = self.info.preprocessing.size;
+        let training = self.set.images.iter();
+        let training = training.map(|image| self.augment.kept_size(image.size, input).pixels());
+        let validation = self.validation.iter().flat_map(|(set, _)| &set.images);
+        let validation = validation.map(|image| image.size.pixels());
+        bytes(training.sum()) + bytes(validation.sum())
     }
 
     fn info(&self) -> &ModelInfo {

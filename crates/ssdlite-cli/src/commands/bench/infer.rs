@@ -60,6 +60,7 @@ impl BenchInferArgs {
         args.check()?;
         let run = RunOptions {
             threads: NonZeroUsize::new(args.threads),
+            isa: args.isa,
             ..RunOptions::default()
         };
         let options = BenchOptions {

@@ -7,11 +7,12 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use ssdlite_core::classes::MAX_CLASSES;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
-use ssdlite_infer::MOST_THREADS;
+use ssdlite_infer::{Isa, MOST_THREADS};
 use ssdlite_train::config::HeadKind;
 
 use self::infer::BenchInferArgs;
 use self::train::BenchTrainArgs;
+use crate::args::isa::isa;
 use crate::args::network::{BackboneArg, HeadArg};
 use crate::args::number::whole;
 use crate::outcome::{Outcome, UsageError};
@@ -55,6 +56,9 @@ struct BenchArgs {
     /// Threads that share the work; 0 for all cores
     #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS.get()))]
     threads: usize,
+    /// Instruction set of the kernels [default: the widest of this machine]
+    #[arg(long, value_parser = isa())]
+    isa: Option<Isa>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,

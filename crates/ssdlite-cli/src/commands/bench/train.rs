@@ -52,9 +52,14 @@ impl BenchTrainArgs {
             classes: bench.classes,
             batch: self.batch,
             threads: bench.threads,
+            isa: bench.isa,
             steps: self.steps,
         };
         let device = DeviceKind::from(self.device);
+        if device != DeviceKind::Cpu && bench.isa.is_some() {
+            let fault = "--isa: this would have no effect: steps on a GPU have no such kernels";
+            return Err(UsageError(fault.into()).into());
+        }
         let report = bench_train(&options, device_from_kind(device)?.as_ref());
         let report = report.map_err(|error| match error {
             ssdlite_train::Error::Config(message) => UsageError(message).into(),

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::super::gradient::{ConvGradients, InputGradient, Store, Sums};
 use super::super::operand::{Input, OutputGradient};
 use super::super::statistics::NormSums;
-use super::super::sums::{ChannelSums, PerThread, combine_sums};
+use super::super::sums::{ChannelSums, PerPart, combine_sums};
 use super::ring::Ring;
 use super::tiles::{self, Target};
 use super::{Band, DepthwiseShape, TILE, band_rows, bands, pack_weight};
@@ -18,6 +18,7 @@ use crate::Context;
 use crate::error::{Error, check_len};
 use crate::isa::{Kernel, Simd};
 use crate::memory::{Scratch, Shared};
+use crate::pool::Part;
 use crate::width::Either;
 
 /// The gradients of a depthwise convolution, given that of its output.
@@ -65,9 +66,9 @@ pub fn depthwise_backward(
         }) => (Some(Shared::new(dx)), store, Sums::new(epilogue, input)),
         None => (None, Store::Overwrite, Sums::Nothing),
     };
-    let norm_sums = PerThread::new(cx.pool.threads());
-    let weight_sums = PerThread::new(cx.pool.threads());
-    let work = |thread: usize, rows: Range<usize>| {
+    let norm_sums = PerPart::new(cx.pool.parts());
+    let weight_sums = PerPart::new(cx.pool.parts());
+    let work = |part: Part, rows: Range<usize>| {
         let mut sums = after
             .wants_norm_sums()
             .then(|| ChannelSums::new(shape.input.channels));
@@ -89,19 +90,21 @@ pub fn depthwise_backward(
             dweight: dweight.as_mut(),
         });
         if let Some(sums) = sums {
-            norm_sums.set(thread, sums);
+            norm_sums.set(part, sums);
         }
         if let Some(dweight) = dweight {
-            weight_sums.set(thread, dweight.total.to_vec());
+            weight_sums.set(part, dweight.total.to_vec());
         }
     };
     let out_height = shape.output_size().height;
     if after.wants_whole_images() {
-        cx.pool.parallel_for(shape.input.images, |thread, images| {
-            work(thread, images.start * out_height..images.end * out_height);
-        });
+        cx.pool
+            .parallel_for(shape.input.images, cx.pool.parts(), |part, images| {
+                work(part, images.start * out_height..images.end * out_height);
+            });
     } else {
-        cx.pool.parallel_for(shape.input.images * out_height, work);
+        cx.pool
+            .parallel_for(shape.input.images * out_height, cx.pool.parts(), work);
     }
     if let Some(dweight) = gradients.weight {
         let parts: Vec<_> = weight_sums.into_parts().collect();
