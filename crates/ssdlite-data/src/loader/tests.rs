@@ -272,7 +272,7 @@ fn of_large_photos_no_more_is_kept_than_is_seen() {
     let far = |(a, b): (&f32, &f32)| (a - b).abs() > 0.05;
     assert!(!seen.pixels.iter().zip(&expected).any(far));
 
-    // Boxes are those of the whole photo, to the bit.
+    // Boxes are those of the whole photo.
     let (mut labels, mut regression) = (seen.labels.clone(), seen.regression.clone());
     let objects = [GroundTruth {
         bbox: bbox.rescaled(whole, INPUT),
