@@ -70,6 +70,17 @@ impl Preprocessing {
         }
     }
 
+    /// The size at which an image is large enough for this: twice that to which it is
+    /// brought. What is decoded at a reduced scale is no smaller, so that images below
+    /// four times that size are decoded whole.
+    pub fn enough(&self) -> ImageSize {
+        let ImageSize { width, height } = match self.fit {
+            Fit::Stretch => self.size,
+            Fit::CenterCrop { shorter_side } => ImageSize::square(shorter_side),
+        };
+        ImageSize::new(width.saturating_mul(2), height.saturating_mul(2))
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors

@@ -5,10 +5,11 @@ use serde::Serialize;
 use ssdlite_core::default_boxes::DefaultBoxes;
 use ssdlite_core::matcher::MATCH_IOU;
 use ssdlite_core::tiles::{Tile, Tiling};
-use ssdlite_core::{FractionBox, ImageSize, PixelBox};
+use ssdlite_core::{FractionBox, GroundTruth, ImageSize, PixelBox};
 
 use crate::dataset::DetectionSet;
 use crate::loader::DifficultObjects;
+use crate::parallel;
 
 /// How many of a class's objects are covered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,16 +53,21 @@ impl Coverage {
             covered: 0,
         });
         let mut classes: Vec<ClassCoverage> = named.collect();
-        for image in &set.images {
+        let found = parallel::map(&set.images, |image| {
             let tiles = tiling.tiles_of(image.size);
             let objects = image.objects.iter();
-            for object in objects.filter(|object| difficult.counts(object)) {
-                let class = &mut classes[object.class.index()];
-                class.objects += 1;
-                let is_covered = views_of(object.bbox, image.size, &tiles)
-                    .any(|bbox| default_boxes.best_iou(&bbox) >= MATCH_IOU);
-                class.covered += usize::from(is_covered);
-            }
+            let objects = objects.filter(|object| difficult.counts(object));
+            let is_covered = |object: &GroundTruth| {
+                views_of(object.bbox, image.size, &tiles)
+                    .any(|bbox| default_boxes.best_iou(&bbox) >= MATCH_IOU)
+            };
+            let found = objects.map(|object| (object.class, is_covered(object)));
+            found.collect::<Vec<_>>()
+        });
+        for (class, is_covered) in found.into_iter().flatten() {
+            let class = &mut classes[class.index()];
+            class.objects += 1;
+            class.covered += usize::from(is_covered);
         }
         Self { classes }
     }

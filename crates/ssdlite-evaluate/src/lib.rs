@@ -17,11 +17,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ssdlite_core::ClassNames;
+use ssdlite_core::{ClassNames, ImageSize};
 use ssdlite_data::loader::{ImageCache, SkippedImage};
 use ssdlite_data::{ClassificationSet, DetectionSet, parallel};
 use ssdlite_eval::{Classification, ClassificationReport, Evaluation};
-use ssdlite_image::RgbImage;
+use ssdlite_image::Decoded;
 use ssdlite_infer::{Classifier, Detector};
 
 pub use error::{Error, Result};
@@ -84,12 +84,13 @@ impl DetectorEvaluator {
         check_classes(detector.classes(), &self.set.classes)?;
         let images = &self.set.images;
         let paths: Vec<&Path> = images.iter().map(|image| image.path.as_path()).collect();
-        let found = self.images.each(&paths, watch, |index, image| {
+        let least = detector.enough();
+        let found = self.images.each(&paths, least, watch, |index, image| {
             let annotated = images[index].size;
-            if image.size() != annotated {
+            if image.whole_size() != annotated {
                 return Err(Fault::Image(format!(
                     "expected an image of {annotated} as annotated, found {}",
-                    image.size()
+                    image.whole_size()
                 )));
             }
             Ok(detector.detect(image)?)
@@ -137,9 +138,10 @@ impl ClassifierEvaluator {
         check_classes(classifier.classes(), &self.set.classes)?;
         let images = &self.set.images;
         let paths: Vec<&Path> = images.iter().map(|image| image.path.as_path()).collect();
-        let found = self
-            .images
-            .each(&paths, watch, |_, image| Ok(classifier.classify(image)?))?;
+        let least = classifier.enough();
+        let found = self.images.each(&paths, least, watch, |_, image| {
+            Ok(classifier.classify(image)?)
+        })?;
         let Some(found) = found else {
             return Ok(None);
         };
@@ -179,7 +181,7 @@ impl From<ssdlite_infer::Error> for Fault {
 /// The images of a set, for one evaluation after another.
 struct Images {
     threads: NonZeroUsize,
-    cache: ImageCache,
+    cache: ImageCache<Decoded>,
     reported: Mutex<HashSet<usize>>,
 }
 
@@ -192,13 +194,14 @@ impl Images {
         }
     }
 
-    /// What `find` makes of each image, in their order, with the image's
-    /// number; none if it was stopped.
+    /// What `find` makes of each image, decoded no larger than needed for
+    /// `least`, in their order, with the image's number; none if it was stopped.
     fn each<T: Send>(
         &self,
         paths: &[&Path],
+        least: ImageSize,
         watch: &mut Watch<'_>,
-        find: impl Fn(usize, &RgbImage) -> std::result::Result<T, Fault> + Sync,
+        find: impl Fn(usize, &Decoded) -> std::result::Result<T, Fault> + Sync,
     ) -> Result<Option<Vec<(usize, T)>>> {
         let stop = watch.stop;
         let numbered: Vec<(usize, &Path)> = paths.iter().copied().enumerate().collect();
@@ -206,7 +209,8 @@ impl Images {
             if stop.load(Ordering::Relaxed) {
                 return Err(Fault::Stopped);
             }
-            let image = self.cache.image(index, path).map_err(Fault::Image)?;
+            let image = self.cache.image(index, path, least, |decoded| decoded);
+            let image = image.map_err(Fault::Image)?;
             find(index, &image)
         });
         let mut usable = Vec::with_capacity(found.len());

@@ -76,6 +76,10 @@ impl TrainingDevice for Gpu {
         Ok(0)
     }
 
+    fn takes_processor(&self) -> bool {
+        false
+    }
+
     fn step(
         &self,
         graph: &Graph,

@@ -27,6 +27,8 @@ use ssdlite_files::open_plain;
 
 use crate::error::{Error, Result};
 use crate::format::{Format, NamedFormat, format_from_content, format_from_name};
+use crate::jpeg::Scale;
+use crate::reduced::{Decoded, Reduction};
 use crate::rgb::RgbImage;
 use crate::{jpeg, png};
 
@@ -135,6 +137,16 @@ impl Header {
         self.orientation != Orientation::NoTransforms
     }
 
+    /// Where the image as shown begins in one that has more columns on the right or rows
+    /// below as stored.
+    fn before_whole(&self, stored: ImageSize) -> (u32, u32) {
+        let ImageSize { width, height } = self.stored;
+        let whole = PixelBox::new(0.0, 0.0, width as f32, height as f32);
+        let padded = Self { stored, ..*self };
+        let PixelBox { x1, y1, .. } = padded.displayed_box(whole);
+        (x1 as u32, y1 as u32)
+    }
+
     /// A box given in pixels of the image as stored, in pixels as shown.
     pub fn displayed_box(&self, stored: PixelBox) -> PixelBox {
         let (width, height) = (self.stored.width as f32, self.stored.height as f32);
@@ -195,22 +207,37 @@ pub fn header_of_file(path: &Path, limits: &Limits) -> Result<Header> {
 /// that are no image, [`Error::Unsupported`] for formats and variants not listed at the
 /// head of this module, [`Error::OverLimit`] for images larger than `limits`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
-    decode_in_room(bytes, limits, |_| ())
+    Ok(decode_at_least(bytes, limits, WHOLE)?.into_image())
 }
 
-/// [`decode`]; what `take` makes of the bytes of memory that it needs is held
+/// What no image is larger than: asked for at least so large, each is decoded whole.
+pub const WHOLE: ImageSize = ImageSize::square(u32::MAX);
+
+/// [`decode`] no larger than needed: a JPEG at an eighth, a quarter or half of its width
+/// and height, the smallest that is not below `least` on either side; other images, and
+/// those that are smaller, whole. `limits` hold for the whole image.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_at_least(bytes: &[u8], limits: &Limits, least: ImageSize) -> Result<Decoded> {
+    decode_in_room(bytes, limits, least, |_| ())
+}
+
+/// [`decode_at_least`]; what `take` makes of the bytes of memory that it needs is held
 /// meanwhile.
 pub(crate) fn decode_in_room<R>(
     bytes: &[u8],
     limits: &Limits,
+    least: ImageSize,
     take: impl FnOnce(u64) -> R,
-) -> Result<RgbImage> {
+) -> Result<Decoded> {
     limits.check_bytes(bytes.len() as u64)?;
     contained(|| {
         let source = Source::open(bytes)?;
         limits.check_size(source.header().stored)?;
-        let _room = take(source.decode_bytes());
-        source.decode()
+        let scale = source.scale(least);
+        let _room = take(source.decode_bytes(scale));
+        source.decode(scale)
     })
 }
 
@@ -242,19 +269,34 @@ fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
 /// # Errors
 /// Those of [`decode`], and [`Error::Io`]; the message names the file.
 pub fn decode_file(path: &Path, limits: &Limits) -> Result<RgbImage> {
+    Ok(decode_file_at_least(path, limits, WHOLE)?.into_image())
+}
+
+/// [`decode_at_least`] for the file at `path`.
+///
+/// # Errors
+/// Those of [`decode_file`].
+pub fn decode_file_at_least(path: &Path, limits: &Limits, least: ImageSize) -> Result<Decoded> {
+    let bytes = read_image_file(path, limits)?;
+    decode_at_least(&bytes, limits, least).map_err(|error| error.in_file(path))
+}
+
+/// [`read_file`], unless the file's name tells of a format that is not read and its
+/// content of none that is.
+pub(crate) fn read_image_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let bytes = read_file(path, limits)?;
-    let decoded = match (format_from_content(&bytes), format_from_name(path)) {
+    match (format_from_content(&bytes), format_from_name(path)) {
         // Not all formats can be told by their content.
         (Err(Error::Malformed(_)), Some(NamedFormat::Unread(format))) => Err(Error::Unsupported(
             format!("expected a JPEG, PNG, WebP or BMP image, found {format}"),
-        )),
-        _ => decode(&bytes, limits),
-    };
-    decoded.map_err(|error| error.in_file(path))
+        )
+        .in_file(path)),
+        _ => Ok(bytes),
+    }
 }
 
 /// Reads at most `max_bytes`, whatever the file's size is said to be.
-pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let io_error = |source| Error::io(path, source);
     let file = open_plain(path).map_err(io_error)?;
     let stated = file.metadata().map_err(io_error)?.len();
@@ -313,13 +355,21 @@ impl<'a> Source<'a> {
         })
     }
 
+    /// The scale at which it is decoded if it is to be not below `least` as shown.
+    fn scale(&self, least: ImageSize) -> Scale {
+        match self {
+            Self::Jpeg(_) => Scale::at_least(least, self.header().displayed),
+            Self::Other { .. } => Scale::Whole,
+        }
+    }
+
     /// About the most bytes that are held at once while it is decoded, those
     /// of the file not counted.
-    fn decode_bytes(&self) -> u64 {
+    fn decode_bytes(&self, scale: Scale) -> u64 {
         let header = self.header();
-        let pixels = header.stored.pixels() * 3;
+        let pixels = scale.of_size(header.stored).pixels() * 3;
         let decoding = match self {
-            Self::Jpeg(header) => header.decode_bytes(),
+            Self::Jpeg(header) => header.decode_bytes(scale),
             Self::Other { decoder, .. } => decoder.total_bytes().saturating_add(pixels),
         };
         let turning = if header.is_turned() { 2 * pixels } else { 0 };
@@ -357,24 +407,29 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn decode(self) -> Result<RgbImage> {
-        let stored = self.header().stored;
-        match self {
-            Self::Jpeg(header) => {
-                let orientation = header.orientation();
-                upright(RgbImage::new(stored, jpeg::decode(*header)?)?, orientation)
-            }
+    fn decode(self, scale: Scale) -> Result<Decoded> {
+        let header = self.header();
+        let size = scale.of_size(header.stored);
+        let pixels = match self {
+            Self::Jpeg(jpeg) => jpeg::decode(*jpeg, scale)?,
             Self::Other {
                 format,
                 file_bytes,
                 decoder,
-                orientation,
-            } => {
-                let pixels = rgb_from_decoder(decoder, stored)
-                    .map_err(|error| image_error(format, error, Some(stored), file_bytes))?;
-                upright(RgbImage::new(stored, pixels)?, orientation)
-            }
-        }
+                ..
+            } => rgb_from_decoder(decoder, size)
+                .map_err(|error| image_error(format, error, Some(size), file_bytes))?,
+        };
+        let one_in = scale.one_in();
+        Ok(Decoded {
+            image: upright(RgbImage::new(size, pixels)?, header.orientation)?,
+            reduction: Reduction {
+                whole: header.displayed,
+                one_in,
+                before: header
+                    .before_whole(ImageSize::new(size.width * one_in, size.height * one_in)),
+            },
+        })
     }
 }
 

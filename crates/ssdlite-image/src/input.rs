@@ -40,9 +40,17 @@ impl Preprocessor {
     /// that has this size already is handed back as it is.
     pub fn fit<'a>(&'a mut self, image: &'a impl AsRgb) -> RgbView<'a> {
         let image = image.as_rgb();
+        let reduction = image.reduction();
         match self.spec.fit {
-            Fit::Stretch if image.size() == self.spec.size => return image,
-            Fit::Stretch => self.resizer.stretch_into(&image, &mut self.fitted),
+            Fit::Stretch if image.size() == self.spec.size && reduction.is_none() => return image,
+            Fit::Stretch => {
+                let whole = Tile::whole(reduction.whole_size()).to_box();
+                let region = reduction.reduced_box(whole);
+                let stretched = self
+                    .resizer
+                    .stretch_region_into(&image, region, &mut self.fitted);
+                stretched.expect("the whole image");
+            }
             Fit::CenterCrop { shorter_side } => {
                 self.resizer
                     .center_crop_into(&image, shorter_side, &mut self.fitted);
@@ -51,17 +59,19 @@ impl Preprocessor {
         self.fitted.as_rgb()
     }
 
-    /// A part of the image at the network's input size, still in 8 bits: stretched, if
-    /// it isn't all of the image.
+    /// A part of the whole image at the network's input size, still in 8 bits:
+    /// stretched, if it isn't all of the image.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the part is empty or reaches out of the image.
     pub fn fit_part<'a>(&'a mut self, image: &'a impl AsRgb, part: Tile) -> Result<RgbView<'a>> {
-        if part == Tile::whole(image.as_rgb().size()) {
+        let reduction = image.as_rgb().reduction();
+        if part == Tile::whole(reduction.whole_size()) {
             return Ok(self.fit(image));
         }
+        let region = reduction.reduced_box(part.to_box());
         self.resizer
-            .stretch_region_into(image, part.to_box(), &mut self.fitted)?;
+            .stretch_region_into(image, region, &mut self.fitted)?;
         Ok(self.fitted.as_rgb())
     }
 }

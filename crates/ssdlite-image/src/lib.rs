@@ -26,6 +26,7 @@ pub mod memory;
 pub mod normalise;
 pub mod plot;
 mod png;
+pub mod reduced;
 pub mod resize;
 pub mod rgb;
 
@@ -36,6 +37,7 @@ pub use format::{Format, NamedFormat, UnreadFormat, format_from_name};
 pub use input::Preprocessor;
 pub use memory::DecodeMemory;
 pub use normalise::Normaliser;
+pub use reduced::{Decoded, Reduction};
 pub use resize::Resizer;
 pub use rgb::{AsRgb, Rgb, RgbImage, RgbView};
 pub use ssdlite_core::ImageSize;

@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::decode::{Limits, decode_in_room, read_file};
+use ssdlite_core::ImageSize;
+
+use crate::decode::{Limits, WHOLE, decode_in_room, read_image_file};
 use crate::error::Result;
+use crate::reduced::Decoded;
 use crate::rgb::RgbImage;
 
 /// Memory that the threads of one owner share while they decode. An image
@@ -53,10 +56,24 @@ impl DecodeMemory {
     /// # Errors
     /// Those of [`decode`](crate::decode::decode).
     pub fn decode(&self, bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
-        decode_in_room(bytes, limits, |needed| self.take(needed))
+        Ok(self.decode_at_least(bytes, limits, WHOLE)?.into_image())
     }
 
-    /// What `work` makes of an image that is decoded as soon as there is room.
+    /// [`decode_at_least`](crate::decode::decode_at_least) as soon as there is room.
+    ///
+    /// # Errors
+    /// Those of [`decode`](crate::decode::decode).
+    pub fn decode_at_least(
+        &self,
+        bytes: &[u8],
+        limits: &Limits,
+        least: ImageSize,
+    ) -> Result<Decoded> {
+        decode_in_room(bytes, limits, least, |needed| self.take(needed))
+    }
+
+    /// What `work` makes of an image that is decoded no larger than needed, as by
+    /// [`decode_at_least`](crate::decode::decode_at_least), as soon as there is room.
     /// Until it is done the room that the image itself takes is held.
     ///
     /// # Errors
@@ -65,14 +82,32 @@ impl DecodeMemory {
         &self,
         bytes: &[u8],
         limits: &Limits,
-        work: impl FnOnce(RgbImage) -> T,
+        least: ImageSize,
+        work: impl FnOnce(Decoded) -> T,
     ) -> Result<T> {
         let mut room = None;
-        let image = decode_in_room(bytes, limits, |needed| room = Some(self.take(needed)))?;
+        let decoded = decode_in_room(bytes, limits, least, |needed| {
+            room = Some(self.take(needed));
+        })?;
         if let Some(room) = &mut room {
-            room.shrink_to(image.pixels().len() as u64);
+            room.shrink_to(decoded.image().pixels().len() as u64);
         }
-        Ok(work(image))
+        Ok(work(decoded))
+    }
+
+    /// [`Self::with_decoded`] for the file at `path`.
+    ///
+    /// # Errors
+    /// Those of [`decode_file`](crate::decode::decode_file).
+    pub fn with_decoded_file<T>(
+        &self,
+        path: &Path,
+        limits: &Limits,
+        least: ImageSize,
+        work: impl FnOnce(Decoded) -> T,
+    ) -> Result<T> {
+        let bytes = read_image_file(path, limits)?;
+        (self.with_decoded(&bytes, limits, least, work)).map_err(|error| error.in_file(path))
     }
 
     /// [`decode_file`](crate::decode::decode_file) as soon as there is room.
@@ -80,8 +115,22 @@ impl DecodeMemory {
     /// # Errors
     /// Those of [`decode_file`](crate::decode::decode_file).
     pub fn decode_file(&self, path: &Path, limits: &Limits) -> Result<RgbImage> {
-        let bytes = read_file(path, limits)?;
-        (self.decode(&bytes, limits)).map_err(|error| error.in_file(path))
+        Ok(self.decode_file_at_least(path, limits, WHOLE)?.into_image())
+    }
+
+    /// [`decode_file_at_least`](crate::decode::decode_file_at_least) as soon as there is
+    /// room.
+    ///
+    /// # Errors
+    /// Those of [`decode_file`](crate::decode::decode_file).
+    pub fn decode_file_at_least(
+        &self,
+        path: &Path,
+        limits: &Limits,
+        least: ImageSize,
+    ) -> Result<Decoded> {
+        let bytes = read_image_file(path, limits)?;
+        (self.decode_at_least(&bytes, limits, least)).map_err(|error| error.in_file(path))
     }
 
     /// Waits for so many bytes, or all if there are fewer.
@@ -135,8 +184,6 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread;
 
-    use ssdlite_core::ImageSize;
-
     use super::*;
     use crate::encode::jpeg_from_image;
 
@@ -168,14 +215,17 @@ mod tests {
         let image = RgbImage::filled(ImageSize::new(61, 37), [9, 8, 7]);
         let file = jpeg_from_image(&image, 90).unwrap();
         let memory = DecodeMemory::new(1 << 20);
-        let free = memory.with_decoded(&file, &Limits::default(), |image| {
-            assert_eq!(image.size(), ImageSize::new(61, 37));
-            memory.lock().free
-        });
-        assert_eq!(free.unwrap(), (1 << 20) - 61 * 37 * 3);
+        for (least, size) in [(WHOLE, (61, 37)), (ImageSize::new(15, 9), (16, 10))] {
+            let size = ImageSize::new(size.0, size.1);
+            let free = memory.with_decoded(&file, &Limits::default(), least, |decoded| {
+                assert_eq!(decoded.image().size(), size);
+                memory.lock().free
+            });
+            assert_eq!(free.unwrap(), (1 << 20) - size.pixels() * 3);
+        }
         assert_eq!(memory.lock().free, 1 << 20);
         let cut = &file[..file.len() / 2];
-        assert!((memory.with_decoded(cut, &Limits::default(), |_| ())).is_err());
+        assert!((memory.with_decoded(cut, &Limits::default(), WHOLE, |_| ())).is_err());
         assert_eq!(memory.lock().free, 1 << 20);
     }
 

@@ -3,6 +3,7 @@
 use ssdlite_core::ImageSize;
 
 use crate::error::{Error, Result};
+use crate::reduced::Reduction;
 
 /// Red, green and blue, 0 to 255 each.
 pub type Rgb = [u8; 3];
@@ -137,8 +138,9 @@ impl RgbImage {
 /// The pixels of an [`RgbImage`], or others of the same layout, where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RgbView<'a> {
-    size: ImageSize,
-    pixels: &'a [u8],
+    pub(crate) size: ImageSize,
+    pub(crate) pixels: &'a [u8],
+    pub(crate) reduction: Reduction,
 }
 
 impl<'a> RgbView<'a> {
@@ -148,12 +150,22 @@ impl<'a> RgbView<'a> {
     /// As [`RgbImage::new`].
     pub fn new(size: ImageSize, pixels: &'a [u8]) -> Result<Self> {
         check_bytes(size, pixels.len())?;
-        Ok(Self { size, pixels })
+        Ok(Self {
+            size,
+            pixels,
+            reduction: Reduction::none(size),
+        })
     }
 
     /// Width and height.
     pub const fn size(self) -> ImageSize {
         self.size
+    }
+
+    /// How the pixels stand for those of the whole image, if they are of a
+    /// [`Decoded`](crate::Decoded) one.
+    pub const fn reduction(self) -> Reduction {
+        self.reduction
     }
 
     /// All bytes, as [`RgbImage::pixels`] gives them.
@@ -173,6 +185,7 @@ impl AsRgb for RgbImage {
         RgbView {
             size: self.size,
             pixels: &self.pixels,
+            reduction: Reduction::none(self.size),
         }
     }
 }

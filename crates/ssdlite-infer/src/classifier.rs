@@ -1,6 +1,6 @@
 //! Saying what an image shows.
 
-use ssdlite_core::{ClassId, ModelInfo, Task};
+use ssdlite_core::{ClassId, ImageSize, ModelInfo, Task};
 use ssdlite_image::AsRgb;
 use ssdlite_model::{Error, Result};
 
@@ -47,6 +47,12 @@ impl Classifier {
     pub fn classify(&self, image: &impl AsRgb) -> Result<Vec<f32>> {
         let image = image.as_rgb();
         self.engine.run(image, |outputs| softmax(&outputs.logits))
+    }
+
+    /// The least size at which an image need be decoded:
+    /// [`Preprocessing::enough`](ssdlite_core::Preprocessing::enough).
+    pub fn enough(&self) -> ImageSize {
+        self.info.preprocessing.enough()
     }
 
     /// The scores of each of several images of any sizes. Threads take

@@ -6,6 +6,7 @@ use ssdlite_core::{
     BoxCoder, DefaultBoxes, Detection, ImageSize, LearntView, ModelInfo, PostProcessing, Scores,
     Task, Tiles,
 };
+use ssdlite_image::decode::WHOLE;
 use ssdlite_image::{AsRgb, RgbView};
 use ssdlite_model::{Error, Result};
 
@@ -66,8 +67,9 @@ impl ModelTask for Detect {
 }
 
 impl Detector {
-    /// The objects in an image of any size, best first, in its pixels. A large image is
-    /// looked at in tiles too where [`Self::tiles_of`] gives some.
+    /// The objects in an image of any size, best first, in its pixels: those of the whole
+    /// image, where it was decoded at a reduced scale. A large image is looked at in tiles
+    /// too where [`Self::tiles_of`] gives some.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the network's outputs are not finite.
@@ -90,7 +92,11 @@ impl Detector {
         let passes = self.passes(image, |outputs, part| {
             self.detections(outputs, settings, part)
         })?;
-        Ok(merge_passes(passes, image.size(), settings))
+        Ok(merge_passes(
+            passes,
+            image.reduction().whole_size(),
+            settings,
+        ))
     }
 
     /// The objects in an image as [`Self::detect`] gives them, and where there are
@@ -128,7 +134,7 @@ impl Detector {
                 pass.detections.retain(reaches);
             }
         }
-        let found = merge_passes(passes, image.size(), settings);
+        let found = merge_passes(passes, image.reduction().whole_size(), settings);
         Ok(if is_any_found {
             (found, None)
         } else {
@@ -152,8 +158,8 @@ impl Detector {
             };
             find(outputs, part)
         };
-        let whole = Tile::whole(image.size());
-        let mut parts = self.tiles_of(image.size());
+        let whole = Tile::whole(image.reduction().whole_size());
+        let mut parts = self.tiles_of(whole.size);
         if parts.is_empty() {
             let detections = self
                 .engine
@@ -178,6 +184,16 @@ impl Detector {
                 detections: detections.collect(),
             })
         })
+    }
+
+    /// The least size at which an image need be decoded: that of
+    /// [`Preprocessing::enough`](ssdlite_core::Preprocessing::enough), or any where tiles
+    /// are looked at.
+    pub fn enough(&self) -> ImageSize {
+        match self.tiles() {
+            Tiles::Off => self.info.preprocessing.enough(),
+            Tiles::Auto | Tiles::Parts(_) => WHOLE,
+        }
     }
 
     /// The tiles in which an image of this size is looked at besides as a whole; none

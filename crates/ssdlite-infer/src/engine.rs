@@ -93,7 +93,7 @@ impl Engine {
         image: RgbView<'_>,
         finish: impl FnOnce(&Outputs) -> Result<T>,
     ) -> Result<T> {
-        let whole = Tile::whole(image.size());
+        let whole = Tile::whole(image.reduction().whole_size());
         self.run_part(image, whole, finish)
     }
 

@@ -1,6 +1,6 @@
 //! Decodes images within the limits of the server.
 
-use ssdlite_image::decode::header;
+use ssdlite_image::decode::{WHOLE, header};
 use ssdlite_image::{DecodeMemory, Error, Limits, RgbImage};
 
 use crate::refusal::Refusal;
@@ -27,7 +27,9 @@ impl Decoder {
         work: impl FnOnce(RgbImage) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         self.memory
-            .with_decoded(file, &self.limits, work)
+            .with_decoded(file, &self.limits, WHOLE, |decoded| {
+                work(decoded.into_image())
+            })
             .unwrap_or_else(|error| Err(self.refusal(file, &error)))
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use ssdlite_core::classes::MAX_CLASSES;
+use ssdlite_core::detector::BOX_NUMBERS;
 use ssdlite_core::geometry::Fractions;
 use ssdlite_core::matcher::Assignment;
 use ssdlite_core::preprocessing::{MAX_INPUT_SIDE, MIN_INPUT_SIDE};
@@ -15,7 +16,7 @@ use ssdlite_core::{
     BoxCoder, CenterBox, ClassId, ClassNames, DetectorSettings, GroundTruth, ImageSize,
     MobileNetV3, ModelInfo, PixelBox, Task, Variant,
 };
-use ssdlite_data::loader::{DifficultObjects, TargetEncoder};
+use ssdlite_data::loader::{BACKGROUND, DifficultObjects, TargetEncoder};
 use ssdlite_kernels::Isa;
 
 use crate::config::{Freeze, HeadKind, OptimizerKind, TrainingOptions};
@@ -213,12 +214,16 @@ impl Work {
             assignment: Assignment::default(),
             difficult: DifficultObjects::LeaveOut,
         };
-        let (mut labels, mut regressions) = (Vec::new(), Vec::new());
+        let boxes = encoder.default_boxes.len();
+        let mut labels = vec![BACKGROUND; options.batch * boxes];
+        let mut regressions = vec![0.0; options.batch * boxes * BOX_NUMBERS];
         let mut random = Rng::from_keys(&[1]);
-        for _ in 0..options.batch {
+        let targets = labels.chunks_exact_mut(boxes);
+        for (labels, regressions) in targets.zip(regressions.chunks_exact_mut(boxes * BOX_NUMBERS))
+        {
             let objects = random_objects(&mut random, options.size, classes);
             let size = ImageSize::square(options.size);
-            encoder.append(&objects, size, &mut labels, &mut regressions);
+            encoder.write(&objects, size, labels, regressions);
         }
         Ok(Self {
             info,

@@ -183,7 +183,8 @@ struct TrainingArgs {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Loading")]
 struct LoaderArgs {
-    /// Threads that decode and augment
+    /// Threads that decode and augment beside the training step; 0 for one on each core that it
+    /// leaves, or for its own between two steps
     #[arg(long, value_parser = whole(0..=MAX_WORKERS))]
     workers: Option<usize>,
     /// Mebibytes of decoded images to keep in memory

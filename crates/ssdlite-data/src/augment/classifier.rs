@@ -4,6 +4,7 @@ use ssdlite_core::preprocessing::Fit;
 use ssdlite_core::{ImageSize, PixelBox, Preprocessing};
 
 use super::check_within;
+use super::reduced::{LEAST_SCALE, kept_size};
 use super::view::View;
 use crate::error::Result;
 use ssdlite_core::random::Rng;
@@ -41,6 +42,22 @@ impl ClassifierAugment {
     pub fn check(&self) -> Result<()> {
         check_within("padding", self.padding, 0.0..=0.5)?;
         check_within("mirror", self.mirror, 0.0..=1.0)
+    }
+
+    /// The size in which an image is kept: its own, or a smaller one that holds
+    /// all that views show of it.
+    pub(crate) fn kept_size(image: ImageSize, preprocessing: &Preprocessing) -> ImageSize {
+        let window = scaled_window(image, preprocessing);
+        let side = |image: u32, input: u32, window: f32| {
+            let scaled = image as f32 * input as f32 / window;
+            (LEAST_SCALE * scaled).ceil() as u32
+        };
+        let input = preprocessing.size;
+        let useful = ImageSize::new(
+            side(image.width, input.width, window.width()),
+            side(image.height, input.height, window.height()),
+        );
+        kept_size(image, useful)
     }
 
     /// A random view of an image.
@@ -118,6 +135,18 @@ mod tests {
         let preprocessing = Preprocessing::detector(ImageSize::new(96, 64));
         let view = augment.draw_view(image, &preprocessing, &mut Rng::from_keys(&[1]));
         assert_eq!(view, View::whole(image));
+    }
+
+    #[test]
+    fn of_a_large_photo_twice_the_scaled_size_is_kept() {
+        let kept = |width, height, preprocessing| {
+            ClassifierAugment::kept_size(ImageSize::new(width, height), &preprocessing)
+        };
+        let cut = Preprocessing::classifier(224);
+        assert_eq!(kept(4096, 3072, cut), ImageSize::new(683, 512));
+        assert_eq!(kept(640, 480, cut), ImageSize::new(640, 480));
+        let stretched = Preprocessing::detector(ImageSize::new(96, 64));
+        assert_eq!(kept(4096, 3072, stretched), ImageSize::new(192, 128));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use ssdlite_core::{GroundTruth, ImageSize, PixelBox};
 use super::check_within;
 use super::iou_crop::IouCrop;
 use super::photometric::{Distortion, PhotometricDistort};
+use super::reduced::{kept_size, useful_side};
 use super::tile_crop::TileCrop;
 use super::view::View;
 use super::zoom_out::ZoomOut;
@@ -73,6 +74,21 @@ impl DetectorAugment {
         check_within("mirror", self.mirror, 0.0..=1.0)
     }
 
+    /// The size in which an image is kept for these options: its own, or a
+    /// smaller one that holds all that views of it show at `input` pixels.
+    pub fn kept_size(&self, image: ImageSize, input: ImageSize) -> ImageSize {
+        let tile = self.tiles.as_ref();
+        let tile = tile.and_then(|tiles| tiles.tiling.tiles_of(image).first().copied());
+        let smallest = tile.map_or(image, |tile| tile.size);
+        let crop = self.iou_crop.as_ref().map_or(1.0, |crop| crop.scale.start);
+        let share = |smallest: u32, image: u32| crop * smallest as f32 / image as f32;
+        let useful = ImageSize::new(
+            useful_side(input.width, share(smallest.width, image.width)),
+            useful_side(input.height, share(smallest.height, image.height)),
+        );
+        kept_size(image, useful)
+    }
+
     /// A random view of an image with these objects.
     pub fn draw_view(&self, image: ImageSize, objects: &[GroundTruth], rng: &mut Rng) -> View {
         let mut view = View::whole(image);
@@ -100,6 +116,7 @@ impl DetectorAugment {
 #[cfg(test)]
 mod tests {
     use ssdlite_core::ClassId;
+    use ssdlite_core::tiles::{LearntView, Tiles, Tiling};
 
     use super::super::view::MIN_OBJECT_SIDE;
     use super::*;
@@ -142,6 +159,54 @@ mod tests {
         let mut rng = Rng::from_keys(&[0]);
         assert_eq!(nothing.draw_view(image, &[], &mut rng), View::whole(image));
         assert_eq!(nothing.draw_distortion(&mut rng), None);
+    }
+
+    #[test]
+    fn of_a_large_photo_what_the_smallest_view_shows_is_kept() {
+        let input = ImageSize::square(300);
+        let photo = ImageSize::new(4000, 3000);
+        let whole_views = DetectorAugment::none();
+        let mut cropped = DetectorAugment::default();
+        for augment in [&whole_views, &cropped] {
+            assert_eq!(augment.kept_size(photo, input), ImageSize::square(600));
+        }
+        cropped.iou_crop = Some(IouCrop {
+            scale: 0.25..1.0,
+            ..IouCrop::default()
+        });
+        assert_eq!(cropped.kept_size(photo, input), ImageSize::square(1200));
+        // Less than twice the pixels: 900 x 720 of 600 x 600.
+        for small in [(640, 480), (300, 300), (20, 1300), (900, 720)] {
+            let small = ImageSize::new(small.0, small.1);
+            assert_eq!(whole_views.kept_size(small, input), small);
+        }
+        let long = ImageSize::new(5000, 200);
+        assert_eq!(whole_views.kept_size(long, input), ImageSize::new(600, 200));
+    }
+
+    #[test]
+    fn tiles_are_kept_at_the_scale_of_the_input() {
+        let view = LearntView {
+            size: ImageSize::square(500),
+            least_side: 10.0,
+            tiles: true,
+        };
+        let tiling = Tiling::new(Tiles::Auto, Some(view), 12.0).unwrap();
+        let (photo, input) = (ImageSize::new(4000, 3000), ImageSize::square(200));
+        let tiled = DetectorAugment {
+            tiles: Some(TileCrop::new(tiling)),
+            iou_crop: None,
+            ..DetectorAugment::default()
+        };
+        let tile = tiling.tiles_of(photo)[0].size;
+        let kept = tiled.kept_size(photo, input);
+        let shown = kept.width as f32 * tile.width as f32 / photo.width as f32;
+        assert!((200.0..202.0).contains(&shown), "{kept} for {tile}");
+        let cropped = DetectorAugment {
+            iou_crop: Some(IouCrop::default()),
+            ..tiled
+        };
+        assert_eq!(cropped.kept_size(photo, input), photo);
     }
 
     #[test]

@@ -11,8 +11,10 @@
 
 mod classifier;
 mod detector;
+mod distorter;
 pub mod iou_crop;
 pub mod photometric;
+mod reduced;
 mod render;
 pub mod tile_crop;
 pub mod view;
@@ -24,6 +26,7 @@ pub use classifier::ClassifierAugment;
 pub use detector::DetectorAugment;
 pub use iou_crop::IouCrop;
 pub use photometric::PhotometricDistort;
+pub(crate) use reduced::Reduced;
 pub(crate) use render::Renderer;
 pub use tile_crop::TileCrop;
 pub use view::View;

@@ -1,92 +1,77 @@
 //! From a decoded image and a view of it to the numbers that a network sees.
 
 use ssdlite_core::{ImageSize, Preprocessing};
-use ssdlite_image::normalise::Normaliser;
+use ssdlite_image::error;
 use ssdlite_image::resize::Resizer;
-use ssdlite_image::{RgbImage, error};
 
-use super::photometric::{Distorter, Distortion};
-use super::view::{Placement, View};
+use super::distorter::{Distorter, Target};
+use super::photometric::Distortion;
+use super::reduced::Reduced;
+use super::view::View;
 
 /// Numbers of one pixel.
 const CHANNELS: usize = 3;
 
 /// Makes network inputs, keeping its scratch memory from one to the next.
 pub(crate) struct Renderer {
-    preprocessing: Preprocessing,
+    size: ImageSize,
     resizer: Resizer,
-    normaliser: Normaliser,
-    numbers: Vec<f32>,
+    distorter: Distorter,
 }
 
 impl Renderer {
     /// A renderer for inputs as a model file describes them.
     pub(crate) fn new(preprocessing: &Preprocessing) -> Self {
         Self {
-            preprocessing: *preprocessing,
+            size: preprocessing.size,
             resizer: Resizer::new(),
-            normaliser: Normaliser::new(preprocessing),
-            numbers: Vec::new(),
+            distorter: Distorter::new(preprocessing),
         }
     }
 
-    /// Writes a view of the image, of shape `[height, width, 3]`, over zeros:
-    /// what lies beyond the image's edges stays zero, which is the mean
-    /// colour.
+    /// Writes a view of the image, of shape `[height, width, 3]`. What lies
+    /// beyond the image's edges becomes zero, which is the mean colour.
     pub(crate) fn render_view(
         &mut self,
-        image: &RgbImage,
+        image: &Reduced,
         view: &View,
         distortion: Option<Distortion>,
         input: &mut [f32],
     ) -> error::Result<()> {
-        let size = self.preprocessing.size;
-        let Some(placement) = view.placement(image.size(), size) else {
+        let Some(placement) = view.placement(image.whole(), self.size) else {
+            input.fill(0.0);
             return Ok(());
         };
-        let part = self
-            .resizer
-            .stretch_region(image, placement.source, placement.size)?;
-        self.numbers.resize(part.pixels().len(), 0.0);
-        match distortion {
-            Some(distortion) => {
-                Distorter::new(distortion, &part).write(&part, &self.normaliser, &mut self.numbers)
-            }
-            None => self.normaliser.write(&part, &mut self.numbers),
+        let size = placement.size;
+        let part = self.resizer.stretch_region(
+            image.pixels(),
+            image.reduced_box(placement.source),
+            size,
+        )?;
+        let left = match view.mirrored {
+            true => self.size.width - placement.left - size.width,
+            false => placement.left,
+        };
+        let row_length = self.size.width as usize * CHANNELS;
+        let left = left as usize * CHANNELS;
+        let right = left + size.width as usize * CHANNELS;
+        let (above, rows) = input.split_at_mut(placement.top as usize * row_length);
+        let (rows, below) = rows.split_at_mut(size.height as usize * row_length);
+        above.fill(0.0);
+        below.fill(0.0);
+        for row in rows.chunks_exact_mut(row_length) {
+            row[..left].fill(0.0);
+            row[right..].fill(0.0);
         }
-        place(&self.numbers, &placement, view.mirrored, size, input);
+        let target = Target {
+            rows,
+            row_length,
+            left,
+            mirrored: view.mirrored,
+        };
+        let distortion = distortion.unwrap_or(Distortion::NONE);
+        self.distorter.write(&part, &distortion, target);
         Ok(())
-    }
-}
-
-/// Copies the pixels of a placed image into an input of `size`.
-fn place(
-    numbers: &[f32],
-    placement: &Placement,
-    mirrored: bool,
-    size: ImageSize,
-    input: &mut [f32],
-) {
-    let row_length = placement.size.width as usize * CHANNELS;
-    let left = if mirrored {
-        size.width - placement.left - placement.size.width
-    } else {
-        placement.left
-    };
-    let rows = input
-        .chunks_exact_mut(size.width as usize * CHANNELS)
-        .skip(placement.top as usize);
-    for (row, numbers) in rows.zip(numbers.chunks_exact(row_length)) {
-        let row = &mut row[left as usize * CHANNELS..][..row_length];
-        if mirrored {
-            let (pixels, _) = row.as_chunks_mut::<CHANNELS>();
-            let (numbers, _) = numbers.as_chunks::<CHANNELS>();
-            for (pixel, numbers) in pixels.iter_mut().zip(numbers.iter().rev()) {
-                *pixel = *numbers;
-            }
-        } else {
-            row.copy_from_slice(numbers);
-        }
     }
 }
 
@@ -94,6 +79,7 @@ fn place(
 mod tests {
     use ssdlite_core::{GroundTruth, PixelBox};
     use ssdlite_image::input::Preprocessor;
+    use ssdlite_image::{Normaliser, Resizer, RgbImage};
 
     use super::super::DetectorAugment;
     use super::*;
@@ -115,8 +101,16 @@ mod tests {
     }
 
     fn rendered(image: &RgbImage, view: &View) -> Vec<f32> {
+        let image = Reduced {
+            pixels: image.clone(),
+            whole: image.size(),
+        };
+        rendered_from(&image, view)
+    }
+
+    fn rendered_from(image: &Reduced, view: &View) -> Vec<f32> {
         let preprocessing = Preprocessing::detector(INPUT);
-        let mut input = vec![0.0; INPUT.pixels() as usize * CHANNELS];
+        let mut input = vec![7.0; INPUT.pixels() as usize * CHANNELS];
         Renderer::new(&preprocessing)
             .render_view(image, view, None, &mut input)
             .unwrap();
@@ -167,6 +161,34 @@ mod tests {
             }
         }
         assert!(seen > 250);
+    }
+
+    #[test]
+    fn boxes_follow_the_pixels_of_a_reduced_image() {
+        // Sides that no factor divides.
+        let (whole, mut seen) = (ImageSize::new(1291, 907), 0);
+        for seed in 0..100 {
+            let mut rng = Rng::from_keys(&[seed]);
+            let (x, y) = (rng.below(140) as f32, rng.below(80) as f32);
+            let bbox = PixelBox::new(x, y, x + 60.0, y + 50.0);
+            let pixels = Resizer::new().stretch(&image(&bbox), ImageSize::new(205, 171));
+            let object = GroundTruth {
+                class: ssdlite_core::ClassId(0),
+                bbox: bbox.rescaled(IMAGE, whole),
+                difficult: false,
+            };
+            let view = DetectorAugment::default().draw_view(whole, &[object], &mut rng);
+            let objects = view.objects_in_input(&[object], INPUT);
+            let red = red_box(&rendered_from(&Reduced { pixels, whole }, &view));
+            let ([object], Some(red)) = (&objects[..], red) else {
+                continue;
+            };
+            seen += 1;
+            for (a, b) in object.bbox.to_array().iter().zip(red.to_array()) {
+                assert!((a - b).abs() <= 1.0, "{:?} {red:?} {view:?}", object.bbox);
+            }
+        }
+        assert!(seen > 80, "{seen}");
     }
 
     #[test]

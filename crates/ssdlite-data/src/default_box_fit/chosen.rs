@@ -5,6 +5,8 @@ use ssdlite_core::default_boxes::{BoxSize, DefaultBoxSizes, best_iou_on_map};
 use ssdlite_core::matcher::MATCH_IOU;
 use ssdlite_core::unit::MapSize;
 
+use crate::parallel;
+
 /// An object as inference sees it.
 pub(super) struct Placed {
     pub(super) class: usize,
@@ -59,12 +61,11 @@ impl<'a> Chosen<'a> {
             let objects = self.objects.placed.iter();
             objects.map(|object| iou(object) >= MATCH_IOU).collect()
         };
-        let boxes = sizes.iter().map(|&size| MapBox {
+        parallel::map(sizes, |&size| MapBox {
             size,
             is_paper: false,
             covers: covers(size),
-        });
-        boxes.collect()
+        })
     }
 
     fn count(&mut self) {

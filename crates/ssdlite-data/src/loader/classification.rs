@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ssdlite_core::{ImageSize, Preprocessing};
 
-use super::recipe::{Recipe, Sample, append_input, numbers_of_input};
+use super::recipe::{Place, Recipe, Sample, numbers_of_input};
 use crate::augment::{ClassifierAugment, Renderer};
 use crate::dataset::ClassificationSet;
 use crate::error::Result;
@@ -50,22 +50,43 @@ impl Recipe for ClassificationRecipe {
         &self.set.images[sample].path
     }
 
+    fn least_size(&self, _: usize) -> ImageSize {
+        self.preprocessing.enough()
+    }
+
+    fn kept_size(&self, whole: ImageSize) -> ImageSize {
+        ClassifierAugment::kept_size(whole, &self.preprocessing)
+    }
+
     fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    fn new_batch(&self, capacity: usize) -> ClassificationBatch {
+    fn new_batch(&self, samples: usize) -> ClassificationBatch {
         ClassificationBatch {
-            pixels: Vec::with_capacity(capacity * numbers_of_input(&self.preprocessing)),
+            pixels: vec![0.0; samples * numbers_of_input(self.preprocessing.size)],
             input: self.preprocessing.size,
-            labels: Vec::with_capacity(capacity),
-            samples: Vec::with_capacity(capacity),
+            labels: vec![0; samples],
+            samples: vec![0; samples],
         }
     }
 
-    fn add(
+    fn places<'a>(&self, batch: &'a mut ClassificationBatch) -> Vec<Place<'a>> {
+        let pixels = batch.pixels.chunks_exact_mut(numbers_of_input(batch.input));
+        let labels = batch.labels.chunks_exact_mut(1);
+        (pixels.zip(labels).zip(&mut batch.samples))
+            .map(|((pixels, labels), sample)| Place {
+                pixels,
+                labels,
+                regression: &mut [],
+                sample,
+            })
+            .collect()
+    }
+
+    fn write(
         &self,
-        batch: &mut ClassificationBatch,
+        place: &mut Place<'_>,
         sample: Sample<'_>,
         renderer: &mut Renderer,
     ) -> std::result::Result<(), String> {
@@ -74,15 +95,13 @@ impl Recipe for ClassificationRecipe {
             image,
             mut rng,
         } = sample;
-        append_input(&mut batch.pixels, &self.preprocessing, |input| {
-            let view = (self.augment).draw_view(image.size(), &self.preprocessing, &mut rng);
-            renderer.render_view(image, &view, None, input)
-        })?;
+        let view = (self.augment).draw_view(image.whole(), &self.preprocessing, &mut rng);
+        renderer
+            .render_view(image, &view, None, place.pixels)
+            .map_err(|error| error.to_string())?;
         // There are at most `MAX_CLASSES` classes.
-        batch
-            .labels
-            .push(self.set.images[index].class.index() as i32);
-        batch.samples.push(index);
+        (place.labels).fill(self.set.images[index].class.index() as i32);
+        *place.sample = index;
         Ok(())
     }
 }

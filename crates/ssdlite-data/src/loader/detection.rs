@@ -7,8 +7,8 @@ use ssdlite_core::ImageSize;
 use ssdlite_core::detector::BOX_NUMBERS;
 use ssdlite_core::preprocessing::{Fit, Preprocessing};
 
-use super::recipe::{Recipe, Sample, append_input, numbers_of_input};
-use super::targets::TargetEncoder;
+use super::recipe::{Place, Recipe, Sample, numbers_of_input};
+use super::targets::{BACKGROUND, TargetEncoder};
 use crate::augment::{DetectorAugment, Renderer};
 use crate::dataset::DetectionSet;
 use crate::error::{Error, Result};
@@ -66,24 +66,48 @@ impl Recipe for DetectionRecipe {
         &self.set.images[sample].path
     }
 
+    fn least_size(&self, sample: usize) -> ImageSize {
+        self.kept_size(self.set.images[sample].size)
+    }
+
+    fn kept_size(&self, whole: ImageSize) -> ImageSize {
+        self.augment.kept_size(whole, self.preprocessing.size)
+    }
+
     fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    fn new_batch(&self, capacity: usize) -> DetectionBatch {
+    fn new_batch(&self, samples: usize) -> DetectionBatch {
         let boxes = self.targets.default_boxes.len();
         DetectionBatch {
-            pixels: Vec::with_capacity(capacity * numbers_of_input(&self.preprocessing)),
+            pixels: vec![0.0; samples * numbers_of_input(self.preprocessing.size)],
             input: self.preprocessing.size,
-            labels: Vec::with_capacity(capacity * boxes),
-            regression: Vec::with_capacity(capacity * boxes * BOX_NUMBERS),
-            samples: Vec::with_capacity(capacity),
+            labels: vec![BACKGROUND; samples * boxes],
+            regression: vec![0.0; samples * boxes * BOX_NUMBERS],
+            samples: vec![0; samples],
         }
     }
 
-    fn add(
+    fn places<'a>(&self, batch: &'a mut DetectionBatch) -> Vec<Place<'a>> {
+        let boxes = self.targets.default_boxes.len();
+        let pixels = batch.pixels.chunks_exact_mut(numbers_of_input(batch.input));
+        let labels = batch.labels.chunks_exact_mut(boxes);
+        let regressions = batch.regression.chunks_exact_mut(boxes * BOX_NUMBERS);
+        let targets = labels.zip(regressions);
+        (pixels.zip(targets).zip(&mut batch.samples))
+            .map(|((pixels, (labels, regression)), sample)| Place {
+                pixels,
+                labels,
+                regression,
+                sample,
+            })
+            .collect()
+    }
+
+    fn write(
         &self,
-        batch: &mut DetectionBatch,
+        place: &mut Place<'_>,
         sample: Sample<'_>,
         renderer: &mut Renderer,
     ) -> std::result::Result<(), String> {
@@ -93,26 +117,22 @@ impl Recipe for DetectionRecipe {
             mut rng,
         } = sample;
         let annotated = &self.set.images[index];
-        if image.size() != annotated.size {
+        if image.whole() != annotated.size {
             return Err(format!(
                 "expected an image of {} as annotated, found {}",
                 annotated.size,
-                image.size()
+                image.whole()
             ));
         }
         let view = (self.augment).draw_view(annotated.size, &annotated.objects, &mut rng);
         let distortion = self.augment.draw_distortion(&mut rng);
-        append_input(&mut batch.pixels, &self.preprocessing, |input| {
-            renderer.render_view(image, &view, distortion, input)
-        })?;
-        let objects = view.objects_in_input(&annotated.objects, batch.input);
-        self.targets.append(
-            &objects,
-            batch.input,
-            &mut batch.labels,
-            &mut batch.regression,
-        );
-        batch.samples.push(index);
+        renderer
+            .render_view(image, &view, distortion, place.pixels)
+            .map_err(|error| error.to_string())?;
+        let input = self.preprocessing.size;
+        let objects = view.objects_in_input(&annotated.objects, input);
+        (self.targets).write(&objects, input, place.labels, place.regression);
+        *place.sample = index;
         Ok(())
     }
 }

@@ -1,15 +1,22 @@
-//! Batches for training, made beside it by worker threads.
+//! Batches for training, made between its steps or beside them.
 //!
 //! What a batch holds depends on the seed, the epoch and its number alone, not
-//! on the number of workers or the cache. An epoch can be entered at any batch.
-//! At most `workers + 1` batches exist besides the one that was taken last. A
-//! image that can't be used is replaced by the next one and reported once.
+//! on who makes it or the cache. An epoch can be entered at any batch. An image
+//! that can't be used is replaced by the next one and reported once.
+//!
+//! Where the training step takes all of the machine, its own threads make the
+//! next batch between two steps ([`Makers::Between`]): threads of the loader's
+//! own beside them would take turns with them, and a step waits for the thread
+//! that is put aside. Elsewhere threads of the loader's own work ahead
+//! ([`Makers::Beside`]); at most one more batch than there are of them exists
+//! then besides the one that was taken last.
 //!
 //! Batches are plain vectors; making tensors of them is left to the caller.
 
 mod cache;
 mod classification;
 mod detection;
+mod maker;
 mod pipeline;
 mod plan;
 mod recipe;
@@ -17,33 +24,63 @@ mod targets;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use cache::ImageCache;
+pub use cache::{ImageCache, Kept};
 pub use classification::{ClassificationBatch, ClassificationRecipe};
 pub use detection::{DetectionBatch, DetectionRecipe};
 pub use targets::{BACKGROUND, DifficultObjects, TargetEncoder};
 
-use pipeline::{Job, Pipeline, Stop};
-use plan::{EpochPlan, batches_per_epoch};
-use recipe::{Recipe, Sample};
+use ssdlite_kernels::Pool;
 
-use crate::augment::Renderer;
+use maker::{BatchMaker, Made, new_job};
+use pipeline::Pipeline;
+use plan::{EpochPlan, batches_per_epoch};
+use recipe::Recipe;
+
+use crate::augment::Reduced;
 use crate::error::{Error, Result};
 
 /// The most worker threads of a loader.
 pub const MAX_WORKERS: usize = 256;
 
+/// Who makes batches.
+#[derive(Clone, Debug)]
+pub enum Makers {
+    /// The threads of a pool, when a batch is asked for. They share its samples.
+    Between(Arc<Pool>),
+    /// So many threads of the loader's own, ahead of it, each a batch of its own.
+    Beside(NonZeroUsize),
+}
+
+impl Makers {
+    fn workers(&self) -> usize {
+        match self {
+            Self::Between(_) => 0,
+            Self::Beside(workers) => workers.get(),
+        }
+    }
+
+    /// What shares the samples of a batch.
+    fn pool(&self) -> Arc<Pool> {
+        match self {
+            Self::Between(pool) => Arc::clone(pool),
+            Self::Beside(_) => Arc::new(Pool::single()),
+        }
+    }
+}
+
 /// How a loader works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LoaderOptions {
     /// Samples in a batch.
     pub batch_size: usize,
     /// What order and augmentation are drawn from.
     pub seed: u64,
-    /// Threads that make batches; with 0 the calling thread makes them.
-    pub workers: usize,
+    /// Who makes batches.
+    pub makers: Makers,
     /// How many bytes of decoded images may be kept from epoch to epoch.
     pub cache_bytes: u64,
 }
@@ -69,9 +106,13 @@ impl fmt::Display for SkippedImage {
 pub struct Loader<B> {
     recipe: Arc<dyn Recipe<Batch = B>>,
     options: LoaderOptions,
-    cache: Arc<ImageCache>,
+    cache: Arc<ImageCache<Reduced>>,
     reported: Arc<Mutex<HashSet<usize>>>,
+    spare: Spare<B>,
 }
+
+/// Batches that were given back, to be written anew.
+type Spare<B> = Arc<Mutex<Vec<B>>>;
 
 impl Loader<DetectionBatch> {
     /// A loader of images with objects.
@@ -108,12 +149,13 @@ impl<B: Send + 'static> Loader<B> {
             recipe,
             options,
             reported: Arc::default(),
+            spare: Arc::default(),
         })
     }
 
-    /// The threads that make batches.
+    /// The threads of the loader's own.
     pub fn workers(&self) -> usize {
-        self.options.workers
+        self.options.makers.workers()
     }
 
     /// The number of batches of every epoch.
@@ -124,9 +166,7 @@ impl<B: Send + 'static> Loader<B> {
     /// The batches of an epoch from `start_batch` on: the same as those of the
     /// whole epoch once `start_batch` of them are taken.
     ///
-    /// The workers start at once. Asking for the next epoch's batches before
-    /// they are needed, such as before validation, spares the wait for the
-    /// first one.
+    /// Threads of the loader's own start at once.
     ///
     /// # Errors
     /// [`Error::Worker`] if a thread can't be started.
@@ -138,12 +178,15 @@ impl<B: Send + 'static> Loader<B> {
             recipe: Arc::clone(&self.recipe),
             cache: Arc::clone(&self.cache),
             plan: EpochPlan::new(seed, epoch, self.recipe.samples(), batch_size),
+            pool: self.options.makers.pool(),
+            spare: Arc::clone(&self.spare),
         });
         let end = self.batches_per_epoch();
         let jobs = start_batch.min(end)..end;
         Ok(Batches {
-            made: Pipeline::start(jobs, self.options.workers, || new_job(&maker))?,
+            made: Pipeline::start(jobs, self.workers(), || new_job(&maker))?,
             reported: Arc::clone(&self.reported),
+            spare: Arc::clone(&self.spare),
             skipped: Vec::new(),
         })
     }
@@ -159,10 +202,10 @@ impl LoaderOptions {
                 )));
             }
         }
-        if self.workers > MAX_WORKERS {
+        if self.makers.workers() > MAX_WORKERS {
             return Err(Error::OverLimit(format!(
                 "loader: expected at most {MAX_WORKERS} workers, found {}",
-                self.workers
+                self.makers.workers()
             )));
         }
         Ok(())
@@ -173,10 +216,18 @@ impl LoaderOptions {
 pub struct Batches<B> {
     made: Pipeline<Made<B>>,
     reported: Arc<Mutex<HashSet<usize>>>,
+    spare: Spare<B>,
     skipped: Vec<SkippedImage>,
 }
 
 impl<B> Batches<B> {
+    /// Hands a batch back whose memory may be written anew: fresh memory costs
+    /// as much as a part of the augmentation.
+    pub fn give_back(&mut self, batch: B) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.push(batch);
+    }
+
     /// The images that could not be used in the batches taken so far, each
     /// one once in the life of its loader.
     pub fn take_skipped(&mut self) -> Vec<SkippedImage> {
@@ -203,77 +254,6 @@ impl<B> Iterator for Batches<B> {
             self.report(skipped);
             batch
         }))
-    }
-}
-
-fn none_usable(example: &SkippedImage) -> Error {
-    Error::Malformed(format!("none of the images can be used; {example}"))
-}
-
-/// A batch, and the images that could not be used for it.
-struct Made<B> {
-    batch: B,
-    skipped: Vec<SkippedImage>,
-}
-
-struct BatchMaker<B> {
-    recipe: Arc<dyn Recipe<Batch = B>>,
-    cache: Arc<ImageCache>,
-    plan: EpochPlan,
-}
-
-fn new_job<B: 'static>(maker: &Arc<BatchMaker<B>>) -> Job<Made<B>> {
-    let maker = Arc::clone(maker);
-    let mut renderer = Renderer::new(maker.recipe.preprocessing());
-    Box::new(move |number, stop| maker.make(number, &mut renderer, stop))
-}
-
-impl<B> BatchMaker<B> {
-    fn make(&self, number: usize, renderer: &mut Renderer, stop: &Stop) -> Result<Made<B>> {
-        let positions = self.plan.positions(number);
-        let mut batch = self.recipe.new_batch(positions.len());
-        let mut skipped = Vec::new();
-        for position in positions {
-            if stop.is_set() {
-                break;
-            }
-            let first_skipped = skipped.len();
-            if !self.fill(position, &mut batch, renderer, &mut skipped) {
-                return Err(none_usable(&skipped[first_skipped]));
-            }
-        }
-        Ok(Made { batch, skipped })
-    }
-
-    /// Adds the first usable candidate for a place of the epoch, if there is
-    /// one.
-    fn fill(
-        &self,
-        position: usize,
-        batch: &mut B,
-        renderer: &mut Renderer,
-        skipped: &mut Vec<SkippedImage>,
-    ) -> bool {
-        for sample in self.plan.candidates(position) {
-            let path = self.recipe.path(sample);
-            let added = self.cache.image(sample, path).and_then(|image| {
-                let sample = Sample {
-                    index: sample,
-                    image: &image,
-                    rng: self.plan.rng(position),
-                };
-                self.recipe.add(batch, sample, renderer)
-            });
-            match added {
-                Ok(()) => return true,
-                Err(reason) => skipped.push(SkippedImage {
-                    sample,
-                    path: path.to_owned(),
-                    reason,
-                }),
-            }
-        }
-        false
     }
 }
 

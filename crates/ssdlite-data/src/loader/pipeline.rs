@@ -1,7 +1,7 @@
 //! Numbered jobs done by several threads, their results taken in order.
 //!
-//! The only place of this crate with threads. What the jobs are is not known
-//! here. Threads belong to one [`Pipeline`] and end with it.
+//! What the jobs are is not known here. Threads belong to one [`Pipeline`] and
+//! end with it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use ssdlite_core::Preprocessing;
-use ssdlite_image::RgbImage;
+use ssdlite_core::{ImageSize, Preprocessing};
 
-use crate::augment::Renderer;
+use crate::augment::{Reduced, Renderer};
 use crate::error::Result;
 use ssdlite_core::random::Rng;
 
@@ -13,12 +12,24 @@ use ssdlite_core::random::Rng;
 pub(crate) struct Sample<'a> {
     /// Its number in the data set.
     pub(crate) index: usize,
-    pub(crate) image: &'a RgbImage,
+    pub(crate) image: &'a Reduced,
     /// All random numbers that the sample needs.
     pub(crate) rng: Rng,
 }
 
-/// Makes batches of a data set's samples. Workers share it.
+/// Where a sample of a batch is written.
+pub(crate) struct Place<'a> {
+    /// The input, `[height, width, 3]`.
+    pub(crate) pixels: &'a mut [f32],
+    /// One for a classifier, one a default box for a detector.
+    pub(crate) labels: &'a mut [i32],
+    /// Four numbers a default box; none for a classifier.
+    pub(crate) regression: &'a mut [f32],
+    /// The sample's number in the data set.
+    pub(crate) sample: &'a mut usize,
+}
+
+/// Makes batches of a data set's samples. Threads share it.
 pub(crate) trait Recipe: Send + Sync {
     /// A batch under construction and when done.
     type Batch;
@@ -32,38 +43,31 @@ pub(crate) trait Recipe: Send + Sync {
     /// The file of a sample.
     fn path(&self, sample: usize) -> &Path;
 
+    /// The least size at which the image of a sample need be decoded.
+    fn least_size(&self, sample: usize) -> ImageSize;
+
+    /// The size in which an image of this size is kept.
+    fn kept_size(&self, whole: ImageSize) -> ImageSize;
+
     /// How images become inputs.
     fn preprocessing(&self) -> &Preprocessing;
 
-    /// An empty batch with room for `capacity` samples.
-    fn new_batch(&self, capacity: usize) -> Self::Batch;
+    /// A batch of `samples` samples, all still to be written.
+    fn new_batch(&self, samples: usize) -> Self::Batch;
 
-    /// Adds a sample. The error says why its image can't be used; the batch
-    /// is unchanged then.
-    fn add(
+    /// The places of a batch's samples.
+    fn places<'a>(&self, batch: &'a mut Self::Batch) -> Vec<Place<'a>>;
+
+    /// Writes all of a place. The error says why the image can't be used.
+    fn write(
         &self,
-        batch: &mut Self::Batch,
+        place: &mut Place<'_>,
         sample: Sample<'_>,
         renderer: &mut Renderer,
     ) -> std::result::Result<(), String>;
 }
 
 /// How many numbers one input has.
-pub(crate) fn numbers_of_input(preprocessing: &Preprocessing) -> usize {
-    3 * preprocessing.size.pixels() as usize
-}
-
-/// Appends an input that `render` writes over zeros; if it fails, the inputs
-/// stay as they were.
-pub(crate) fn append_input(
-    inputs: &mut Vec<f32>,
-    preprocessing: &Preprocessing,
-    render: impl FnOnce(&mut [f32]) -> ssdlite_image::Result<()>,
-) -> std::result::Result<(), String> {
-    let start = inputs.len();
-    inputs.resize(start + numbers_of_input(preprocessing), 0.0);
-    render(&mut inputs[start..]).map_err(|error| {
-        inputs.truncate(start);
-        error.to_string()
-    })
+pub(crate) fn numbers_of_input(input: ImageSize) -> usize {
+    3 * input.pixels() as usize
 }

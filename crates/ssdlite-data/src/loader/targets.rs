@@ -40,16 +40,15 @@ pub struct TargetEncoder {
 }
 
 impl TargetEncoder {
-    /// Appends the labels (`[boxes]`; [`BACKGROUND`], or class id + 1) and
-    /// regression targets (`[boxes, 4]`; 0 for background) of one input to
-    /// those of the inputs before it. The objects' boxes are valid, in pixels
-    /// of the input.
-    pub fn append(
+    /// Writes the labels (`[boxes]`; [`BACKGROUND`], or class id + 1) and
+    /// regression targets (`[boxes, 4]`; 0 for background) of one input. The
+    /// objects' boxes are valid, in pixels of the input.
+    pub fn write(
         &self,
         objects: &[GroundTruth],
         input: ImageSize,
-        labels: &mut Vec<i32>,
-        regression: &mut Vec<f32>,
+        labels: &mut [i32],
+        regression: &mut [f32],
     ) {
         let objects: Vec<&GroundTruth> = objects
             .iter()
@@ -59,15 +58,17 @@ impl TargetEncoder {
             .iter()
             .map(|object| object.bbox.to_fractions(input))
             .collect();
+        labels.fill(BACKGROUND);
+        regression.fill(0.0);
+        let (regression, _) = regression.as_chunks_mut::<BOX_NUMBERS>();
         let matches = self.assignment.assign(&self.default_boxes, &boxes);
-        for (object, default) in matches.iter().zip(self.default_boxes.centers()) {
+        for (slot, object) in matches.into_iter().enumerate() {
             let Some(index) = object.map(|index| index as usize) else {
-                labels.push(BACKGROUND);
-                regression.extend([0.0; BOX_NUMBERS]);
                 continue;
             };
-            labels.push(label_from_class(objects[index]));
-            regression.extend(self.coder.encode(&boxes[index], default));
+            let default = &self.default_boxes.centers()[slot];
+            labels[slot] = label_from_class(objects[index]);
+            regression[slot] = self.coder.encode(&boxes[index], default);
         }
     }
 }
@@ -114,10 +115,9 @@ mod tests {
     #[test]
     fn decoded_targets_are_the_objects() {
         let encoder = encoder(DifficultObjects::Train);
-        let (mut labels, mut regression) = (Vec::new(), Vec::new());
-        encoder.append(&objects(), INPUT, &mut labels, &mut regression);
         let count = encoder.default_boxes.len();
-        assert_eq!((labels.len(), regression.len()), (count, count * 4));
+        let (mut labels, mut regression) = (vec![7; count], vec![7.0; 4 * count]);
+        encoder.write(&objects(), INPUT, &mut labels, &mut regression);
 
         let mut found = [0; 3];
         let numbers = regression.as_chunks::<BOX_NUMBERS>().0;
@@ -146,16 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn difficult_objects_are_left_out_and_inputs_appended() {
+    fn difficult_objects_are_left_out_and_what_was_there_is_gone() {
         let encoder = encoder(DifficultObjects::LeaveOut);
-        let (mut labels, mut regression) = (Vec::new(), Vec::new());
-        encoder.append(&[], INPUT, &mut labels, &mut regression);
         let count = encoder.default_boxes.len();
-        assert_eq!(labels, vec![BACKGROUND; count]);
-        encoder.append(&objects(), INPUT, &mut labels, &mut regression);
-        assert_eq!(labels.len(), 2 * count);
-        assert_eq!(regression.len(), 2 * count * BOX_NUMBERS);
-        assert!(labels[count..].contains(&5));
+        let (mut labels, mut regression) = (vec![2; count], vec![7.0; 4 * count]);
+        encoder.write(&objects(), INPUT, &mut labels, &mut regression);
+        assert!(labels.contains(&5));
         assert!(!labels.contains(&1));
+        encoder.write(&[], INPUT, &mut labels, &mut regression);
+        assert_eq!(labels, vec![BACKGROUND; count]);
+        assert_eq!(regression, vec![0.0; 4 * count]);
     }
 }

@@ -9,6 +9,9 @@ use ssdlite_core::unit::MapSize;
 use ssdlite_core::{
     BoxCoder, ClassId, ClassNames, GroundTruth, ImageSize, PixelBox, Preprocessing,
 };
+use ssdlite_image::decode::decode_file;
+use ssdlite_image::encode::jpeg_from_image;
+use ssdlite_image::{Limits, Normaliser, Resizer, RgbImage};
 use tempfile::TempDir;
 
 use super::*;
@@ -81,12 +84,21 @@ fn detection_recipe(set: &DetectionSet) -> DetectionRecipe {
     }
 }
 
-const TRAINING: LoaderOptions = LoaderOptions {
-    batch_size: BATCH,
-    seed: 5,
-    workers: 2,
-    cache_bytes: 0,
-};
+/// With so many threads beside the caller, or with none.
+fn training(workers: usize) -> LoaderOptions {
+    let makers = NonZeroUsize::new(workers).map(Makers::Beside);
+    LoaderOptions {
+        batch_size: BATCH,
+        seed: 5,
+        makers: makers.unwrap_or_else(|| between(1)),
+        cache_bytes: 0,
+    }
+}
+
+fn between(threads: usize) -> Makers {
+    let threads = NonZeroUsize::new(threads).unwrap();
+    Makers::Between(Arc::new(Pool::new(threads).unwrap()))
+}
 
 fn loader(set: &DetectionSet, options: LoaderOptions) -> Loader<DetectionBatch> {
     Loader::for_detection(detection_recipe(set), options).unwrap()
@@ -101,27 +113,18 @@ fn batches<B: Send + 'static>(loader: &Loader<B>, epoch: u64, start: usize) -> V
 fn batches_depend_on_neither_workers_nor_cache() {
     let folder = TempDir::new().unwrap();
     let set = detection_set(folder.path());
-    let expected = batches(
-        &loader(
-            &set,
-            LoaderOptions {
-                workers: 0,
-                ..TRAINING
-            },
-        ),
-        1,
-        0,
-    );
+    let expected = batches(&loader(&set, training(0)), 1, 0);
     assert_eq!(expected.len(), IMAGES / BATCH);
     // Room for some of the images, and for all of them.
     for cache_bytes in [0, 60_000, 10_000_000] {
-        for workers in [0, 1, 3, 8] {
+        let beside = [1, 3, 8].map(|workers| training(workers).makers);
+        for makers in beside.into_iter().chain([1, 2, 5].map(between)) {
             let loader = loader(
                 &set,
                 LoaderOptions {
-                    workers,
+                    makers,
                     cache_bytes,
-                    ..TRAINING
+                    ..training(0)
                 },
             );
             assert_ne!(batches(&loader, 0, 0), expected);
@@ -131,10 +134,35 @@ fn batches_depend_on_neither_workers_nor_cache() {
 }
 
 #[test]
+fn what_was_in_a_batch_that_was_given_back_is_gone() {
+    let folder = TempDir::new().unwrap();
+    let set = detection_set(folder.path());
+    for makers in [between(2), training(2).makers] {
+        let options = LoaderOptions {
+            makers,
+            ..training(0)
+        };
+        let loader = loader(&set, options);
+        let expected = [batches(&loader, 0, 0), batches(&loader, 1, 0)];
+        for (epoch, expected) in (0..).zip(expected) {
+            let mut made = loader.epoch(epoch, 0).unwrap();
+            for expected in expected {
+                let mut batch = made.next().unwrap().unwrap();
+                assert_eq!(batch, expected);
+                batch.pixels.fill(f32::NAN);
+                batch.labels.fill(-1);
+                batch.regression.fill(f32::NAN);
+                made.give_back(batch);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_resumed_epoch_is_the_rest_of_it() {
     let folder = TempDir::new().unwrap();
     let set = detection_set(folder.path());
-    let loader = loader(&set, TRAINING);
+    let loader = loader(&set, training(2));
     let whole = batches(&loader, 4, 0);
     for start in 0..=whole.len() {
         assert_eq!(batches(&loader, 4, start), whole[start..]);
@@ -146,7 +174,7 @@ fn a_resumed_epoch_is_the_rest_of_it() {
 fn batches_have_the_stated_shapes() {
     let folder = TempDir::new().unwrap();
     let set = detection_set(folder.path());
-    let loader = loader(&set, TRAINING);
+    let loader = loader(&set, training(2));
     let boxes = detection_recipe(&set).targets.default_boxes.len();
     for batch in batches(&loader, 0, 0) {
         assert_eq!(batch.input, INPUT);
@@ -172,13 +200,7 @@ fn broken_images_are_replaced_and_reported_once() {
 
     let mut seen = Vec::new();
     for workers in [0, 3] {
-        let loader = loader(
-            &set,
-            LoaderOptions {
-                workers,
-                ..TRAINING
-            },
-        );
+        let loader = loader(&set, training(workers));
         let mut reported = Vec::new();
         for epoch in 0..4 {
             let mut batches = loader.epoch(epoch, 0).unwrap();
@@ -202,6 +224,84 @@ fn broken_images_are_replaced_and_reported_once() {
     assert!(of(0).map(|(_, s)| s).eq(of(3).map(|(_, s)| s)));
 }
 
+/// A photo with slow waves of colour, as a JPEG file.
+fn write_photo(path: &Path, size: ImageSize) {
+    let wave = |at: u32, length: f32| (127.0 + 100.0 * (at as f32 / length).sin()) as u8;
+    let pixels = (0..size.height)
+        .flat_map(|y| (0..size.width).map(move |x| (x, y)))
+        .flat_map(|(x, y)| [wave(x, 90.0), wave(y, 70.0), wave(x + y, 110.0)]);
+    let image = RgbImage::new(size, pixels.collect()).unwrap();
+    fs::write(path, jpeg_from_image(&image, 90).unwrap()).unwrap();
+}
+
+#[test]
+fn of_large_photos_no_more_is_kept_than_is_seen() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("photo.jpg");
+    let whole = ImageSize::new(1207, 905);
+    write_photo(&path, whole);
+    let bbox = PixelBox::new(300.0, 200.0, 700.0, 600.0);
+    let mut set = DetectionSet {
+        classes: ClassNames::new(["a"]).unwrap(),
+        images: vec![DetectionImage {
+            id: "photo".to_owned(),
+            path,
+            size: whole,
+            objects: vec![GroundTruth {
+                class: ClassId(0),
+                bbox,
+                difficult: false,
+            }],
+        }],
+    };
+    let options = LoaderOptions {
+        batch_size: 1,
+        // As much as is seen of one photo, which has 3 MB.
+        cache_bytes: 2 * 67 * 2 * 59 * 3,
+        ..training(0)
+    };
+    let recipe = detection_recipe(&set);
+    let mut whole_views = recipe.clone();
+    whole_views.augment = DetectorAugment::none();
+    let loader = Loader::for_detection(whole_views, options.clone()).unwrap();
+    let seen = batches(&loader, 0, 0).remove(0);
+    let image = decode_file(&set.images[0].path, &Limits::default()).unwrap();
+    let mut expected = vec![0.0; seen.pixels.len()];
+    let input = Resizer::new().stretch(&image, INPUT);
+    Normaliser::new(&recipe.preprocessing).write(&input, &mut expected);
+    let far = |(a, b): (&f32, &f32)| (a - b).abs() > 0.05;
+    assert!(!seen.pixels.iter().zip(&expected).any(far));
+
+    // Boxes are those of the whole photo.
+    let (mut labels, mut regression) = (seen.labels.clone(), seen.regression.clone());
+    let objects = [GroundTruth {
+        bbox: bbox.rescaled(whole, INPUT),
+        ..set.images[0].objects[0]
+    }];
+    (recipe.targets).write(&objects, INPUT, &mut labels, &mut regression);
+    assert_eq!(seen.labels, labels);
+    for (a, b) in seen.regression.iter().zip(&regression) {
+        assert!((a - b).abs() < 1e-4);
+    }
+
+    // It is kept: the file isn't read again.
+    let path = set.images[0].path.clone();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(batches(&loader, 0, 0), [seen]);
+
+    // One that isn't as annotated is named by its own size.
+    write_photo(&path, ImageSize::new(1300, 1000));
+    set.images[0].size = whole;
+    let loader = Loader::for_detection(detection_recipe(&set), options).unwrap();
+    let error = loader.epoch(0, 0).unwrap().next().unwrap().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("1207x905 as annotated, found 1300x1000"),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_set_without_a_usable_image_is_an_error() {
     let folder = TempDir::new().unwrap();
@@ -209,7 +309,7 @@ fn a_set_without_a_usable_image_is_an_error() {
     for image in &set.images {
         fs::remove_file(&image.path).unwrap();
     }
-    let loader = loader(&set, TRAINING);
+    let loader = loader(&set, training(2));
     for _ in 0..2 {
         let mut batches = loader.epoch(0, 0).unwrap();
         let error = batches.next().unwrap().unwrap_err();
@@ -222,7 +322,7 @@ fn a_set_without_a_usable_image_is_an_error() {
 fn a_loader_can_be_dropped_in_an_epoch() {
     let folder = TempDir::new().unwrap();
     let set = detection_set(folder.path());
-    let loader = loader(&set, TRAINING);
+    let loader = loader(&set, training(2));
     let whole = batches(&loader, 0, 0);
     let mut cut_short = loader.epoch(0, 0).unwrap();
     assert_eq!(cut_short.next().unwrap().unwrap(), whole[0]);
@@ -242,14 +342,14 @@ fn options_that_make_no_sense_are_refused() {
         recipe(),
         LoaderOptions {
             batch_size: 0,
-            ..TRAINING
+            ..training(0)
         },
     );
     refused(
         recipe(),
         LoaderOptions {
-            workers: MAX_WORKERS + 1,
-            ..TRAINING
+            makers: Makers::Beside(NonZeroUsize::new(MAX_WORKERS + 1).unwrap()),
+            ..training(0)
         },
     );
     let mut empty = recipe();
@@ -257,13 +357,13 @@ fn options_that_make_no_sense_are_refused() {
         images: Vec::new(),
         ..set.clone()
     });
-    refused(empty, TRAINING);
+    refused(empty, training(2));
     let mut cropped = recipe();
     cropped.preprocessing = Preprocessing::classifier(64);
-    refused(cropped, TRAINING);
+    refused(cropped, training(2));
     let mut mirrored = recipe();
     mirrored.augment.mirror = 2.0;
-    refused(mirrored, TRAINING);
+    refused(mirrored, training(2));
 }
 
 #[test]
@@ -281,20 +381,20 @@ fn a_classifiers_batches_keep_the_same_laws() {
             })
             .collect(),
     });
-    let training = |workers| {
+    let batches_of = |workers| {
         let recipe = ClassificationRecipe {
             set: Arc::clone(&set),
             preprocessing: Preprocessing::classifier(48),
             augment: ClassifierAugment::default(),
         };
-        let options = LoaderOptions {
-            workers,
-            ..TRAINING
-        };
-        batches(&Loader::for_classification(recipe, options).unwrap(), 2, 0)
+        batches(
+            &Loader::for_classification(recipe, training(workers)).unwrap(),
+            2,
+            0,
+        )
     };
-    let expected = training(0);
-    assert_eq!(training(3), expected);
+    let expected = batches_of(0);
+    assert_eq!(batches_of(3), expected);
     for batch in &expected {
         assert_eq!(batch.pixels.len(), BATCH * 48 * 48 * 3);
         for (label, sample) in batch.labels.iter().zip(&batch.samples) {

@@ -5,7 +5,9 @@
 //! 0.5.15 takes scans of one component and coarser first components for
 //! others, and like `jpeg-decoder` 0.3.2 it makes up what a cut scan lacks.
 //! Pixels come out as libjpeg-turbo gives them by default, to the bit: its
-//! accurate integer transform, its smooth doubling, its colour tables.
+//! accurate integer transform, its smooth doubling, its colour tables; and so do
+//! images at half, a quarter and an eighth of their size, made from the low
+//! frequencies of each block.
 //!
 //! What libjpeg passes over is passed over: bytes between segments, fill
 //! bytes, a missing end-of-image marker, what follows the last pixel. What it
@@ -37,6 +39,49 @@ use crate::error::{Error, Result};
 use planes::Planes;
 use segments::{Component, Frame, Segments, Step};
 
+/// The part of its width and height that an image is decoded at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Whole,
+    Half,
+    Quarter,
+    Eighth,
+}
+
+impl Scale {
+    /// The smallest at which an image is not below `least` on either side.
+    pub(crate) fn at_least(least: ImageSize, image: ImageSize) -> Self {
+        let is_enough = |scale: &Self| {
+            let times = |side: u32| u64::from(side) * u64::from(scale.one_in());
+            times(least.width) <= image.width.into() && times(least.height) <= image.height.into()
+        };
+        let smaller = [Self::Eighth, Self::Quarter, Self::Half];
+        smaller.into_iter().find(is_enough).unwrap_or(Self::Whole)
+    }
+
+    /// The pixels of the whole, across and down, that one pixel stands for.
+    pub(crate) fn one_in(self) -> u32 {
+        match self {
+            Self::Whole => 1,
+            Self::Half => 2,
+            Self::Quarter => 4,
+            Self::Eighth => 8,
+        }
+    }
+
+    /// The pixels of a block, across and down.
+    fn block_side(self) -> usize {
+        8 / self.one_in() as usize
+    }
+
+    /// The size of an image at this scale. Its last column and row may stand for pixels
+    /// that the image doesn't have.
+    pub(crate) fn of_size(self, image: ImageSize) -> ImageSize {
+        let side = |side: u32| side.div_ceil(self.one_in());
+        ImageSize::new(side(image.width), side(image.height))
+    }
+}
+
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
 /// A JPEG file, read up to its first scan.
@@ -58,12 +103,18 @@ impl JpegHeader<'_> {
 
     /// The most bytes that are held at once while the image is decoded: samples
     /// and what they are made of or made into.
-    pub(crate) fn decode_bytes(&self) -> u64 {
-        let blocks = self.frame.components.iter().map(Component::blocks);
-        let samples = blocks.sum::<usize>() as u64 * 64;
-        let pixels = self.frame.size.pixels() * 3;
-        let coefficients = match self.frame.progressive {
-            true => samples * size_of::<i16>() as u64,
+    pub(crate) fn decode_bytes(&self, scale: Scale) -> u64 {
+        let frame = &self.frame;
+        let blocks = |of_block: &dyn Fn(&Component) -> usize| {
+            let components = frame.components.iter();
+            components
+                .map(|known| (known.blocks() * of_block(known)) as u64)
+                .sum::<u64>()
+        };
+        let samples = blocks(&|known| frame.sampling(known, scale).side.pow(2));
+        let pixels = frame.scaled_size(scale).pixels() * 3;
+        let coefficients = match frame.progressive {
+            true => blocks(&|_| size_of::<[i16; 64]>()),
             false => 0,
         };
         samples + coefficients.max(pixels)
@@ -85,16 +136,16 @@ pub(crate) fn read_header(bytes: &[u8]) -> Result<JpegHeader<'_>> {
     })
 }
 
-/// Decodes the stored pixels, not yet turned upright, to packed RGB.
+/// Decodes the stored pixels at a scale, not yet turned upright, to packed RGB.
 ///
 /// CMYK and YCCK are taken as inverted, as Adobe writes them and PIL reads
 /// them.
-pub(crate) fn decode(header: JpegHeader<'_>) -> Result<Vec<u8>> {
+pub(crate) fn decode(header: JpegHeader<'_>, scale: Scale) -> Result<Vec<u8>> {
     let JpegHeader {
         mut segments,
         frame,
     } = header;
-    let mut planes = Planes::new(&frame);
+    let mut planes = Planes::new(&frame, scale);
     loop {
         planes.read_scan(&frame, &mut segments)?;
         if planes.are_complete() {
@@ -109,7 +160,7 @@ pub(crate) fn decode(header: JpegHeader<'_>) -> Result<Vec<u8>> {
         }
     }
     let color = segments.color(&frame);
-    Ok(pixels::rgb(&frame, &planes.into_samples(), color))
+    Ok(pixels::rgb(&frame, scale, &planes.into_samples(), color))
 }
 
 /// The orientation in an Exif block, with or without the prefix that APP1 and

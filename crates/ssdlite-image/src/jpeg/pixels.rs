@@ -6,13 +6,15 @@
 use ssdlite_kernels::Isa;
 use ssdlite_kernels::isa::{Kernel, Simd};
 
+use super::Scale;
 use super::planes::Plane;
-use super::segments::{Color, Component, Frame, MAX_COMPONENTS};
+use super::segments::{Color, Frame, MAX_COMPONENTS};
 
-/// Packed RGB of the frame's size.
-pub(super) fn rgb(frame: &Frame, planes: &[Plane], color: Color) -> Vec<u8> {
+/// Packed RGB of the frame's size at a scale.
+pub(super) fn rgb(frame: &Frame, scale: Scale, planes: &[Plane], color: Color) -> Vec<u8> {
     Isa::detect().run(ToRgb {
         frame,
+        scale,
         planes,
         color,
     })
@@ -20,6 +22,7 @@ pub(super) fn rgb(frame: &Frame, planes: &[Plane], color: Color) -> Vec<u8> {
 
 struct ToRgb<'a> {
     frame: &'a Frame,
+    scale: Scale,
     planes: &'a [Plane],
     color: Color,
 }
@@ -31,13 +34,18 @@ impl Kernel for ToRgb<'_> {
     fn run<S: Simd>(self, _: S) -> Vec<u8> {
         let Self {
             frame,
+            scale,
             planes,
             color,
         } = self;
-        let (width, height) = (frame.size.width as usize, frame.size.height as usize);
-        let sources: Vec<_> = (frame.components.iter().zip(planes))
-            .map(|(component, plane)| Source::new(frame, component, plane))
-            .collect();
+        let size = frame.scaled_size(scale);
+        let (width, height) = (size.width as usize, size.height as usize);
+        let of_plane = |plane| Source {
+            plane,
+            largest: frame.largest,
+            is_smooth: scale.block_side() > 1,
+        };
+        let sources: Vec<_> = planes.iter().map(of_plane).collect();
         let mut buffers = [const { Buffer::new() }; MAX_COMPONENTS];
         let mut pixels = vec![0; width * height * 3];
         for (y, out) in pixels.chunks_exact_mut(width * 3).enumerate() {
@@ -69,26 +77,17 @@ impl Buffer {
 /// The samples of a component, on the way to full size.
 struct Source<'a> {
     plane: &'a Plane,
-    size: (usize, usize),
-    /// Sampling factors, across and down, of this component and the largest.
-    factors: (usize, usize),
+    /// The largest sampling factors, across and down.
     largest: (usize, usize),
+    /// Whether halves are interpolated: libjpeg doesn't where a block is one pixel.
+    is_smooth: bool,
 }
 
 impl<'a> Source<'a> {
-    fn new(frame: &Frame, component: &Component, plane: &'a Plane) -> Self {
-        Self {
-            plane,
-            size: component.size,
-            factors: component.factors,
-            largest: frame.largest,
-        }
-    }
-
     #[inline(always)]
     fn stored(&self, y: usize) -> &'a [u8] {
         let start = y * self.plane.stride;
-        &self.plane.samples[start..start + self.size.0]
+        &self.plane.samples[start..start + self.plane.sampling.size.0]
     }
 
     /// Row `y` of the image, `width` samples or more. Halves are made whole by
@@ -98,16 +97,17 @@ impl<'a> Source<'a> {
     where
         'a: 'b,
     {
-        let ((h, v), (largest_h, largest_v)) = (self.factors, self.largest);
+        let (sampling, (largest_h, largest_v)) = (self.plane.sampling, self.largest);
+        let (h, v) = sampling.factors;
         let near = self.stored(y * v / largest_v);
-        let is_wide = self.size.0 > 2;
+        let is_wide = self.is_smooth && sampling.size.0 > 2;
         let Buffer { sums, row } = buffer;
         sums.clear();
         row.clear();
         if h == largest_h && v == largest_v {
             return near;
         }
-        if h == largest_h && 2 * v == largest_v {
+        if h == largest_h && 2 * v == largest_v && self.is_smooth {
             let bias = if y.is_multiple_of(2) { 1 } else { 2 };
             row.extend(self.blend(y).map(|sum| ((sum + bias) >> 2) as u8));
         } else if 2 * h == largest_h && v == largest_v && is_wide {
@@ -129,7 +129,7 @@ impl<'a> Source<'a> {
         let near = y / 2;
         let far = match y % 2 {
             0 => near.saturating_sub(1),
-            _ => (near + 1).min(self.size.1 - 1),
+            _ => (near + 1).min(self.plane.sampling.size.1 - 1),
         };
         let rows = self.stored(near).iter().zip(self.stored(far));
         rows.map(|(&near, &far)| 3 * u16::from(near) + u16::from(far))

@@ -5,8 +5,9 @@ use ssdlite_kernels::Isa;
 
 use super::huffman::Fault;
 use super::scan::{Part, Scan};
-use super::segments::{Frame, ScanHeader, Segments};
-use super::{malformed, transform};
+use super::segments::{Frame, Sampling, ScanHeader, Segments};
+use super::transform::Block;
+use super::{Scale, malformed};
 use crate::error::{Error, Result};
 
 /// Each scan walks over the whole image, however little it brings. Encoders
@@ -18,8 +19,11 @@ pub(super) struct Plane {
     /// Row by row; in a progressive image from the end on.
     pub(super) samples: Vec<u8>,
     pub(super) stride: usize,
+    pub(super) sampling: Sampling,
     /// Blocks of 64, row by row; none in a sequential image.
     pub(super) coefficients: Vec<i16>,
+    /// Blocks a row.
+    pub(super) across: usize,
     isa: Isa,
     /// The quantisation steps, taken when the component's first scan begins.
     steps: Option<[u16; 64]>,
@@ -35,15 +39,23 @@ pub(super) struct Planes {
 }
 
 impl Planes {
-    pub(super) fn new(frame: &Frame) -> Self {
+    pub(super) fn new(frame: &Frame, scale: Scale) -> Self {
         let isa = Isa::detect();
         let planes = frame.components.iter().map(|component| {
-            let length = component.blocks() * 64;
-            let of_kind = |is_used| if is_used { length } else { 0 };
+            let sampling = frame.sampling(component, scale);
+            let length = |of_block, is_used| {
+                if is_used {
+                    component.blocks() * of_block
+                } else {
+                    0
+                }
+            };
             Plane {
-                samples: vec![0; of_kind(!frame.progressive)],
-                stride: component.grid.0 * 8,
-                coefficients: vec![0; of_kind(frame.progressive)],
+                samples: vec![0; length(sampling.side.pow(2), !frame.progressive)],
+                stride: component.grid.0 * sampling.side,
+                sampling,
+                coefficients: vec![0; length(64, frame.progressive)],
+                across: component.grid.0,
                 isa,
                 steps: None,
                 missing_bits: [None; 64],
@@ -187,24 +199,23 @@ impl Plane {
     /// Makes the samples of coefficients that have been read to the end.
     fn transform(&mut self) {
         let coefficients = std::mem::take(&mut self.coefficients);
-        self.samples = vec![0; coefficients.len()];
-        let blocks = self.stride / 8;
-        for (index, block) in coefficients.as_chunks().0.iter().enumerate() {
-            self.put((index % blocks, index / blocks), block);
+        let blocks = coefficients.as_chunks().0;
+        self.samples = vec![0; blocks.len() * self.sampling.side.pow(2)];
+        for (index, block) in blocks.iter().enumerate() {
+            self.put((index % self.across, index / self.across), block);
         }
     }
 
     /// Puts a block's samples at its place, counted in blocks.
-    pub(super) fn put(&mut self, (x, y): (usize, usize), block: &[i16; 64]) {
-        let steps = self.steps.as_ref().expect("a component with a scan");
-        let start = y * 8 * self.stride + x * 8;
-        transform::block(
-            self.isa,
-            block,
-            steps,
-            &mut self.samples[start..],
-            self.stride,
-        );
+    pub(super) fn put(&mut self, (x, y): (usize, usize), coefficients: &[i16; 64]) {
+        let side = self.sampling.side;
+        let block = Block {
+            coefficients,
+            steps: self.steps.as_ref().expect("a component with a scan"),
+            side,
+        };
+        let start = y * side * self.stride + x * side;
+        block.write(self.isa, &mut self.samples[start..], self.stride);
     }
 }
 

@@ -108,7 +108,7 @@ impl<'a, 'h> Scan<'a, 'h> {
             plane.put((x, y), &block);
             return Ok(());
         }
-        let block = y * (plane.stride / 8) + x;
+        let block = y * plane.across + x;
         let block = &mut plane.coefficients.as_chunks_mut().0[block];
         let after = self.header.approximation.1;
         match self.part {

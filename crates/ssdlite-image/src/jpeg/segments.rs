@@ -4,7 +4,7 @@ use image::metadata::Orientation;
 use ssdlite_core::ImageSize;
 
 use super::huffman::{HuffmanTable, STANDARD_TABLES, StatedTable};
-use super::{malformed, orientation_from_exif, unsupported};
+use super::{Scale, malformed, orientation_from_exif, unsupported};
 use crate::error::Result;
 
 /// The most components that are read.
@@ -50,6 +50,50 @@ pub(super) struct Component {
 impl Component {
     pub(super) fn blocks(&self) -> usize {
         self.grid.0 * self.grid.1
+    }
+}
+
+/// The samples of one component of a frame that is decoded at some scale.
+#[derive(Clone, Copy)]
+pub(super) struct Sampling {
+    /// Samples of a block across and down.
+    pub(super) side: usize,
+    /// Samples that count, across and down.
+    pub(super) size: (usize, usize),
+    /// How many stand for [`Frame::largest`] pixels, across and down.
+    pub(super) factors: (usize, usize),
+}
+
+impl Frame {
+    /// The size of the pixels at a scale.
+    pub(super) fn scaled_size(&self, scale: Scale) -> ImageSize {
+        scale.of_size(self.size)
+    }
+
+    /// How a component is sampled at a scale: at no smaller scale than the pixels, and
+    /// as finely as they where its factors are smaller by powers of two, as
+    /// libjpeg-turbo's `jdmaster.c` chooses.
+    pub(super) fn sampling(&self, component: &Component, scale: Scale) -> Sampling {
+        let ((h, v), largest, least) = (component.factors, self.largest, scale.block_side());
+        let mut times = 1;
+        while least * times < 8
+            && largest.0.is_multiple_of(2 * h * times)
+            && largest.1.is_multiple_of(2 * v * times)
+        {
+            times *= 2;
+        }
+        let side = least * times;
+        let samples = |pixels: u32, factor: usize, largest: usize| {
+            (pixels as usize * factor * side).div_ceil(largest * 8)
+        };
+        Sampling {
+            side,
+            size: (
+                samples(self.size.width, h, largest.0),
+                samples(self.size.height, v, largest.1),
+            ),
+            factors: (h * times, v * times),
+        }
     }
 }
 

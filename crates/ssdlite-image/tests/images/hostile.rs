@@ -2,7 +2,7 @@
 //! and never another image.
 
 use crate::fixtures::{Jpeg, crc32, files, jpeg, ramp};
-use ssdlite_image::decode::{Limits, decode, header};
+use ssdlite_image::decode::{Limits, decode, decode_at_least, header};
 use ssdlite_image::{DecodeMemory, Error, ImageSize};
 
 /// Mutated copies of each file in [`files`].
@@ -74,7 +74,15 @@ fn mutated_files_never_panic_and_keep_to_the_limits() {
             let mut bytes = original.clone();
             mutate(&mut bytes, &mut random);
             let head = header(&bytes);
-            match decode(&bytes, &LIMITS) {
+            let whole = decode(&bytes, &LIMITS);
+            let side = 1 << random.below(6);
+            let reduced = decode_at_least(&bytes, &LIMITS, ImageSize::new(side, side));
+            match (&whole, &reduced) {
+                (Ok(whole), Ok(reduced)) => assert_eq!(reduced.whole_size(), whole.size()),
+                (Err(whole), Err(reduced)) => assert_eq!(reduced.to_string(), whole.to_string()),
+                _ => panic!("{name} {round}: an error for one of whole and reduced"),
+            }
+            match whole {
                 Ok(image) => {
                     assert_eq!(head.unwrap().displayed, image.size(), "{name} {round}");
                     assert!(image.size().pixels() <= LIMITS.max_pixels);

@@ -9,7 +9,7 @@ use ssdlite_image::{Error, ImageSize, RgbImage};
 const SIZE: (usize, usize) = (61, 43);
 
 /// How the components' samples are stored.
-const FACTORS: [[(usize, usize); 3]; 17] = [
+pub(crate) const FACTORS: [[(usize, usize); 3]; 17] = [
     [(1, 1), (1, 1), (1, 1)],
     [(2, 1), (1, 1), (1, 1)],
     [(1, 2), (1, 1), (1, 1)],
@@ -120,7 +120,7 @@ fn progressive_scans(count: usize) -> Vec<Vec<Scan>> {
 }
 
 /// Scans as [`Coefficients::to_jpeg`] takes them.
-fn layouts(count: usize) -> Vec<(bool, Vec<Scan>)> {
+pub(crate) fn layouts(count: usize) -> Vec<(bool, Vec<Scan>)> {
     let sequential = sequential_scans(count)
         .into_iter()
         .map(|scans| (false, scans));

@@ -6,4 +6,5 @@ mod fixtures;
 mod harmless;
 mod hostile;
 mod jpeg_layouts;
+mod jpeg_scales;
 mod jpeg_writer;

@@ -84,8 +84,9 @@ impl Freeze {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LoaderOptions {
-    /// Threads that decode and augment beside the training step; with 0 the
-    /// step waits for them. The batches are the same whatever their number.
+    /// Threads that decode and augment beside the training step; with 0 those of
+    /// the cores that it leaves, or its own between two steps. The batches are the
+    /// same whoever makes them.
     pub workers: usize,
     /// Mebibytes of decoded images that are kept from epoch to epoch.
     pub cache: u64,
@@ -94,7 +95,7 @@ pub struct LoaderOptions {
 impl Default for LoaderOptions {
     fn default() -> Self {
         Self {
-            workers: 2,
+            workers: 0,
             cache: 1024,
         }
     }

@@ -24,7 +24,8 @@ use super::{RunData, Validation, charts, images};
 use crate::config::ClassifierConfig;
 use crate::error::Result;
 use crate::step::loss::CrossEntropy;
-use crate::step::{Objective, Targets};
+use crate::step::{Cpu, Objective, Targets, TrainingDevice};
+use crate::threads::threads_from_option;
 
 /// Trains a classifier as `config` says, on the data that
 /// [`RunData::of_classifier`] read for it. On a resumed run, `config` must be
@@ -45,8 +46,10 @@ pub fn train_classifier(
     if let Some(note) = Usual::CLASSIFIER.fit(&mut config.training, every, images, start) {
         run.observer.warning(&note);
     }
-    let task = ClassifierTask::new(config, data)?;
+    let cpu = Cpu::new(threads_from_option(config.training.threads)?)?;
+    let task = ClassifierTask::new(config, data, run.device, &cpu)?;
     let plan = Plan {
+        cpu,
         training: &config.training,
         evaluate_every: config.evaluation.every,
         config: config.clone().with_absolute_paths()?.to_toml()?,
@@ -104,7 +107,12 @@ struct ClassifierTask {
 }
 
 impl ClassifierTask {
-    fn new(config: &ClassifierConfig, data: &RunData<ClassificationSet>) -> Result<Self> {
+    fn new(
+        config: &ClassifierConfig,
+        data: &RunData<ClassificationSet>,
+        device: &dyn TrainingDevice,
+        cpu: &Cpu,
+    ) -> Result<Self> {
         let info = info_from_config(config, data);
         let recipe = ClassificationRecipe {
             set: Arc::clone(&data.training),
@@ -114,7 +122,7 @@ impl ClassifierTask {
                 mirror: config.augment.mirror,
             },
         };
-        let options = loader_options(&config.training, &config.loader);
+        let options = loader_options(&config.training, &config.loader, device, cpu);
         let evaluation = evaluation_options(&config.training, &config.loader)?;
         let validation = data.validation.as_ref().map(|set| {
             let evaluator = ClassifierEvaluator::new(Arc::clone(set), evaluation);

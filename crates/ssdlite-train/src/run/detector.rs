@@ -35,7 +35,8 @@ use super::{RunData, Validation, boxes, charts, images};
 use crate::config::DetectorConfig;
 use crate::error::{Error, Result};
 use crate::step::loss::MultiboxLoss;
-use crate::step::{Objective, Targets};
+use crate::step::{Cpu, Objective, Targets, TrainingDevice};
+use crate::threads::threads_from_option;
 
 /// Trains a detector as `config` says, on the data that
 /// [`RunData::of_detector`] read for it. On a resumed run, `config` must be
@@ -68,9 +69,11 @@ pub fn train_detector(
         framing.tell(config.data.tiles, run.observer);
     }
     let default_boxes = boxes::settle(config, &data.training, framing)?;
-    let task = DetectorTask::new(config, default_boxes, framing, data)?;
+    let cpu = Cpu::new(threads_from_option(config.training.threads)?)?;
+    let task = DetectorTask::new(config, default_boxes, framing, data, (run.device, &cpu))?;
     tell_boxes(config, framing, &task, start, run.observer)?;
     let plan = Plan {
+        cpu,
         training: &config.training,
         evaluate_every: config.evaluation.every,
         config: config.clone().with_absolute_paths()?.to_toml()?,
@@ -178,6 +181,7 @@ struct DetectorTask {
     set: Arc<DetectionSet>,
     loader: Loader<DetectionBatch>,
     targets: TargetEncoder,
+    augment: DetectorAugment,
     /// The most bytes of decoded images that are kept of a split.
     cache_bytes: u64,
     info: ModelInfo,
@@ -192,6 +196,7 @@ impl DetectorTask {
         default_boxes: DefaultBoxSizes,
         framing: Option<Framing>,
         data: &RunData<DetectionSet>,
+        (device, cpu): (&dyn TrainingDevice, &Cpu),
     ) -> Result<Self> {
         let mut info = info_from_config(config, default_boxes, &data.training);
         if let ModelTask::Detect(settings) = &mut info.task {
@@ -205,13 +210,14 @@ impl DetectorTask {
             assignment: config.loss.of(config.detector.kind()).assignment,
             difficult: difficult_from_config(config),
         };
+        let augment = augment_from_config(config, framing);
         let recipe = DetectionRecipe {
             set: Arc::clone(&data.training),
             preprocessing: info.preprocessing,
-            augment: augment_from_config(config, framing),
+            augment: augment.clone(),
             targets: targets.clone(),
         };
-        let options = loader_options(&config.training, &config.loader);
+        let options = loader_options(&config.training, &config.loader, device, cpu);
         let evaluation = evaluation_options(&config.training, &config.loader)?;
         let validation = data.validation.as_ref().map(|set| {
             let evaluator = DetectorEvaluator::new(Arc::clone(set), evaluation);
@@ -221,6 +227,7 @@ impl DetectorTask {
             set: Arc::clone(&data.training),
             loader: Loader::for_detection(recipe, options)?,
             targets,
+            augment,
             cache_bytes: cache_bytes(&config.loader),
             info,
             loss: config.loss.multibox(config.detector.kind(), coder),
@@ -238,13 +245,13 @@ impl Task for DetectorTask {
     }
 
     fn cached_bytes(&self) -> u64 {
-        let validation = self.validation.iter().map(|(set, _)| set);
-        let sets = std::iter::once(&self.set).chain(validation);
-        let decoded = sets.map(|set| {
-            let pixels = set.images.iter().map(|image| image.size.pixels());
-            pixels.sum::<u64>().saturating_mul(3).min(self.cache_bytes)
-        });
-        decoded.sum()
+        let bytes = |pixels: u64| pixels.saturating_mul(3).min(self.cache_bytes);
+        let input = self.info.preprocessing.size;
+        let training = self.set.images.iter();
+        let training = training.map(|image| self.augment.kept_size(image.size, input).pixels());
+        let validation = self.validation.iter().flat_map(|(set, _)| &set.images);
+        let validation = validation.map(|image| image.size.pixels());
+        bytes(training.sum()) + bytes(validation.sum())
     }
 
     fn info(&self) -> &ModelInfo {

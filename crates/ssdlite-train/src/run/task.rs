@@ -1,13 +1,16 @@
 //! What detectors and classifiers do differently in a run.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ssdlite_core::ModelInfo;
 use ssdlite_data::loader::{
-    ClassificationBatch, DetectionBatch, Loader, LoaderOptions, SkippedImage,
+    ClassificationBatch, DetectionBatch, Loader, LoaderOptions, Makers, SkippedImage,
 };
 use ssdlite_evaluate::{EvaluationOptions, Watch};
 use ssdlite_image::RgbImage;
+use ssdlite_infer::all_cores;
 use ssdlite_model::ModelFile;
 
 use super::Validation;
@@ -15,8 +18,11 @@ use super::run_folder::RunFolder;
 use super::session::Session;
 use crate::config::{self, TrainingOptions};
 use crate::error::Result;
-use crate::step::{Objective, Targets};
+use crate::step::{Cpu, Objective, Targets, TrainingDevice};
 use crate::threads::threads_from_option;
+
+/// The most threads that make batches unless more are asked for: each has one in memory.
+const MOST_WORKERS: usize = 8;
 
 /// What a training step needs of a batch.
 pub(super) trait Samples {
@@ -112,13 +118,27 @@ pub(super) fn training_notes(
 pub(super) fn loader_options(
     training: &TrainingOptions,
     loader: &config::LoaderOptions,
+    device: &dyn TrainingDevice,
+    cpu: &Cpu,
 ) -> LoaderOptions {
     LoaderOptions {
         batch_size: training.batch,
         seed: training.seed,
-        workers: loader.workers,
+        makers: makers(loader.workers, device.takes_processor(), cpu),
         cache_bytes: cache_bytes(loader),
     }
+}
+
+/// So many threads beside the step; with 0 of them the cores that it leaves, and its own
+/// threads where it leaves none.
+fn makers(workers: usize, step_takes_processor: bool, cpu: &Cpu) -> Makers {
+    let step = match step_takes_processor {
+        true => cpu.threads().get(),
+        false => 0,
+    };
+    let free = all_cores().get().saturating_sub(step).min(MOST_WORKERS);
+    let workers = NonZeroUsize::new(workers).or(NonZeroUsize::new(free));
+    workers.map_or_else(|| Makers::Between(Arc::clone(&cpu.pool)), Makers::Beside)
 }
 
 /// How a run's networks are evaluated.

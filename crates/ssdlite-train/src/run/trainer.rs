@@ -53,6 +53,8 @@ const STATISTICS_IMAGES: usize = 128;
 
 /// What the loop goes by.
 pub(super) struct Plan<'a> {
+    /// What steps run on, and batches are made on between them.
+    pub(super) cpu: Cpu,
     pub(super) training: &'a TrainingOptions,
     /// Epochs from one evaluation to the next.
     pub(super) evaluate_every: u32,
@@ -100,20 +102,19 @@ pub(super) fn train<T: Task>(
             (first_values(task.info(), &layout, training.seed), None)
         }
     };
-    let cpu = Cpu::new(threads_from_option(training.threads)?)?;
     let options = StepOptions {
         images: NonZeroUsize::new(training.batch).unwrap_or(NonZeroUsize::MIN),
         input: task.info().input(),
         objective: task.objective(),
     };
     expect_memory(task, training, &layout, run, options)?;
-    let step = run.device.step(&graph, &layout, options, &cpu)?;
+    let step = run.device.step(&graph, &layout, options, &plan.cpu)?;
     let mut parameters = Parameters::new(layout, values)?;
     let steps_per_epoch = task.loader().batches_per_epoch() as u64;
     let names = task.names();
     let names = names.iter().map(String::as_str);
     let data = DataMark::new(&task.info().classes, names, steps_per_epoch);
-    let machine = Machine::of(&cpu);
+    let machine = Machine::of(&plan.cpu);
     let mut progress = match start {
         Start::Resume | Start::Prolong => go_on(run, &mut parameters, &data, &machine)?,
         Start::Random | Start::Weights(_) => {
@@ -140,7 +141,6 @@ pub(super) fn train<T: Task>(
         data,
         machine,
         step,
-        cpu,
         parameters,
         progress,
         saved_steps,
@@ -205,7 +205,6 @@ struct Trainer<'a, 's, T: Task> {
     data: DataMark,
     machine: Machine,
     step: Box<dyn TrainingStep>,
-    cpu: Cpu,
     parameters: Parameters,
     progress: Progress,
     /// Steps at the last checkpoint.
@@ -298,6 +297,7 @@ impl<T: Task> Trainer<'_, '_, T> {
             last = Instant::now();
             self.count_time(seconds);
             self.report_step(report, batch.samples().len());
+            batches.give_back(batch);
             if self.is_stopped() {
                 return Ok(Epoch::Stopped);
             }
@@ -341,7 +341,7 @@ impl<T: Task> Trainer<'_, '_, T> {
                 });
             }
         }
-        let cx = self.cpu.context();
+        let cx = self.plan.cpu.context();
         self.parameters
             .update(cx, training, &self.schedule, step, gradient_norm);
         self.progress.add(losses);
@@ -444,6 +444,7 @@ impl<T: Task> Trainer<'_, '_, T> {
                     return Ok(false);
                 }
                 self.step.gather_statistics(batch.pixels(), values)?;
+                batches.give_back(batch);
                 left -= 1;
             }
             epoch += 1;

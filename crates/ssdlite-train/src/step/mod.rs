@@ -129,6 +129,12 @@ pub trait TrainingDevice {
     fn step_bytes(&self, graph: &Graph, layout: &TensorLayout, options: StepOptions)
     -> Result<u64>;
 
+    /// Whether a step takes the processor's threads, so that nothing else runs on them
+    /// meanwhile.
+    fn takes_processor(&self) -> bool {
+        true
+    }
+
     /// A step of a network whose tensors lie as `layout` says. Losses, and
     /// whatever else the device leaves to the processor, run on `cpu`.
     ///
