@@ -124,11 +124,10 @@ impl<'a, 'h> Scan<'a, 'h> {
     }
 
     fn read_dc(&mut self, place: usize, after: u8, block: &mut [i16; 64]) -> Read<()> {
-        let size = self.bits.symbol(&self.dc_tables[place])?;
+        let (size, difference) = self.bits.symbol_and_number(&self.dc_tables[place])?;
         if size > 15 {
             return Err(Fault::Code);
         }
-        let difference = self.bits.signed(size.into())?;
         let value = self.predicted[place].wrapping_add(difference);
         self.predicted[place] = value;
         block[0] = (value << after) as i16;
@@ -158,22 +157,25 @@ impl<'a, 'h> Scan<'a, 'h> {
         block: &mut [i16; 64],
     ) -> Read<Option<u8>> {
         let table = &self.ac_tables[place];
+        let mut bits = self.bits;
+        let mut ends = None;
         while at <= last {
-            let symbol = self.bits.symbol(table)?;
+            let (symbol, value) = bits.symbol_and_number(table)?;
             let (zeros, size) = (symbol >> 4, symbol & 15);
             if size == 0 {
                 if zeros < 15 {
-                    return Ok(Some(zeros));
+                    ends = Some(zeros);
+                    break;
                 }
                 at += 16;
                 continue;
             }
             at += usize::from(zeros);
-            let value = self.bits.signed(size.into())?;
             *coefficient(block, at, last)? = (value << after) as i16;
             at += 1;
         }
-        Ok(None)
+        self.bits = bits;
+        Ok(ends)
     }
 
     /// A band's later scan: a bit for each coefficient that isn't zero yet, and
