@@ -104,8 +104,8 @@ impl<'a, 'h> Scan<'a, 'h> {
         if let Part::Whole = self.part {
             let mut block = [0; 64];
             self.read_dc(place, 0, &mut block)?;
-            self.read_band(place, (1, 63), 0, &mut block)?;
-            plane.put((x, y), &block);
+            let (ends, _) = self.read_band(place, (1, 63), 0, &mut block)?;
+            plane.put((x, y), &block, ends == 1);
             return Ok(());
         }
         let block = y * plane.across + x;
@@ -140,14 +140,16 @@ impl<'a, 'h> Scan<'a, 'h> {
             self.ended_bands -= 1;
             return Ok(());
         }
-        if let Some(bits) = self.read_band(0, self.header.band, after, block)? {
+        let (_, bits) = self.read_band(0, self.header.band, after, block)?;
+        if let Some(bits) = bits {
             self.ended_bands = self.run_of_bands(bits)? - 1;
         }
         Ok(())
     }
 
-    /// Reads a band's coefficients up to its end, or to a code that ends it before:
-    /// of that its upper half, which is 0 in sequential scans. T.81, F.2.2.2.
+    /// Reads a band's coefficients up to its end, or to a code that ends it before, and
+    /// returns where that was and the code's upper half, which is 0 in sequential scans.
+    /// T.81, F.2.2.2.
     #[inline]
     fn read_band(
         &mut self,
@@ -155,7 +157,7 @@ impl<'a, 'h> Scan<'a, 'h> {
         (mut at, last): (usize, usize),
         after: u8,
         block: &mut [i16; 64],
-    ) -> Read<Option<u8>> {
+    ) -> Read<(usize, Option<u8>)> {
         let table = &self.ac_tables[place];
         let mut bits = self.bits;
         let mut ends = None;
@@ -175,7 +177,7 @@ impl<'a, 'h> Scan<'a, 'h> {
             at += 1;
         }
         self.bits = bits;
-        Ok(ends)
+        Ok((at, ends))
     }
 
     /// A band's later scan: a bit for each coefficient that isn't zero yet, and
