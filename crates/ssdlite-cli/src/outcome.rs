@@ -1,8 +1,11 @@
 //! How commands end.
 
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 
 use anyhow::Result;
+use ssdlite_data::parallel::in_order;
 use ssdlite_media::{FoundFiles, MediaFile};
 
 use crate::console;
@@ -55,23 +58,38 @@ pub(crate) fn inputs_of_all<I>(
     arguments.iter().flat_map(inputs).collect()
 }
 
-/// Does `work` on every input. One that can't be used, or found, is told and counted
-/// and the others go on; work that ends as failed ends all.
-pub(crate) fn for_each_input<I>(
-    inputs: Vec<Result<I>>,
-    mut work: impl FnMut(I) -> Result<Outcome>,
+/// Inputs that are looked at, or wait to be told of, for each thread.
+const AHEAD: usize = 2;
+
+/// Does `look` on every input, on several threads and ahead, and `tell` with what came of
+/// it in the order of the inputs. One that can't be used, or found, is told and counted
+/// and the others go on; telling that ends as failed ends all.
+pub(crate) fn for_each_input<I: Sync, L: Send>(
+    threads: NonZeroUsize,
+    inputs: &[Result<I>],
+    look: impl Fn(&I) -> L + Sync,
+    mut tell: impl FnMut(&I, L) -> Result<Outcome>,
 ) -> Result<Outcome> {
     let mut failures = 0;
-    for input in inputs {
-        match input.and_then(&mut work) {
-            Ok(Outcome::Done) => {}
-            Ok(Outcome::Failed) => return Ok(Outcome::Failed),
-            Err(error) if console::is_unprinted(&error) => return Err(error),
-            Err(error) => {
-                console::failure(&error);
-                failures += 1;
-            }
-        }
+    let look = |input: &Result<I>| input.as_ref().ok().map(&look);
+    let mut fails = |error: &anyhow::Error| {
+        console::failure(error);
+        failures += 1;
+        ControlFlow::Continue(())
+    };
+    let tell = |input: &Result<I>, looked: Option<L>| match (input, looked) {
+        (Ok(input), Some(looked)) => match tell(input, looked) {
+            Ok(Outcome::Done) => ControlFlow::Continue(()),
+            Ok(Outcome::Failed) => ControlFlow::Break(Ok(Outcome::Failed)),
+            Err(error) if console::is_unprinted(&error) => ControlFlow::Break(Err(error)),
+            Err(error) => fails(&error),
+        },
+        (Err(error), _) => fails(error),
+        (Ok(_), None) => ControlFlow::Continue(()),
+    };
+    let ended = in_order(threads, AHEAD * threads.get(), inputs, look, tell);
+    match ended {
+        ControlFlow::Break(outcome) => outcome,
+        ControlFlow::Continue(()) => Ok(Outcome::from_failures(failures)),
     }
-    Ok(Outcome::from_failures(failures))
 }

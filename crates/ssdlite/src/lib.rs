@@ -20,6 +20,21 @@
 //! # }
 //! ```
 //!
+//! A large photo need not be decoded whole for one small input; the boxes are the whole
+//! photo's:
+//!
+//! ```no_run
+//! use ssdlite::{Detector, Limits, decode_file_at_least};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let detector = Detector::load("blood_cells.safetensors")?;
+//! let limits = Limits::default();
+//! let photo = decode_file_at_least("photo.jpg".as_ref(), &limits, detector.enough())?;
+//! let found = detector.detect(&photo)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The first image waits for its working memory, which a program that answers others
 //! can take while it loads:
 //!
@@ -62,8 +77,8 @@ pub use ssdlite_core::{
 #[cfg(feature = "eval")]
 pub use ssdlite_eval as eval;
 pub use ssdlite_image as image;
-pub use ssdlite_image::decode::decode_file;
-pub use ssdlite_image::{AsRgb, Limits, RgbImage, RgbView};
+pub use ssdlite_image::decode::{decode_file, decode_file_at_least};
+pub use ssdlite_image::{AsRgb, Decoded, Limits, RgbImage, RgbView};
 pub use ssdlite_infer::{
     ClassScore, Classifier, Detector, DetectorOptions, DetectorOutputs, Error, Isa, MOST_THREADS,
     ModelFile, Result, RunOptions,

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use clap::Args;
-use ssdlite_image::decode::{decode_file, header_of_file};
-use ssdlite_image::{Error, Limits, RgbImage};
+use ssdlite_image::decode::header_of_file;
+use ssdlite_image::{DecodeMemory, Decoded, Error, ImageSize, Limits};
 
 use super::number::whole;
 
@@ -33,11 +33,18 @@ impl LimitArgs {
         Limits::with_megapixels(self.max_megapixels)
     }
 
-    /// Decodes the image file at `path`; an image with too many pixels is told
-    /// with the option that allows more.
-    pub(crate) fn decode(&self, path: &Path) -> anyhow::Result<RgbImage> {
+    /// What `work` makes of the image file at `path`, decoded at `least` so large; an
+    /// image with too many pixels is told with the option that allows more.
+    pub(crate) fn with_decoded<T>(
+        &self,
+        memory: &DecodeMemory,
+        path: &Path,
+        least: ImageSize,
+        work: impl FnOnce(Decoded) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let limits = self.limits();
-        decode_file(path, &limits).map_err(|error| {
+        let worked = memory.with_decoded_file(path, &limits, least, work);
+        worked.map_err(|error| {
             let is_too_large = matches!(error, Error::OverLimit(_))
                 && header_of_file(path, &limits)
                     .is_ok_and(|header| limits.has_too_many_pixels(header.stored));
@@ -45,7 +52,7 @@ impl LimitArgs {
                 true => anyhow::anyhow!("{error}; --max-megapixels allows more"),
                 false => error.into(),
             }
-        })
+        })?
     }
 }
 

@@ -122,7 +122,8 @@ fn draw_images(detector: &Detector, set: &DetectionSet, folder: &Path) -> Result
         let detections = detector.detect(&image)?;
         let found: Vec<Found> = detections.into_iter().map(Found::from).collect();
         draw_found(&mut image, &found, detector.classes());
-        saved.save_image(path, &image)?;
+        let jpeg = encode::jpeg_from_image(&image, encode::IMAGE_QUALITY)?;
+        saved.save_jpeg(path, &jpeg)?;
         sheet.push(image);
     }
     let sheet = grid(&sheet, CELL, COLUMNS);

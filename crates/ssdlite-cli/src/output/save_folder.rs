@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ssdlite_files::remove_leftovers;
-use ssdlite_image::RgbImage;
+use ssdlite_files::{remove_leftovers, write_atomically};
 
 /// Endings of what is saved.
 const ENDINGS: [&str; 3] = [".jpg", ".mp4", ".jsonl"];
@@ -35,10 +34,10 @@ impl SaveFolder {
         (!self.taken.is_empty()).then_some(&*self.folder)
     }
 
-    /// Saves an image as JPEG under the name of the file that it came from.
-    pub(crate) fn save_image(&mut self, origin: &Path, image: &RgbImage) -> Result<()> {
+    /// Saves a JPEG file under the name of the file that it came from.
+    pub(crate) fn save_jpeg(&mut self, origin: &Path, jpeg: &[u8]) -> Result<()> {
         let path = self.path_for(origin, "jpg")?;
-        Ok(ssdlite_image::encode::save(&path, image)?)
+        write_atomically(&path, jpeg).with_context(|| path.display().to_string())
     }
 
     /// A path under the name of `origin`, with a number where two have the

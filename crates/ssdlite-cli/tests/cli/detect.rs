@@ -117,6 +117,48 @@ fn images_are_saved_each_under_its_name() {
 }
 
 #[test]
+fn what_is_found_does_not_depend_on_the_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 5);
+    let with = |threads: &str| {
+        let ran = detect(folder.path(), &["photos", "--json", "--threads", threads]);
+        ran.exits(0).stdout
+    };
+    let expected = with("1");
+    assert_eq!(expected.lines().count(), 5);
+    for threads in ["2", "5", "6", "40"] {
+        assert_eq!(with(threads), expected, "{threads} threads");
+    }
+}
+
+/// It is decoded at a quarter, but all that is told and saved is of the whole.
+#[test]
+fn a_large_photo_is_told_of_and_saved_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 1);
+    let photo = folder.path().join("photos/sample_00000.jpg");
+    let image = ssdlite_image::decode::decode_file(&photo, &Default::default()).unwrap();
+    let size = ssdlite_image::ImageSize::new(1501, 1203);
+    let large = ssdlite_image::Resizer::new().stretch(&image, size);
+    ssdlite_image::encode::save(&photo, &large).unwrap();
+    let plain = detect(folder.path(), &["photos", "--json"]).exits(0);
+    let saving = detect(folder.path(), &["photos", "--json", "--save", "found"]).exits(0);
+    assert_eq!(saving.stdout, plain.stdout);
+    let json = plain.json();
+    assert_eq!(
+        (&json[0]["width"], &json[0]["height"]),
+        (&1501.into(), &1203.into())
+    );
+    let corners = json[0]["detections"].as_array().unwrap().iter();
+    let corners = corners.flat_map(|found| found["box"].as_array().unwrap());
+    let farthest = corners.map(|at| at.as_f64().unwrap()).fold(0.0, f64::max);
+    assert!(farthest > 700.0 && farthest <= 1501.0, "{farthest}");
+    let saved = folder.path().join("found/sample_00000.jpg");
+    let saved = ssdlite_image::decode::decode_file(&saved, &Default::default()).unwrap();
+    assert_eq!(saved.size(), size);
+}
+
+#[test]
 fn a_broken_image_stops_no_other() {
     let folder = tempfile::tempdir().unwrap();
     photos(folder.path(), 4);

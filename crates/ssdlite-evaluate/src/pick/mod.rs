@@ -18,6 +18,7 @@ use ssdlite_data::duplicates::{Comparable, Fingerprint, LookGroups};
 use ssdlite_data::finding::Finding;
 use ssdlite_data::photos::Photo;
 use ssdlite_image::RgbImage;
+use ssdlite_image::decode::WHOLE;
 use ssdlite_infer::Detector;
 
 pub use self::choice::Pick;
@@ -142,7 +143,9 @@ fn looked_at<T: Send>(
 ) -> Result<Option<Vec<(usize, Fingerprint, T)>>> {
     let paths: Vec<&Path> = photos.iter().map(|photo| &*photo.path).collect();
     let images = Images::new(photos.len(), options);
-    let found = images.each(&paths, watch, |_, image| {
+    // Looks are compared with those of whole images.
+    let found = images.each(&paths, WHOLE, watch, |_, decoded| {
+        let image = decoded.image();
         let judged = judge(image).map_err(Fault::from)?;
         Ok((Fingerprint::of(image), judged))
     })?;

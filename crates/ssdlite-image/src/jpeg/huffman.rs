@@ -2,7 +2,7 @@
 //! F.2.2.
 
 /// Codes of so many bits are found by one look-up.
-const LOOKUP_BITS: u32 = 9;
+const LOOKUP_BITS: u32 = 10;
 
 /// Why a scan's data can't be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +62,34 @@ impl HuffmanTable {
         }
         Some(table)
     }
+
+    /// The symbol and the length of a code that is longer than the look-up's, from the
+    /// next sixteen bits, of which so many are there.
+    #[cold]
+    #[inline(never)]
+    fn longer_code(&self, next: u32, held: u32) -> Read<(u8, u32)> {
+        for length in LOOKUP_BITS + 1..=16 {
+            let (end, offset) = self.longer[length as usize];
+            if next < end {
+                let index = (next >> (16 - length)) as i32 + offset;
+                return Ok((self.symbols[index as usize], length));
+            }
+        }
+        Err(if held < 16 { Fault::Ends } else { Fault::Code })
+    }
 }
 
-/// Reads bits from a scan's data, up to a marker.
+/// The signed number whose magnitude has `count` bits, which stand on top; T.81, F.2.2.1.
+#[inline(always)]
+fn signed(bits: u64, count: u32) -> i32 {
+    let value = (bits >> 1 >> (63 - count)) as i32;
+    let is_negative = (bits as i64) >= 0;
+    value + if is_negative { 1 - (1 << count) } else { 0 }
+}
+
+/// Reads bits from a scan's data, up to a marker. A loop over codes works on a copy,
+/// which stays in registers.
+#[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     /// The bits to come, the first on top; zeros below those that are held.
@@ -82,11 +107,17 @@ impl<'a> Bits<'a> {
     }
 
     /// Holds 57 bits or all that are left before the next marker.
+    #[inline(always)]
     fn refill(&mut self) {
+        if !self.take_plain_bytes() {
+            *self = self.refilled_by_bytes();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refilled_by_bytes(mut self) -> Self {
         while self.held <= 56 {
-            if self.take_plain_bytes() {
-                continue;
-            }
             let (byte, length) = match *self.bytes {
                 // An FF of the data is followed by 00; more FF may stand before.
                 [0xFF, 0x00, ..] => (0xFF, 2),
@@ -94,16 +125,18 @@ impl<'a> Bits<'a> {
                     self.bytes = &self.bytes[1..];
                     continue;
                 }
-                [0xFF, ..] | [] => return,
+                [0xFF, ..] | [] => break,
                 [byte, ..] => (byte, 1),
             };
             self.bytes = &self.bytes[length..];
             self.buffer |= u64::from(byte) << (56 - self.held);
             self.held += 8;
         }
+        self
     }
 
     /// Takes as many bytes as there is room for, if none of the next eight is FF.
+    #[inline(always)]
     fn take_plain_bytes(&mut self) -> bool {
         let Some(next) = self.bytes.first_chunk() else {
             return false;
@@ -129,35 +162,40 @@ impl<'a> Bits<'a> {
     }
 
     /// The symbol of the next code.
-    #[inline]
+    #[inline(always)]
     pub(super) fn symbol(&mut self, table: &HuffmanTable) -> Read<u8> {
+        let (symbol, length) = self.next_code(table)?;
+        self.consume(length)?;
+        Ok(symbol)
+    }
+
+    /// The symbol of the next code, and the signed number behind it whose magnitude has
+    /// as many bits as the symbol's lower half says.
+    #[inline(always)]
+    pub(super) fn symbol_and_number(&mut self, table: &HuffmanTable) -> Read<(u8, i32)> {
+        let (symbol, length) = self.next_code(table)?;
+        let size = u32::from(symbol & 15);
+        let number = signed(self.buffer << length, size);
+        self.consume(length + size)?;
+        Ok((symbol, number))
+    }
+
+    /// The symbol and the length of the next code, which is not consumed.
+    #[inline(always)]
+    fn next_code(&mut self, table: &HuffmanTable) -> Read<(u8, u32)> {
         // A code and the number behind it have at most 32 bits.
         if self.held < 32 {
             self.refill();
         }
         let (symbol, length) = table.lookup[(self.buffer >> (64 - LOOKUP_BITS)) as usize];
         if length > 0 {
-            self.consume(length.into())?;
-            return Ok(symbol);
+            return Ok((symbol, length.into()));
         }
-        let next = (self.buffer >> 48) as u32;
-        for length in LOOKUP_BITS + 1..=16 {
-            let (end, offset) = table.longer[length as usize];
-            if next < end {
-                self.consume(length)?;
-                let index = (next >> (16 - length)) as i32 + offset;
-                return Ok(table.symbols[index as usize]);
-            }
-        }
-        Err(if self.held < 16 {
-            Fault::Ends
-        } else {
-            Fault::Code
-        })
+        table.longer_code((self.buffer >> 48) as u32, self.held)
     }
 
     /// A number of `count` bits, at most 16.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bits(&mut self, count: u32) -> Read<i32> {
         if count == 0 {
             return Ok(0);
@@ -168,18 +206,6 @@ impl<'a> Bits<'a> {
         let value = (self.buffer >> (64 - count)) as i32;
         self.consume(count)?;
         Ok(value)
-    }
-
-    /// A signed number whose magnitude has `count` bits; T.81, F.2.2.1.
-    #[inline]
-    pub(super) fn signed(&mut self, count: u32) -> Read<i32> {
-        let value = self.bits(count)?;
-        let is_negative = count > 0 && value >> (count - 1) == 0;
-        Ok(if is_negative {
-            value + 1 - (1 << count)
-        } else {
-            value
-        })
     }
 
     /// The data from the next marker on, and how many whole bytes before it

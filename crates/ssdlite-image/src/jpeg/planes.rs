@@ -6,7 +6,7 @@ use ssdlite_kernels::Isa;
 use super::huffman::Fault;
 use super::scan::{Part, Scan};
 use super::segments::{Frame, Sampling, ScanHeader, Segments};
-use super::transform::Block;
+use super::transform::{Block, is_flat};
 use super::{Scale, malformed};
 use crate::error::{Error, Result};
 
@@ -202,17 +202,21 @@ impl Plane {
         let blocks = coefficients.as_chunks().0;
         self.samples = vec![0; blocks.len() * self.sampling.side.pow(2)];
         for (index, block) in blocks.iter().enumerate() {
-            self.put((index % self.across, index / self.across), block);
+            let place = (index % self.across, index / self.across);
+            self.put(place, block, is_flat(block));
         }
     }
 
-    /// Puts a block's samples at its place, counted in blocks.
-    pub(super) fn put(&mut self, (x, y): (usize, usize), coefficients: &[i16; 64]) {
+    /// Puts a block's samples at its place, counted in blocks. It may be flat, as
+    /// [`is_flat`] says, without being said to be.
+    #[inline]
+    pub(super) fn put(&mut self, (x, y): (usize, usize), coefficients: &[i16; 64], is_flat: bool) {
         let side = self.sampling.side;
         let block = Block {
             coefficients,
             steps: self.steps.as_ref().expect("a component with a scan"),
             side,
+            is_flat,
         };
         let start = y * side * self.stride + x * side;
         block.write(self.isa, &mut self.samples[start..], self.stride);

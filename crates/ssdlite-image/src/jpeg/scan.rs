@@ -104,8 +104,8 @@ impl<'a, 'h> Scan<'a, 'h> {
         if let Part::Whole = self.part {
             let mut block = [0; 64];
             self.read_dc(place, 0, &mut block)?;
-            self.read_band(place, (1, 63), 0, &mut block)?;
-            plane.put((x, y), &block);
+            let (ends, _) = self.read_band(place, (1, 63), 0, &mut block)?;
+            plane.put((x, y), &block, ends == 1);
             return Ok(());
         }
         let block = y * plane.across + x;
@@ -124,11 +124,10 @@ impl<'a, 'h> Scan<'a, 'h> {
     }
 
     fn read_dc(&mut self, place: usize, after: u8, block: &mut [i16; 64]) -> Read<()> {
-        let size = self.bits.symbol(&self.dc_tables[place])?;
+        let (size, difference) = self.bits.symbol_and_number(&self.dc_tables[place])?;
         if size > 15 {
             return Err(Fault::Code);
         }
-        let difference = self.bits.signed(size.into())?;
         let value = self.predicted[place].wrapping_add(difference);
         self.predicted[place] = value;
         block[0] = (value << after) as i16;
@@ -141,14 +140,16 @@ impl<'a, 'h> Scan<'a, 'h> {
             self.ended_bands -= 1;
             return Ok(());
         }
-        if let Some(bits) = self.read_band(0, self.header.band, after, block)? {
+        let (_, bits) = self.read_band(0, self.header.band, after, block)?;
+        if let Some(bits) = bits {
             self.ended_bands = self.run_of_bands(bits)? - 1;
         }
         Ok(())
     }
 
-    /// Reads a band's coefficients up to its end, or to a code that ends it before:
-    /// of that its upper half, which is 0 in sequential scans. T.81, F.2.2.2.
+    /// Reads a band's coefficients up to its end, or to a code that ends it before, and
+    /// returns where that was and the code's upper half, which is 0 in sequential scans.
+    /// T.81, F.2.2.2.
     #[inline]
     fn read_band(
         &mut self,
@@ -156,24 +157,27 @@ impl<'a, 'h> Scan<'a, 'h> {
         (mut at, last): (usize, usize),
         after: u8,
         block: &mut [i16; 64],
-    ) -> Read<Option<u8>> {
+    ) -> Read<(usize, Option<u8>)> {
         let table = &self.ac_tables[place];
+        let mut bits = self.bits;
+        let mut ends = None;
         while at <= last {
-            let symbol = self.bits.symbol(table)?;
+            let (symbol, value) = bits.symbol_and_number(table)?;
             let (zeros, size) = (symbol >> 4, symbol & 15);
             if size == 0 {
                 if zeros < 15 {
-                    return Ok(Some(zeros));
+                    ends = Some(zeros);
+                    break;
                 }
                 at += 16;
                 continue;
             }
             at += usize::from(zeros);
-            let value = self.bits.signed(size.into())?;
             *coefficient(block, at, last)? = (value << after) as i16;
             at += 1;
         }
-        Ok(None)
+        self.bits = bits;
+        Ok((at, ends))
     }
 
     /// A band's later scan: a bit for each coefficient that isn't zero yet, and

@@ -33,6 +33,15 @@ pub(super) struct Block<'a> {
     pub(super) steps: &'a [u16; 64],
     /// The samples across and down: 8, 4, 2 or 1.
     pub(super) side: usize,
+    /// Whether all coefficients but the first are zero.
+    pub(super) is_flat: bool,
+}
+
+/// Whether all coefficients but the first are zero.
+pub(super) fn is_flat(coefficients: &[i16; 64]) -> bool {
+    let mut others = *coefficients;
+    others[0] = 0;
+    others.iter().fold(0, |bits, value| bits | value) == 0
 }
 
 impl Block<'_> {
@@ -42,12 +51,9 @@ impl Block<'_> {
             coefficients,
             steps,
             side,
+            is_flat,
         } = self;
-        let bits = match side {
-            1 => 0,
-            _ => coefficients[1..].iter().fold(0, |bits, value| bits | value),
-        };
-        if bits == 0 {
+        if is_flat || side == 1 {
             let value = i32::from(coefficients[0]) * i32::from(steps[0]);
             let flat = sample(value << PASS_BITS, PASS_BITS + 3);
             for row in samples.chunks_mut(stride).take(side) {

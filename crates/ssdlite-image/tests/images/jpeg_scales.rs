@@ -1,9 +1,9 @@
 //! JPEG files decoded at a half, a quarter and an eighth of their width and height.
 
 use serde::Deserialize;
-use ssdlite_core::PixelBox;
+use ssdlite_core::{PixelBox, Preprocessing};
 use ssdlite_image::decode::{Limits, decode, decode_at_least, header};
-use ssdlite_image::{DecodeMemory, Decoded, Error, ImageSize, RgbImage};
+use ssdlite_image::{DecodeMemory, Decoded, Error, ImageSize, Preprocessor, RgbImage};
 
 use crate::fixtures::{self, Jpeg, crc32, jpeg, ramp};
 use crate::jpeg_layouts::{FACTORS, layouts};
@@ -245,5 +245,47 @@ fn decoders_that_share_memory_give_the_same() {
         let found = memory.decode_at_least(&bytes, &Limits::default(), least);
         let expected = decode_at_least(&bytes, &Limits::default(), least);
         assert_eq!(found.unwrap(), expected.unwrap(), "{}", case.name);
+    }
+}
+
+/// Also at the borders, which padding reaches on any side.
+#[test]
+fn a_network_sees_a_reduced_image_as_it_sees_the_whole() {
+    let size = ImageSize::new(157, 99);
+    let spec = Preprocessing::detector(ImageSize::new(37, 32));
+    let image = ramp(size);
+    for orientation in 1..=8 {
+        let segment = fixtures::exif_segment(orientation);
+        let segments = [(1, segment.as_slice())];
+        let file = fixtures::jpeg_with_segments(Jpeg::COLOR, size, image.pixels(), &segments);
+        let mut of_whole = Preprocessor::new(&spec).unwrap();
+        let whole = at(&file, 1).unwrap();
+        let whole = of_whole.fit(&whole);
+        for one_in in [2, 4] {
+            let reduced = at(&file, one_in).unwrap();
+            let mut of_reduced = Preprocessor::new(&spec).unwrap();
+            let reduced = of_reduced.fit(&reduced);
+            let pixels = reduced.pixels().iter().zip(whole.pixels());
+            let largest = pixels.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(
+                largest <= 3,
+                "{orientation}, one in {one_in}: {largest} levels"
+            );
+        }
+    }
+}
+
+#[test]
+fn images_below_four_times_the_input_are_enough_only_whole() {
+    for (spec, side) in [
+        (Preprocessing::detector(ImageSize::square(32)), 128),
+        (Preprocessing::classifier(56), 256),
+    ] {
+        for (side, is_whole) in [(side - 1, true), (side, false)] {
+            let size = ImageSize::new(side + 20, side);
+            let file = jpeg(Jpeg::COLOR, size, ramp(size).pixels());
+            let found = decode_at_least(&file, &Limits::default(), spec.enough()).unwrap();
+            assert_eq!(found.reduction().is_none(), is_whole, "{spec:?}, {size}");
+        }
     }
 }

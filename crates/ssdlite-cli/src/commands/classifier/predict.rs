@@ -9,13 +9,14 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 use ssdlite_core::classes::MAX_CLASSES;
-use ssdlite_infer::Classifier;
+use ssdlite_image::DecodeMemory;
+use ssdlite_infer::{ClassScore, Classifier, all_cores};
 use ssdlite_media::{LiveInput, MediaFile, MediaKind, Source};
 
 use crate::args::limits::LimitArgs;
 use crate::args::model::ModelArg;
 use crate::args::number::whole;
-use crate::args::threads::threads;
+use crate::args::threads::{Spread, threads};
 use crate::console::{self, counted};
 use crate::models::run_options;
 use crate::outcome::{Outcome, for_each_input, inputs_of_all, told_files};
@@ -56,11 +57,15 @@ struct ScoreJson<'a> {
 
 impl PredictArgs {
     pub(crate) fn run(self) -> Result<Outcome> {
-        let classifier = Classifier::load_with(self.model.file()?, &run_options(self.threads))?;
         let images = inputs_of_all(&self.images, image_files);
+        let threads = Spread::of(self.threads.unwrap_or_else(all_cores), images.len());
+        let options = run_options(Some(threads.of_model));
+        let classifier = Classifier::load_with(self.model.file()?, &options)?;
+        let memory = DecodeMemory::default();
         let (start, mut named) = (Instant::now(), 0_u64);
-        let outcome = for_each_input(images, |path| {
-            self.predict(&classifier, &path)?;
+        let look = |path: &PathBuf| self.look(&classifier, &memory, path);
+        let outcome = for_each_input(threads.of_images, &images, look, |path, top| {
+            self.tell(&classifier, path, &top?)?;
             named += 1;
             Ok(Outcome::Done)
         })?;
@@ -73,12 +78,21 @@ impl PredictArgs {
         Ok(outcome)
     }
 
-    fn predict(&self, classifier: &Classifier, path: &Path) -> Result<()> {
-        let image = self.limits.decode(path)?;
+    fn look(
+        &self,
+        classifier: &Classifier,
+        memory: &DecodeMemory,
+        path: &Path,
+    ) -> Result<Vec<ClassScore>> {
+        let least = classifier.enough();
+        self.limits.with_decoded(memory, path, least, |image| {
+            let top = classifier.top(&image, self.top);
+            top.with_context(|| path.to_string_lossy().into_owned())
+        })
+    }
+
+    fn tell(&self, classifier: &Classifier, path: &Path, top: &[ClassScore]) -> Result<()> {
         let name = path.to_string_lossy();
-        let top = classifier
-            .top(&image, self.top)
-            .with_context(|| name.to_string())?;
         let scores = top.iter().map(|top| ScoreJson {
             class: classifier.classes().get(top.class).unwrap_or_default(),
             score: top.score,

@@ -1,6 +1,7 @@
 //! `detect`: find objects in images and videos.
 
 mod labels;
+mod look;
 mod summary;
 mod video;
 
@@ -8,16 +9,16 @@ use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use ssdlite_core::ClassNames;
-use ssdlite_image::RgbImage;
-use ssdlite_infer::Detector;
+use ssdlite_image::DecodeMemory;
+use ssdlite_infer::all_cores;
 use ssdlite_media::{AtStart, LiveInput, MediaFile, MediaKind, Source};
 
 use self::labels::Labels;
+use self::look::{Looked, Looking};
 use self::summary::{Counts, Summary};
 use self::video::{VideoTask, settings_to_track};
 use crate::args::labels::LabelArgs;
@@ -25,11 +26,11 @@ use crate::args::limits::LimitArgs;
 use crate::args::model::ModelArg;
 use crate::args::post_processing::PostProcessingArgs;
 use crate::args::stall::StallArgs;
-use crate::args::threads::threads;
+use crate::args::threads::{Spread, threads};
 use crate::console::{self, counted};
 use crate::models::{Purpose, load_detector};
 use crate::outcome::{Outcome, UsageError, for_each_input, inputs_of_all, told_files};
-use crate::output::found::{Found, ImageJson, draw_found, json_from_found};
+use crate::output::found::{ImageJson, json_from_found};
 use crate::output::save_folder::SaveFolder;
 use crate::output::training_progress::duration_text;
 use crate::paths::source_from_argument;
@@ -85,6 +86,12 @@ enum Input {
     Live(LiveInput),
 }
 
+impl Input {
+    fn is_image(&self) -> bool {
+        matches!(self, Self::Image(_))
+    }
+}
+
 impl DetectArgs {
     pub(crate) fn run(mut self) -> Result<Outcome> {
         if let Some(band) = self.labels.review() {
@@ -92,12 +99,17 @@ impl DetectArgs {
         }
         let inputs = inputs_of_all(&self.sources, inputs_of);
         self.expect_effect(&inputs)?;
+        let threads = self.threads.unwrap_or_else(all_cores);
+        let threads = match inputs.iter().flatten().all(Input::is_image) {
+            true => Spread::of(threads, inputs.len()),
+            false => Spread::beside_others(threads, inputs.len()),
+        };
         let mut labels = Labels::from_args(&self.labels, self.save.as_deref())?;
         let mut detector = load_detector(
             &self.model.file()?,
             &self.post_processing,
             Purpose::Show,
-            self.threads,
+            Some(threads.of_model),
         )?;
         let least_score = detector.post_processing().score_threshold;
         if self.track {
@@ -120,23 +132,37 @@ impl DetectArgs {
             stop: &stop,
         };
         let mut summary = Summary::new(least_score);
-        let outcome = for_each_input(inputs, |input| {
+        let looking = Looking {
+            detector: &detector,
+            limits: &self.limits,
+            memory: DecodeMemory::default(),
+            least_score,
+            draws: self.save.is_some(),
+        };
+        let look = |input: &Input| match input {
+            Input::Image(path) if !stop.load(Ordering::Relaxed) => Some(looking.look(path)),
+            _ => None,
+        };
+        let tell = |input: &Input, looked: Option<Result<Looked>>| {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Outcome::Failed);
             }
             let (folder, summary) = (folder.as_mut(), &mut summary);
-            match &input {
-                Input::Image(path) => {
+            match (input, looked) {
+                (Input::Image(path), Some(looked)) => {
                     let saved = Saved {
                         folder,
                         labels: labels.as_mut(),
                     };
-                    self.detect_in_image(&detector, least_score, path, saved, summary)
+                    self.tell(path, looked?, detector.classes(), saved, summary)
                 }
-                Input::Video(path) => video.detect_in_file(path, folder, summary),
-                Input::Live(input) => video.detect_in_live(input, folder, summary),
+                // It was stopped before this image.
+                (Input::Image(_), None) => Ok(Outcome::Failed),
+                (Input::Video(path), _) => video.detect_in_file(path, folder, summary),
+                (Input::Live(input), _) => video.detect_in_live(input, folder, summary),
             }
-        });
+        };
+        let outcome = for_each_input(threads.of_images, &inputs, look, tell);
         if outcome.is_ok() {
             summary.tell(folder.as_ref().and_then(SaveFolder::if_used));
         }
@@ -156,7 +182,7 @@ impl DetectArgs {
             inputs.any(|input| input.as_ref().map_or(true, is))
         };
         let is_live = any(|input| matches!(input, Input::Live(_)));
-        let moves = any(|input| !matches!(input, Input::Image(_)));
+        let moves = any(|input| !input.is_image());
         for (option, is_given, has_effect, expected) in [
             (
                 "--track",
@@ -182,7 +208,7 @@ impl DetectArgs {
             }
         }
         let mut found = inputs.iter().flatten();
-        if self.labels.asked().is_some() && !found.all(|input| matches!(input, Input::Image(_))) {
+        if self.labels.asked().is_some() && !found.all(Input::is_image) {
             let fault = "--save-labels: expected images alone among the sources, found a video, a \
                          camera or a stream";
             return Err(UsageError(fault.into()).into());
@@ -190,57 +216,43 @@ impl DetectArgs {
         Ok(())
     }
 
-    fn detect_in_image(
+    /// Tells of an image, and saves what is to be saved.
+    fn tell(
         &self,
-        detector: &Detector,
-        least_score: f32,
         path: &Path,
+        looked: Looked,
+        classes: &ClassNames,
         saved: Saved<'_>,
         summary: &mut Summary,
     ) -> Result<Outcome> {
-        let start = Instant::now();
-        let mut image = self.limits.decode(path)?;
         let name = path.to_string_lossy();
-        let classes = detector.classes();
-        let found = detector.detect_or_nearest(&image);
-        let (mut detections, nearest) = found.with_context(|| name.to_string())?;
-        let nearest = nearest.or(detections.first().copied());
-        detections.retain(|detection| detection.score >= least_score);
-        let size = image.size();
-        let found: Vec<Found> = detections.into_iter().map(Found::from).collect();
-        if found.is_empty() {
-            summary.fell_short(nearest.as_ref(), classes, &name);
+        if looked.found.is_empty() {
+            summary.fell_short(looked.nearest.as_ref(), classes, &name);
         }
-        self.print(&name, &image, &found, classes)?;
-        if let Some(folder) = saved.folder {
-            draw_found(&mut image, &found, classes);
-            folder.save_image(path, &image)?;
+        self.print(&name, &looked, classes)?;
+        if let (Some(folder), Some(drawn)) = (saved.folder, &looked.drawn) {
+            folder.save_jpeg(path, drawn)?;
         }
         if let Some(labels) = saved.labels {
-            labels.add(path, size, &found);
+            labels.add(path, looked.size, &looked.found);
         }
         let mut counts = Counts {
             images: 1,
             ..Counts::default()
         };
-        counts.found(found.len());
+        counts.found(looked.found.len());
         summary.add(counts);
-        console::detail(&format!("{name}: {}", duration_text(start.elapsed())));
+        console::detail(&format!("{name}: {}", duration_text(looked.time)));
         Ok(Outcome::Done)
     }
 
-    fn print(
-        &self,
-        name: &str,
-        image: &RgbImage,
-        found: &[Found],
-        classes: &ClassNames,
-    ) -> Result<()> {
+    fn print(&self, name: &str, looked: &Looked, classes: &ClassNames) -> Result<()> {
+        let Looked { size, found, .. } = looked;
         if self.json {
             return console::json(&ImageJson {
                 image: name,
-                width: image.width(),
-                height: image.height(),
+                width: size.width,
+                height: size.height,
                 detections: json_from_found(found, classes),
             });
         }
