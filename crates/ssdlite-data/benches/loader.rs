@@ -7,6 +7,8 @@
 //! Of the first epoch, in which images are decoded, and of the best of some more, in
 //! which those are kept that `cache` (mebibytes) has room for.
 
+#![allow(clippy::print_stdout)]
+
 use std::env;
 use std::error::Error;
 use std::num::NonZeroUsize;

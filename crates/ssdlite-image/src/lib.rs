@@ -22,6 +22,7 @@ pub mod error;
 pub mod format;
 pub mod input;
 mod jpeg;
+mod limits;
 pub mod memory;
 pub mod normalise;
 pub mod plot;

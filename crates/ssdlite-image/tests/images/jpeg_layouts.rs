@@ -75,7 +75,7 @@ fn difference(bytes: &[u8], expected: &[[f64; 3]]) -> f64 {
 }
 
 /// How many pixels across or down the coarsest component's samples stand for.
-fn coarseness(factors: &[(usize, usize)]) -> usize {
+pub(crate) fn coarseness(factors: &[(usize, usize)]) -> usize {
     let ratio = |side: fn(&(usize, usize)) -> usize| {
         let sides = factors.iter().map(side);
         sides.clone().max().unwrap() / sides.min().unwrap()

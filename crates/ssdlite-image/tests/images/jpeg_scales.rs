@@ -6,7 +6,7 @@ use ssdlite_image::decode::{Limits, decode, decode_at_least, header};
 use ssdlite_image::{DecodeMemory, Decoded, Error, ImageSize, Preprocessor, RgbImage};
 
 use crate::fixtures::{self, Jpeg, crc32, jpeg, ramp};
-use crate::jpeg_layouts::{FACTORS, layouts};
+use crate::jpeg_layouts::{FACTORS, coarseness, layouts};
 use crate::jpeg_writer::Coefficients;
 
 /// What libjpeg-turbo makes of a file; see reference/jpeg_scales.py.
@@ -91,7 +91,8 @@ fn reduced(image: &RgbImage, one_in: u32) -> Vec<f64> {
 fn every_layout_is_reduced_to_the_mean_of_its_pixels() {
     for factors in FACTORS {
         let image = Coefficients::new(SIZE, &factors, smooth);
-        for (progressive, scans) in layouts(3) {
+        // All at once, and in bands.
+        for (progressive, scans) in layouts(3).into_iter().step_by(4) {
             let bytes = image.to_jpeg(progressive, &scans, 5, None);
             let whole = decode(&bytes, &Limits::default()).unwrap();
             for one_in in [2, 4, 8] {
@@ -101,8 +102,10 @@ fn every_layout_is_reduced_to_the_mean_of_its_pixels() {
                 let largest = differences
                     .map(|(&found, expected)| (f64::from(found) - expected).abs())
                     .fold(0.0, f64::max);
+                // The last pixels stand for padding too, and coarse samples for many.
+                let allowed = 2.5 + 0.75 * f64::from(one_in) * coarseness(&factors) as f64;
                 let name = format!("{factors:?}, {scans:?}, one in {one_in}");
-                assert!(largest <= 10.0, "{name}: {largest} levels");
+                assert!(largest <= allowed, "{name}: {largest} levels of {allowed}");
             }
         }
     }
