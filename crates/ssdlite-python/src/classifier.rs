@@ -63,7 +63,7 @@ impl PyClassifier {
         let classifier = self.classifier.to_run()?;
         let source = image.source()?;
         let scores = detached(py, || {
-            let scores = classifier.classify(&source.pixels()?);
+            let scores = classifier.classify(&source.pixels(classifier.enough())?);
             scores.map_err(|error| source.fault(error))
         })?;
         Ok(PyArray1::from_vec(py, scores))
@@ -79,7 +79,8 @@ impl PyClassifier {
         images: Vec<ImageArg<'py>>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let classifier = self.classifier.to_run()?;
-        let scores = for_each_batch(py, &images, classifier.threads(), |pixels| {
+        let (threads, least) = (classifier.threads(), classifier.enough());
+        let scores = for_each_batch(py, &images, threads, least, |pixels| {
             classifier.classify_batch(pixels)
         })?;
         let shape = [scores.len(), classifier.classes().len()];
@@ -98,7 +99,7 @@ impl PyClassifier {
         let classifier = self.classifier.to_run()?;
         let source = image.source()?;
         let top = detached(py, || {
-            let top = classifier.top(&source.pixels()?, most);
+            let top = classifier.top(&source.pixels(classifier.enough())?, most);
             top.map_err(|error| source.fault(error))
         })?;
         let classes = classifier.classes();

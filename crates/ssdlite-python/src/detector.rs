@@ -92,7 +92,7 @@ impl PyDetector {
         let detector = self.detector.to_run()?;
         let source = image.source()?;
         let found = detached(py, || {
-            let found = detector.detect(&source.pixels()?);
+            let found = detector.detect(&source.pixels(detector.enough())?);
             found.map_err(|error| source.fault(error))
         })?;
         Detections::from_found(py, &found, detector.classes())
@@ -108,7 +108,8 @@ impl PyDetector {
         images: Vec<ImageArg<'py>>,
     ) -> PyResult<Vec<Detections>> {
         let detector = self.detector.to_run()?;
-        let found = for_each_batch(py, &images, detector.threads(), |pixels| {
+        let (threads, least) = (detector.threads(), detector.enough());
+        let found = for_each_batch(py, &images, threads, least, |pixels| {
             detector.detect_batch(pixels)
         })?;
         let classes = detector.classes();

@@ -10,8 +10,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
-use ssdlite::image::decode::decode;
-use ssdlite::{AsRgb, ImageSize, Limits, RgbImage, RgbView, decode_file};
+use ssdlite::image::decode::decode_at_least;
+use ssdlite::{AsRgb, Decoded, ImageSize, Limits, RgbView, decode_file_at_least};
 
 use crate::error::Fault;
 
@@ -110,12 +110,13 @@ pub(crate) enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// The pixels, decoded as the command line decodes a file.
-    pub(crate) fn pixels(self) -> Result<Pixels<'a>, Fault> {
+    /// The pixels, decoded as the command line decodes a file for a network for which
+    /// `least` is enough.
+    pub(crate) fn pixels(self, least: ImageSize) -> Result<Pixels<'a>, Fault> {
         let limits = Limits::default();
         Ok(match self {
-            Self::Path(path) => Pixels::Decoded(decode_file(path, &limits)?),
-            Self::Bytes(bytes) => Pixels::Decoded(decode(bytes, &limits)?),
+            Self::Path(path) => Pixels::Decoded(decode_file_at_least(path, &limits, least)?),
+            Self::Bytes(bytes) => Pixels::Decoded(decode_at_least(bytes, &limits, least)?),
             Self::Pixels(view) => Pixels::Lent(view),
         })
     }
@@ -131,7 +132,7 @@ impl<'a> Source<'a> {
 
 /// An image in memory.
 pub(crate) enum Pixels<'a> {
-    Decoded(RgbImage),
+    Decoded(Decoded),
     /// The program's own.
     Lent(RgbView<'a>),
 }
