@@ -20,8 +20,7 @@
 //! map. What a kernel needs besides its tensors is a [`Context`]: the
 //! instruction set ([`Isa`]) and the threads ([`Pool`]). For a given instruction
 //! set and number of threads every result is the same to the bit, whatever the
-//! timing. On a processor with other caches blocks may have another size, and sums
-//! another order.
+//! timing.
 //!
 //! A slice of the wrong length is an [`Error`] of the training kernels, whose
 //! shapes come from data and options; inference kernels, which run plans that

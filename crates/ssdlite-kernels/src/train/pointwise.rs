@@ -12,7 +12,6 @@ use super::statistics::{Moments, NormSums};
 use super::sums::{ChannelSums, MomentSums, PerPart, combine_sums};
 use crate::Context;
 use crate::buffer::Buffer;
-use crate::cache::Caches;
 use crate::error::{Error, check_len, checked_size};
 use crate::isa::{Cache, Kernel, Simd};
 use crate::memory::{Scratch, Shared};
@@ -75,13 +74,11 @@ impl PointwiseShape {
 }
 
 /// Rows of a block: a multiple of every tile's height, with both sides of the
-/// product in the first cache, or in half of the second.
-pub(super) fn block_rows<S: Simd>(inputs: usize, outputs: usize) -> usize {
-    let unit = if S::REGISTERS >= 32 { 126 } else { 24 };
-    let most = if inputs + outputs <= 48 { 252 } else { 126 };
-    let row = (inputs + outputs) * size_of::<f32>();
-    let fitting = Caches::of_this_machine().second / 2 / row;
-    (most.min(fitting) / unit).max(1) * unit
+/// product in the first or second cache. The order of sums depends on it, so it is
+/// the same on every processor; shorter blocks for a second cache of 512 KiB were
+/// no faster.
+pub(super) fn block_rows(inputs: usize, outputs: usize) -> usize {
+    if inputs + outputs <= 48 { 252 } else { 126 }
 }
 
 /// `z = input * weight^T`, plus `bias` where given.
@@ -194,7 +191,7 @@ impl<R: Rows> Kernel for Forward<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (inputs, outputs) = (self.packed.depth(), self.packed.columns());
-        let step = block_rows::<S>(inputs, outputs);
+        let step = block_rows(inputs, outputs);
         let mut block = Block::new(self.input, self.layout, step);
         let mut sums = self.sums;
         let mut row = self.rows.start;
@@ -461,7 +458,7 @@ impl<R: Rows> Kernel for Backward<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let (inputs, outputs) = (self.shape.map.channels(), self.shape.outputs);
-        let step = block_rows::<S>(inputs, outputs);
+        let step = block_rows(inputs, outputs);
         let in_layout = self.shape.map.layout();
         let mut a = Block::new(self.input, in_layout, step);
         let mut dz = Block::new(self.output, self.shape.output_layout(), step);
@@ -538,7 +535,7 @@ impl<R: Rows> Kernel for WeightRows<'_, R> {
     fn run<S: Simd>(self, s: S) {
         let map = self.shape.map;
         let (rows, inputs) = (map.rows(), map.channels());
-        let step = block_rows::<S>(inputs, self.shape.outputs);
+        let step = block_rows(inputs, self.shape.outputs);
         let mut a = Block::new(self.input, map.layout(), step);
         let mut dz = Block::new(self.output, self.shape.output_layout(), step);
         let mut row = 0;
