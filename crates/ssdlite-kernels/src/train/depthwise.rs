@@ -180,7 +180,7 @@ fn forward<R: Rows>(
     let row_len = shape.output_size().width * shape.input.channels;
     let rows = shape.input.images * shape.output_size().height;
     cx.pool.parallel_for(rows, cx.pool.parts(), |part, rows| {
-        // SAFETY: the threads' ranges are disjoint.
+        // SAFETY: the parts' ranges are disjoint.
         let z = unsafe { z.part(rows.start * row_len..rows.end * row_len) };
         let mut sums = moments.map(|_| MomentSums::new(shape.input.channels));
         cx.isa.run(Forward {

@@ -249,7 +249,7 @@ pub fn norm_backward(
     cx.pool
         .parallel_for(shape.rows(), cx.pool.parts(), |_, rows| {
             let c = shape.channels();
-            // SAFETY: the threads' ranges are disjoint.
+            // SAFETY: the parts' ranges are disjoint.
             let dy = unsafe { dy.part(rows.start * c..rows.end * c) };
             cx.isa.run(NormBackwardRows {
                 layout: shape.layout(),
@@ -291,7 +291,7 @@ fn write_rows<R: Rows>(
     cx.pool
         .parallel_for(shape.rows(), cx.pool.parts(), |_, rows| {
             let c = shape.channels();
-            // SAFETY: the threads' ranges are disjoint.
+            // SAFETY: the parts' ranges are disjoint.
             let output = unsafe { output.part(rows.start * c..rows.end * c) };
             cx.isa.run(WriteRows {
                 layout: shape.layout(),

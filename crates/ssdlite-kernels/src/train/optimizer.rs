@@ -177,7 +177,7 @@ fn step<const N: usize, R: Rule<N>>(
     let average = average.map(|average| (Shared::new(average.values), average.decay));
     let parts = if len < SHARED_LEN { 1 } else { cx.pool.parts() };
     cx.pool.parallel_for(len, parts, |_, range| {
-        // SAFETY: the threads' ranges are disjoint.
+        // SAFETY: the parts' ranges are disjoint.
         unsafe {
             cx.isa.run(Step {
                 rule,

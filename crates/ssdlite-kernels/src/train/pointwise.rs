@@ -157,7 +157,7 @@ pub(super) fn multiply_rows<R: Rows>(
     let z = Shared::new(z);
     cx.pool
         .parallel_for(map.rows(), cx.pool.parts(), |part, rows| {
-            // SAFETY: the threads' ranges are disjoint.
+            // SAFETY: the parts' ranges are disjoint.
             let z = unsafe { z.part(rows.start * outputs..rows.end * outputs) };
             let mut sums = moments.map(|_| MomentSums::new(outputs));
             cx.isa.run(Forward {
@@ -403,7 +403,7 @@ pub(super) fn backward<R: Rows>(
                 input,
                 output,
                 packed,
-                // SAFETY: the threads' ranges are disjoint.
+                // SAFETY: the parts' ranges are disjoint.
                 dx: dx.map(|dx| unsafe { dx.part(rows.start * inputs..rows.end * inputs) }),
                 store,
                 after: &after,
@@ -468,7 +468,7 @@ impl<R: Rows> Kernel for Backward<'_, R> {
             row = rows.end;
             let count = rows.len();
             // SAFETY: both operands were checked against the shape; `dx` holds
-            // this thread's rows, `dweight` the whole weight.
+            // this part's rows, `dweight` the whole weight.
             unsafe {
                 let dz = dz.rows(s, rows.clone());
                 if let Some(dbias) = &mut self.dbias {
@@ -508,7 +508,7 @@ fn weight_gradient_by_rows<R: Rows>(
     let dweight = Shared::new(dweight);
     cx.pool
         .parallel_for(shape.outputs, cx.pool.threads(), |_, outputs| {
-            // SAFETY: the threads' ranges are disjoint.
+            // SAFETY: the parts' ranges are disjoint.
             let dweight = unsafe { dweight.part(outputs.start * inputs..outputs.end * inputs) };
             cx.isa.run(WeightRows {
                 shape,

@@ -36,7 +36,7 @@ pub fn average_pool(
     let pooled = Shared::new(pooled);
     cx.pool
         .parallel_for(shape.images(), cx.pool.parts(), |_, images| {
-            // SAFETY: the threads' ranges are disjoint.
+            // SAFETY: the parts' ranges are disjoint.
             let pooled = unsafe { pooled.part(images.start * c..images.end * c) };
             cx.isa.run(Pool {
                 layout: shape.layout(),
@@ -112,7 +112,7 @@ pub fn average_pool_backward(
     let dx = Shared::new(dx);
     cx.pool
         .parallel_for(shape.images(), cx.pool.parts(), |_, images| {
-            // SAFETY: the threads' ranges are disjoint.
+            // SAFETY: the parts' ranges are disjoint.
             let dx = unsafe { dx.part(images.start * image_len..images.end * image_len) };
             let dpooled = &dpooled[images.start * c..images.end * c];
             for (dx, dpooled) in dx.chunks_exact_mut(image_len).zip(dpooled.chunks_exact(c)) {

@@ -98,7 +98,7 @@ pub fn upsample_nearest(
                 shape,
                 input,
                 rows,
-                // SAFETY: the threads' rows are disjoint, so their readers are.
+                // SAFETY: the parts' rows are disjoint, so their readers are.
                 y: unsafe { y.part(readers.start * row_len..readers.end * row_len) },
             });
         });
@@ -172,7 +172,7 @@ pub fn upsample_nearest_backward(
             cx.isa.run(Backward {
                 shape,
                 dy,
-                // SAFETY: the threads' rows are disjoint.
+                // SAFETY: the parts' rows are disjoint.
                 dx: unsafe { dx.part(rows.start * row_len..rows.end * row_len) },
                 rows,
             });

@@ -115,7 +115,7 @@ pub fn depthwise_backward(
         .then(|| combine_sums(norm_sums.into_parts(), shape.input.channels)))
 }
 
-/// Sums the threads' weight gradients, in order, into `[channels, taps]`.
+/// Sums the parts' weight gradients, in order, into `[channels, taps]`.
 fn unpack_weight(lanes: usize, taps: usize, parts: &[Vec<f32>], dweight: &mut [f32]) {
     for (c, dweight) in dweight.chunks_exact_mut(taps).enumerate() {
         let start = c / lanes * taps * lanes + c % lanes;
@@ -157,7 +157,7 @@ struct Backward<'a> {
     weight: Option<&'a [f32]>,
     /// Output rows, counted over all images.
     rows: Range<usize>,
-    /// The whole of it; this thread writes the input rows under its `rows`.
+    /// The whole of it; this part writes the input rows under its `rows`.
     dx: Option<Shared<'a, f32>>,
     store: Store,
     after: Sums<'a>,
@@ -261,7 +261,7 @@ impl Backward<'_> {
         let lines = rows.start * STRIDE..shape.input.height.min(rows.end * STRIDE);
         let first = image * shape.input.height + lines.start;
         let pixels = first * shape.input.width..(first + lines.len()) * shape.input.width;
-        // SAFETY: the threads' output rows are disjoint, so the input rows
+        // SAFETY: the parts' output rows are disjoint, so the input rows
         // under them are.
         let dx = unsafe { dx.part(first * row_len..(first + lines.len()) * row_len) };
         let first_dz = rows.start as isize - padding(K, STRIDE) as isize;
