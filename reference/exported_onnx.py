@@ -54,8 +54,10 @@ CLASSIFIER_FILES = [([], 1), (["--batch", "dynamic"], 2), (["--input", "uint8"],
 
 def resized(path, side):
     """An image as the preprocessing has it, `[side, side, 3]`."""
-    image = Image.open(path).convert("RGB")
-    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
+    image = Image.open(path)
+    # A JPEG is decoded no larger than needed, as ssdlite does it.
+    image.draft(None, (2 * side, 2 * side))
+    return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
 
 
 def network_input(images, layout, is_bytes):
