@@ -12,6 +12,10 @@ use super::zoom_out::ZoomOut;
 use crate::error::Result;
 use ssdlite_core::random::Rng;
 
+/// Pixels of a photo that is kept as it is: 300 and more of them have room in a
+/// gibibyte.
+const SMALL_PHOTO: u64 = 1_000_000;
+
 /// How images are changed while a detector is trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectorAugment {
@@ -74,9 +78,13 @@ impl DetectorAugment {
         check_within("mirror", self.mirror, 0.0..=1.0)
     }
 
-    /// The size in which an image is kept for these options: its own, or a
-    /// smaller one that holds all that views of it show at `input` pixels.
+    /// The size in which an image is kept for these options: its own, or of one
+    /// of more than `SMALL_PHOTO` pixels a smaller one that holds all that views of it
+    /// show at `input` pixels.
     pub fn kept_size(&self, image: ImageSize, input: ImageSize) -> ImageSize {
+        if image.pixels() <= SMALL_PHOTO {
+            return image;
+        }
         let tile = self.tiles.as_ref();
         let tile = tile.and_then(|tiles| tiles.tiling.tiles_of(image).first().copied());
         let smallest = tile.map_or(image, |tile| tile.size);
@@ -175,13 +183,13 @@ mod tests {
             ..IouCrop::default()
         });
         assert_eq!(cropped.kept_size(photo, input), ImageSize::square(1200));
-        // Less than twice the pixels: 900 x 720 of 600 x 600.
-        for small in [(640, 480), (300, 300), (20, 1100), (900, 720)] {
+        // Smaller than what is worth it.
+        for small in [(640, 480), (300, 300), (20, 5000), (1000, 1000)] {
             let small = ImageSize::new(small.0, small.1);
             assert_eq!(whole_views.kept_size(small, input), small);
         }
-        let long = ImageSize::new(5000, 200);
-        assert_eq!(whole_views.kept_size(long, input), ImageSize::new(600, 200));
+        let long = ImageSize::new(5000, 400);
+        assert_eq!(whole_views.kept_size(long, input), ImageSize::new(600, 400));
     }
 
     #[test]
