@@ -28,7 +28,7 @@ import sys
 import tempfile
 
 import machine
-from runs import busy, median_ms
+from runs import add_binaries, binaries, busy, median_ms
 
 # Name, task, backbone, input side, outputs. A detector's outputs count the
 # background, a classifier's do not.
@@ -177,9 +177,7 @@ def commands(arguments, row, stem, threads, peers):
     ours = ["bench", "infer", "--task", task, "--backbone", backbone]
     ours += ["--size", str(side), "--classes", str(outputs), "--batch", "1"]
     ours += ["--threads", str(threads), "--runs", runs, "--json"]
-    given = {"ssdlite": [arguments.ssdlite, *ours]}
-    if arguments.before:
-        given["before"] = [arguments.before, *ours]
+    given = {name: [binary, *ours] for name, binary in binaries(arguments).items()}
     for peer in peers:
         child_arguments = [peer, str(stem), str(side), str(threads), runs]
         given[peer] = [sys.executable, __file__, "--child", *child_arguments]
@@ -188,8 +186,7 @@ def commands(arguments, row, stem, threads, peers):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ssdlite", default="target/release/ssdlite", help="the binary")
-    parser.add_argument("--before", help="a binary of an older ssdlite")
+    add_binaries(parser)
     parser.add_argument("--busy", type=int, default=0, help="programs that compute beside it")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--runs", type=int, default=50, help="runs of each runtime in a round")
@@ -209,7 +206,7 @@ def main():
     print(f"batch 1, median of {arguments.rounds} rounds of {arguments.runs} runs, ms;", end=" ")
     print(f"other programs that compute all the time: {arguments.busy}")
     print()
-    names = ["ssdlite", *(["before"] if arguments.before else []), *peers]
+    names = [*binaries(arguments), *peers]
     with tempfile.TemporaryDirectory() as folder:
         print("| row | threads |", " | ".join(names), "| times the best peer |")
         print("|---|---|" + "---|" * (len(names) + 1))

@@ -15,6 +15,7 @@ import subprocess
 import time
 
 import machine
+from runs import add_binaries, binaries
 
 
 def command_times(command):
@@ -32,20 +33,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("photos", nargs="+")
-    parser.add_argument("--ssdlite", default="target/release/ssdlite", help="the binary")
-    parser.add_argument("--before", help="a binary of an older ssdlite")
+    add_binaries(parser)
     parser.add_argument("--rounds", type=int, default=30)
     arguments = parser.parse_args()
-    binaries = {"ssdlite": arguments.ssdlite}
-    if arguments.before:
-        binaries["before"] = arguments.before
+    programs = binaries(arguments)
     print(machine.heading(arguments.ssdlite, []))
     print("| photo | binary | processor, ms | wall, ms |")
     print("|---|---|---|---|")
     for photo in arguments.photos:
-        times = {name: [] for name in binaries}
+        times = {name: [] for name in programs}
         for _ in range(arguments.rounds):
-            for name, binary in binaries.items():
+            for name, binary in programs.items():
                 command = [binary, "detect", arguments.model, photo, "--json"]
                 times[name].append(command_times(command))
         for name, found in times.items():

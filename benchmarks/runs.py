@@ -29,6 +29,18 @@ def run_json(command):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def add_binaries(parser):
+    """The options that name ssdlite and, if wanted, an older one to compare it with."""
+    parser.add_argument("--ssdlite", default="target/release/ssdlite", help="the binary")
+    parser.add_argument("--before", help="a binary of an older ssdlite")
+
+
+def binaries(arguments):
+    """The binaries that were named, by what they are called in tables."""
+    given = {"ssdlite": arguments.ssdlite, "before": arguments.before}
+    return {name: binary for name, binary in given.items() if binary}
+
+
 @contextlib.contextmanager
 def busy(programs):
     """So many programs that compute all the time, until the end of the block."""

@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 
 import machine
-from runs import busy, run_json
+from runs import add_binaries, binaries, busy, run_json
 
 BUSY = [0, 1, 2]
 
@@ -53,24 +53,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="folder of labelled photos")
     parser.add_argument("--classes", type=int, default=3, help="its classes")
-    parser.add_argument("--ssdlite", default="target/release/ssdlite", help="the binary")
-    parser.add_argument("--before", help="a binary of an older ssdlite")
+    add_binaries(parser)
     parser.add_argument("--backbone", default="small")
     parser.add_argument("--size", type=int, default=300)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    binaries = {"ssdlite": arguments.ssdlite}
-    if arguments.before:
-        binaries["before"] = arguments.before
+    compared = binaries(arguments)
     print(machine.heading(arguments.ssdlite, []))
-    speeds = {name: {row: [] for row in ["step", *BUSY]} for name in binaries}
+    speeds = {name: {row: [] for row in ["step", *BUSY]} for name in compared}
     for _ in range(arguments.rounds):
-        for name, binary in binaries.items():
+        for name, binary in compared.items():
             speeds[name]["step"].append(step_alone(binary, arguments))
         for programs in BUSY:
-            for name, binary in binaries.items():
+            for name, binary in compared.items():
                 with busy(programs):
                     speeds[name][programs].append(whole_run(binary, arguments))
     print("| binary | step alone | run | of the step | beside one | of idle | beside two |")
