@@ -8,7 +8,9 @@
 //! aside in the middle of a part.
 //!
 //! Idle workers spin for [`SPIN`] and then sleep. One that finds its core wanted
-//! by others gives way instead of spinning.
+//! by others gives way instead of spinning. One that finds itself on its caller's
+//! core moves off it: where another program has the second core, the system likes to
+//! wake a worker next to the caller, and leaves both there.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -20,17 +22,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod pace;
+mod place;
 mod queue;
 
 use pace::Pace;
+use place::NOWHERE;
 use queue::Queue;
 
 /// How long an idle worker spins before it sleeps: longer than the gap between
 /// two kernels of a network, short beside a scheduler's time slice.
 pub const SPIN: Duration = Duration::from_micros(100);
+
+/// Time between two moves of a worker to another core: rare beside what a move costs.
+const SETTLED: Duration = Duration::from_millis(20);
 
 /// Most parts for each thread: see [`Pool::parts`].
 const PARTS_A_THREAD: usize = 4;
@@ -81,6 +88,8 @@ struct Shared {
     job: UnsafeCell<Option<*const Job>>,
     /// Parts that nobody has claimed: a queue for each thread, the caller's first.
     queues: Vec<Queue>,
+    /// The processor on which the caller began the current job, [`NOWHERE`] if unknown.
+    caller: AtomicUsize,
     /// One flag per worker: it sleeps, or is about to.
     asleep: Vec<AtomicBool>,
     closing: AtomicBool,
@@ -138,6 +147,7 @@ impl Pool {
             pending: AtomicUsize::new(0),
             job: UnsafeCell::new(None),
             queues: (0..threads.get()).map(|_| Queue::default()).collect(),
+            caller: AtomicUsize::new(NOWHERE),
             asleep: (0..others).map(|_| AtomicBool::new(false)).collect(),
             closing: AtomicBool::new(false),
             panic: Mutex::new(None),
@@ -231,6 +241,7 @@ impl Pool {
         let job: *const Job = unsafe { std::mem::transmute(job) };
         // SAFETY: this thread owns the workers, and no part can be claimed.
         unsafe { *shared.job.get() = Some(job) };
+        shared.caller.store(place::processor(), Ordering::Relaxed);
         shared.pending.store(parts, Ordering::Relaxed);
         for (thread, queue) in shared.queues.iter().enumerate() {
             queue.fill(split(parts, shared.queues.len(), thread));
@@ -270,12 +281,24 @@ impl Shared {
     fn work(&self, worker: usize) {
         let mut seen = 0;
         let mut pace = Pace::new();
+        let mut settled = Instant::now();
         loop {
             seen = self.wait_for_job(worker, seen, &mut pace);
             if self.closing.load(Ordering::Acquire) {
                 return;
             }
+            self.leave_caller(&mut settled);
             self.do_parts(worker + 1, &mut pace);
+        }
+    }
+
+    /// Moves a worker, which hasn't been moved since `settled`, off the caller's core.
+    fn leave_caller(&self, settled: &mut Instant) {
+        let caller = self.caller.load(Ordering::Relaxed);
+        // With more threads than cores they share cores anyway, and don't spin.
+        if caller == place::processor() && !self.spin.is_zero() && settled.elapsed() > SETTLED {
+            place::leave(caller);
+            *settled = Instant::now();
         }
     }
 

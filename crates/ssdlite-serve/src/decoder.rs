@@ -1,7 +1,7 @@
 //! Decodes images within the limits of the server.
 
-use ssdlite_image::decode::{WHOLE, header};
-use ssdlite_image::{DecodeMemory, Error, Limits, RgbImage};
+use ssdlite_image::decode::header;
+use ssdlite_image::{DecodeMemory, Decoded, Error, ImageSize, Limits};
 
 use crate::refusal::Refusal;
 
@@ -19,17 +19,16 @@ impl Decoder {
         }
     }
 
-    /// What `work` makes of an image file, which is decoded as soon as there is
-    /// memory for it and holds that until then.
+    /// What `work` makes of an image file, which is decoded at `least` so large, as
+    /// soon as there is memory for it, and holds that until then.
     pub(crate) fn with_decoded<T>(
         &self,
         file: &[u8],
-        work: impl FnOnce(RgbImage) -> Result<T, Refusal>,
+        least: ImageSize,
+        work: impl FnOnce(Decoded) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         self.memory
-            .with_decoded(file, &self.limits, WHOLE, |decoded| {
-                work(decoded.into_image())
-            })
+            .with_decoded(file, &self.limits, least, work)
             .unwrap_or_else(|error| Err(self.refusal(file, &error)))
     }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use serde::Serialize;
+use ssdlite_image::AsRgb;
 use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_media::{Frame, LiveInput, LiveOptions, LiveSource, LiveState, cameras};
 use tokio::sync::watch;
@@ -397,7 +398,7 @@ fn message(source: &LiveSource, taken: &Taken<'_>, channel: &Channel) -> Result<
     let (frame, model) = (taken.frame, &channel.model);
     let waited = source.elapsed().saturating_sub(frame.time + taken.encoded);
     let start = Instant::now();
-    let detections = model.detector.detect(&frame.image)?;
+    let detections = model.detector.detect(frame.image.as_rgb())?;
     let note = FrameNote {
         id: taken.number,
         width: frame.image.width(),

@@ -14,6 +14,7 @@ use ssdlite_data::voc::{
     Corrections, FrameList, VocAnnotation, VocEditor, VocFrames, VocObject, VocWriter,
 };
 use ssdlite_files::{NewFile, words_of};
+use ssdlite_image::decode::WHOLE;
 use ssdlite_image::encode::jpeg_from_image;
 use ssdlite_image::{Format, Header, Limits, RgbImage, decode};
 
@@ -94,8 +95,8 @@ impl Keeper {
         decoder: &Decoder,
     ) -> Result<Kept, Refusal> {
         let header = decode::header(file).map_err(unusable)?;
-        decoder.with_decoded(file, |image| {
-            self.keep_decoded(file, &header, &image, frame, classes)
+        decoder.with_decoded(file, WHOLE, |image| {
+            self.keep_decoded(file, &header, &image.into_image(), frame, classes)
         })
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use ssdlite_core::{
     ClassId, ClassNames, Detection, ModelInfo, PostProcessing, Task, Tiles, Variant,
 };
-use ssdlite_image::RgbImage;
+use ssdlite_image::decode::WHOLE;
+use ssdlite_image::{ImageSize, RgbView};
 use ssdlite_infer::{Detector, DetectorOptions, ModelFile, RunOptions};
 
 use crate::answer::{ClassColors, ListedModel};
@@ -27,13 +28,19 @@ pub trait Detect: Send + Sync {
     /// score is [`LEAST_SCORE`].
     fn post_processing(&self) -> PostProcessing;
 
-    /// The objects in an image by these settings, best first, in its pixels.
+    /// The least size at which an image need be decoded.
+    fn enough(&self) -> ImageSize {
+        WHOLE
+    }
+
+    /// The objects in an image by these settings, best first, in the pixels of the
+    /// whole image.
     ///
     /// # Errors
     /// A message if the detector is broken.
     fn detect_with(
         &self,
-        image: &RgbImage,
+        image: RgbView<'_>,
         settings: &PostProcessing,
     ) -> std::result::Result<Vec<Detection>, String>;
 
@@ -41,7 +48,7 @@ pub trait Detect: Send + Sync {
     ///
     /// # Errors
     /// As [`Self::detect_with`].
-    fn detect(&self, image: &RgbImage) -> std::result::Result<Vec<Detection>, String> {
+    fn detect(&self, image: RgbView<'_>) -> std::result::Result<Vec<Detection>, String> {
         self.detect_with(image, &self.post_processing())
     }
 }
@@ -55,12 +62,16 @@ impl Detect for Detector {
         *self.post_processing()
     }
 
+    fn enough(&self) -> ImageSize {
+        self.enough()
+    }
+
     fn detect_with(
         &self,
-        image: &RgbImage,
+        image: RgbView<'_>,
         settings: &PostProcessing,
     ) -> std::result::Result<Vec<Detection>, String> {
-        self.detect_with(image, settings)
+        self.detect_with(&image, settings)
             .map_err(|error| error.to_string())
     }
 }

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ssdlite_core::ImageSize;
-use ssdlite_image::RgbImage;
+use ssdlite_image::{AsRgb, RgbImage};
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ impl ServedModels {
     /// image; then nothing changes.
     pub fn replace(&self, model: Model) -> Result<()> {
         let image = RgbImage::filled(TRIED_SIZE, TRIED_COLOR);
-        let tried = catch_unwind(AssertUnwindSafe(|| model.detector.detect(&image)));
+        let tried = catch_unwind(AssertUnwindSafe(|| model.detector.detect(image.as_rgb())));
         let tried = tried.unwrap_or_else(|_| Err("it panicked".into()));
         if let Err(reason) = tried {
             let name = &model.name;
@@ -105,6 +105,7 @@ impl ServedModels {
 #[cfg(test)]
 mod tests {
     use ssdlite_core::{ClassNames, Detection, MobileNetV3, ModelInfo, PostProcessing, Variant};
+    use ssdlite_image::RgbView;
 
     use super::*;
     use crate::model::Detect;
@@ -122,7 +123,7 @@ mod tests {
 
         fn detect_with(
             &self,
-            _: &RgbImage,
+            _: RgbView<'_>,
             _: &PostProcessing,
         ) -> std::result::Result<Vec<Detection>, String> {
             assert!(self.1 != Err("panic".into()), "as the test wants it");

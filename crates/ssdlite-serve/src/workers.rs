@@ -11,12 +11,13 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Bytes;
 use ssdlite_core::{Detection, ImageSize, PostProcessing};
+use ssdlite_image::decode::WHOLE;
 use ssdlite_image::encode::{IMAGE_QUALITY, jpeg_from_image};
-use ssdlite_image::{LabelledBox, RgbImage, draw_boxes};
+use ssdlite_image::{AsRgb, LabelledBox, RgbImage, draw_boxes};
 use tokio::sync::oneshot;
 
 use crate::accept::Form;
@@ -247,12 +248,7 @@ fn work(queue: &Queue, decoder: &Decoder, metrics: &Metrics) {
     while let Some(job) = queue.next() {
         let waited = job.queued.elapsed();
         // One bad image must not take the thread from all the others.
-        let found = catch_unwind(AssertUnwindSafe(|| {
-            let start = Instant::now();
-            decoder.with_decoded(&job.bytes, |image| {
-                found_in(image, &job.model, &job.wanted, start.elapsed())
-            })
-        }));
+        let found = catch_unwind(AssertUnwindSafe(|| found_in(&job, decoder)));
         let found = found.unwrap_or_else(|_| Err(broken()));
         let found = found.map(|mut found| {
             found.times.waited = waited;
@@ -268,36 +264,43 @@ fn broken() -> Refusal {
     Refusal::Broken("the detector failed on this image".into())
 }
 
-fn found_in(
-    mut image: RgbImage,
-    model: &Model,
-    wanted: &Wanted,
-    decoded: Duration,
-) -> Result<Found, Refusal> {
+/// What is found in an image, which is decoded no larger than the detector needs, and
+/// anew for a picture of it, so that the picture changes nothing of what is found.
+fn found_in(job: &Job, decoder: &Decoder) -> Result<Found, Refusal> {
+    let Job { model, wanted, .. } = job;
     let start = Instant::now();
-    let detections = model.detector.detect_with(&image, &wanted.post_processing);
-    let detections = detections.map_err(Refusal::Broken)?;
-    let detected = start.elapsed();
-    let picture = match wanted.form {
-        Form::Json => Vec::new(),
-        Form::Picture => picture(&mut image, &detections, model, wanted.least_score)?,
-    };
-    Ok(Found {
-        size: image.size(),
-        detections,
-        picture,
-        times: Times {
-            decoded,
-            detected,
-            ..Times::default()
-        },
-    })
+    let mut found = decoder.with_decoded(&job.bytes, model.detector.enough(), |image| {
+        let decoded = start.elapsed();
+        let found = (model.detector).detect_with(image.as_rgb(), &wanted.post_processing);
+        let detections = found.map_err(Refusal::Broken)?;
+        Ok(Found {
+            size: image.whole_size(),
+            detections,
+            picture: Vec::new(),
+            times: Times {
+                decoded,
+                detected: start.elapsed() - decoded,
+                ..Times::default()
+            },
+        })
+    })?;
+    if matches!(wanted.form, Form::Picture) {
+        found.picture = decoder.with_decoded(&job.bytes, WHOLE, |image| {
+            picture(
+                image.into_image(),
+                &found.detections,
+                model,
+                wanted.least_score,
+            )
+        })?;
+    }
+    Ok(found)
 }
 
 /// A JPEG of the image with the boxes that reach the least score, the surest over
 /// the others.
 fn picture(
-    image: &mut RgbImage,
+    mut image: RgbImage,
     detections: &[Detection],
     model: &Model,
     least_score: f32,
@@ -305,6 +308,9 @@ fn picture(
     let shown = detections
         .iter()
         .filter(|detection| detection.score >= least_score);
-    draw_boxes(image, &LabelledBox::of_detections(shown, model.classes()));
-    jpeg_from_image(image, IMAGE_QUALITY).map_err(|error| Refusal::Unusable(error.to_string()))
+    draw_boxes(
+        &mut image,
+        &LabelledBox::of_detections(shown, model.classes()),
+    );
+    jpeg_from_image(&image, IMAGE_QUALITY).map_err(|error| Refusal::Unusable(error.to_string()))
 }

@@ -10,8 +10,8 @@ use ssdlite_image::{LabelledBox, Limits, RgbImage, draw_boxes};
 
 use crate::client::{Answer, connect, get, multipart, post, receive, request, send, wait_until};
 use crate::fixtures::{
-    ColorDetector, GREEN, RED, Running, TellingDetector, WaitingDetector, image, jpeg, model,
-    options, png, two_objects,
+    ColorDetector, GREEN, RED, Running, SmallDetector, TellingDetector, WaitingDetector, image,
+    jpeg, model, options, png, two_objects,
 };
 
 /// Sends a form of files, with these headers besides its own.
@@ -208,6 +208,26 @@ fn overlap_and_number_are_chosen_by_the_client() {
     let found = one["detections"].as_array().unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["class"], "red");
+}
+
+#[test]
+fn an_image_is_decoded_no_larger_than_the_detector_needs_and_drawn_whole() {
+    let server = Running::start(options(vec![model("small", SmallDetector::new())]));
+    let photo = jpeg(&RgbImage::filled(ImageSize::new(801, 640), [40; 3]));
+    let told = post(server.address, "/v1/detect", &photo).json();
+    assert_eq!(
+        (&told["width"], &told["height"]),
+        (&json!(801), &json!(640))
+    );
+    // A quarter, as an eighth would be too small.
+    assert_eq!(
+        told["detections"][0]["box"],
+        json!([0.0, 0.0, 201.0, 160.0])
+    );
+    let picture = [("Accept", "image/jpeg")];
+    let drawn = send(server.address, "POST /v1/detect", &picture, &photo);
+    let drawn = decode(&drawn.body, &Limits::default()).unwrap();
+    assert_eq!(drawn.size(), ImageSize::new(801, 640));
 }
 
 #[test]
