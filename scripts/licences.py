@@ -26,29 +26,24 @@ Its source and notices: https://github.com/rust-lang/rust
 """
 
 
-def metadata(target):
-    command = ["cargo", "metadata", "--locked", "--format-version", "1"]
-    command += ["--filter-platform", target]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-    return json.loads(done.stdout)
+def cargo(*arguments):
+    done = subprocess.run(["cargo", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    return done.stdout.decode()
 
 
-def linked(found):
-    """The packages that the program consists of, without those that run while it is built."""
-    packages = {package["id"]: package for package in found["packages"]}
-    nodes = {node["id"]: node for node in found["resolve"]["nodes"]}
-    left = [i for i, package in packages.items() if package["name"] == PROGRAM]
-    seen = set()
-    while left:
-        node = left.pop()
-        kinds = {kind for target in packages[node]["targets"] for kind in target["kind"]}
-        if node in seen or "proc-macro" in kinds:
-            continue
-        seen.add(node)
-        for dependency in nodes[node]["deps"]:
-            if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
-                left.append(dependency["pkg"])
-    return sorted((packages[i] for i in seen), key=lambda p: (p["name"], p["version"]))
+def linked(target):
+    """The packages of others that the program consists of, without those that run while
+    it is built: of metadata's, which are the workspace's, those in the program's tree."""
+    tree = ["--package", PROGRAM, "--edges", "normal,no-proc-macro", "--prefix", "none"]
+    lines = cargo("tree", "--locked", "--target", target, *tree).splitlines()
+    names = {tuple(line.split()[:2]) for line in lines}
+    options = ["--locked", "--format-version", "1", "--filter-platform", target]
+    packages = json.loads(cargo("metadata", *options))["packages"]
+    found = [p for p in packages if (p["name"], f"v{p['version']}") in names]
+    if len(found) != len(names):
+        sys.exit(f"expected {len(names)} packages, as in the tree, found {len(found)}")
+    found = [package for package in found if package["source"] is not None]
+    return sorted(found, key=lambda package: (package["name"], package["version"]))
 
 
 def without_text(package):
@@ -74,7 +69,7 @@ def texts(package):
 
 def main():
     (target,) = sys.argv[1:]
-    packages = [p for p in linked(metadata(target)) if p["source"] is not None]
+    packages = linked(target)
     # By the words alone: line ends and indentation differ from crate to crate.
     crates, text_of = collections.defaultdict(list), {}
     for package in packages:
