@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use ssdlite_core::{ClassNames, ImageSize, MobileNetV3, ModelInfo, Variant};
+use ssdlite_core::{ClassNames, Detection, ImageSize, MobileNetV3, ModelInfo, Variant};
 use ssdlite_image::encode::jpeg_from_image;
-use ssdlite_image::{Limits, RgbImage, decode};
+use ssdlite_image::{AsRgb, Limits, RgbImage, decode};
 use ssdlite_infer::bench::arbitrary_model;
 use ssdlite_serve::{Model, ModelOptions, Server, ServerOptions};
 
@@ -134,9 +134,7 @@ impl Image {
             })
             .collect();
         let jpeg = jpeg_from_image(&RgbImage::new(size, pixels)?, JPEG_QUALITY)?;
-        let found = model
-            .detector
-            .detect(&decode::decode(&jpeg, &Limits::default())?)?;
+        let found = detect(model, &jpeg)?;
         let objects: Vec<_> = found
             .iter()
             .filter(|detection| detection.score >= SCORE)
@@ -151,6 +149,13 @@ impl Image {
             detections: serde_json::to_string(&objects)?,
         })
     }
+}
+
+/// What a server does for an image.
+fn detect(model: &Model, jpeg: &[u8]) -> Result<Vec<Detection>, Failure> {
+    let detector = &model.detector;
+    let image = decode::decode_at_least(jpeg, &Limits::default(), detector.enough())?;
+    Ok(detector.detect(image.as_rgb())?)
 }
 
 /// Decodes and detects in this many threads; gives the images done.
@@ -170,8 +175,7 @@ fn detect_without_server(
                         if Instant::now() >= end {
                             break;
                         }
-                        let image = decode::decode(&image.jpeg, &Limits::default())?;
-                        model.detector.detect(&image)?;
+                        detect(model, &image.jpeg)?;
                         done.fetch_add(1, Relaxed);
                     }
                     Ok(())
