@@ -68,7 +68,7 @@ fn share(
     let parts = if macs < LEAST_MACS_TO_SHARE {
         1
     } else {
-        context.pool.parts_of(macs, MACS_OF_PART)
+        context.pool.parts_if_uneven(macs, MACS_OF_PART)
     };
     context
         .pool

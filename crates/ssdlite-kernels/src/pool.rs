@@ -24,10 +24,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+mod evenness;
 mod pace;
 mod place;
 mod queue;
 
+use evenness::Evenness;
 use pace::Pace;
 use place::NOWHERE;
 use queue::Queue;
@@ -90,6 +92,7 @@ struct Shared {
     queues: Vec<Queue>,
     /// The processor on which the caller began the current job, [`NOWHERE`] if unknown.
     caller: AtomicUsize,
+    evenness: Evenness,
     /// One flag per worker: it sleeps, or is about to.
     asleep: Vec<AtomicBool>,
     closing: AtomicBool,
@@ -148,6 +151,7 @@ impl Pool {
             job: UnsafeCell::new(None),
             queues: (0..threads.get()).map(|_| Queue::default()).collect(),
             caller: AtomicUsize::new(NOWHERE),
+            evenness: Evenness::new(),
             asleep: (0..others).map(|_| AtomicBool::new(false)).collect(),
             closing: AtomicBool::new(false),
             panic: Mutex::new(None),
@@ -180,6 +184,23 @@ impl Pool {
             1 => 1,
             threads => threads * (amount / least / threads).clamp(1, PARTS_A_THREAD),
         }
+    }
+
+    /// As [`Self::parts_of`], for work whose result is the same in any number of parts:
+    /// one for each thread, as parts have a cost, unless a thread had to wait for another
+    /// a short time ago, such as beside other programs.
+    pub fn parts_if_uneven(&self, amount: usize, least: usize) -> usize {
+        if self.shared.evenness.is_even(Instant::now()) {
+            self.threads()
+        } else {
+            self.parts_of(amount, least)
+        }
+    }
+
+    /// Makes [`Self::parts_if_uneven`] give many parts for a while, in tests.
+    #[cfg(test)]
+    pub(crate) fn be_uneven(&self) {
+        self.shared.evenness.waits(Instant::now());
     }
 
     /// Threads that share a job, the caller's included.
@@ -254,6 +275,7 @@ impl Pool {
         shared.do_parts(0, &mut pace);
         let done = || shared.pending.load(Ordering::Acquire) == 0;
         if !pace.spin_until(shared.spin, done) {
+            shared.evenness.waits(Instant::now());
             while !done() {
                 thread::yield_now();
             }
@@ -342,6 +364,9 @@ impl Shared {
         let is_new = || self.epoch.load(Ordering::Acquire) != seen;
         if pace.spin_until(self.spin, is_new) {
             return self.epoch.load(Ordering::Acquire);
+        }
+        if self.pending.load(Ordering::Relaxed) > 0 {
+            self.evenness.waits(Instant::now());
         }
         self.asleep[worker].store(true, Ordering::SeqCst);
         let epoch = loop {

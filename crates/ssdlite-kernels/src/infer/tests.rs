@@ -171,14 +171,17 @@ fn assert_clean(shape: MapShape, cells: &[Block], what: &str) {
     }
 }
 
-/// Runs a test with every instruction set and 1 to 3 threads, and checks that
-/// the number of threads changes no bit.
+/// Runs a test with every instruction set and 1 to 3 threads, with few parts and with
+/// many, and checks that the number of threads and parts changes no bit.
 fn everywhere(run: impl Fn(Context<'_>, &str) -> Vec<f32>) {
     for isa in Isa::available() {
         let mut first: Option<Vec<f32>> = None;
-        for threads in 1..=3 {
+        for (threads, many_parts) in [(1, false), (2, false), (3, false), (2, true), (3, true)] {
             let threads = NonZeroUsize::new(threads).expect("not zero");
             let pool = Pool::new(threads).expect("threads start");
+            if many_parts {
+                pool.be_uneven();
+            }
             let context = Context { isa, pool: &pool };
             let out = run(context, &format!("{isa}, {threads} threads"));
             match &first {
