@@ -1,8 +1,8 @@
 //! A pool of threads with a fork and join of a microsecond or so.
 //!
-//! Work is divided into parts that depend on the work and the number of threads
-//! alone, so a result never depends on which thread was quicker. Who does a part
-//! is open: each thread begins with those that are next to what it did before,
+//! Work whose result depends on the parts is divided by its size and the number of
+//! threads alone, so a result never depends on which thread was quicker. Who does a
+//! part is open: each thread begins with those that are next to what it did before,
 //! whose data its caches may hold, and then takes what others have left. So
 //! nobody waits for a thread that the system has put aside, unless it was put
 //! aside in the middle of a part.
