@@ -24,6 +24,9 @@ from runs import add_binaries, binaries, busy, run_json
 
 BUSY = [0, 1, 2]
 
+# The network, loss and optimizer of `bench train`.
+PAPER = ["--head", "ssdlite", "--boxes", "paper", "--optimizer", "sgd"]
+
 
 def step_alone(binary, arguments):
     """Images a second of `bench train`."""
@@ -38,7 +41,7 @@ def whole_run(binary, arguments):
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder) / "run"
         command = [binary, "train", arguments.data, "--runs", folder, "--name", "run"]
-        command += ["--weights", "none"]
+        command += ["--weights", "none", *PAPER]
         command += ["--backbone", arguments.backbone, "--size", arguments.size]
         command += ["--batch", arguments.batch, "--epochs", arguments.epochs]
         command += ["--seed", 0, "--quiet"]
