@@ -17,7 +17,7 @@ use axum::body::Bytes;
 use ssdlite_core::{Detection, ImageSize, PostProcessing};
 use ssdlite_image::decode::WHOLE;
 use ssdlite_image::encode::{IMAGE_QUALITY, jpeg_from_image};
-use ssdlite_image::{AsRgb, LabelledBox, RgbImage, draw_boxes};
+use ssdlite_image::{AsRgb, Decoded, LabelledBox, RgbImage, draw_boxes};
 use tokio::sync::oneshot;
 
 use crate::accept::Form;
@@ -264,16 +264,21 @@ fn broken() -> Refusal {
     Refusal::Broken("the detector failed on this image".into())
 }
 
-/// What is found in an image, which is decoded no larger than the detector needs, and
-/// anew for a picture of it, so that the picture changes nothing of what is found.
+/// What is found in an image, which is decoded no larger than the detector needs. For a
+/// picture it is decoded anew where that was not the whole, so that the picture changes
+/// nothing of what is found.
 fn found_in(job: &Job, decoder: &Decoder) -> Result<Found, Refusal> {
     let Job { model, wanted, .. } = job;
+    let drawn = |image: Decoded, detections: &[Detection]| {
+        picture(image.into_image(), detections, model, wanted.least_score)
+    };
+    let draws = matches!(wanted.form, Form::Picture);
     let start = Instant::now();
     let mut found = decoder.with_decoded(&job.bytes, model.detector.enough(), |image| {
         let decoded = start.elapsed();
         let found = (model.detector).detect_with(image.as_rgb(), &wanted.post_processing);
         let detections = found.map_err(Refusal::Broken)?;
-        Ok(Found {
+        let mut found = Found {
             size: image.whole_size(),
             detections,
             picture: Vec::new(),
@@ -282,17 +287,15 @@ fn found_in(job: &Job, decoder: &Decoder) -> Result<Found, Refusal> {
                 detected: start.elapsed() - decoded,
                 ..Times::default()
             },
-        })
+        };
+        if draws && image.reduction().is_none() {
+            found.picture = drawn(image, &found.detections)?;
+        }
+        Ok(found)
     })?;
-    if matches!(wanted.form, Form::Picture) {
-        found.picture = decoder.with_decoded(&job.bytes, WHOLE, |image| {
-            picture(
-                image.into_image(),
-                &found.detections,
-                model,
-                wanted.least_score,
-            )
-        })?;
+    if draws && found.picture.is_empty() {
+        found.picture =
+            decoder.with_decoded(&job.bytes, WHOLE, |image| drawn(image, &found.detections))?;
     }
     Ok(found)
 }

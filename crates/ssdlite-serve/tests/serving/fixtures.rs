@@ -83,6 +83,15 @@ impl Detect for ColorDetector {
     }
 }
 
+/// An object from the corner of the image on, whose box tells two numbers.
+fn one_object(right: f32, bottom: f32) -> Vec<Detection> {
+    vec![Detection {
+        class: ClassId(0),
+        score: 0.9,
+        bbox: PixelBox::new(0.0, 0.0, right, bottom),
+    }]
+}
+
 /// Tells its settings by the right and the bottom edge of a box.
 pub(crate) struct TellingDetector(ModelInfo);
 
@@ -109,12 +118,7 @@ impl Detect for TellingDetector {
         let Suppression::Hard { max_iou } = settings.suppression else {
             return Err("expected hard suppression".into());
         };
-        let bbox = PixelBox::new(0.0, 0.0, max_iou, settings.max_detections as f32);
-        Ok(vec![Detection {
-            class: ClassId(0),
-            score: 0.9,
-            bbox,
-        }])
+        Ok(one_object(max_iou, settings.max_detections as f32))
     }
 }
 
@@ -147,11 +151,7 @@ impl Detect for SmallDetector {
         _: &PostProcessing,
     ) -> Result<Vec<Detection>, String> {
         let size = image.size();
-        Ok(vec![Detection {
-            class: ClassId(0),
-            score: 0.9,
-            bbox: PixelBox::new(0.0, 0.0, size.width as f32, size.height as f32),
-        }])
+        Ok(one_object(size.width as f32, size.height as f32))
     }
 }
 
