@@ -25,7 +25,7 @@ from runs import add_binaries, binaries, busy, run_json
 BUSY = [0, 1, 2]
 
 # The network, loss and optimizer of `bench train`.
-PAPER = ["--head", "ssdlite", "--boxes", "paper", "--optimizer", "sgd"]
+PAPER = ["--head", "ssdlite", "--finest", "16", "--boxes", "paper", "--optimizer", "sgd"]
 
 
 def step_alone(binary, arguments):

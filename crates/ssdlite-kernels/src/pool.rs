@@ -24,11 +24,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+mod crowd;
 mod evenness;
 mod pace;
 mod place;
 mod queue;
+mod until;
 
+use crowd::Crowd;
 use evenness::Evenness;
 use pace::Pace;
 use place::NOWHERE;
@@ -93,6 +96,7 @@ struct Shared {
     /// The processor on which the caller began the current job, [`NOWHERE`] if unknown.
     caller: AtomicUsize,
     evenness: Evenness,
+    crowd: Crowd,
     /// One flag per worker: it sleeps, or is about to.
     asleep: Vec<AtomicBool>,
     closing: AtomicBool,
@@ -152,6 +156,7 @@ impl Pool {
             queues: (0..threads.get()).map(|_| Queue::default()).collect(),
             caller: AtomicUsize::new(NOWHERE),
             evenness: Evenness::new(),
+            crowd: Crowd::new(threads.get()),
             asleep: (0..others).map(|_| AtomicBool::new(false)).collect(),
             closing: AtomicBool::new(false),
             panic: Mutex::new(None),
@@ -165,7 +170,7 @@ impl Pool {
         Self {
             shared,
             workers: Vec::new(),
-            owner: Mutex::new(Pace::new()),
+            owner: Mutex::new(Pace::new(0)),
         }
     }
 
@@ -274,7 +279,7 @@ impl Pool {
 
         shared.do_parts(0, &mut pace);
         let done = || shared.pending.load(Ordering::Acquire) == 0;
-        if !pace.spin_until(shared.spin, done) {
+        if !pace.spin_until(shared.spin, &shared.crowd, done) {
             shared.evenness.waits(Instant::now());
             while !done() {
                 thread::yield_now();
@@ -302,7 +307,7 @@ impl Pool {
 impl Shared {
     fn work(&self, worker: usize) {
         let mut seen = 0;
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(worker + 1);
         let mut settled = Instant::now();
         loop {
             seen = self.wait_for_job(worker, seen, &mut pace);
@@ -330,13 +335,13 @@ impl Shared {
         let count = self.queues.len();
         while let Some(index) = self.queues[thread].take_first() {
             self.do_part(Part { index, thread });
-            pace.offer();
+            pace.offer(&self.crowd);
         }
         for next in 1..count {
             let queue = &self.queues[(thread + next) % count];
             while let Some(index) = queue.take_last() {
                 self.do_part(Part { index, thread });
-                pace.offer();
+                pace.offer(&self.crowd);
             }
         }
     }
@@ -362,7 +367,7 @@ impl Shared {
     /// Returns the epoch when it is no longer `seen`.
     fn wait_for_job(&self, worker: usize, seen: usize, pace: &mut Pace) -> usize {
         let is_new = || self.epoch.load(Ordering::Acquire) != seen;
-        if pace.spin_until(self.spin, is_new) {
+        if pace.spin_until(self.spin, &self.crowd, is_new) {
             return self.epoch.load(Ordering::Acquire);
         }
         if self.pending.load(Ordering::Relaxed) > 0 {

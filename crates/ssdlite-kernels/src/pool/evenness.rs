@@ -1,56 +1,33 @@
 //! Whether threads get on evenly.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use super::until::Until;
 
 /// For how long threads count as getting on unevenly after one had to wait for another:
 /// longer than between two frames of a camera.
 const REMEMBERED: Duration = Duration::from_millis(100);
 
-/// When a thread last had to wait for another.
+/// Whether a thread had to wait for another a short time ago.
 #[derive(Debug)]
 pub(super) struct Evenness {
-    start: Instant,
-    /// Milliseconds from the start until when it is remembered.
-    uneven_until: AtomicU64,
+    uneven: Until,
 }
 
 impl Evenness {
     pub(super) fn new() -> Self {
         Self {
-            start: Instant::now(),
-            uneven_until: AtomicU64::new(0),
+            uneven: Until::new(),
         }
     }
 
     /// Tells that a thread has to wait for another.
     pub(super) fn waits(&self, now: Instant) {
-        let until = self.milliseconds(now + REMEMBERED);
-        self.uneven_until.store(until, Ordering::Relaxed);
+        self.uneven.set(now + REMEMBERED);
     }
 
     /// Whether none had to a short time ago.
     pub(super) fn is_even(&self, now: Instant) -> bool {
-        self.milliseconds(now) >= self.uneven_until.load(Ordering::Relaxed)
-    }
-
-    fn milliseconds(&self, now: Instant) -> u64 {
-        (now - self.start).as_millis() as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_is_remembered_for_a_while() {
-        let evenness = Evenness::new();
-        let now = evenness.start + Duration::from_secs(5);
-        assert!(evenness.is_even(evenness.start) && evenness.is_even(now));
-        evenness.waits(now);
-        assert!(!evenness.is_even(now));
-        assert!(!evenness.is_even(now + REMEMBERED / 2));
-        assert!(evenness.is_even(now + REMEMBERED));
+        self.uneven.is_over(now)
     }
 }
