@@ -29,7 +29,6 @@ mod evenness;
 mod pace;
 mod place;
 mod queue;
-mod until;
 
 use crowd::Crowd;
 use evenness::Evenness;
@@ -192,10 +191,10 @@ impl Pool {
     }
 
     /// As [`Self::parts_of`], for work whose result is the same in any number of parts:
-    /// one for each thread, as parts have a cost, unless a thread had to wait for another
+    /// one for each thread, as parts have a cost, unless threads had to wait for others
     /// a short time ago, such as beside other programs.
     pub fn parts_if_uneven(&self, amount: usize, least: usize) -> usize {
-        if self.shared.evenness.is_even(Instant::now()) {
+        if self.shared.evenness.is_even(self.shared.job()) {
             self.threads()
         } else {
             self.parts_of(amount, least)
@@ -205,7 +204,10 @@ impl Pool {
     /// Makes [`Self::parts_if_uneven`] give many parts for a while, in tests.
     #[cfg(test)]
     pub(crate) fn be_uneven(&self) {
-        self.shared.evenness.waits(Instant::now());
+        let job = self.shared.job();
+        for job in [job.wrapping_sub(1), job] {
+            self.shared.evenness.waits(job);
+        }
     }
 
     /// Threads that share a job, the caller's included.
@@ -274,13 +276,13 @@ impl Pool {
         }
         // Sequentially consistent, as in `wait_for_job`: either this thread
         // sees that a worker sleeps or that worker sees the new epoch.
-        shared.epoch.fetch_add(1, Ordering::SeqCst);
+        let epoch = shared.epoch.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         self.wake_sleepers();
 
         shared.do_parts(0, &mut pace);
         let done = || shared.pending.load(Ordering::Acquire) == 0;
         if !pace.spin_until(shared.spin, &shared.crowd, done) {
-            shared.evenness.waits(Instant::now());
+            shared.evenness.waits(epoch);
             while !done() {
                 thread::yield_now();
             }
@@ -305,6 +307,11 @@ impl Pool {
 }
 
 impl Shared {
+    /// The last job that has begun, counted from 1.
+    fn job(&self) -> usize {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
     fn work(&self, worker: usize) {
         let mut seen = 0;
         let mut pace = Pace::new(worker + 1);
@@ -371,7 +378,7 @@ impl Shared {
             return self.epoch.load(Ordering::Acquire);
         }
         if self.pending.load(Ordering::Relaxed) > 0 {
-            self.evenness.waits(Instant::now());
+            self.evenness.waits(seen);
         }
         self.asleep[worker].store(true, Ordering::SeqCst);
         let epoch = loop {

@@ -1,9 +1,7 @@
 //! Whether other programs want the cores of all threads.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-use super::until::Until;
 
 /// How often in a row each thread finds its core wanted until all count as wanted. A
 /// single program that moves from core to core is found by one thread at a time.
@@ -17,14 +15,17 @@ const REMEMBERED: Duration = Duration::from_millis(100);
 pub(super) struct Crowd {
     /// How often in a row each thread's core was wanted.
     wanted: Vec<AtomicU32>,
-    everywhere: Until,
+    start: Instant,
+    /// Milliseconds from the start until when all count as wanted.
+    everywhere_until: AtomicU64,
 }
 
 impl Crowd {
     pub(super) fn new(threads: usize) -> Self {
         Self {
             wanted: (0..threads).map(|_| AtomicU32::new(0)).collect(),
-            everywhere: Until::new(),
+            start: Instant::now(),
+            everywhere_until: AtomicU64::new(0),
         }
     }
 
@@ -42,13 +43,18 @@ impl Crowd {
             for wanted in &self.wanted {
                 wanted.store(0, Ordering::Relaxed);
             }
-            self.everywhere.set(now + REMEMBERED);
+            let until = self.milliseconds(now + REMEMBERED);
+            self.everywhere_until.store(until, Ordering::Relaxed);
         }
     }
 
     /// Whether all cores were wanted a short time ago.
     pub(super) fn is_everywhere(&self, now: Instant) -> bool {
-        !self.everywhere.is_over(now)
+        self.milliseconds(now) < self.everywhere_until.load(Ordering::Relaxed)
+    }
+
+    fn milliseconds(&self, moment: Instant) -> u64 {
+        moment.saturating_duration_since(self.start).as_millis() as u64
     }
 }
 

@@ -1,33 +1,63 @@
 //! Whether threads get on evenly.
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::until::Until;
+/// Threads get on unevenly from the second of two jobs on in which one had to wait for
+/// another, if they are less than so many jobs apart, and for as many jobs. Where other
+/// programs want a core that happens in every second or tenth run of a network, each of
+/// some fifty jobs; on an idle machine once in a hundred runs.
+const NEAR: usize = 1000;
 
-/// For how long threads count as getting on unevenly after one had to wait for another:
-/// longer than between two frames of a camera.
-const REMEMBERED: Duration = Duration::from_millis(100);
-
-/// Whether a thread had to wait for another a short time ago.
+/// Which jobs had a thread that had to wait for another. Jobs are counted, not time, so
+/// that it doesn't matter how often a network runs.
 #[derive(Debug)]
 pub(super) struct Evenness {
-    uneven: Until,
+    /// The last such job.
+    last: AtomicUsize,
+    /// The last one that had another near before it.
+    uneven: AtomicUsize,
 }
 
 impl Evenness {
+    /// Before job 1.
     pub(super) fn new() -> Self {
+        const LONG_AGO: usize = 0usize.wrapping_sub(NEAR);
         Self {
-            uneven: Until::new(),
+            last: AtomicUsize::new(LONG_AGO),
+            uneven: AtomicUsize::new(LONG_AGO),
         }
     }
 
-    /// Tells that a thread has to wait for another.
-    pub(super) fn waits(&self, now: Instant) {
-        self.uneven.set(now + REMEMBERED);
+    /// Tells that a thread has to wait for another in a job.
+    pub(super) fn waits(&self, job: usize) {
+        let last = self.last.swap(job, Ordering::Relaxed);
+        if last != job && job.wrapping_sub(last) < NEAR {
+            self.uneven.store(job, Ordering::Relaxed);
+        }
     }
 
-    /// Whether none had to a short time ago.
-    pub(super) fn is_even(&self, now: Instant) -> bool {
-        self.uneven.is_over(now)
+    /// Whether none had to in the jobs before this one.
+    pub(super) fn is_even(&self, job: usize) -> bool {
+        job.wrapping_sub(self.uneven.load(Ordering::Relaxed)) >= NEAR
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_wait_makes_it_uneven_for_a_while() {
+        let evenness = Evenness::new();
+        assert!(evenness.is_even(0) && evenness.is_even(1));
+        // Of several threads in one job, and another one long after it.
+        for job in [1, 1, 1, 1 + NEAR, 1 + NEAR] {
+            evenness.waits(job);
+            assert!(evenness.is_even(job + 1), "{job}");
+        }
+        evenness.waits(5 + NEAR);
+        assert!(!evenness.is_even(6 + NEAR));
+        assert!(!evenness.is_even(4 + 2 * NEAR));
+        assert!(evenness.is_even(5 + 2 * NEAR));
     }
 }
