@@ -279,7 +279,7 @@ impl Pool {
         let epoch = shared.epoch.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         self.wake_sleepers();
 
-        shared.do_parts(0, &mut pace);
+        shared.do_parts(&mut pace);
         let done = || shared.pending.load(Ordering::Acquire) == 0;
         if !pace.spin_until(shared.spin, &shared.crowd, done) {
             shared.evenness.waits(epoch);
@@ -322,7 +322,7 @@ impl Shared {
                 return;
             }
             self.leave_caller(&mut settled);
-            self.do_parts(worker + 1, &mut pace);
+            self.do_parts(&mut pace);
         }
     }
 
@@ -338,8 +338,8 @@ impl Shared {
 
     /// Does parts until none is left to claim: the thread's own from the front,
     /// then what is left at the back of others' queues.
-    fn do_parts(&self, thread: usize, pace: &mut Pace) {
-        let count = self.queues.len();
+    fn do_parts(&self, pace: &mut Pace) {
+        let (thread, count) = (pace.thread(), self.queues.len());
         while let Some(index) = self.queues[thread].take_first() {
             self.do_part(Part { index, thread });
             pace.offer(&self.crowd);

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Threads get on unevenly from the second of two jobs on in which one had to wait for
-/// another, if they are less than so many jobs apart, and for as many jobs. Where other
-/// programs want a core that happens in every second or tenth run of a network, each of
-/// some fifty jobs; on an idle machine once in a hundred runs.
+/// another, if they are less than so many jobs apart, and for as many jobs. A run of a
+/// network is some fifty jobs. On an idle virtual machine a thread had to wait in one run
+/// of forty, by chance; beside a busy program it has to more often.
 const NEAR: usize = 1000;
 
 /// Which jobs had a thread that had to wait for another. Jobs are counted, not time, so
@@ -36,7 +36,7 @@ impl Evenness {
         }
     }
 
-    /// Whether none had to in the jobs before this one.
+    /// Whether threads get on evenly in what follows a job.
     pub(super) fn is_even(&self, job: usize) -> bool {
         job.wrapping_sub(self.uneven.load(Ordering::Relaxed)) >= NEAR
     }

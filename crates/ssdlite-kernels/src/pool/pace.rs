@@ -21,7 +21,6 @@ const OFFER: Duration = Duration::from_millis(2);
 /// How a thread of a pool keeps its core.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Which thread, below their number.
     thread: usize,
     /// Since when it has run without offering its core, or being put aside.
     since: Instant,
@@ -33,6 +32,11 @@ impl Pace {
             thread,
             since: Instant::now(),
         }
+    }
+
+    /// Which thread, below their number.
+    pub(super) fn thread(&self) -> usize {
+        self.thread
     }
 
     /// Offers the core to others if it is time to; the time.
